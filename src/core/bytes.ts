@@ -1,0 +1,24 @@
+/** Lexicographic order of unsigned bytes: negative, 0 or positive. A prefix comes before what it begins. */
+export function compareBytes(left: Uint8Array, right: Uint8Array): number {
+  return Buffer.compare(left, right);
+}
+
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.byteLength === right.byteLength && Buffer.compare(left, right) === 0;
+}
+
+export function startsWithBytes(value: Uint8Array, prefix: Uint8Array): boolean {
+  return (
+    value.byteLength >= prefix.byteLength && Buffer.compare(value.subarray(0, prefix.byteLength), prefix) === 0
+  );
+}
+
+export function toHex(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
+}
+
+/** @throws RangeError when `text` is not an even number of lower-case hexadecimal digits. */
+export function fromHex(text: string): Uint8Array {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new RangeError(`not hexadecimal: ${text.slice(0, 40)}`);
+  return Buffer.from(text, 'hex');
+}

@@ -1,0 +1,53 @@
+import type { Finding } from './finding.ts';
+import type { Position } from './position.ts';
+import type { Recorder } from './recorder.ts';
+import type { BaseReader, Restorer } from './restorer.ts';
+import type { Run, Runtime } from './run.ts';
+
+/** `previous`: the newest position that the repository holds of this history, whose lineage goes on. */
+export type RecorderContext = { readonly runtime: Runtime; readonly previous?: Position | undefined };
+
+/**
+ * `target` is what the operator named (`--into`), or undefined for the store's own place. `id` names this restore: the same id
+ * finds what an earlier, interrupted call left.
+ */
+export type RestorerContext = {
+  readonly runtime: Runtime;
+  readonly id: string;
+  readonly target?: string | undefined;
+  /** Patterns of `--only`, in gitignore's syntax; what they don't match stays as it is. */
+  readonly only?: readonly string[] | undefined;
+};
+
+/** What a restore of one store would need and do. Nothing is written to find out. */
+export type RestorePreview = {
+  readonly into: string;
+  readonly inOneStep: boolean;
+  readonly replaces: boolean;
+  readonly freeBytes: number;
+  readonly sideEffects: readonly string[];
+  readonly blockers: readonly string[];
+};
+
+/** The code for one kind of datastore. An absent method is something that the store can't do. */
+export interface Connector<Options> {
+  readonly schemes: readonly string[];
+  openRecorder(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
+  preview(options: Options, context: RestorerContext, run: Run): Promise<RestorePreview>;
+  openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;
+  /** Puts back what a finished restore kept aside; what is there now is kept aside in turn. */
+  undo(options: Options, context: RestorerContext, run: Run): Promise<{ readonly keptAside?: string | undefined }>;
+  /** Deletes what a restore kept aside or left unfinished. */
+  discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
+  /** Lists what lies under a path in a base. */
+  list(base: BaseReader, path: Uint8Array, run: Run): AsyncIterable<readonly ListedEntry[]>;
+  diagnose(options: Options, runtime: Runtime, run: Run): Promise<readonly Finding[]>;
+}
+
+export type ListedEntry = {
+  readonly name: Uint8Array;
+  readonly type: 'file' | 'folder' | 'link' | 'other';
+  readonly sizeBytes: number;
+  readonly mode: number;
+  readonly mtimeNs: bigint;
+};

@@ -1,0 +1,27 @@
+/**
+ * A place in the history of a store. `order` sorts as text within its lineage (numbers are padded); `resume` is the
+ * connector's own token. Positions of different lineages can't be compared.
+ */
+export type Position = { readonly lineage: string; readonly order: string; readonly resume: string };
+
+/** What a history's positions belong to. `parent` only where the engine proves that the log goes on. */
+export type Lineage = { readonly id: string; readonly parent?: Position | undefined };
+
+/** How exactly a store can be brought to a mark: at its position, at a time, or as it was read during an interval. */
+export type Exactness = 'position' | 'time' | 'observation';
+
+const ORDER_DIGITS = 20;
+
+/** The `order` of a count, such that text order is numeric order. @throws RangeError outside of 0 to 2^64-1. */
+export function orderOf(count: number | bigint): string {
+  const value = BigInt(count);
+  if (value < 0n || value > 0xffffffffffffffffn) throw new RangeError(`not a count: ${value}`);
+  return value.toString().padStart(ORDER_DIGITS, '0');
+}
+
+/** Negative, 0 or positive; undefined when the lineages differ and nothing can be said. */
+export function comparePositions(left: Position, right: Position): number | undefined {
+  if (left.lineage !== right.lineage) return undefined;
+  if (left.order === right.order) return 0;
+  return left.order < right.order ? -1 : 1;
+}

@@ -1,0 +1,95 @@
+import type { Exactness, Lineage, Position } from './position.ts';
+import type { Run } from './run.ts';
+
+/** Returns the number of bytes put at the start of `into`; 0 at the end. */
+export interface ByteReader extends AsyncDisposable {
+  read(into: Uint8Array): Promise<number>;
+}
+
+/** A run of bytes of a file that is not a hole. */
+export type Extent = { readonly offset: number; readonly sizeBytes: number };
+
+/** What a file looked like when it was described: the reader compares, before and after, to notice a change. */
+export type FileState = {
+  readonly sizeBytes: number;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly inode: bigint;
+};
+
+/**
+ * Where an entry's bytes come from. `cut` says how to chunk: `stream` by content, `pages` in aligned pieces.
+ * `file`: opened and read by whoever stores it, in a thread of its own, without following a link in the last component;
+ * where `extents` is given, the content is those runs one after another and nothing else. `reader`: pulled.
+ */
+export type Content = { readonly cut: 'stream' | 'pages' } & (
+  | {
+      readonly kind: 'file';
+      readonly path: Uint8Array;
+      readonly state: FileState;
+      readonly extents?: readonly Extent[] | undefined;
+      /** Store what was read even if it changed meanwhile; `retry` is not asked again. */
+      readonly tolerant?: boolean | undefined;
+    }
+  | { readonly kind: 'reader'; open(run: Run): Promise<ByteReader> }
+);
+
+/** What is stored of an entry: the connector's own bytes, and its content where it has one. */
+export type Description = { readonly attributes: Uint8Array; readonly content?: Content | undefined };
+
+/**
+ * One named thing in a base. When `fingerprint` is the one remembered from the last base, attributes and content are taken from
+ * there and `describe` is not called. No fingerprint: always described. `describe` is synchronous, and may throw what
+ * `Base.retry` understands.
+ */
+export type Entry = {
+  readonly name: Uint8Array;
+  readonly fingerprint?: Uint8Array | undefined;
+  /** Bytes to read if it is not remembered, for progress only. */
+  readonly estimatedBytes: number;
+  describe(): Description;
+};
+
+export type SkipReason = 'unreadable' | 'changed' | 'vanished' | 'special' | 'too-long' | 'filesystem';
+
+/**
+ * Something that is not in the base, or not as it should be. `incomplete` makes the exit status 3; the rest is only told.
+ */
+export type Skipped = {
+  readonly name: Uint8Array;
+  readonly reason: SkipReason;
+  readonly incomplete: boolean;
+  readonly message: string;
+};
+
+/** A full copy of a store in the making. Dispose ends it without a result. */
+export interface Base extends AsyncDisposable {
+  /** Names strictly ascending by `compareBytes`. One pass; what is not pulled holds the connector back. */
+  readonly entries: AsyncIterable<readonly Entry[]>;
+  /**
+   * `cause` came up while an entry was described or read: it changed, vanished or can't be read. A fresh entry to try again
+   * (the name stays), or undefined when it was reported and is left out.
+   */
+  retry(entry: Entry, cause: unknown, run: Run): Promise<Entry | undefined>;
+  /** After the entries are drained and their contents read. */
+  finish(run: Run): Promise<BaseEnd>;
+}
+
+/**
+ * A fuzzy base needs the log `(logFrom, cut]`; else both are equal. `skipped` is bounded, `skippedCount` counts all,
+ * `incompleteCount` those with `incomplete`.
+ */
+export type BaseEnd = {
+  readonly logFrom: Position;
+  readonly cut: Position;
+  readonly skipped: readonly Skipped[];
+  readonly skippedCount: number;
+  readonly incompleteCount: number;
+};
+
+/** One per history of a store. */
+export interface Recorder extends AsyncDisposable {
+  readonly lineage: Lineage;
+  readonly exact: Exactness;
+  openBase(run: Run): Promise<Base>;
+}

@@ -1,0 +1,48 @@
+import type { Content } from '../../core/recorder.ts';
+import type { Run } from '../../core/run.ts';
+
+/** A chunk of a content: its id (32 bytes) and its size before compression. */
+export type ChunkRef = { readonly id: Uint8Array; readonly sizeBytes: number };
+
+/** How contents are cut; from the repository's header. */
+export type ChunkSizes = {
+  readonly minBytes: number;
+  readonly averageBytes: number;
+  readonly maxBytes: number;
+  readonly pageBytes: number;
+};
+
+/** `gear`: 256 32-bit numbers, the writer's own. `chunkKey`: the HMAC key of content ids. */
+export type CutKeys = { readonly chunkKey: Uint8Array; readonly gear: Uint32Array };
+
+/** `content` absent: nothing to read, the source only keeps its place in the order. */
+export type StoreSource<Tag> = { readonly tag: Tag; readonly content?: Content | undefined };
+
+/**
+ * One for each source, in the order of the sources. `failure`: it could not be read to the end as described (a system error with its
+ * `code`, or ContentChangedError); chunks of it may have been stored, which is harmless.
+ */
+export type StoreOutcome<Tag> =
+  | { readonly tag: Tag; readonly chunks: readonly ChunkRef[]; readonly sizeBytes: number; readonly failure?: undefined }
+  | { readonly tag: Tag; readonly failure: unknown };
+
+/** The plain of a block as the format has it (encoding, size, payload), and the chunks in it, in order. */
+export type PlainBlock = { readonly plain: Uint8Array; readonly plainBytes: number; readonly chunks: readonly ChunkRef[] };
+
+/** Who decides what is new and takes it. Called on the owner's thread only, in an order that depends on the sources alone. */
+export interface BlockSink {
+  /** True when the chunk must be stored: then it comes in a block, once. The engine asks again for each occurrence. */
+  claim(id: Uint8Array, sizeBytes: number): boolean;
+  /** A block of claimed chunks. `plain` is the sink's until the promise settles, then it is reused. Holds the engine back. */
+  block(block: PlainBlock, run: Run): Promise<void>;
+}
+
+/**
+ * Reads, cuts, identifies and compresses contents. Two engines, in place and on workers, produce the same calls of the sink and the same
+ * outcomes, byte for byte.
+ */
+export interface PipelineEngine extends AsyncDisposable {
+  store<Tag>(sources: AsyncIterable<readonly StoreSource<Tag>[]>, sink: BlockSink, run: Run): AsyncIterable<readonly StoreOutcome<Tag>[]>;
+  /** The plain of one block that holds `chunks` one after another. */
+  compress(chunks: readonly Uint8Array[], run: Run): Promise<{ readonly plain: Uint8Array; readonly plainBytes: number }>;
+}
