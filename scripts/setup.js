@@ -48,7 +48,7 @@ function isInstalled(folder) {
     if (path === '' || locked.link) return true;
     const found = present[path];
     if (!found) return locked.optional === true;
-    return found.version === locked.version && found.integrity === locked.integrity;
+    return found.version === locked.version && (!locked.integrity || found.integrity === locked.integrity);
   });
 }
 
