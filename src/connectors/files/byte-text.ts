@@ -1,0 +1,44 @@
+/**
+ * Names and paths of a file system are bytes. Inside this connector they travel as *byte text*: a string with one character from
+ * U+0000 to U+00FF for each byte. Comparing two of them by `<` compares the bytes, they join like strings, and they are half the
+ * cost of buffers.
+ */
+export type ByteText = string;
+
+const NOT_ASCII = /[^\x00-\x7f]/;
+
+export function byteText(bytes: Uint8Array): ByteText {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+export function bytesOf(text: ByteText): Buffer {
+  return Buffer.from(text, 'latin1');
+}
+
+/** The byte text of what an operator typed, in UTF-8. */
+export function byteTextOf(text: string): ByteText {
+  return NOT_ASCII.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text;
+}
+
+/** What Node's file functions take: the same string where it is plain ASCII, which saves a copy. */
+export function systemPath(path: ByteText): string | Buffer {
+  return NOT_ASCII.test(path) ? bytesOf(path) : path;
+}
+
+/** UTF-8 where it is, U+FFFD where it is not: for people and patterns, never to find a file again. */
+export function lossyText(path: ByteText): string {
+  return NOT_ASCII.test(path) ? bytesOf(path).toString('utf8') : path;
+}
+
+/** For messages: control characters and what is not UTF-8 as `\xHH`, so that a name can't forge a line. */
+export function printable(path: ByteText): string {
+  const text = lossyText(path);
+  if (!/[\x00-\x1f\x7f-\x9f\ufffd]/.test(text)) return text;
+  return path.replaceAll(/[^\x20-\x7e]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Ascending bytewise; for `sort`. */
+export function compareByteText(left: ByteText, right: ByteText): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}

@@ -1,0 +1,45 @@
+import { systemCode, TidemarkError } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/error-codes.ts';
+import { printable } from './byte-text.ts';
+import type { ByteText } from './byte-text.ts';
+
+/** What the system's codes mean for a file. Others are told by their code. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not read it',
+  EPERM: 'the system does not permit it',
+  ENOENT: 'it is not there',
+  ENOTDIR: 'it is not a folder',
+  ELOOP: 'it is a symbolic link, or leads through too many',
+  EIO: 'the disk or the server behind it fails',
+  ENAMETOOLONG: 'its path is too long',
+  EROFS: 'its file system is read-only',
+  ENOTEMPTY: 'it is not empty',
+  EEXIST: 'it is there already',
+  EXDEV: 'it lies on another file system',
+};
+
+/** One clause that says why, without a stack and without the path. */
+export function reasonOf(cause: unknown): string {
+  const code = systemCode(cause);
+  if (code !== undefined) return MEANINGS[code] ?? code;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** True where the system says that something is gone or is no longer what it was. */
+export function isGone(cause: unknown): boolean {
+  const code = systemCode(cause);
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ESTALE' || code === 'EINVAL';
+}
+
+/** For what happens to a path of this store: full disk and the like keep their own code. */
+export function fileError(code: ErrorCode, message: string, cause: unknown): TidemarkError {
+  const system = systemCode(cause);
+  if (system === 'ENOSPC' || system === 'EDQUOT') {
+    return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause });
+  }
+  return new TidemarkError(code, `${message}: ${reasonOf(cause)}`, { cause });
+}
+
+export function storeUnreachable(path: ByteText, cause: unknown): TidemarkError {
+  return fileError('STORE_UNREACHABLE', `the folder ${printable(path)} can’t be read`, cause);
+}

@@ -1,0 +1,56 @@
+import type { BigIntStats } from 'node:fs';
+
+const VERSION = 1;
+const NS_PER_SECOND = 1_000_000_000n;
+const NS_PER_MS = 1_000_000n;
+
+/**
+ * How far a time must lie before the scan's start to be trusted. The kernel stamps files with a clock that moves in steps of up to 10 ms.
+ * A time of whole seconds, as FAT, old ext3 and some servers write it, may stand for a tick of two seconds. On a network file system the
+ * server's clock stamps, and it may be behind ours.
+ */
+const MARGIN_NS = 100n * NS_PER_MS;
+const WHOLE_SECONDS_MARGIN_NS = 2n * NS_PER_SECOND + MARGIN_NS;
+const REMOTE_MARGIN_NS = 60n * NS_PER_SECOND;
+
+/** `f_type` of file systems whose times come from another machine or from a program: NFS, SMB, Ceph, AFS, Coda, 9P, FUSE, VirtualBox. */
+const REMOTE_TYPES: ReadonlySet<number> = new Set([
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x73757245, 0x01021997, 0x65735546, 0x786f4256,
+]);
+
+export type TimeTrust = { readonly scanStartNs: bigint; readonly remote: boolean };
+
+export function isRemoteType(type: number): boolean {
+  return REMOTE_TYPES.has(type >>> 0);
+}
+
+/**
+ * What a file is recognized by at the next base: size, times of content and of change, inode, type and mode. The time of change covers
+ * owner, extended attributes and number of links. The device's number is left out, because a reboot may change it.
+ *
+ * Undefined when a later change could bear the same times as what is read now: a file changed, read and changed again within one tick of
+ * its file system's clock looks the same to the next scan. So a file counts as recognizable only when both times lie clearly before the
+ * scan's start, that is, when a change after it must get another time. In doubt it is read again, which costs time only.
+ */
+export function fingerprintOf(stats: BigIntStats, trust: TimeTrust): Uint8Array | undefined {
+  const { mtimeNs, ctimeNs } = stats;
+  if (latest(mtimeNs, ctimeNs) > trust.scanStartNs - marginNs(mtimeNs, ctimeNs, trust.remote)) return undefined;
+  const bytes = Buffer.allocUnsafe(37);
+  bytes[0] = VERSION;
+  bytes.writeBigInt64LE(stats.size, 1);
+  bytes.writeBigInt64LE(BigInt.asIntN(64, mtimeNs), 9);
+  bytes.writeBigInt64LE(BigInt.asIntN(64, ctimeNs), 17);
+  bytes.writeBigUInt64LE(BigInt.asUintN(64, stats.ino), 25);
+  bytes.writeUInt32LE(Number(stats.mode), 33);
+  return bytes;
+}
+
+function marginNs(mtimeNs: bigint, ctimeNs: bigint, remote: boolean): bigint {
+  if (remote) return REMOTE_MARGIN_NS;
+  const wholeSeconds = mtimeNs % NS_PER_SECOND === 0n && ctimeNs % NS_PER_SECOND === 0n;
+  return wholeSeconds ? WHOLE_SECONDS_MARGIN_NS : MARGIN_NS;
+}
+
+function latest(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}

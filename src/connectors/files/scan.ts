@@ -1,0 +1,213 @@
+import { createHash } from 'node:crypto';
+import { closeSync, constants, lstatSync, openSync, readdirSync, readSync, statfsSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { systemCode } from '../../core/errors.ts';
+import { bytesOf, systemPath } from './byte-text.ts';
+import type { ByteText } from './byte-text.ts';
+import type { Found, FoundType } from './describe.ts';
+import { typeOf } from './describe.ts';
+import { reasonOf, storeUnreachable } from './errors.ts';
+import { isRemoteType } from './fingerprint.ts';
+import { isAsideName } from './patterns.ts';
+import type { Selection } from './patterns.ts';
+import type { SkippedList } from './skipped.ts';
+
+/** The kernel's longest path, its closing zero included. */
+const PATH_MAX_BYTES = 4096;
+const CACHE_TAG = 'CACHEDIR.TAG';
+const CACHE_SIGNATURE = Buffer.from('Signature: 8a477f597d28d172789f06886806bc55');
+
+export type ScanOptions = {
+  /** Absolute, with links resolved. */
+  readonly root: ByteText;
+  readonly selection: Selection;
+  readonly oneFileSystem: boolean;
+  readonly cacheDirTag: boolean;
+  /** `device:inode` of folders that are left out. */
+  readonly excluded: ReadonlySet<string>;
+  readonly skipped: SkippedList;
+};
+
+/** Something found, and whether its times come from another machine's clock. */
+export type ScanItem = { readonly found: Found; readonly remote: boolean };
+
+type Folder = ScanItem & {
+  /** Names in it, ascending; undefined until it is listed. */
+  names: readonly ByteText[] | undefined;
+  next: number;
+  /** With `include`: told when something in it is. */
+  told: boolean;
+  /** `include` matches it, so that all it holds is in. */
+  readonly whole: boolean;
+};
+
+/**
+ * Walks a tree in the order of names: depth first, siblings bytewise. Synchronous; `next` does as much as it is asked for. Memory: the
+ * names of the folders that lead to the place where it is, so at most depth × the largest folder (a million names take about 100 MB).
+ * One listing of a folder is one step, which for a million names takes a second.
+ */
+export class TreeScan {
+  readonly #options: ScanOptions;
+  readonly #stack: Folder[] = [];
+  readonly #rootDevice: bigint;
+
+  /** @throws STORE_UNREACHABLE when the root can't be read. */
+  constructor(options: ScanOptions) {
+    this.#options = options;
+    const { root } = options;
+    try {
+      const stats = lstatSync(systemPath(root), { bigint: true });
+      this.#rootDevice = stats.dev;
+      const found = { name: '', path: root, stats, mount: 0n };
+      const { include } = options.selection;
+      this.#stack.push({ found, remote: isRemote(root), names: undefined, next: 0, told: false, whole: include === undefined });
+    } catch (error) {
+      throw storeUnreachable(root, error);
+    }
+  }
+
+  /** The next items, at least one and up to about `most`; empty at the end. @throws STORE_UNREACHABLE when the root is lost. */
+  next(most: number): ScanItem[] {
+    const items: ScanItem[] = [];
+    while (items.length < most) {
+      const folder = this.#stack.at(-1);
+      if (folder === undefined) break;
+      if (folder.names === undefined) this.#open(folder, items);
+      else this.#step(folder, folder.names, items);
+    }
+    return items;
+  }
+
+  #open(folder: Folder, items: ScanItem[]): void {
+    folder.names = this.#list(folder.found);
+    if (folder.whole || this.#stack.length === 1) this.#tell(items);
+  }
+
+  /** Tells the folders that lead here and are not told yet. */
+  #tell(items: ScanItem[]): void {
+    for (const folder of this.#stack) {
+      if (folder.told) continue;
+      folder.told = true;
+      items.push({ found: folder.found, remote: folder.remote });
+    }
+  }
+
+  #step(folder: Folder, names: readonly ByteText[], items: ScanItem[]): void {
+    const component = names[folder.next++];
+    if (component === undefined) {
+      this.#stack.pop();
+      return;
+    }
+    const { found: parent } = folder;
+    const name = parent.name === '' ? component : `${parent.name}\0${component}`;
+    const path = parent.path.endsWith('/') ? parent.path + component : `${parent.path}/${component}`;
+    if (isAsideName(component)) return;
+    if (path.length >= PATH_MAX_BYTES) {
+      this.#options.skipped.add(name, 'too-long', `its path of ${path.length} bytes is longer than the system allows`);
+      return;
+    }
+    const stats = this.#look(name, path);
+    if (stats === undefined) return;
+    const type = typeOf(stats);
+    const chosen = this.#choose(name, type, folder.whole);
+    if (chosen === 'out') return;
+    const found = { name, path, stats, mount: mountOf(parent, name, stats, type) };
+    if (type === 'folder') this.#enter(folder, found, chosen === 'in', items);
+    else if (chosen === 'in') this.#take(folder, found, type, items);
+  }
+
+  #look(name: ByteText, path: ByteText): BigIntStats | undefined {
+    try {
+      return lstatSync(systemPath(path), { bigint: true });
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') this.#options.skipped.add(name, 'vanished', 'it vanished during the scan');
+      else this.#options.skipped.add(name, 'unreadable', reasonOf(error));
+      return undefined;
+    }
+  }
+
+  /** `maybe`: a folder that is in only if something in it is. */
+  #choose(name: ByteText, type: FoundType, whole: boolean): 'in' | 'maybe' | 'out' {
+    const { include, exclude } = this.#options.selection;
+    if (include === undefined && exclude === undefined) return 'in';
+    const path = name.replaceAll('\0', '/');
+    const isFolder = type === 'folder';
+    if (exclude?.match(path, isFolder) === true) return 'out';
+    if (whole || include === undefined || include.match(path, isFolder)) return 'in';
+    return isFolder ? 'maybe' : 'out';
+  }
+
+  #take(folder: Folder, found: Found, type: FoundType, items: ScanItem[]): void {
+    if (type === 'special') {
+      this.#options.skipped.add(found.name, 'special', 'sockets, fifos and devices are not kept');
+      return;
+    }
+    if (found.stats.size > Number.MAX_SAFE_INTEGER) {
+      this.#options.skipped.add(found.name, 'unreadable', `a file of ${found.stats.size} bytes is too large to be kept`);
+      return;
+    }
+    this.#tell(items);
+    items.push({ found, remote: folder.remote });
+  }
+
+  #enter(parent: Folder, found: Found, whole: boolean, items: ScanItem[]): void {
+    const { oneFileSystem, excluded, skipped } = this.#options;
+    const { name, stats } = found;
+    if (excluded.has(`${stats.dev}:${stats.ino}`)) return;
+    const otherDevice = stats.dev !== parent.found.stats.dev;
+    const remote = otherDevice ? isRemote(found.path) : parent.remote;
+    const names = oneFileSystem && stats.dev !== this.#rootDevice ? [] : undefined;
+    this.#stack.push({ found, remote, names, next: 0, told: false, whole });
+    if (names === undefined) return;
+    skipped.add(name, 'filesystem', 'another file system is mounted here');
+    if (whole) this.#tell(items);
+  }
+
+  #list(folder: Found): readonly ByteText[] {
+    const { cacheDirTag, skipped } = this.#options;
+    try {
+      // In 'latin1' each byte of a name is one character, so that the default order is the order of bytes.
+      const names = readdirSync(systemPath(folder.path), { encoding: 'latin1' }).sort();
+      if (cacheDirTag && names.includes(CACHE_TAG) && isCacheTag(`${folder.path}/${CACHE_TAG}`)) return [CACHE_TAG];
+      return names;
+    } catch (error) {
+      if (folder.name === '') throw storeUnreachable(folder.path, error);
+      if (systemCode(error) === 'ENOENT') skipped.add(folder.name, 'vanished', 'it vanished during the scan');
+      else if (systemCode(error) === 'ENOTDIR') skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
+      else skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
+      return [];
+    }
+  }
+}
+
+/** See `LinkGroup.mount`. A file with a device of its own (some layered file systems) has only that to go by. */
+function mountOf(parent: Found, name: ByteText, stats: BigIntStats, type: FoundType): bigint {
+  if (stats.dev === parent.stats.dev) return parent.mount;
+  const source = type === 'folder' ? bytesOf(`folder\0${name}`) : bytesOf(`device\0${stats.dev}`);
+  return createHash('sha256').update(source).digest().readBigUInt64LE() | 1n;
+}
+
+function isRemote(path: ByteText): boolean {
+  try {
+    return isRemoteType(statfsSync(systemPath(path)).type);
+  } catch {
+    // Without an answer the times are trusted less, which costs reading only.
+    return true;
+  }
+}
+
+function isCacheTag(path: ByteText): boolean {
+  const start = Buffer.alloc(CACHE_SIGNATURE.byteLength);
+  try {
+    const file = openSync(systemPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      readSync(file, start);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // A tag that can't be read is not a valid one; it is reported when it is kept itself.
+    return false;
+  }
+  return start.equals(CACHE_SIGNATURE);
+}
