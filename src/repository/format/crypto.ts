@@ -1,0 +1,134 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hkdfSync,
+  sign,
+  verify,
+} from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { damaged } from './byte-cursor.ts';
+
+const ED25519_PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
+const ED25519_PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
+const X25519_PRIVATE = Buffer.from('302e020100300506032b656e04220420', 'hex');
+const X25519_PUBLIC = Buffer.from('302a300506032b656e032100', 'hex');
+const ZERO_NONCE = Buffer.alloc(12);
+const TAG_BYTES = 16;
+const KEY_BYTES = 32;
+
+/** A private key with its public half as 32 raw bytes. */
+export type KeyPair = { readonly privateKey: KeyObject; readonly publicKey: Uint8Array };
+
+function privateKeyOf(prefix: Uint8Array, seed: Uint8Array): KeyPair {
+  const privateKey = createPrivateKey({ key: Buffer.concat([prefix, seed]), format: 'der', type: 'pkcs8' });
+  const publicDer = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
+  return { privateKey, publicKey: publicDer.subarray(publicDer.byteLength - KEY_BYTES) };
+}
+
+function publicKeyOf(prefix: Uint8Array, raw: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'spki' });
+}
+
+export function signingPair(seed: Uint8Array): KeyPair {
+  return privateKeyOf(ED25519_PRIVATE, seed);
+}
+
+export function boxPair(seed: Uint8Array): KeyPair {
+  return privateKeyOf(X25519_PRIVATE, seed);
+}
+
+/** Ed25519 over `text(context) || parts`. */
+export function signParts(pair: KeyPair, context: string, parts: readonly Uint8Array[]): Uint8Array {
+  return sign(null, Buffer.concat([Buffer.from(context), ...parts]), pair.privateKey);
+}
+
+export function verifyParts(publicKey: Uint8Array, context: string, parts: readonly Uint8Array[], signature: Uint8Array): boolean {
+  if (publicKey.byteLength !== KEY_BYTES || signature.byteLength !== 64) return false;
+  return verify(null, Buffer.concat([Buffer.from(context), ...parts]), publicKeyOf(ED25519_PUBLIC, publicKey), signature);
+}
+
+export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+/** HKDF-SHA-256 (RFC 5869). */
+export function derive(key: Uint8Array, salt: Uint8Array | undefined, info: string, sizeBytes: number): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', key, salt ?? new Uint8Array(0), info, sizeBytes));
+}
+
+/** AES-256-GCM: ciphertext followed by the tag. The same key and nonce never seal twice. */
+export function seal(options: { key: Uint8Array; nonce?: Uint8Array; aad: Uint8Array; plain: Uint8Array }): Uint8Array {
+  const cipher = createCipheriv('aes-256-gcm', options.key, options.nonce ?? ZERO_NONCE);
+  cipher.setAAD(options.aad);
+  const body = cipher.update(options.plain);
+  cipher.final();
+  return Buffer.concat([body, cipher.getAuthTag()]);
+}
+
+/** @throws REPOSITORY_DAMAGED naming `what` when the tag does not fit. */
+export function unseal(options: {
+  key: Uint8Array;
+  nonce?: Uint8Array;
+  aad: Uint8Array;
+  sealed: Uint8Array;
+  what: string;
+}): Uint8Array {
+  const { sealed, what } = options;
+  if (sealed.byteLength < TAG_BYTES) throw damaged(what, 'it is too short');
+  const decipher = createDecipheriv('aes-256-gcm', options.key, options.nonce ?? ZERO_NONCE);
+  decipher.setAAD(options.aad);
+  decipher.setAuthTag(sealed.subarray(sealed.byteLength - TAG_BYTES));
+  const plain = decipher.update(sealed.subarray(0, sealed.byteLength - TAG_BYTES));
+  try {
+    decipher.final();
+  } catch (cause) {
+    throw damaged(what, 'its seal does not fit', cause);
+  }
+  return plain;
+}
+
+/** What a sealed box adds to its plain. */
+export const BOX_OVERHEAD_BYTES = KEY_BYTES + TAG_BYTES;
+
+/** Hides `plain` from all but the owner of `publicKey`. `ephemeralSeed`: 32 fresh random bytes. */
+export function openableBy(options: {
+  publicKey: Uint8Array;
+  info: string;
+  aad: Uint8Array;
+  plain: Uint8Array;
+  ephemeralSeed: Uint8Array;
+}): Uint8Array {
+  const ephemeral = boxPair(options.ephemeralSeed);
+  const key = boxKey(ephemeral.privateKey, options.publicKey, ephemeral.publicKey, options);
+  return Buffer.concat([ephemeral.publicKey, seal({ key, aad: options.aad, plain: options.plain })]);
+}
+
+/** The inverse of `openableBy`. @throws REPOSITORY_DAMAGED naming `what`. */
+export function openBox(options: { pair: KeyPair; info: string; aad: Uint8Array; box: Uint8Array; what: string }): Uint8Array {
+  const { box, pair, what } = options;
+  if (box.byteLength < BOX_OVERHEAD_BYTES) throw damaged(what, 'it is too short');
+  const ephemeral = box.subarray(0, KEY_BYTES);
+  let key: Uint8Array;
+  try {
+    key = boxKey(pair.privateKey, ephemeral, ephemeral, { publicKey: pair.publicKey, info: options.info });
+  } catch (cause) {
+    throw damaged(what, 'its key does not fit', cause);
+  }
+  return unseal({ key, aad: options.aad, sealed: box.subarray(KEY_BYTES), what });
+}
+
+function boxKey(
+  privateKey: KeyObject,
+  peer: Uint8Array,
+  ephemeral: Uint8Array,
+  { publicKey, info }: { publicKey: Uint8Array; info: string },
+): Uint8Array {
+  const shared = diffieHellman({ privateKey, publicKey: publicKeyOf(X25519_PUBLIC, peer) });
+  return derive(shared, Buffer.concat([ephemeral, publicKey]), `tidemark box ${info}`, KEY_BYTES);
+}

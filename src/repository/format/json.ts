@@ -1,0 +1,112 @@
+import { damaged } from './byte-cursor.ts';
+
+/** A value as JSON.parse yields it. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** Reads the fields of a JSON object that came from outside: each with its type checked, none trusted. */
+export class JsonFields {
+  readonly #value: Readonly<Record<string, unknown>>;
+  readonly #what: string;
+
+  constructor(value: unknown, what: string) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw damaged(what, 'an object is expected');
+    this.#value = value as Readonly<Record<string, unknown>>; // any JSON object is this; each field is checked when it is read
+    this.#what = what;
+  }
+
+  static parse(bytes: Uint8Array, what: string): JsonFields {
+    let value: unknown;
+    try {
+      value = JSON.parse(decoder.decode(bytes));
+    } catch (cause) {
+      throw damaged(what, 'it is not JSON', cause);
+    }
+    return new JsonFields(value, what);
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.#value, key) && this.#value[key] !== undefined;
+  }
+
+  keys(): readonly string[] {
+    return Object.keys(this.#value);
+  }
+
+  text(key: string): string {
+    const value = this.#get(key);
+    return typeof value === 'string' ? value : this.#fail(key, 'a text');
+  }
+
+  optionalText(key: string): string | undefined {
+    return this.has(key) ? this.text(key) : undefined;
+  }
+
+  number(key: string): number {
+    const value = this.#get(key);
+    return typeof value === 'number' && Number.isFinite(value) ? value : this.#fail(key, 'a number');
+  }
+
+  count(key: string, largest = Number.MAX_SAFE_INTEGER): number {
+    const value = this.number(key);
+    return Number.isSafeInteger(value) && value >= 0 && value <= largest ? value : this.#fail(key, `a whole number up to ${largest}`);
+  }
+
+  flag(key: string): boolean {
+    const value = this.#get(key);
+    return typeof value === 'boolean' ? value : this.#fail(key, 'true or false');
+  }
+
+  oneOf<const Value extends string>(key: string, values: readonly Value[]): Value {
+    const found = values.find((value) => value === this.#get(key));
+    return found ?? this.#fail(key, `one of ${values.join(', ')}`);
+  }
+
+  hex(key: string, sizeBytes: number): string {
+    const value = this.text(key);
+    return new RegExp(`^[0-9a-f]{${sizeBytes * 2}}$`).test(value) ? value : this.#fail(key, `${sizeBytes} bytes in hexadecimal`);
+  }
+
+  /** @param sizeBytes exact size, or undefined for any */
+  base64(key: string, sizeBytes?: number): Uint8Array {
+    const text = this.text(key);
+    const bytes = Buffer.from(text, 'base64');
+    if (bytes.toString('base64') !== text) this.#fail(key, 'base64');
+    if (sizeBytes !== undefined && bytes.byteLength !== sizeBytes) this.#fail(key, `${sizeBytes} bytes in base64`);
+    return bytes;
+  }
+
+  object(key: string): JsonFields {
+    return new JsonFields(this.#get(key), `${key} of ${this.#what}`);
+  }
+
+  list(key: string): readonly unknown[] {
+    const value = this.#get(key);
+    return Array.isArray(value) ? value : this.#fail(key, 'a list');
+  }
+
+  objects(key: string): readonly JsonFields[] {
+    return this.list(key).map((value) => new JsonFields(value, `${key} of ${this.#what}`));
+  }
+
+  texts(key: string): readonly string[] {
+    return this.list(key).map((value) => (typeof value === 'string' ? value : this.#fail(key, 'a list of texts')));
+  }
+
+  #get(key: string): unknown {
+    return Object.hasOwn(this.#value, key) ? this.#value[key] : undefined;
+  }
+
+  #fail(key: string, expected: string): never {
+    throw damaged(this.#what, `${key} must be ${expected}`);
+  }
+}
+
+export function encodeJson(value: Json): Uint8Array {
+  return Buffer.from(JSON.stringify(value), 'utf8');
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}

@@ -1,0 +1,160 @@
+import { must } from '../../core/must.ts';
+import { ByteBuilder } from './byte-builder.ts';
+import { ByteCursor, damaged } from './byte-cursor.ts';
+import { derive, openableBy, openBox, seal, sha256, signParts, unseal, verifyParts } from './crypto.ts';
+import type { KeyPair } from './crypto.ts';
+import { encodeJson, JsonFields } from './json.ts';
+import type { Json } from './json.ts';
+import { recordFolders, recordKey } from './names.ts';
+import type { RecordKind } from './names.ts';
+
+const MAGIC = 'TMRC';
+const VERSION = 0;
+const CONTEXT = 'tidemark record\n';
+const SIGNATURE_BYTES = 64;
+const ID_BYTES = 16;
+const DIGEST_BYTES = 32;
+/** No record is larger; the packs of a base of 100 TB fit. */
+export const MAX_RECORD_BYTES = 256 * 1024 * 1024;
+
+/** Who can open a section: everyone, maintainers and readers, readers, or the writer itself. */
+export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer';
+
+const sectionNames: readonly SectionName[] = ['plain', 'maintenance', 'content', 'writer'];
+
+export type RecordHeader = {
+  readonly kind: RecordKind;
+  readonly repository: string;
+  readonly credential: string;
+  readonly session: string;
+  readonly counter: number;
+  /** SHA-256 of the record before it in its session's chain, as hex. */
+  readonly previous: string;
+  readonly sections: readonly SectionName[];
+};
+
+/** A record as it lies in the repository: readable header, sections still closed. Nothing is believed before `verifyRecord`. */
+export type SealedRecord = {
+  readonly header: RecordHeader;
+  readonly key: string;
+  readonly digest: string;
+  readonly headerBytes: Uint8Array;
+  readonly sections: readonly Uint8Array[];
+  readonly signed: Uint8Array;
+  readonly signature: Uint8Array;
+};
+
+export const NO_PREVIOUS = '0'.repeat(DIGEST_BYTES * 2);
+
+/** Public keys that sections are sealed to. */
+export type SectionKeys = { readonly contentKey: Uint8Array; readonly maintenanceKey: Uint8Array };
+
+/** `seeds`: 32 fresh random bytes for each sealed section. */
+export function writeRecord(options: {
+  header: Omit<RecordHeader, 'sections'>;
+  sections: readonly { readonly name: SectionName; readonly value: Json }[];
+  signing: KeyPair;
+  keys: SectionKeys;
+  /** For writer sections. */
+  idKey?: Uint8Array | undefined;
+  random: (sizeBytes: number) => Uint8Array;
+}): Uint8Array {
+  const names = options.sections.map((section) => section.name);
+  const headerBytes = encodeJson({ ...options.header, sections: names });
+  const builder = new ByteBuilder(4096).text(MAGIC).u8(VERSION).u32(headerBytes.byteLength).bytes(headerBytes).u8(names.length);
+  const aad = sha256(headerBytes);
+  for (const { name, value } of options.sections) {
+    const section = closeSection(name, encodeJson(value), { ...options, aad });
+    builder.u32(section.byteLength).bytes(section);
+  }
+  const signed = builder.take();
+  return Buffer.concat([signed, signParts(options.signing, CONTEXT, [signed])]);
+}
+
+function closeSection(
+  name: SectionName,
+  plain: Uint8Array,
+  options: { aad: Uint8Array; keys: SectionKeys; idKey?: Uint8Array | undefined; random: (sizeBytes: number) => Uint8Array },
+): Uint8Array {
+  const { aad, keys } = options;
+  if (name === 'plain') return plain;
+  if (name === 'writer') return seal({ key: writerSectionKey(must(options.idKey, 'an id key'), aad), aad, plain });
+  const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;
+  return openableBy({ publicKey, info: 'record', aad, plain, ephemeralSeed: options.random(32) });
+}
+
+function writerSectionKey(idKey: Uint8Array, headerDigest: Uint8Array): Uint8Array {
+  return derive(idKey, headerDigest, 'tidemark writer section', 32);
+}
+
+function readHeader(bytes: Uint8Array, what: string): RecordHeader {
+  const fields = JsonFields.parse(bytes, what);
+  const sections = fields.texts('sections').map((name): SectionName => {
+    const known = sectionNames.find((known) => known === name);
+    if (known === undefined) throw damaged(what, 'a section is of no known kind');
+    return known;
+  });
+  return {
+    kind: fields.oneOf('kind', Object.keys(recordFolders) as RecordKind[]), // the keys of that constant are the kinds
+    repository: fields.hex('repository', ID_BYTES),
+    credential: fields.hex('credential', ID_BYTES),
+    session: fields.hex('session', ID_BYTES),
+    counter: fields.count('counter', 0xffffffff),
+    previous: fields.hex('previous', DIGEST_BYTES),
+    sections,
+  };
+}
+
+/** Splits a record. @throws REPOSITORY_DAMAGED, also when it lies under a key that is not its own. */
+export function readRecord(bytes: Uint8Array, key: string): SealedRecord {
+  const cursor = new ByteCursor(bytes, key);
+  cursor.expectMagic(MAGIC, VERSION);
+  const headerBytes = cursor.bytes(cursor.u32());
+  const header = readHeader(headerBytes, key);
+  const count = cursor.u8();
+  if (count !== header.sections.length) cursor.fail('its sections do not fit its header');
+  const sections: Uint8Array[] = [];
+  for (let index = 0; index < count; index++) sections.push(cursor.bytes(cursor.u32()));
+  const signed = bytes.subarray(0, cursor.offset);
+  const signature = cursor.bytes(SIGNATURE_BYTES);
+  cursor.expectEnd();
+  if (recordKey(header.kind, header.session, header.counter) !== key) throw damaged(key, 'it belongs elsewhere');
+  return { header, key, digest: Buffer.from(sha256(bytes)).toString('hex'), headerBytes, sections, signed, signature };
+}
+
+export function verifyRecord(record: SealedRecord, signingKey: Uint8Array): boolean {
+  return verifyParts(signingKey, CONTEXT, [record.signed], record.signature);
+}
+
+/** What the holder of a repository's keys can open. */
+export type SectionAccess = {
+  readonly content?: KeyPair | undefined;
+  readonly maintenance?: KeyPair | undefined;
+  /** The id key of the record's own writer. */
+  readonly idKey?: Uint8Array | undefined;
+};
+
+/**
+ * Opens the first of the named sections that the record has and the access allows; undefined when there is none.
+ * @throws REPOSITORY_DAMAGED when it should open and does not
+ */
+export function openSection(record: SealedRecord, names: readonly SectionName[], access: SectionAccess): JsonFields | undefined {
+  for (const name of names) {
+    const section = record.sections[record.header.sections.indexOf(name)];
+    if (section === undefined) continue;
+    const plain = openOne(record, { name, section }, access);
+    if (plain !== undefined) return JsonFields.parse(plain, record.key);
+  }
+  return undefined;
+}
+
+function openOne(record: SealedRecord, { name, section }: { name: SectionName; section: Uint8Array }, access: SectionAccess): Uint8Array | undefined {
+  const aad = sha256(record.headerBytes);
+  const what = record.key;
+  if (name === 'plain') return section;
+  if (name === 'writer') {
+    return access.idKey && unseal({ key: writerSectionKey(access.idKey, aad), aad, sealed: section, what });
+  }
+  const pair = name === 'content' ? access.content : access.maintenance;
+  return pair && openBox({ pair, info: 'record', aad, box: section, what });
+}

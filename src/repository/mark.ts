@@ -1,0 +1,29 @@
+import type { Position } from '../core/position.ts';
+
+/** An application-wide moment. `missing` names the stores of a partial mark; a mark without is complete. */
+export type Mark = {
+  readonly id: string;
+  readonly name?: string | undefined;
+  readonly tags: readonly string[];
+  readonly class: 'clock' | 'sealed';
+  readonly atMs: number;
+  readonly skewMs: number;
+  /** By history. */
+  readonly positions: Readonly<Record<string, Position>>;
+  /** By history: the key of the manifest whose cut is the position. */
+  readonly bases: Readonly<Record<string, string>>;
+  readonly missing: readonly string[];
+};
+
+export type MarkState = 'complete' | 'partial';
+
+export function markState(mark: Mark): MarkState {
+  return mark.missing.length === 0 ? 'complete' : 'partial';
+}
+
+/** The id of a mark taken at `atMs`: its time to the second in UTC, and four random hex digits. */
+export function newMarkId(atMs: number, random: Uint8Array): string {
+  const [date = '', time = ''] = new Date(atMs).toISOString().split('T');
+  const suffix = Buffer.from(random.subarray(0, 2)).toString('hex');
+  return `${date.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${suffix}`;
+}

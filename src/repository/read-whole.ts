@@ -1,0 +1,20 @@
+import type { Run } from '../core/run.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { damaged } from './format/byte-cursor.ts';
+
+const FIRST_READ_BYTES = 16 * 1024;
+
+/** The whole object. @throws OBJECT_NOT_FOUND; REPOSITORY_DAMAGED when it is larger than `limitBytes` */
+export async function readWhole(objects: ObjectStore, key: string, limitBytes: number, run: Run): Promise<Uint8Array> {
+  let bytes = Buffer.allocUnsafe(Math.min(FIRST_READ_BYTES, limitBytes + 1));
+  let size = 0;
+  while (true) {
+    const read = await objects.read(key, size, bytes.subarray(size), run);
+    size += read;
+    if (size < bytes.byteLength) return bytes.subarray(0, size);
+    if (size > limitBytes) throw damaged(key, `it is larger than ${limitBytes} bytes`);
+    const grown = Buffer.allocUnsafe(Math.min(bytes.byteLength * 8, limitBytes + 1));
+    grown.set(bytes);
+    bytes = grown;
+  }
+}

@@ -1,0 +1,145 @@
+import type { Exactness, Position } from '../../core/position.ts';
+import type { SkipReason, Skipped } from '../../core/recorder.ts';
+import type { Mark } from '../mark.ts';
+import { toBase64 } from '../format/json.ts';
+import type { Json, JsonFields } from '../format/json.ts';
+
+/** What every holder of a base's manifest may know. */
+export type ManifestSummary = {
+  readonly store: string;
+  readonly history: string;
+  readonly logFrom: Position;
+  readonly cut: Position;
+  readonly exact: Exactness;
+  readonly entries: number;
+  readonly bytes: number;
+};
+
+/** What maintainers and readers know of a base. */
+export type ManifestMaintenance = ManifestSummary & {
+  readonly createdAtMs: number;
+  readonly newBytes: number;
+  readonly storedBytes: number;
+  readonly skippedCount: number;
+  readonly incompleteCount: number;
+  /** Ids of all packs it needs, as hex, ascending. */
+  readonly packs: readonly string[];
+};
+
+/** What only readers know of a base. */
+export type ManifestContent = {
+  readonly root: Uint8Array;
+  readonly level: number;
+  readonly application: string;
+  readonly connector: string;
+  readonly url: string;
+  /** The application's manifest without secrets. */
+  readonly manifest: string;
+  readonly tool: string;
+  readonly host: string;
+  readonly startedAtMs: number;
+  readonly skipped: readonly Skipped[];
+};
+
+const PACK_ID_BYTES = 32;
+const skipReasons: readonly SkipReason[] = ['unreadable', 'changed', 'vanished', 'special', 'too-long', 'filesystem'];
+
+function writePosition({ lineage, order, resume }: Position): Json {
+  return { lineage, order, resume };
+}
+
+export function readPosition(fields: JsonFields): Position {
+  return { lineage: fields.text('lineage'), order: fields.text('order'), resume: fields.text('resume') };
+}
+
+export function writeSummary(summary: ManifestSummary): { readonly [key: string]: Json } {
+  const { store, history, exact, entries, bytes } = summary;
+  return { store, history, logFrom: writePosition(summary.logFrom), cut: writePosition(summary.cut), exact, entries, bytes };
+}
+
+export function readSummary(fields: JsonFields): ManifestSummary {
+  return {
+    store: fields.text('store'),
+    history: fields.text('history'),
+    logFrom: readPosition(fields.object('logFrom')),
+    cut: readPosition(fields.object('cut')),
+    exact: fields.oneOf('exact', ['position', 'time', 'observation']),
+    entries: fields.count('entries'),
+    bytes: fields.count('bytes'),
+  };
+}
+
+export function writeMaintenance(body: ManifestMaintenance): Json {
+  const { createdAtMs, newBytes, storedBytes, skippedCount, incompleteCount } = body;
+  const packs = toBase64(Buffer.from(body.packs.join(''), 'hex'));
+  return { ...writeSummary(body), createdAtMs, newBytes, storedBytes, skippedCount, incompleteCount, packs };
+}
+
+export function readMaintenance(fields: JsonFields): ManifestMaintenance {
+  const raw = Buffer.from(fields.base64('packs'));
+  const packs: string[] = [];
+  for (let at = 0; at + PACK_ID_BYTES <= raw.byteLength; at += PACK_ID_BYTES) {
+    packs.push(raw.toString('hex', at, at + PACK_ID_BYTES));
+  }
+  return {
+    ...readSummary(fields),
+    createdAtMs: fields.number('createdAtMs'),
+    newBytes: fields.count('newBytes'),
+    storedBytes: fields.count('storedBytes'),
+    skippedCount: fields.count('skippedCount'),
+    incompleteCount: fields.count('incompleteCount'),
+    packs,
+  };
+}
+
+export function writeContent(body: ManifestContent): Json {
+  const { level, application, connector, url, manifest, tool, host, startedAtMs } = body;
+  const skipped = body.skipped.map((item) => ({ ...item, name: toBase64(item.name) }));
+  return { root: Buffer.from(body.root).toString('hex'), level, application, connector, url, manifest, tool, host, startedAtMs, skipped };
+}
+
+export function readContent(fields: JsonFields): ManifestContent {
+  return {
+    root: Buffer.from(fields.hex('root', 32), 'hex'),
+    level: fields.count('level', 32),
+    application: fields.text('application'),
+    connector: fields.text('connector'),
+    url: fields.text('url'),
+    manifest: fields.text('manifest'),
+    tool: fields.text('tool'),
+    host: fields.text('host'),
+    startedAtMs: fields.number('startedAtMs'),
+    skipped: fields.objects('skipped').map((item) => ({
+      name: item.base64('name'),
+      reason: item.oneOf('reason', skipReasons),
+      incomplete: item.flag('incomplete'),
+      message: item.text('message'),
+    })),
+  };
+}
+
+function mapFields<T>(fields: JsonFields, read: (key: string) => T): Readonly<Record<string, T>> {
+  return Object.fromEntries(fields.keys().map((key) => [key, read(key)]));
+}
+
+export function writeMark(mark: Mark): Json {
+  const { id, tags, atMs, skewMs, bases, missing } = mark;
+  const positions = Object.fromEntries(Object.entries(mark.positions).map(([key, value]) => [key, writePosition(value)]));
+  return { id, ...(mark.name === undefined ? {} : { name: mark.name }), tags, class: mark.class, atMs, skewMs, positions, bases, missing };
+}
+
+export function readMark(fields: JsonFields): Mark {
+  const positions = fields.object('positions');
+  const bases = fields.object('bases');
+  return {
+    id: fields.text('id'),
+    name: fields.optionalText('name'),
+    tags: fields.texts('tags'),
+    class: fields.oneOf('class', ['clock', 'sealed']),
+    atMs: fields.number('atMs'),
+    skewMs: fields.number('skewMs'),
+    positions: mapFields(positions, (key) => readPosition(positions.object(key))),
+    bases: mapFields(bases, (key) => bases.text(key)),
+    missing: fields.texts('missing'),
+  };
+}
