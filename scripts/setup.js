@@ -89,11 +89,23 @@ function cacheOption() {
 /** @type {(folder: string, what: string) => void} */
 function install(folder, what) {
   say(`installing ${what}`);
-  const args = ['ci', '--prefix', folder, '--ignore-scripts', '--include=dev', '--include=optional', '--prefer-offline'];
+  const args = [
+    'ci',
+    '--prefix',
+    folder,
+    '--ignore-scripts',
+    '--include=dev',
+    '--include=optional',
+    '--prefer-offline',
+  ];
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error', '--engine-strict=false'];
   const result = npm([...args, ...quiet, ...cacheOption()], 'inherit');
-  if (result.error) fail(`npm could not be started: ${result.error.message}. Install npm, then run the same command again.`);
-  if (result.status !== 0) fail('npm could not install the packages; its message is above. Run the same command again when that is mended.');
+  if (result.error) {
+    fail(`npm could not be started: ${result.error.message}. Install npm, then run the same command again.`);
+  }
+  if (result.status !== 0) {
+    fail('npm could not install the packages; its message is above. Run the same command again when that is mended.');
+  }
 }
 
 /** @type {(version: string, wanted: string) => boolean} */
@@ -109,10 +121,15 @@ function isAtLeast(version, wanted) {
 /** @type {(wanted: string) => void} */
 function bringOwnNode(wanted) {
   if (isInstalled(nodeFolder) && existsSync(ownNode)) return;
-  const locked = readPackages(join(nodeFolder, 'package-lock.json'))?.[`node_modules/node-${process.platform}-${process.arch}`];
+  const locked = readPackages(join(nodeFolder, 'package-lock.json'))?.[
+    `node_modules/node-${process.platform}-${process.arch}`
+  ];
   const manual = `Tidemark needs Node ${wanted} or newer, and this is ${process.version}. Install it (https://nodejs.org, nvm, fnm or your system's packages) and run the same command again.`;
   if (!locked) fail(`${manual} For ${process.platform} on ${process.arch} none can be brought automatically.`);
-  install(nodeFolder, `Node ${locked.version} for this checkout (this machine has ${process.versions.node}; about 50 MB, once)`);
+  install(
+    nodeFolder,
+    `Node ${locked.version} for this checkout (this machine has ${process.versions.node}; about 50 MB, once)`,
+  );
   if (spawnSync(ownNode, ['--version']).status === 0) return;
   rmSync(join(nodeFolder, 'node_modules'), { recursive: true, force: true });
   fail(`${manual} The one brought automatically does not run on this system.`);

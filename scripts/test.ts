@@ -1,0 +1,105 @@
+/**
+ * Runs the tests group by group and prints one table at the end: `unit` (beside the sources, in one process), `project` (what
+ * lies directly in test/), then each folder of test/.
+ *
+ * `npm test`, `npm test -- unit e2e`, `npm test -- test/e2e/backup.test.ts --test-name-pattern=name`.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+
+import type { TestCounts } from './test-counts.ts';
+
+type Group = { readonly name: string; readonly files: readonly string[]; readonly options: readonly string[] };
+type Outcome = TestCounts & { readonly name: string; readonly seconds: number; readonly problem?: string | undefined };
+
+const UNIT_LIMIT_MS = 5 * 60_000;
+const GROUP_LIMIT_MS = 45 * 60_000;
+const ONE_PROCESS = ['--test-isolation=none'];
+
+function listGroups(): readonly Group[] {
+  const folders = new Map<string, string[]>();
+  for (const file of globSync('test/**/*.test.ts').sort()) {
+    const name = file.split('/').length > 2 ? (file.split('/')[1] ?? '') : 'project';
+    folders.set(name, [...(folders.get(name) ?? []), file]);
+  }
+  const project = folders.get('project') ?? [];
+  folders.delete('project');
+  return [
+    { name: 'unit', files: globSync('src/**/*.test.ts').sort(), options: ONE_PROCESS },
+    { name: 'project', files: project, options: ONE_PROCESS },
+    ...[...folders].map(([name, files]) => ({ name, files, options: [] })),
+  ];
+}
+
+function choose(groups: readonly Group[], words: readonly string[]): readonly Group[] {
+  const chosen = words.map((word): Group => {
+    const group = groups.find(({ name }) => name === word);
+    if (group) return group;
+    const files = globSync(word.endsWith('.ts') ? word : `${word}/**/*.test.ts`).sort();
+    if (files.length > 0) return { name: word, files, options: word.startsWith('src') ? ONE_PROCESS : [] };
+    process.stderr.write(`no tests in ${word}; there are ${groups.map(({ name }) => name).join(', ')}, and paths\n`);
+    process.exit(2);
+  });
+  return words.length === 0 ? groups : chosen;
+}
+
+function runGroup(group: Group, passedOn: readonly string[], scratch: string): Outcome {
+  process.stdout.write(`\n── ${group.name} (${group.files.length} files) ──\n`);
+  const counts = join(scratch, 'counts.json');
+  rmSync(counts, { force: true });
+  const reporters = [
+    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+    ...['--test-reporter=./scripts/test-counts.ts', `--test-reporter-destination=${counts}`],
+  ];
+  const startedMs = performance.now();
+  const child = spawnSync(process.execPath, ['--test', ...reporters, ...group.options, ...passedOn, ...group.files], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: group.name === 'unit' ? UNIT_LIMIT_MS : GROUP_LIMIT_MS,
+    killSignal: 'SIGKILL',
+  });
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { name: group.name, seconds, ...readCounts(counts, child.status) };
+}
+
+function readCounts(path: string, status: number | null): TestCounts & { problem?: string | undefined } {
+  let counts: TestCounts = { tests: 0, passed: 0, failed: 0, skipped: 0 };
+  const text = readFileSync(path, { encoding: 'utf8', flag: 'a+' });
+  if (text !== '') counts = JSON.parse(text) as TestCounts;
+  if (status === null) return { ...counts, problem: 'did not end in time, or was killed' };
+  if (text === '') return { ...counts, problem: `ended with status ${status} before it had results` };
+  if (counts.tests === 0) return { ...counts, problem: 'no test ran' };
+  if (status !== 0 && counts.failed === 0) return { ...counts, problem: `ended with status ${status}` };
+  return counts;
+}
+
+function printTable(outcomes: readonly Outcome[]): boolean {
+  const total = { name: 'total', tests: 0, passed: 0, failed: 0, skipped: 0, seconds: 0 };
+  for (const outcome of outcomes) {
+    for (const key of ['tests', 'passed', 'failed', 'skipped', 'seconds'] as const) total[key] += outcome[key];
+  }
+  process.stdout.write(`\n${'group'.padEnd(24)}   tests  passed  failed skipped  seconds\n`);
+  for (const { name, tests, passed, failed, skipped, seconds, problem } of [...outcomes, { ...total, problem: '' }]) {
+    const numbers = [tests, passed, failed, skipped].map((count) => String(count).padStart(8)).join('');
+    process.stdout.write(`${name.padEnd(24)}${numbers}${seconds.toFixed(1).padStart(9)}  ${problem ?? ''}\n`);
+  }
+  const broken = outcomes.filter(({ problem }) => problem !== undefined).length;
+  process.stdout.write(`\n${total.passed} passed, ${total.failed + broken} failed, ${total.skipped} skipped\n`);
+  return outcomes.length > 0 && total.passed > 0 && total.failed + broken === 0;
+}
+
+process.chdir(join(import.meta.dirname, '..'));
+const args = process.argv.slice(2);
+const groups = choose(
+  listGroups(),
+  args.filter((arg) => !arg.startsWith('--')),
+);
+const scratch = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+try {
+  const passedOn = args.filter((arg) => arg.startsWith('--'));
+  if (!printTable(groups.map((group) => runGroup(group, passedOn, scratch)))) process.exitCode = 1;
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
