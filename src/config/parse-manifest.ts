@@ -1,0 +1,212 @@
+import type * as z from 'zod';
+import { must } from '../core/must.ts';
+import { secretReference } from '../core/secret-reference.ts';
+import type { Configuration, RepositoryConfiguration, StoreConfiguration } from './configuration.ts';
+import { crossMistakes, keysOr } from './cross-checks.ts';
+import { locatePath, locateRepository, locateStore } from './locations.ts';
+import type { Checked } from './locations.ts';
+import type { ManifestOrigin } from './manifest-file.ts';
+import { readManifestTree } from './manifest-yaml.ts';
+import type { ManifestTree } from './manifest-yaml.ts';
+import { keyText, ManifestError } from './mistakes.ts';
+import type { KeyPath, Mistake } from './mistakes.ts';
+import { commonStoreOptions, manifestOptions } from './schema.ts';
+import type { repositoryOptions } from './schema.ts';
+import { mistakesOf } from './zod-mistakes.ts';
+
+type Manifest = z.infer<typeof manifestOptions>;
+type CommonStore = z.infer<typeof commonStoreOptions>;
+
+/** A store that was read so far: what is missing in it has left a mistake. */
+type ReadStore = {
+  readonly name: string;
+  readonly common: CommonStore;
+  readonly options: Readonly<Record<string, unknown>>;
+};
+
+/**
+ * The configuration that a manifest's text stands for. Nothing is looked at but the text: no file, store or secret is opened.
+ * @throws CONFIG_INVALID, a ManifestError with every mistake
+ */
+export async function parseManifest(text: string, origin: ManifestOrigin): Promise<Configuration> {
+  return new ManifestParser(readManifestTree(text, origin.file), origin).parse();
+}
+
+class ManifestParser {
+  readonly #origin: ManifestOrigin;
+  readonly #tree: ManifestTree;
+  readonly #mistakes: Mistake[];
+  /** Paths whose value was put into `url` of a long form. */
+  readonly #short = new Set<string>();
+
+  constructor(tree: ManifestTree, origin: ManifestOrigin) {
+    this.#tree = tree;
+    this.#origin = origin;
+    this.#mistakes = [...tree.mistakes];
+  }
+
+  async parse(): Promise<Configuration> {
+    const written = this.#longForms(this.#tree.value);
+    const manifest = this.#check(manifestOptions, written, []);
+    const stores: ReadStore[] = [];
+    for (const [name, store] of Object.entries(keysOr(keysOr(written)['stores']))) {
+      const read = await this.#readStore(name, store);
+      if (read !== undefined) stores.push(read);
+    }
+    for (const { path, message } of crossMistakes(keysOr(written))) this.#mistake(path, message);
+    const { url, passphraseFile } = keysOr(keysOr(written)['repository']);
+    const repository = {
+      url: this.#located(url, ['repository', 'url'], locateRepository),
+      passphraseFile: this.#located(passphraseFile, ['repository', 'passphraseFile'], locatePath),
+    };
+    if (this.#mistakes.length > 0) throw new ManifestError(this.#mistakes);
+    const checked = must(manifest, 'a manifest without mistakes was read');
+    return deepFreeze({
+      application: checked.application,
+      origin: { ...this.#origin },
+      repository: repositoryOf(checked.repository, {
+        url: must(repository.url, 'a repository without mistakes has a place'),
+        passphraseFile: repository.passphraseFile,
+      }),
+      stores: stores.map((store) => this.#store(store, checked.bases)),
+      bases: checked.bases,
+      timezone: checked.timezone,
+      marks: { everyMs: checked.marks.every },
+      flush: { afterMs: checked.flush.after, sizeBytes: checked.flush.size },
+      retention: retentionOf(checked),
+    });
+  }
+
+  /** A store or the repository may be given by its URL alone. */
+  #longForms(value: unknown): unknown {
+    if (value === null) return {};
+    const manifest = keysOr(value);
+    if (manifest !== value) return value;
+    const stores = keysOr(manifest['stores']);
+    return {
+      ...manifest,
+      ...('repository' in manifest && { repository: this.#longForm(manifest['repository'], ['repository']) }),
+      ...(stores === manifest['stores'] && {
+        stores: Object.fromEntries(
+          Object.entries(stores).map(([name, store]) => [name, this.#longForm(store, ['stores', name])]),
+        ),
+      }),
+    };
+  }
+
+  #longForm(value: unknown, path: KeyPath): unknown {
+    if (typeof value !== 'string') return value;
+    this.#short.add(keyText(path));
+    return { url: value };
+  }
+
+  #check<Schema extends z.ZodType>(schema: Schema, value: unknown, prefix: KeyPath): z.infer<Schema> | undefined {
+    const result = schema.safeParse(value, { reportInput: true, jitless: true });
+    if (result.success) return result.data;
+    const { file } = this.#origin;
+    const shownKey = (path: KeyPath): string => this.#shownKey(path);
+    const { places } = this.#tree;
+    for (const mistake of mistakesOf(result.error.issues, { file, places, schema, prefix, shownKey })) {
+      this.#add(mistake);
+    }
+    return undefined;
+  }
+
+  async #readStore(name: string, value: unknown): Promise<ReadStore | undefined> {
+    const path = ['stores', name];
+    if (keysOr(value) !== value) {
+      this.#mistake(path, 'expected a kind and a place such as files:./data, or keys below');
+      return undefined;
+    }
+    const { url } = keysOr(value);
+    const located = typeof url === 'string' ? locateStore(url, this.#origin.folder) : undefined;
+    if (located !== undefined && 'mistake' in located) this.#mistake([...path, 'url'], located.mistake);
+    const kind = located !== undefined && 'value' in located ? located.value.kind : undefined;
+    const own = await kind?.loadKeys();
+    const schema = own === undefined ? commonStoreOptions.loose() : commonStoreOptions.extend(own.shape).strict();
+    const checked = this.#check(schema, value, path);
+    if (checked === undefined || own === undefined) return undefined;
+    const common = commonStoreOptions.strip().parse(value);
+    const options = Object.fromEntries(Object.keys(own.shape).map((key) => [key, keysOr(checked)[key]]));
+    return { name, common, options };
+  }
+
+  #store({ name, common, options }: ReadStore, bases: string): StoreConfiguration {
+    const located = locateStore(common.url, this.#origin.folder);
+    const { kind, scheme, target } = must(
+      'value' in located ? located.value : undefined,
+      'a store without mistakes has a place',
+    );
+    return {
+      name,
+      kind: kind.name,
+      scheme,
+      target,
+      url: `${scheme}:${target}`,
+      class: common.class,
+      references: common.references,
+      bases: common.bases ?? bases,
+      allowEmpty: common.allowEmpty,
+      dataSets: Object.entries(common.dataSets).map(
+        ([part, { prefix, class: kindOfPart, from, rebuild, restore }]) => ({
+          name: part,
+          prefix,
+          class: kindOfPart,
+          from,
+          rebuild,
+          restore,
+        }),
+      ),
+      options,
+    };
+  }
+
+  /** The absolute path that a value of the manifest stands for; a mistake and undefined when it can't be one. */
+  #located(
+    value: unknown,
+    path: KeyPath,
+    locate: (text: string, folder: string) => Checked<string>,
+  ): string | undefined {
+    if (typeof value !== 'string') return undefined;
+    const located = locate(value, this.#origin.folder);
+    if ('value' in located) return located.value;
+    this.#mistake(path, located.mistake);
+    return undefined;
+  }
+
+  #mistake(path: KeyPath, message: string): void {
+    this.#add({ file: this.#origin.file, place: this.#tree.places.value(path), key: this.#shownKey(path), message });
+  }
+
+  /** A value that was refused while the text was read has its mistake already. */
+  #add(mistake: Mistake): void {
+    if (mistake.key === undefined || !this.#tree.unread.has(mistake.key)) this.#mistakes.push(mistake);
+  }
+
+  #shownKey(path: KeyPath): string {
+    const owner = keyText(path.slice(0, -1));
+    return path.at(-1) === 'url' && this.#short.has(owner) ? owner : keyText(path);
+  }
+}
+
+function repositoryOf(
+  { passphraseEnv: env, passphraseCommand: command, limits }: z.infer<typeof repositoryOptions>,
+  located: { readonly url: string; readonly passphraseFile: string | undefined },
+): RepositoryConfiguration {
+  return {
+    url: located.url,
+    passphrase: secretReference({ file: located.passphraseFile, env, command }),
+    limits: { uploadBytesPerSecond: limits.upload, downloadBytesPerSecond: limits.download },
+  };
+}
+
+function retentionOf({ retention }: Manifest): Configuration['retention'] {
+  const { window, ...counts } = retention;
+  return { windowMs: window, ...counts };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}

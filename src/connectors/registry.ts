@@ -1,0 +1,48 @@
+import type { ZodObject } from 'zod';
+
+/**
+ * What is known of a kind of datastore without loading its code. `keys` are what the manifest may say about such a store besides
+ * its URL and what all stores have; the connector's options are what comes out of them.
+ */
+export type ConnectorKind = {
+  readonly name: string;
+  readonly schemes: readonly string[];
+  readonly summary: string;
+  /** What follows the scheme: `path` is relative to the manifest's folder and made absolute. */
+  readonly target: 'path' | 'server';
+  readonly example: string;
+  loadKeys(): Promise<ZodObject>;
+};
+
+export const connectorKinds: readonly ConnectorKind[] = [
+  {
+    name: 'files',
+    schemes: ['files'],
+    summary: 'a folder of files',
+    target: 'path',
+    example: 'files:./data/uploads',
+    loadKeys: async () => (await import('./files/options.ts')).filesOptions,
+  },
+];
+
+/** Schemes that a manifest may name one day; said to be missing instead of unknown. */
+export const laterSchemes: readonly string[] = [
+  'embedded',
+  'redis',
+  'rediss',
+  'etcd',
+  'consul',
+  'postgres',
+  'mysql',
+  'mariadb',
+  'sqlite',
+  'db2',
+];
+
+export function connectorKind(scheme: string): ConnectorKind | undefined {
+  return connectorKinds.find((kind) => kind.schemes.includes(scheme));
+}
+
+export function supportedSchemes(): readonly string[] {
+  return connectorKinds.flatMap((kind) => kind.schemes);
+}
