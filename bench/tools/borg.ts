@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import type { Command } from '../harness/measure.ts';
+import type { Place, Tool } from './tool.ts';
+import { firstLineOf } from './version.ts';
+
+function borg(place: Place, args: readonly string[], cwd = place.home): Command {
+  return {
+    argv: ['borg', ...args],
+    cwd,
+    env: {
+      HOME: place.home,
+      BORG_BASE_DIR: join(place.home, 'base'),
+      BORG_REPO: join(place.home, 'repository'),
+      BORG_PASSPHRASE: 'a passphrase for the bench',
+    },
+  };
+}
+
+export const BORG: Tool = {
+  name: 'borg',
+  setUp: 'repokey-blake2, zstd,1',
+  version: () => firstLineOf('borg', '--version'),
+  prepare: () => undefined,
+  init: (place) => borg(place, ['init', '-e', 'repokey-blake2']),
+  backup: (place, run) => borg(place, ['create', '-C', 'zstd,1', `::run-${run}`, '.'], place.source),
+  list: (place) => borg(place, ['list']),
+  restore: (place, run, into) => borg(place, ['extract', `::run-${run}`], into),
+  restoredRoot: (into) => into,
+  verify: (place) => borg(place, ['check', '--verify-data']),
+  repository: (place) => join(place.home, 'repository'),
+};
