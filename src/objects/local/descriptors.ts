@@ -1,0 +1,90 @@
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { Clock } from '../../core/run.ts';
+
+type Descriptor = { readonly handle: Promise<FileHandle>; readonly openedMs: number; users: number; state: 'kept' | 'dropped' | 'closed' };
+
+export type DescriptorsOptions = {
+  readonly clock: Clock;
+  /** How many files stay open without a user. */
+  readonly limit: number;
+  /** How long a file is read from after it was opened: what happens to its name is noticed no later than this. */
+  readonly lifeMs: number;
+};
+
+/** Files kept open for reading, so that thousands of reads of one file open it once. The least recently used go first. */
+export class Descriptors implements AsyncDisposable {
+  readonly #options: DescriptorsOptions;
+  /** In order of use. */
+  readonly #kept = new Map<string, Descriptor>();
+
+  constructor(options: DescriptorsOptions) {
+    this.#options = options;
+  }
+
+  /** The file stays open until `action` has settled. Rejects with the file system's error when it can't be opened. */
+  async use<T>(path: string, action: (file: FileHandle) => Promise<T>): Promise<T> {
+    const known = this.#kept.get(path);
+    if (known !== undefined && this.#isExpired(known)) await this.#drop(path, known);
+    const descriptor = this.#kept.get(path) ?? this.#open(path);
+    this.#kept.delete(path);
+    this.#kept.set(path, descriptor);
+    descriptor.users += 1;
+    let failed = true;
+    try {
+      const result = await action(await descriptor.handle);
+      failed = false;
+      return result;
+    } finally {
+      descriptor.users -= 1;
+      if (failed || descriptor.state === 'dropped') await this.#drop(path, descriptor);
+      await this.#trim();
+    }
+  }
+
+  /** The next use of `path` opens it anew. */
+  async forget(path: string): Promise<void> {
+    const descriptor = this.#kept.get(path);
+    if (descriptor !== undefined) await this.#drop(path, descriptor);
+  }
+
+  /** Closes what is past its life and unused since, so that deleted files give their space back. */
+  async expire(): Promise<void> {
+    for (const [path, descriptor] of [...this.#kept]) {
+      if (!this.#isExpired(descriptor)) return;
+      await this.#drop(path, descriptor);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [path, descriptor] of [...this.#kept]) await this.#drop(path, descriptor);
+  }
+
+  #open(path: string): Descriptor {
+    return { handle: open(path, 'r'), openedMs: this.#options.clock.monotonicMs(), users: 0, state: 'kept' };
+  }
+
+  #isExpired(descriptor: Descriptor): boolean {
+    return this.#options.clock.monotonicMs() - descriptor.openedMs > this.#options.lifeMs;
+  }
+
+  async #trim(): Promise<void> {
+    while (this.#kept.size > this.#options.limit) {
+      const oldest = this.#kept.entries().next().value;
+      if (oldest === undefined) return;
+      await this.#drop(...oldest);
+    }
+  }
+
+  /** Closes it now, or when its last user is done. */
+  async #drop(path: string, descriptor: Descriptor): Promise<void> {
+    if (this.#kept.get(path) === descriptor) this.#kept.delete(path);
+    if (descriptor.state === 'closed') return;
+    descriptor.state = 'dropped';
+    if (descriptor.users > 0) return;
+    descriptor.state = 'closed';
+    // Who opened it has been told when that failed, and then there is nothing to close.
+    const [opened] = await Promise.allSettled([descriptor.handle]);
+    if (opened.status === 'fulfilled') await opened.value.close();
+  }
+}
