@@ -1,3 +1,6 @@
+import { printable } from '../../core/printable.ts';
+import { pathText } from '../../io/native.ts';
+
 /**
  * Names and paths of a file system are bytes. Inside this connector they travel as *byte text*: a string with one character from
  * U+0000 to U+00FF for each byte. Comparing two of them by `<` compares the bytes, they join like strings, and they are half the
@@ -30,15 +33,7 @@ export function lossyText(path: ByteText): string {
   return NOT_ASCII.test(path) ? bytesOf(path).toString('utf8') : path;
 }
 
-/** For messages: control characters and what is not UTF-8 as `\xHH`, so that a name can't forge a line. */
-export function printable(path: ByteText): string {
-  const text = lossyText(path);
-  if (!/[\x00-\x1f\x7f-\x9f\ufffd]/.test(text)) return text;
-  return path.replaceAll(/[^\x20-\x7e]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}
-
-/** Ascending bytewise; for `sort`. */
-export function compareByteText(left: ByteText, right: ByteText): number {
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+/** For messages: one line, safe on a terminal, with `\\xHH` for bytes that are not UTF-8. */
+export function printablePath(path: ByteText): string {
+  return printable(pathText(bytesOf(path)));
 }

@@ -50,7 +50,9 @@ export function describe(found: Found, tolerant: boolean, onUnreadable: (cause: 
   const { stats, path } = found;
   const type = typeOf(stats);
   if (type === 'folder') {
-    return { attributes: encodeAttributes({ ...basics(found), type, sizeBytes: 0, xattrs: folderXattrs(path, onUnreadable) }) };
+    return {
+      attributes: encodeAttributes({ ...basics(found), type, sizeBytes: 0, xattrs: folderXattrs(path, onUnreadable) }),
+    };
   }
   const xattrs = sortedXattrs(path);
   if (type === 'link') {

@@ -1,6 +1,6 @@
 import { systemCode, TidemarkError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/error-codes.ts';
-import { printable } from './byte-text.ts';
+import { printablePath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 
 /** What the system's codes mean for a file. Others are told by their code. */
@@ -41,5 +41,5 @@ export function fileError(code: ErrorCode, message: string, cause: unknown): Tid
 }
 
 export function storeUnreachable(path: ByteText, cause: unknown): TidemarkError {
-  return fileError('STORE_UNREACHABLE', `the folder ${printable(path)} can’t be read`, cause);
+  return fileError('STORE_UNREACHABLE', `the folder ${printablePath(path)} can’t be read`, cause);
 }

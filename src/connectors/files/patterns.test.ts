@@ -14,7 +14,14 @@ test('no pattern compiles to nothing', () => {
 
 test('patterns follow gitignore: names anywhere, paths from the root, folders by a slash', () => {
   const paths = ['a.tmp', 'x/a.tmp', 'cache', 'cache/', 'x/cache/', 'cache/y', 'logs/a', 'x/logs/a'];
-  assert.deepEqual(matched(['*.tmp', 'cache/', '/logs'], paths), ['a.tmp', 'x/a.tmp', 'cache/', 'x/cache/', 'cache/y', 'logs/a']);
+  assert.deepEqual(matched(['*.tmp', 'cache/', '/logs'], paths), [
+    'a.tmp',
+    'x/a.tmp',
+    'cache/',
+    'x/cache/',
+    'cache/y',
+    'logs/a',
+  ]);
 });
 
 test('a later pattern takes back what an earlier one matched, except below a folder that is matched', () => {
@@ -39,7 +46,13 @@ test('answers stay right after the library’s memory was dropped', () => {
 test('names that restores leave beside a folder are recognized, and nothing like them', () => {
   assert.ok(isAsideName('.uploads.tidemark-aside-k3x9'));
   assert.ok(isAsideName('.with space\n.tidemark-new-01'));
-  for (const name of ['uploads.tidemark-aside-k3', '.tidemark-aside-1', '.a.tidemark-aside-', '.a.tidemark-aside-B', '.a.tidemark']) {
+  for (const name of [
+    'uploads.tidemark-aside-k3',
+    '.tidemark-aside-1',
+    '.a.tidemark-aside-',
+    '.a.tidemark-aside-B',
+    '.a.tidemark',
+  ]) {
     assert.ok(!isAsideName(name), name);
   }
 });

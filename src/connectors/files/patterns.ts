@@ -38,7 +38,10 @@ export function compilePatterns(patterns: readonly string[]): Patterns | undefin
 /** Which part of a tree is meant: what `include` matches (everything without it) and `exclude` does not. */
 export type Selection = { readonly include: Patterns | undefined; readonly exclude: Patterns | undefined };
 
-export function compileSelection(options: { readonly include: readonly string[]; readonly exclude: readonly string[] }): Selection {
+export function compileSelection(options: {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}): Selection {
   return { include: compilePatterns(options.include), exclude: compilePatterns(options.exclude) };
 }
 

@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -35,7 +47,11 @@ function nowOf(path: string): number {
 
 type Recorded = { readonly entries: readonly Entry[]; readonly names: readonly string[]; readonly end: BaseEnd };
 
-async function record(folder: TemporaryFolder, options: Partial<FilesStore> = {}, nowMs = nowOf(folder.path) + 86_400_000): Promise<Recorded> {
+async function record(
+  folder: TemporaryFolder,
+  options: Partial<FilesStore> = {},
+  nowMs = nowOf(folder.path) + 86_400_000,
+): Promise<Recorded> {
   const store = { ...defaults, folder: folder.at('store'), ...options };
   await using recorder = openFilesRecorder(store, { runtime: runtimeAt(nowMs) });
   await using base = await recorder.openBase(run);
@@ -54,10 +70,23 @@ function storeFolder(folder: TemporaryFolder, files: Readonly<Record<string, str
 
 test('entries come in ascending order of names, folders before what they hold', async () => {
   await using folder = temporaryFolder();
-  storeFolder(folder, { 'a/x': '1', 'a-b': '2', 'a.b/y': '3', 'Z': '4', 'a/x.y/z': '5', 'a/x-1': '6', 'ä': '7' });
+  storeFolder(folder, { 'a/x': '1', 'a-b': '2', 'a.b/y': '3', Z: '4', 'a/x.y/z': '5', 'a/x-1': '6', ä: '7' });
   writeFileSync(Buffer.concat([Buffer.from(`${folder.at('store')}/`), Buffer.from([0xff, 0x0a, 0x41])]), '8');
   const { entries, names } = await record(folder);
-  assert.deepEqual(names, ['', 'Z', 'a', 'a/x', 'a/x-1', 'a/x.y', 'a/x.y/z', 'a-b', 'a.b', 'a.b/y', '\xc3\xa4', '\xff\nA']);
+  assert.deepEqual(names, [
+    '',
+    'Z',
+    'a',
+    'a/x',
+    'a/x-1',
+    'a/x.y',
+    'a/x.y/z',
+    'a-b',
+    'a.b',
+    'a.b/y',
+    '\xc3\xa4',
+    '\xff\nA',
+  ]);
   for (const [index, entry] of entries.entries()) {
     if (index > 0) assert.ok(Buffer.compare(must(entries[index - 1], 'it is there').name, entry.name) < 0);
   }
@@ -65,7 +94,7 @@ test('entries come in ascending order of names, folders before what they hold', 
 
 test('attributes hold what the file system says', async () => {
   await using folder = temporaryFolder();
-  storeFolder(folder, { 'file': 'hello' });
+  storeFolder(folder, { file: 'hello' });
   chmodSync(folder.at('store', 'file'), 0o4751);
   writeXattr(Buffer.from(folder.at('store', 'file')), Buffer.from('user.b'), Buffer.from([0, 255]));
   writeXattr(Buffer.from(folder.at('store', 'file')), Buffer.from('user.a'), Buffer.alloc(0));
@@ -74,8 +103,17 @@ test('attributes hold what the file system says', async () => {
   const [root, file, link] = entries.map((entry) => decodeAttributes(entry.describe().attributes));
   const stats = lstatSync(folder.at('store', 'file'), { bigint: true });
   assert.equal(root?.type, 'folder');
-  assert.deepEqual([file?.type, file?.mode, file?.mtimeNs, file?.sizeBytes, file?.uid], ['file', 0o4751, stats.mtimeNs, 5, Number(stats.uid)]);
-  assert.deepEqual(file?.xattrs.map(({ name, value }) => [Buffer.from(name).toString(), [...value]]), [['user.a', []], ['user.b', [0, 255]]]);
+  assert.deepEqual(
+    [file?.type, file?.mode, file?.mtimeNs, file?.sizeBytes, file?.uid],
+    ['file', 0o4751, stats.mtimeNs, 5, Number(stats.uid)],
+  );
+  assert.deepEqual(
+    file?.xattrs.map(({ name, value }) => [Buffer.from(name).toString(), [...value]]),
+    [
+      ['user.a', []],
+      ['user.b', [0, 255]],
+    ],
+  );
   assert.deepEqual([link?.type, Buffer.from(link?.target ?? []).toString()], ['link', '../no/where']);
 });
 
@@ -118,7 +156,11 @@ test('hard links share a group and each carries the content', async () => {
   const { entries, names } = await record(folder);
   const described = new Map(names.map((name, index) => [name, must(entries[index], 'it is there').describe()]));
   const groupOf = (name: string): unknown => decodeAttributes(must(described.get(name), name).attributes).linkGroup;
-  assert.deepEqual(groupOf('a/one'), { mount: 0n, inode: lstatSync(folder.at('store', 'a/one'), { bigint: true }).ino, count: 2 });
+  assert.deepEqual(groupOf('a/one'), {
+    mount: 0n,
+    inode: lstatSync(folder.at('store', 'a/one'), { bigint: true }).ino,
+    count: 2,
+  });
   assert.deepEqual(groupOf('b/two'), groupOf('a/one'));
   assert.equal(groupOf('b/other'), undefined);
   assert.ok(described.get('b/two')?.content !== undefined);
@@ -141,15 +183,37 @@ test('a file touched at the moment of the scan is not recognized, so that it is 
   await using folder = temporaryFolder();
   storeFolder(folder, { file: 'one' });
   const now = nowOf(folder.at('store', 'file'));
-  const at = async (nowMs: number): Promise<boolean> => (await record(folder, {}, nowMs)).entries[1]?.fingerprint !== undefined;
-  assert.deepEqual([await at(now - 1000), await at(now), await at(now + 90), await at(now + 200)], [false, false, false, true]);
+  const at = async (nowMs: number): Promise<boolean> =>
+    (await record(folder, {}, nowMs)).entries[1]?.fingerprint !== undefined;
+  assert.deepEqual(
+    [await at(now - 1000), await at(now), await at(now + 90), await at(now + 200)],
+    [false, false, false, true],
+  );
 });
 
 test('exclude prunes, include keeps what matches and the folders that lead there', async () => {
   await using folder = temporaryFolder();
-  storeFolder(folder, { 'src/a.ts': '', 'src/a.tmp': '', 'src/deep/b.ts': '', 'docs/x.md': '', 'cache/c.ts': '', 'whole/any': '', 'empty/no': '' });
+  storeFolder(folder, {
+    'src/a.ts': '',
+    'src/a.tmp': '',
+    'src/deep/b.ts': '',
+    'docs/x.md': '',
+    'cache/c.ts': '',
+    'whole/any': '',
+    'empty/no': '',
+  });
   const { names: excluded } = await record(folder, { exclude: ['*.tmp', 'cache/', 'docs'] });
-  assert.deepEqual(excluded, ['', 'empty', 'empty/no', 'src', 'src/a.ts', 'src/deep', 'src/deep/b.ts', 'whole', 'whole/any']);
+  assert.deepEqual(excluded, [
+    '',
+    'empty',
+    'empty/no',
+    'src',
+    'src/a.ts',
+    'src/deep',
+    'src/deep/b.ts',
+    'whole',
+    'whole/any',
+  ]);
   const { names: included } = await record(folder, { include: ['*.ts', 'whole/', '!src/a.ts'], exclude: ['cache'] });
   assert.deepEqual(included, ['', 'src', 'src/deep', 'src/deep/b.ts', 'whole', 'whole/any']);
 });
@@ -209,7 +273,13 @@ test('what can’t be read is told and makes the base incomplete; the rest is th
   chmodSync(folder.at('store', 'unlisted'), 0o444);
   const { names, end } = await asNobody(() => record(folder));
   assert.deepEqual(names, ['', 'closed', 'open', 'open/y', 'unlisted']);
-  assert.deepEqual(end.skipped.map(({ name, reason }) => [Buffer.from(name).toString(), reason]), [['closed', 'unreadable'], ['unlisted\0z', 'unreadable']]);
+  assert.deepEqual(
+    end.skipped.map(({ name, reason }) => [Buffer.from(name).toString(), reason]),
+    [
+      ['closed', 'unreadable'],
+      ['unlisted\0z', 'unreadable'],
+    ],
+  );
   assert.equal(end.incompleteCount, 2);
 });
 
@@ -227,7 +297,10 @@ async function asNobody<T>(work: () => Promise<T>): Promise<T> {
 test('a file that changes each time is tried three times, then taken as it is and told', async () => {
   await using folder = temporaryFolder();
   storeFolder(folder, { log: 'a' });
-  await using recorder = openFilesRecorder({ ...defaults, folder: folder.at('store') }, { runtime: runtimeAt(nowOf(folder.path)) });
+  await using recorder = openFilesRecorder(
+    { ...defaults, folder: folder.at('store') },
+    { runtime: runtimeAt(nowOf(folder.path)) },
+  );
   await using base = await recorder.openBase(run);
   let [, entry] = (await Array.fromAsync(base.entries)).flat();
   const tolerant: (boolean | undefined)[] = [];
@@ -244,12 +317,36 @@ test('a file that changes each time is tried three times, then taken as it is an
   assert.deepEqual([end.incompleteCount, end.skipped[0]?.reason], [1, 'changed']);
 });
 
-type RetryCase = readonly [what: string, change: (folder: TemporaryFolder) => void, cause: Error, reason: string, incomplete: boolean];
+type RetryCase = readonly [
+  what: string,
+  change: (folder: TemporaryFolder) => void,
+  cause: Error,
+  reason: string,
+  incomplete: boolean,
+];
 const retryCases: readonly RetryCase[] = [
   ['vanishes', (folder) => unlinkSync(folder.at('store', 'a/file')), new Error('changed'), 'vanished', false],
   ['is refused', () => {}, Object.assign(new Error(), { code: 'EACCES' }), 'unreadable', true],
-  ['becomes a folder', (folder) => { unlinkSync(folder.at('store', 'a/file')); mkdirSync(folder.at('store', 'a/file')); }, Object.assign(new Error(), { code: 'ELOOP' }), 'changed', true],
-  ['has a link planted above it', (folder) => { rmSync(folder.at('store', 'a'), { recursive: true }); symlinkSync('b', folder.at('store', 'a')); }, new Error('changed'), 'changed', true],
+  [
+    'becomes a folder',
+    (folder) => {
+      unlinkSync(folder.at('store', 'a/file'));
+      mkdirSync(folder.at('store', 'a/file'));
+    },
+    Object.assign(new Error(), { code: 'ELOOP' }),
+    'changed',
+    true,
+  ],
+  [
+    'has a link planted above it',
+    (folder) => {
+      rmSync(folder.at('store', 'a'), { recursive: true });
+      symlinkSync('b', folder.at('store', 'a'));
+    },
+    new Error('changed'),
+    'changed',
+    true,
+  ],
 ];
 
 for (const [what, change, cause, reason, incomplete] of retryCases) {
@@ -262,7 +359,10 @@ for (const [what, change, cause, reason, incomplete] of retryCases) {
     change(folder);
     assert.equal(await base.retry(must(entry, 'it is there'), cause, run), undefined);
     const { skipped } = await base.finish(run);
-    assert.deepEqual(skipped.map((one) => [one.reason, one.incomplete]), [[reason, incomplete]]);
+    assert.deepEqual(
+      skipped.map((one) => [one.reason, one.incomplete]),
+      [[reason, incomplete]],
+    );
   });
 }
 
@@ -295,14 +395,19 @@ test('positions count the scans, and the lineage goes on from the newest positio
   const [first, second] = await positions(undefined);
   assert.deepEqual([first?.order, second?.order, second?.lineage], [orderOf(1), orderOf(2), '07'.repeat(16)]);
   const previous = { lineage: 'known', order: orderOf(41), resume: '' };
-  assert.deepEqual(await positions(previous), [{ ...previous, order: orderOf(42) }, { ...previous, order: orderOf(43) }]);
+  assert.deepEqual(await positions(previous), [
+    { ...previous, order: orderOf(42) },
+    { ...previous, order: orderOf(43) },
+  ]);
 });
 
 test('a missing folder and one that is a file are clear errors; a link to a folder is followed', async () => {
   await using folder = temporaryFolder();
   storeFolder(folder, { file: '' });
   symlinkSync('store', folder.at('link'));
-  assert.throws(() => openFilesRecorder({ ...defaults, folder: folder.at('none') }, { runtime: runtimeAt(0) }), { code: 'STORE_UNREACHABLE' });
+  assert.throws(() => openFilesRecorder({ ...defaults, folder: folder.at('none') }, { runtime: runtimeAt(0) }), {
+    code: 'STORE_UNREACHABLE',
+  });
   assert.throws(() => openFilesRecorder({ ...defaults, folder: folder.at('store/file') }, { runtime: runtimeAt(0) }), {
     code: 'STORE_UNREACHABLE',
     message: `${folder.at('store/file')} is not a folder`,

@@ -87,7 +87,8 @@ class TreeBase implements Base {
       return undefined;
     }
     const tolerant = entry.attempt >= ATTEMPTS;
-    if (tolerant) this.#skipped.add(name, 'changed', `it changed while it was read, ${ATTEMPTS} times; kept as it was read last`);
+    if (tolerant)
+      this.#skipped.add(name, 'changed', `it changed while it was read, ${ATTEMPTS} times; kept as it was read last`);
     return this.#entry(found, { remote: entry.remote, attempt: entry.attempt + 1, tolerant });
   }
 
@@ -95,7 +96,13 @@ class TreeBase implements Base {
     run.signal.throwIfAborted();
     assume(this.#drained, 'all entries were pulled');
     const { count, incompleteCount } = this.#skipped;
-    return { logFrom: this.#position, cut: this.#position, skipped: this.#skipped.list(), skippedCount: count, incompleteCount };
+    return {
+      logFrom: this.#position,
+      cut: this.#position,
+      skipped: this.#skipped.list(),
+      skippedCount: count,
+      incompleteCount,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -116,7 +123,11 @@ class TreeBase implements Base {
       const message = `its extended attributes can’t be read: ${reasonOf(cause)}`;
       this.#skipped.add(found.name, isGone(cause) ? 'vanished' : 'unreadable', message);
     };
-    return new TreeEntry(found, { ...reading, fingerprint: reading.tolerant ? undefined : fingerprintOf(found.stats, trust), unreadable });
+    return new TreeEntry(found, {
+      ...reading,
+      fingerprint: reading.tolerant ? undefined : fingerprintOf(found.stats, trust),
+      unreadable,
+    });
   }
 
   /** The file as it is now, or undefined when that was reported. */
@@ -130,7 +141,11 @@ class TreeBase implements Base {
       const stats = lstatSync(systemPath(path), { bigint: true });
       const type = typeOf(stats);
       if (type === 'file' || type === 'link') return { ...found, stats };
-      this.#skipped.add(name, 'changed', `it became a ${type === 'folder' ? 'folder' : 'socket, fifo or device'} during the scan`);
+      this.#skipped.add(
+        name,
+        'changed',
+        `it became a ${type === 'folder' ? 'folder' : 'socket, fifo or device'} during the scan`,
+      );
     } catch (error) {
       if (isGone(error)) this.#skipped.add(name, 'vanished', 'it vanished before it was read');
       else this.#skipped.add(name, 'unreadable', reasonOf(error));
@@ -186,7 +201,8 @@ export function resolveRoot(folder: string): ByteText {
   const path = byteTextOf(folder);
   try {
     const root = byteText(realpathSync.native(systemPath(path), 'buffer'));
-    if (!statSync(systemPath(root)).isDirectory()) throw new TidemarkError('STORE_UNREACHABLE', `${folder} is not a folder`);
+    if (!statSync(systemPath(root)).isDirectory())
+      throw new TidemarkError('STORE_UNREACHABLE', `${folder} is not a folder`);
     return root;
   } catch (error) {
     throw error instanceof TidemarkError ? error : storeUnreachable(path, error);

@@ -60,7 +60,14 @@ export class TreeScan {
       this.#rootDevice = stats.dev;
       const found = { name: '', path: root, stats, mount: 0n };
       const { include } = options.selection;
-      this.#stack.push({ found, remote: isRemote(root), names: undefined, next: 0, told: false, whole: include === undefined });
+      this.#stack.push({
+        found,
+        remote: isRemote(root),
+        names: undefined,
+        next: 0,
+        told: false,
+        whole: include === undefined,
+      });
     } catch (error) {
       throw storeUnreachable(root, error);
     }
@@ -143,7 +150,11 @@ export class TreeScan {
       return;
     }
     if (found.stats.size > Number.MAX_SAFE_INTEGER) {
-      this.#options.skipped.add(found.name, 'unreadable', `a file of ${found.stats.size} bytes is too large to be kept`);
+      this.#options.skipped.add(
+        found.name,
+        'unreadable',
+        `a file of ${found.stats.size} bytes is too large to be kept`,
+      );
       return;
     }
     this.#tell(items);
@@ -173,7 +184,8 @@ export class TreeScan {
     } catch (error) {
       if (folder.name === '') throw storeUnreachable(folder.path, error);
       if (systemCode(error) === 'ENOENT') skipped.add(folder.name, 'vanished', 'it vanished during the scan');
-      else if (systemCode(error) === 'ENOTDIR') skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
+      else if (systemCode(error) === 'ENOTDIR')
+        skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
       else skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
       return [];
     }
