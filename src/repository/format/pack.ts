@@ -1,3 +1,4 @@
+import { createCipheriv } from 'node:crypto';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, unseal } from './crypto.ts';
@@ -81,9 +82,14 @@ function blockAad(secret: PackSecret, number: number): Uint8Array {
     .take();
 }
 
-/** Seals block `number` of a pack; each number once. */
-export function sealBlock(secret: PackSecret, number: number, plain: Uint8Array): Uint8Array {
-  return seal({ key: secret.key, nonce: blockNonce(number), aad: blockAad(secret, number), plain });
+/** Seals block `number` of a pack into `into`; each number once. Returns the sealed size. */
+export function sealBlockInto(secret: PackSecret, number: number, plain: Uint8Array, into: Uint8Array): number {
+  const cipher = createCipheriv('aes-256-gcm', secret.key, blockNonce(number));
+  cipher.setAAD(blockAad(secret, number));
+  into.set(cipher.update(plain));
+  cipher.final();
+  into.set(cipher.getAuthTag(), plain.byteLength);
+  return plain.byteLength + BLOCK_SEAL_BYTES;
 }
 
 /** @throws REPOSITORY_DAMAGED */

@@ -1,0 +1,215 @@
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import type { Base, BaseEnd, Description, Entry } from '../core/recorder.ts';
+import type { Run } from '../core/run.ts';
+import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
+import type { ChunkIndex } from './index/chunk-index.ts';
+import type { WriterKeys } from './keys/keyring.ts';
+import type { PackWriter } from './pack-writer.ts';
+import type { BlockSink, ChunkRef, PipelineEngine, PlainBlock, StoreOutcome, StoreSource } from './pipeline/engine.ts';
+import { TreeWriter } from './tree-writer.ts';
+
+/** Nodes are sealed together in blocks of about this size. */
+const NODE_BLOCK_BYTES = 512 * 1024;
+const MAX_ATTEMPTS = 5;
+
+/** Progress of a base: what has been dealt with so far. */
+export type BaseProgress = { readonly entries: number; readonly bytes: number; readonly readBytes: number; readonly storedBytes: number };
+
+export type BaseWriterDeps = {
+  readonly engine: PipelineEngine;
+  /** Reads again what changed while the other engine is busy. */
+  readonly retryEngine: PipelineEngine;
+  readonly index: ChunkIndex;
+  readonly keys: WriterKeys;
+  readonly content: PackWriter;
+  readonly nodes: PackWriter;
+  readonly memory: EntryMemory;
+  readonly remember: (entry: RememberedEntry) => void;
+  /** Called with every piece of work: renews the lease. */
+  readonly keep: (run: Run) => Promise<void>;
+  readonly onProgress: (progress: BaseProgress) => void;
+};
+
+export type StoredBase = {
+  readonly root: Uint8Array;
+  readonly level: number;
+  readonly entries: number;
+  readonly bytes: number;
+  /** Bytes of chunks that were not in the repository, and what they take in it. */
+  readonly newBytes: number;
+  readonly storedBytes: number;
+  /** Numbers in the index of the packs that the base needs. */
+  readonly packs: ReadonlySet<number>;
+  readonly end: BaseEnd;
+};
+
+/** An entry on its way through the pipeline, in its place in the order. */
+type Item = { readonly entry: Entry; readonly remembered?: RememberedEntry; readonly description?: Description };
+
+type StoredOutcome = Extract<StoreOutcome<Item>, { readonly sizeBytes: number }>;
+
+/** Stores a base's contents and tree; what `packs` names is durable when it resolves. The manifest is the caller's to put. */
+export async function storeBase(base: Base, deps: BaseWriterDeps, run: Run): Promise<StoredBase> {
+  const writing = new BaseWriting(base, deps);
+  return writing.store(run);
+}
+
+class BaseWriting implements BlockSink {
+  readonly #base: Base;
+  readonly #deps: BaseWriterDeps;
+  readonly #packs = new Set<number>();
+  readonly #tree: TreeWriter;
+  #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
+  #nodeBytes = 0;
+  #newBytes = 0;
+  #readBytes = 0;
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(base: Base, deps: BaseWriterDeps) {
+    this.#base = base;
+    this.#deps = deps;
+    this.#tree = new TreeWriter(deps.keys.nodeKey, (id, node, run) => this.#node(id, node, run));
+  }
+
+  async store(run: Run): Promise<StoredBase> {
+    const { engine, content, nodes } = this.#deps;
+    for await (const outcomes of engine.store(this.#sources(run), this, run)) {
+      for (const outcome of outcomes) await this.#settle(outcome, run);
+      this.#report();
+      await this.#deps.keep(run);
+    }
+    const root = await this.#tree.finish(run);
+    await this.#flushNodes(run);
+    await content.flush(run);
+    await nodes.flush(run);
+    for (const pack of [...content.written, ...nodes.written]) this.#packs.add(pack);
+    this.#report();
+    const end = await this.#base.finish(run);
+    const storedBytes = content.storedBytes + nodes.storedBytes;
+    return { root: root.id, level: root.level, entries: root.entries, bytes: root.bytes, newBytes: this.#newBytes, storedBytes, packs: this.#packs, end };
+  }
+
+  claim(id: Uint8Array, sizeBytes: number): boolean {
+    const isNew = this.#claim(this.#deps.content, id);
+    if (isNew) this.#newBytes += sizeBytes;
+    return isNew;
+  }
+
+  async block(block: PlainBlock, run: Run): Promise<void> {
+    await this.#deps.content.add(block, run);
+    await this.#deps.keep(run);
+  }
+
+  #claim(packs: PackWriter, id: Uint8Array): boolean {
+    if (packs.isPending(id)) return false;
+    const pack = this.#deps.index.findPack(id);
+    if (pack >= 0) {
+      this.#packs.add(pack);
+      return false;
+    }
+    packs.expect(id);
+    return true;
+  }
+
+  async *#sources(run: Run): AsyncGenerator<readonly StoreSource<Item>[]> {
+    for await (const entries of this.#base.entries) {
+      const sources: StoreSource<Item>[] = [];
+      for (const entry of entries) {
+        const source = this.#recall(entry) ?? (await this.#describe(entry, run));
+        if (source !== undefined) sources.push(source);
+      }
+      yield sources;
+    }
+  }
+
+  /** What is remembered of an unchanged entry, provided that all its chunks are still there. */
+  #recall(entry: Entry): StoreSource<Item> | undefined {
+    const { memory, index } = this.#deps;
+    if (entry.fingerprint === undefined) return undefined;
+    const remembered = memory.match(entry.name, entry.fingerprint);
+    if (remembered === undefined) return undefined;
+    for (const chunk of remembered.chunks ?? []) {
+      const pack = index.findPack(chunk.id);
+      if (pack < 0) return undefined;
+      this.#packs.add(pack);
+    }
+    return { tag: { entry, remembered } };
+  }
+
+  async #describe(first: Entry, run: Run): Promise<StoreSource<Item> | undefined> {
+    let entry: Entry | undefined = first;
+    for (let attempt = 0; entry !== undefined; attempt++) {
+      try {
+        const description: Description = entry.describe();
+        return { tag: { entry, description }, content: description.content };
+      } catch (error) {
+        if (attempt >= MAX_ATTEMPTS || isTidemarkError(error, 'BUG')) throw error;
+        entry = await this.#base.retry(entry, error, run);
+      }
+    }
+    return undefined;
+  }
+
+  async #settle(first: StoreOutcome<Item>, run: Run): Promise<void> {
+    let outcome: StoreOutcome<Item> | undefined = first;
+    for (let attempt = 0; outcome !== undefined && !('chunks' in outcome); attempt++) {
+      if (attempt >= MAX_ATTEMPTS) throw outcome.failure;
+      outcome = await this.#storeAgain(outcome, run);
+    }
+    if (outcome !== undefined && 'chunks' in outcome) await this.#emit(outcome, run);
+  }
+
+  async #storeAgain(failed: { readonly tag: Item; readonly failure: unknown }, run: Run): Promise<StoreOutcome<Item> | undefined> {
+    run.signal.throwIfAborted();
+    const entry = await this.#base.retry(failed.tag.entry, failed.failure, run);
+    const source = entry && (await this.#describe(entry, run));
+    if (source === undefined) return undefined;
+    const sources = (async function* () {
+      yield [source];
+    })();
+    for await (const [outcome] of this.#deps.retryEngine.store(sources, this, run)) {
+      if (outcome !== undefined) return outcome;
+    }
+    throw new TidemarkError('BUG', 'an entry that was read again has no outcome');
+  }
+
+  async #emit(outcome: StoredOutcome, run: Run): Promise<void> {
+    const { entry, remembered, description } = outcome.tag;
+    const attributes = remembered?.attributes ?? description?.attributes ?? new Uint8Array(0);
+    const hasContent = remembered === undefined ? description?.content !== undefined : remembered.chunks !== undefined;
+    const chunks: readonly ChunkRef[] = remembered === undefined ? outcome.chunks : (remembered.chunks ?? []);
+    const content = hasContent ? await this.#tree.content(chunks, run) : undefined;
+    await this.#tree.add({ name: entry.name, attributes, content }, run);
+    if (entry.fingerprint !== undefined) {
+      this.#deps.remember(remembered ?? { name: entry.name, fingerprint: entry.fingerprint, attributes, chunks: hasContent ? chunks : undefined });
+    }
+    this.#entries++;
+    this.#bytes += content?.sizeBytes ?? 0;
+    if (remembered === undefined) this.#readBytes += content?.sizeBytes ?? 0;
+  }
+
+  async #node(id: Uint8Array, node: Uint8Array, run: Run): Promise<void> {
+    if (!this.#claim(this.#deps.nodes, id)) return;
+    this.#nodeChunks.push({ id, bytes: node });
+    this.#nodeBytes += node.byteLength;
+    if (this.#nodeBytes >= NODE_BLOCK_BYTES) await this.#flushNodes(run);
+  }
+
+  async #flushNodes(run: Run): Promise<void> {
+    if (this.#nodeChunks.length === 0) return;
+    const chunks = this.#nodeChunks;
+    this.#nodeChunks = [];
+    this.#nodeBytes = 0;
+    const { plain, plainBytes } = await this.#deps.engine.compress(
+      chunks.map(({ bytes }) => bytes),
+      run,
+    );
+    await this.#deps.nodes.add({ plain, plainBytes, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.byteLength })) }, run);
+  }
+
+  #report(): void {
+    const { content, nodes, onProgress } = this.#deps;
+    onProgress({ entries: this.#entries, bytes: this.#bytes, readBytes: this.#readBytes, storedBytes: content.storedBytes + nodes.storedBytes });
+  }
+}

@@ -1,0 +1,195 @@
+import { isTidemarkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
+import type { Position } from '../core/position.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from './access.ts';
+import { coversStore } from './format/certificate.ts';
+import type { JsonFields } from './format/json.ts';
+import type { SectionName } from './format/record.ts';
+import type { Mark } from './mark.ts';
+import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
+import type { ManifestMaintenance, ManifestSummary } from './records/bodies.ts';
+import { chainsOf, findDiscontinuities, fingerprintOf, viewHeads } from './records/heads.ts';
+import type { Chains, Discontinuity, Head, HeadView } from './records/heads.ts';
+import { Ledger, readLedger } from './records/ledger.ts';
+import type { LedgerBody } from './records/ledger.ts';
+import { badRecordFinding, loadRecords, ofKind, openTrusted } from './records/record-log.ts';
+import type { RecordLog, TrustedRecord } from './records/record-log.ts';
+
+/** A base that counts: signed by a writer of its store, and not void. */
+export type BaseRecord = {
+  /** The key of its manifest, which is its id. */
+  readonly key: string;
+  readonly credential: string;
+  readonly session: string;
+  readonly modifiedMs: number;
+  readonly summary: ManifestSummary;
+  /** Only with a maintainer's or reader's key. */
+  readonly maintenance?: ManifestMaintenance | undefined;
+  /** When every byte of it was last proven, if ever. */
+  readonly provenAtMs?: number | undefined;
+  readonly trusted: TrustedRecord;
+};
+
+export type MarkRecord = {
+  readonly key: string;
+  readonly mark: Mark;
+  readonly modifiedMs: number;
+  readonly pinned: boolean;
+  readonly session: string;
+};
+
+/** Everything that a repository says it holds, as of one listing. Marks ascend by time; forgotten ones are not in. */
+export type Catalogue = {
+  readonly log: RecordLog;
+  readonly bases: ReadonlyMap<string, BaseRecord>;
+  readonly marks: readonly MarkRecord[];
+  /** Keys of records that a void names. */
+  readonly voided: ReadonlySet<string>;
+  readonly pins: ReadonlyMap<string, readonly string[]>;
+  readonly ledger: Ledger;
+  readonly ledgers: readonly { readonly key: string; readonly body: LedgerBody; readonly trusted: TrustedRecord }[];
+  readonly chains: Chains;
+  readonly heads: HeadView;
+  readonly fingerprint: string;
+  /** Damaged records, broken chains, heads that are gone: what is lost is not in the rest. */
+  readonly findings: readonly Finding[];
+  readonly discontinuities: readonly Discontinuity[];
+};
+
+class Opener {
+  readonly access: RepositoryAccess;
+  readonly findings: Finding[] = [];
+
+  constructor(access: RepositoryAccess) {
+    this.access = access;
+  }
+
+  /** The parsed section, or undefined when there is no key for it or it is damaged, which becomes a finding. */
+  read<T>(trusted: TrustedRecord, names: readonly SectionName[], parse: (fields: JsonFields) => T): T | undefined {
+    try {
+      const fields = openTrusted(this.access, trusted, names);
+      return fields && parse(fields);
+    } catch (error) {
+      if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
+      this.findings.push(badRecordFinding({ key: trusted.record.key, message: error.message }));
+      return undefined;
+    }
+  }
+}
+
+function readVoids(opener: Opener, log: RecordLog): Set<string> {
+  const voided = new Set<string>();
+  for (const trusted of ofKind(log, 'void')) {
+    const key = opener.read(trusted, ['plain'], (fields) => fields.text('record'));
+    const target = key === undefined ? undefined : log.byKey.get(key);
+    if (target?.record.header.session === trusted.record.header.session) voided.add(target.record.key);
+  }
+  return voided;
+}
+
+function readPins(opener: Opener, log: RecordLog): Map<string, string[]> {
+  const ended = new Set(ofKind(log, 'unpin').flatMap((trusted) => opener.read(trusted, ['maintenance'], (fields) => fields.texts('pins')) ?? []));
+  const pins = new Map<string, string[]>();
+  for (const trusted of ofKind(log, 'pin')) {
+    if (ended.has(trusted.record.key)) continue;
+    const mark = opener.read(trusted, ['maintenance'], (fields) => fields.text('mark'));
+    if (mark !== undefined) pins.set(mark, [...(pins.get(mark) ?? []), trusted.record.key]);
+  }
+  return pins;
+}
+
+function readBases(opener: Opener, log: RecordLog, voided: ReadonlySet<string>): Map<string, BaseRecord> {
+  const proven = new Map<string, number>();
+  for (const trusted of ofKind(log, 'proof')) {
+    const proof = opener.read(trusted, ['maintenance'], (fields) => ({ key: fields.text('manifest'), atMs: fields.number('atMs') }));
+    if (proof !== undefined) proven.set(proof.key, Math.max(proof.atMs, proven.get(proof.key) ?? 0));
+  }
+  const bases = new Map<string, BaseRecord>();
+  for (const trusted of ofKind(log, 'manifest')) {
+    const { key, header } = trusted.record;
+    if (voided.has(key)) continue;
+    const maintenance = opener.read(trusted, ['maintenance'], readMaintenance);
+    const summary = maintenance ?? opener.read(trusted, ['writer'], readSummary);
+    if (summary === undefined) continue;
+    if (!coversStore(trusted.certificate, summary.store)) {
+      opener.findings.push(badRecordFinding({ key, message: `its writer may not write the store ${summary.store}` }));
+      continue;
+    }
+    const { credential, session } = header;
+    bases.set(key, { key, credential, session, modifiedMs: trusted.modifiedMs, summary, maintenance, provenAtMs: proven.get(key), trusted });
+  }
+  return bases;
+}
+
+function samePosition(left: Position, right: Position): boolean {
+  return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
+}
+
+/** Why a mark can't be restored although it is signed; undefined when it can. */
+function markProblem(mark: Mark, certificate: TrustedRecord['certificate'], bases: ReadonlyMap<string, BaseRecord>): string | undefined {
+  for (const [history, position] of Object.entries(mark.positions)) {
+    const key = mark.bases[history];
+    const base = key === undefined ? undefined : bases.get(key);
+    if (base === undefined) return `the base of ${history} is missing`;
+    if (base.summary.history !== history || !samePosition(base.summary.cut, position)) return `the base of ${history} is not at its position`;
+    if (!coversStore(certificate, base.summary.store)) return `its writer may not write the store ${base.summary.store}`;
+  }
+  return undefined;
+}
+
+function readMarks(opener: Opener, options: { log: RecordLog; voided: ReadonlySet<string>; bases: ReadonlyMap<string, BaseRecord>; pins: ReadonlyMap<string, readonly string[]>; ledger: Ledger }): MarkRecord[] {
+  const { log, voided, bases, pins, ledger } = options;
+  const marks: MarkRecord[] = [];
+  for (const trusted of ofKind(log, 'journal')) {
+    const { key, header } = trusted.record;
+    if (voided.has(key)) continue;
+    for (const mark of opener.read(trusted, ['maintenance'], (fields) => fields.objects('marks').map(readMark)) ?? []) {
+      const pinned = pins.has(mark.id);
+      if (ledger.forgotten.has(mark.id) && !pinned) continue;
+      const problem = markProblem(mark, trusted.certificate, bases);
+      if (problem === undefined) marks.push({ key, mark, modifiedMs: trusted.modifiedMs, pinned, session: header.session });
+      else opener.findings.push({ code: 'mark', severity: 'error', message: `mark ${mark.id}: ${problem}`, hint: 'Choose another mark; `tidemark verify` shows what is damaged.' });
+    }
+  }
+  return marks.toSorted((left, right) => left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1));
+}
+
+/**
+ * Reads the whole catalogue. Never throws for damage: what is damaged is in `findings`, and what depends on it is left out.
+ * `remembered`: heads that this host saw earlier.
+ */
+export async function loadCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
+  const log = await loadRecords(access, run);
+  const opener = new Opener(access);
+  const voided = readVoids(opener, log);
+  const pins = readPins(opener, log);
+  const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
+    const body = opener.read(trusted, ['maintenance'], readLedger);
+    return body === undefined ? [] : [{ key: trusted.record.key, body, trusted }];
+  });
+  const ledger = new Ledger(ledgers);
+  const bases = readBases(opener, log, voided);
+  const marks = readMarks(opener, { log, voided, bases, pins, ledger });
+  const chains = chainsOf(log);
+  const heads = viewHeads(access, chains);
+  // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
+  const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;
+  const discontinuities = canJudge ? findDiscontinuities(chains, heads, ledger, remembered) : [];
+  const findings: readonly Finding[] = [
+    ...log.certificates.findings,
+    ...log.bad.map(badRecordFinding),
+    ...opener.findings,
+    ...discontinuities.map(({ message }) => ({ code: 'chain', severity: 'error' as const, message, hint: 'Something was removed or replaced in the repository’s storage; run `tidemark verify`.' })),
+  ];
+  return { log, bases, marks, voided, pins, ledger, ledgers, chains, heads, fingerprint: fingerprintOf(heads.frontier), findings, discontinuities };
+}
+
+/** The newest base of a history that counts, by the object store's clock. */
+export function newestBase(catalogue: Catalogue, history: string): BaseRecord | undefined {
+  let newest: BaseRecord | undefined;
+  for (const base of catalogue.bases.values()) {
+    if (base.summary.history === history && (newest === undefined || base.modifiedMs >= newest.modifiedMs)) newest = base;
+  }
+  return newest;
+}

@@ -1,0 +1,173 @@
+import { TidemarkError } from '../core/errors.ts';
+import { fromHex } from '../core/bytes.ts';
+import type { RandomBytes, Run } from '../core/run.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { sha256 } from './format/crypto.ts';
+import { packKey } from './format/names.ts';
+import { BLOCK_SEAL_BYTES, PACK_HEADER_BYTES, packEnd, packHeader, sealBlockInto, unsealBlock } from './format/pack.ts';
+import type { ChunkKind, DirectoryBlock, PackSecret } from './format/pack.ts';
+import type { RepositoryHeader } from './format/header.ts';
+import type { ChunkIndex } from './index/chunk-index.ts';
+import type { WriterCredential } from './keys/credential.ts';
+import type { PlainBlock } from './pipeline/engine.ts';
+import { openBlock } from './pipeline/block.ts';
+
+/** A pack is closed once it has this much. */
+export const PACK_TARGET_BYTES = 16 * 1024 * 1024;
+const LARGEST_BLOCK_BYTES = 6 * 1024 * 1024;
+const READ_BACK_BYTES = 1024 * 1024;
+
+export type PackWriterOptions = {
+  readonly objects: ObjectStore;
+  readonly header: RepositoryHeader;
+  readonly credential: WriterCredential;
+  readonly index: ChunkIndex;
+  readonly random: RandomBytes;
+  readonly kind: ChunkKind;
+  /** Packs on their way to the object store at once. */
+  readonly uploads: number;
+};
+
+type OpenPack = {
+  readonly secret: PackSecret;
+  readonly buffer: Uint8Array;
+  size: number;
+  readonly blocks: (DirectoryBlock & { readonly offset: number })[];
+};
+
+/**
+ * Collects blocks into packs and puts them. A chunk is in the index once its pack is durable, read back and compared; until then it is
+ * pending, and counts as known.
+ */
+export class PackWriter {
+  readonly #options: PackWriterOptions;
+  readonly #pending = new Set<string>();
+  readonly #spare: Uint8Array[] = [];
+  readonly #uploads = new Set<Promise<void>>();
+  #open: OpenPack | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  /** Numbers (in the index) of the packs that this writer made. */
+  readonly written: number[] = [];
+  storedBytes = 0;
+
+  constructor(options: PackWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the chunk is on its way into a pack. */
+  isPending(id: Uint8Array): boolean {
+    return this.#pending.has(pendingKey(id));
+  }
+
+  /** The chunk will come in a block. */
+  expect(id: Uint8Array): void {
+    this.#pending.add(pendingKey(id));
+  }
+
+  /** Appends a block. Waits while too many packs are on their way. @throws what an upload failed with */
+  async add(block: PlainBlock, run: Run): Promise<void> {
+    const pack = (this.#open ??= this.#newPack());
+    const sealedBytes = sealBlockInto(pack.secret, pack.blocks.length, block.plain, pack.buffer.subarray(pack.size));
+    const { kind } = this.#options;
+    pack.blocks.push({ offset: pack.size, sealedBytes, chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Uint8Array.from(id), sizeBytes })) });
+    pack.size += sealedBytes;
+    this.storedBytes += sealedBytes;
+    if (pack.size >= PACK_TARGET_BYTES) await this.#close(run);
+  }
+
+  /** Resolves once everything is durable and in the index. */
+  async flush(run: Run): Promise<void> {
+    await this.#close(run);
+    await Promise.all(this.#uploads);
+    this.#rethrow();
+  }
+
+  /** Waits for what is under way, whatever becomes of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#uploads);
+  }
+
+  #newPack(): OpenPack {
+    const { random, header, credential } = this.#options;
+    const owner = { repository: fromHex(header.id), writer: fromHex(credential.id) };
+    const secret: PackSecret = { owner, salt: random(16), key: random(32) };
+    const buffer = this.#spare.pop() ?? new Uint8Array(PACK_TARGET_BYTES + LARGEST_BLOCK_BYTES + BLOCK_SEAL_BYTES);
+    buffer.set(packHeader(secret, header.contentKey, random(32)));
+    return { secret, buffer, size: PACK_HEADER_BYTES, blocks: [] };
+  }
+
+  async #close(run: Run): Promise<void> {
+    this.#rethrow();
+    const pack = this.#open;
+    this.#open = undefined;
+    if (pack === undefined) return;
+    while (this.#uploads.size >= this.#options.uploads) await Promise.race(this.#uploads);
+    this.#rethrow();
+    const upload = this.#upload(pack, run)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#uploads.delete(upload);
+        this.#spare.push(pack.buffer);
+      });
+    this.#uploads.add(upload);
+  }
+
+  async #upload(pack: OpenPack, run: Run): Promise<void> {
+    const { objects, credential, index } = this.#options;
+    this.#proveOne(pack);
+    const parts = [pack.buffer.subarray(0, pack.size), packEnd(pack.secret, credential.keys.idKey, pack.blocks)];
+    const packId = sha256(...parts);
+    const key = packKey(credential.id, packId);
+    await objects.create(key, parts, run);
+    if (!objects.capabilities.provesDigest) await compareStored(objects, key, parts, run);
+    const number = index.addPack(packId);
+    this.written.push(number);
+    for (const block of pack.blocks) {
+      let offset = 0;
+      for (const chunk of block.chunks) {
+        index.add(chunk.id, { pack: number, blockOffset: block.offset, blockBytes: block.sealedBytes, offset, sizeBytes: chunk.sizeBytes });
+        this.#pending.delete(pendingKey(chunk.id));
+        offset += chunk.sizeBytes;
+      }
+    }
+  }
+
+  /** Opens one block of the pack again, while its key is in memory: what can't be opened now never will be. */
+  #proveOne(pack: OpenPack): void {
+    const number = pack.blocks.length >> 1;
+    const block = pack.blocks[number];
+    if (block === undefined) return;
+    const sealed = pack.buffer.subarray(block.offset, block.offset + block.sealedBytes);
+    const what = 'a pack that was just made';
+    const bytes = openBlock(unsealBlock({ secret: pack.secret, number, sealed, what }));
+    const expected = block.chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
+    if (bytes.byteLength !== expected) throw new TidemarkError('BUG', `a block of ${expected} bytes opens to ${bytes.byteLength}`);
+  }
+
+  #rethrow(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+function pendingKey(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1');
+}
+
+/** Reads an object back and compares every byte. @throws REPOSITORY_DAMAGED */
+async function compareStored(objects: ObjectStore, key: string, parts: readonly Uint8Array[], run: Run): Promise<void> {
+  const piece = new Uint8Array(READ_BACK_BYTES);
+  let offset = 0;
+  for (const part of parts) {
+    for (let at = 0; at < part.byteLength; ) {
+      const want = Math.min(piece.byteLength, part.byteLength - at);
+      const read = await objects.read(key, offset, piece.subarray(0, want), run);
+      if (read !== want || Buffer.compare(piece.subarray(0, want), part.subarray(at, at + want)) !== 0) {
+        throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`, { hint: `Check the storage below ${objects.url}.` });
+      }
+      at += want;
+      offset += want;
+    }
+  }
+}

@@ -1,0 +1,307 @@
+import { join } from 'node:path';
+import { TidemarkError } from '../core/errors.ts';
+import { fromHex, toHex } from '../core/bytes.ts';
+import type { Exactness, Position } from '../core/position.ts';
+import type { Base } from '../core/recorder.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from './access.ts';
+import { storeBase } from './base-writer.ts';
+import type { BaseProgress, StoredBase } from './base-writer.ts';
+import { loadCatalogue, newestBase } from './catalogue.ts';
+import type { Catalogue } from './catalogue.ts';
+import { EntryMemoryWriter, openEntryMemory } from './entry-memory.ts';
+import { packKey, parsePackKey } from './format/names.ts';
+import type { Json } from './format/json.ts';
+import { openChunkIndex } from './index/chunk-index.ts';
+import type { ChunkIndex } from './index/chunk-index.ts';
+import { publishIndex } from './index/publish.ts';
+import { syncIndex } from './index/sync.ts';
+import type { WriterCredential } from './keys/credential.ts';
+import type { Mark } from './mark.ts';
+import { PackWriter } from './pack-writer.ts';
+import type { CutKeys, PipelineEngine } from './pipeline/engine.ts';
+import { writeContent, writeMaintenance, writeMark, writeSummary } from './records/bodies.ts';
+import type { ManifestMaintenance } from './records/bodies.ts';
+import type { Head } from './records/heads.ts';
+import { Session } from './records/session.ts';
+import type { SessionInfo } from './records/session.ts';
+import { WriteLease } from './write-lease.ts';
+
+const UPLOADS_AT_ONCE = 2;
+/** A base with less than this part of what the last one had has collapsed. */
+const COLLAPSED_PART = 0.1;
+const COLLAPSE_LEAST_ENTRIES = 10;
+const COLLAPSE_LEAST_BYTES = 1024 * 1024;
+
+export type WriterOptions = {
+  readonly access: RepositoryAccess;
+  readonly info: SessionInfo;
+  /** Index and memories of entries; shared by the processes of this host. Undefined: nothing is kept. */
+  readonly stateFolder: string | undefined;
+  readonly remembered: readonly Head[];
+  readonly openEngine: (keys: CutKeys) => Promise<PipelineEngine>;
+  readonly openRetryEngine: (keys: CutKeys) => Promise<PipelineEngine>;
+};
+
+/** What is to be stored, and what is said about it. */
+export type BaseRequest = {
+  readonly store: string;
+  readonly history: string;
+  readonly exact: Exactness;
+  readonly connector: string;
+  readonly url: string;
+  readonly base: Base;
+  /** The application's manifest without secrets. */
+  readonly manifest: string;
+  readonly allowEmpty: boolean;
+  readonly onProgress: (progress: BaseProgress) => void;
+};
+
+export type WrittenBase = {
+  readonly key: string;
+  readonly cut: Position;
+  readonly stored: StoredBase;
+};
+
+/** One writing session of one credential: bases, then marks. */
+export class RepositoryWriter implements AsyncDisposable {
+  /** As it was when the session began. */
+  readonly catalogue: Catalogue;
+  readonly #options: WriterOptions;
+  readonly #credential: WriterCredential;
+  readonly #stack: AsyncDisposableStack;
+  readonly #session: Session;
+  readonly #lease: WriteLease;
+  readonly #index: ChunkIndex;
+  readonly #engine: PipelineEngine;
+  readonly #retryEngine: PipelineEngine;
+  readonly #startedAtMs: number;
+
+  private constructor(parts: {
+    options: WriterOptions;
+    credential: WriterCredential;
+    catalogue: Catalogue;
+    stack: AsyncDisposableStack;
+    session: Session;
+    lease: WriteLease;
+    index: ChunkIndex;
+    engine: PipelineEngine;
+    retryEngine: PipelineEngine;
+  }) {
+    this.catalogue = parts.catalogue;
+    this.#options = parts.options;
+    this.#credential = parts.credential;
+    this.#stack = parts.stack;
+    this.#session = parts.session;
+    this.#lease = parts.lease;
+    this.#index = parts.index;
+    this.#engine = parts.engine;
+    this.#retryEngine = parts.retryEngine;
+    this.#startedAtMs = parts.options.access.runtime.clock.nowMs();
+  }
+
+  /**
+   * Begins a session. The order is the protocol's: start, then what is condemned, then the index.
+   * @throws KEY_MISSING without a writer's credential
+   */
+  static async open(options: WriterOptions, run: Run): Promise<RepositoryWriter> {
+    const { access } = options;
+    const credential = access.writer;
+    if (credential === undefined) throw new TidemarkError('KEY_MISSING', 'writing takes a writer’s credential');
+    const catalogue = await loadCatalogue(access, options.remembered, run);
+    await using stack = new AsyncDisposableStack();
+    const session = await Session.open({ access, credential, heads: catalogue.heads.frontier, info: options.info }, run);
+    const condemned: string[] = [];
+    let onCondemned = (keys: readonly string[]): void => {
+      condemned.push(...keys);
+    };
+    const lease = await WriteLease.open({ access, session, onCondemned: (keys) => onCondemned(keys) }, run);
+    const index = stack.use(
+      await openChunkIndex(
+        {
+          folder: options.stateFolder === undefined ? undefined : join(options.stateFolder, 'index', credential.id),
+          identity: `${access.header.id} ${credential.id}`,
+          runtime: access.runtime,
+        },
+        run,
+      ),
+    );
+    await syncIndex({ index, objects: access.objects, repository: fromHex(access.header.id), credential: credential.id, idKey: credential.keys.idKey }, run);
+    onCondemned = (keys) => markCondemned(index, keys);
+    markCondemned(index, condemned);
+    const keys: CutKeys = { chunkKey: credential.keys.chunkKey, gear: credential.keys.gear };
+    const engine = stack.use(await options.openEngine(keys));
+    const retryEngine = stack.use(await options.openRetryEngine(keys));
+    return new RepositoryWriter({ options, credential, catalogue, stack: stack.move(), session, lease, index, engine, retryEngine });
+  }
+
+  get sessionId(): string {
+    return this.#session.id;
+  }
+
+  /** Heads that this host has now seen: those it saw, and this session's own. */
+  get heads(): readonly Head[] {
+    return [...this.catalogue.heads.frontier, this.#session.head];
+  }
+
+  /** Renews the lease when it is time; for whoever works between two calls. */
+  async keep(run: Run): Promise<void> {
+    await this.#lease.keep(run);
+  }
+
+  /**
+   * Stores a base and commits it: checked, and safe against every sweep, when it resolves.
+   * @throws BASE_COLLAPSED, FENCED (then a new session may try again)
+   */
+  async writeBase(request: BaseRequest, run: Run): Promise<WrittenBase> {
+    const startedAtMs = this.#options.access.runtime.clock.nowMs();
+    const subject = `${this.#options.access.header.id} ${this.#credential.id} ${request.history}`;
+    const paths = this.#memoryPaths(request.history);
+    using memory = paths === undefined ? undefined : openEntryMemory(paths.path, subject);
+    using next = paths === undefined ? undefined : new EntryMemoryWriter({ ...paths, subject });
+    const content = this.#packWriter('content');
+    const nodes = this.#packWriter('node');
+    let stored: StoredBase;
+    try {
+      stored = await storeBase(
+        request.base,
+        {
+          engine: this.#engine,
+          retryEngine: this.#retryEngine,
+          index: this.#index,
+          keys: this.#credential.keys,
+          content,
+          nodes,
+          memory: memory ?? { match: () => undefined, [Symbol.dispose]: () => undefined },
+          remember: (entry) => next?.add(entry),
+          keep: async (inner) => {
+            await this.#lease.keep(inner);
+            await this.#index.flush(inner);
+          },
+          onProgress: request.onProgress,
+        },
+        run,
+      );
+    } finally {
+      await Promise.all([content.settle(), nodes.settle()]);
+      await this.#index.flushAll({ signal: new AbortController().signal });
+    }
+    if (!request.allowEmpty) this.#refuseCollapsed(request, stored);
+    await publishIndex({ index: this.#index, objects: this.#options.access.objects, credential: this.#credential.id, idKey: this.#credential.keys.idKey, session: this.#session.id, random: this.#options.access.runtime.random }, run);
+    const key = await this.#putManifest(request, stored, startedAtMs, run);
+    next?.commit();
+    return { key, cut: stored.end.cut, stored };
+  }
+
+  /** Commits a mark over bases that are there. Resolves once it is complete. @throws FENCED */
+  async putMark(mark: Mark, run: Run): Promise<void> {
+    const manifests = new Set(Object.values(mark.bases));
+    await this.#lease.commit('journal', [{ name: 'maintenance', value: { marks: [writeMark(mark)] } }], { objects: manifests, packFolder: this.#packFolder }, run);
+  }
+
+  /** What became of this session, for `runs`. */
+  async putRun(run: Run, body: { readonly outcome: string; readonly code?: string | undefined; readonly summary: Json }): Promise<void> {
+    const { clock } = this.#options.access.runtime;
+    const value: Json = {
+      command: this.#options.info.command,
+      startedAtMs: this.#startedAtMs,
+      durationMs: clock.nowMs() - this.#startedAtMs,
+      outcome: body.outcome,
+      ...(body.code === undefined ? {} : { code: body.code }),
+      summary: body.summary,
+    };
+    await this.#session.put('run', [{ name: 'maintenance', value }], run);
+  }
+
+  /** Ends the session, which releases its lease. Without it the lease runs out by itself. */
+  async end(run: Run): Promise<void> {
+    await this.#session.end(run);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  get #packFolder(): string {
+    return `packs/${this.#credential.id}/`;
+  }
+
+  #packWriter(kind: 'content' | 'node'): PackWriter {
+    const { objects, header, runtime } = this.#options.access;
+    return new PackWriter({ objects, header, credential: this.#credential, index: this.#index, random: runtime.random, kind, uploads: UPLOADS_AT_ONCE });
+  }
+
+  #memoryPaths(history: string): { readonly path: string; readonly temporaryPath: string } | undefined {
+    const folder = this.#options.stateFolder;
+    if (folder === undefined) return undefined;
+    const name = `${history.replaceAll(/[^a-zA-Z0-9_-]/g, '_')}-${toHex(Buffer.from(history)).slice(0, 16)}`;
+    return { path: join(folder, `entries-${name}`), temporaryPath: join(folder, `entries-${name}.${this.#session.id}`) };
+  }
+
+  #refuseCollapsed(request: BaseRequest, stored: StoredBase): void {
+    const last = newestBase(this.catalogue, request.history)?.summary;
+    const hint = `Check ${request.url}; if this is right, run again with --allow-empty ${request.store}.`;
+    if (stored.bytes === 0 && stored.entries <= 1) throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} is empty`, { hint });
+    if (last === undefined) return;
+    const fewer = last.entries >= COLLAPSE_LEAST_ENTRIES && stored.entries < last.entries * COLLAPSED_PART;
+    const smaller = last.bytes >= COLLAPSE_LEAST_BYTES && stored.bytes < last.bytes * COLLAPSED_PART;
+    if (!fewer && !smaller) return;
+    const was = `${last.entries} entries and ${last.bytes} bytes at its last base, ${stored.entries} and ${stored.bytes} now`;
+    throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} has collapsed: ${was}`, { hint });
+  }
+
+  async #putManifest(request: BaseRequest, stored: StoredBase, startedAtMs: number, run: Run): Promise<string> {
+    const { runtime } = this.#options.access;
+    const packs = [...stored.packs].map((pack) => toHex(this.#index.packId(pack))).toSorted();
+    const { end } = stored;
+    const maintenance: ManifestMaintenance = {
+      store: request.store,
+      history: request.history,
+      logFrom: end.logFrom,
+      cut: end.cut,
+      exact: request.exact,
+      entries: stored.entries,
+      bytes: stored.bytes,
+      createdAtMs: runtime.clock.nowMs(),
+      newBytes: stored.newBytes,
+      storedBytes: stored.storedBytes,
+      skippedCount: end.skippedCount,
+      incompleteCount: end.incompleteCount,
+      packs,
+    };
+    const { info } = this.#options;
+    const content = writeContent({
+      root: stored.root,
+      level: stored.level,
+      application: info.application,
+      connector: request.connector,
+      url: request.url,
+      manifest: request.manifest,
+      tool: info.tool,
+      host: info.host,
+      startedAtMs,
+      skipped: end.skipped,
+    });
+    const needs = { objects: new Set(packs.map((pack) => packKey(this.#credential.id, fromHex(pack)))), packFolder: this.#packFolder };
+    const record = await this.#lease.commit(
+      'manifest',
+      [
+        { name: 'maintenance', value: writeMaintenance(maintenance) },
+        { name: 'content', value: content },
+        { name: 'writer', value: writeSummary(maintenance) },
+      ],
+      needs,
+      run,
+    );
+    return record.key;
+  }
+}
+
+function markCondemned(index: ChunkIndex, keys: readonly string[]): void {
+  for (const key of keys) {
+    const pack = parsePackKey(key);
+    if (pack === undefined) continue;
+    const number = index.packNumber(fromHex(pack.packId));
+    if (number >= 0) index.markAbsent(number);
+  }
+}
