@@ -28,14 +28,14 @@ class TaskScope implements Scope {
   readonly run: Run;
   readonly #controller = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
-  #over = false;
+  #joined = false;
 
   constructor(run: Run) {
     this.run = { signal: AbortSignal.any([run.signal, this.#controller.signal]) };
   }
 
   spawn<T>(task: (run: Run) => Promise<T>): Promise<T> {
-    assume(!this.#over, 'no task is spawned in a scope that is over');
+    assume(!this.#joined, 'no task is spawned in a scope that has been joined');
     const outcome = this.#start(task);
     const settled = outcome.then(
       () => undefined,
@@ -53,8 +53,8 @@ class TaskScope implements Scope {
 
   async join(): Promise<void> {
     await this.#allSettled();
-    this.#over = true;
     this.run.signal.throwIfAborted();
+    this.#joined = true;
   }
 
   async #allSettled(): Promise<void> {
@@ -64,6 +64,5 @@ class TaskScope implements Scope {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#controller.abort(new Error('the scope was left before its tasks had ended'));
     await this.#allSettled();
-    this.#over = true;
   }
 }

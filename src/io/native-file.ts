@@ -1,5 +1,17 @@
 import type { Extent } from '../core/recorder.ts';
-import { EINVAL, EINTR, ENOSYS, ENOTTY, ENXIO, EOPNOTSUPP, EWOULDBLOCK, EXDEV, lastErrno, libc, systemError } from './native.ts';
+import {
+  EINVAL,
+  EINTR,
+  ENOSYS,
+  ENOTTY,
+  ENXIO,
+  EOPNOTSUPP,
+  EWOULDBLOCK,
+  EXDEV,
+  lastErrno,
+  libc,
+  systemError,
+} from './native.ts';
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;

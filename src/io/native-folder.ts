@@ -66,7 +66,11 @@ export function removeFolderAt(folder: number, path: Uint8Array): void {
 }
 
 /** Of a link: its own owner. The kernel may clear set-user-id bits and capabilities: set these afterwards. */
-export function setOwnerAt(folder: number, path: Uint8Array, owner: { readonly uid: number; readonly gid: number }): void {
+export function setOwnerAt(
+  folder: number,
+  path: Uint8Array,
+  owner: { readonly uid: number; readonly gid: number },
+): void {
   const facts = { syscall: 'fchownat', path };
   const { uid, gid } = owner;
   checked(libc().fchownat(folder, place.put(path, facts), uid, gid, AT_SYMLINK_NOFOLLOW), facts);

@@ -22,7 +22,8 @@ test('native calls work in a worker thread', async () => {
     import(workerData).then(({ bootTimeMs }) => parentPort.postMessage(bootTimeMs()));
   `;
   const worker = new Worker(source, { eval: true, workerData: new URL('./native.ts', import.meta.url).href });
-  const [inWorker]: unknown[] = await once(worker, 'message');
+  const message: readonly unknown[] = await once(worker, 'message');
+  const [inWorker] = message;
   await worker.terminate();
   assert.ok(typeof inWorker === 'number' && inWorker > 0 && inWorker <= bootTimeMs());
 });
@@ -32,13 +33,20 @@ test('an error has the code, message and fields of those of Node', () => {
   const error = systemError(17, facts);
   assert.equal(error.message, "EEXIST: file already exists, renameat2 'a' -> 'b'");
   const { code, errno, syscall, path, dest } = error;
-  assert.deepEqual({ code, errno, syscall, path, dest }, { code: 'EEXIST', errno: -17, syscall: 'renameat2', path: 'a', dest: 'b' });
+  assert.deepEqual(
+    { code, errno, syscall, path, dest },
+    { code: 'EEXIST', errno: -17, syscall: 'renameat2', path: 'a', dest: 'b' },
+  );
   assert.equal(systemError(95, { syscall: 'x' }).code, 'ENOTSUP');
   assert.ok(!('path' in systemError(95, { syscall: 'x' })));
 });
 
 test('a failed call becomes the error of its error number', () => {
-  assert.throws(() => checked(libc().flock(-1, 6), { syscall: 'flock' }), { code: 'EBADF', errno: -9, syscall: 'flock' });
+  assert.throws(() => checked(libc().flock(-1, 6), { syscall: 'flock' }), {
+    code: 'EBADF',
+    errno: -9,
+    syscall: 'flock',
+  });
   assert.equal(checked(3, { syscall: 'x' }), 3);
 });
 

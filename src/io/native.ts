@@ -87,14 +87,20 @@ let native: Native | undefined;
 function load(): Native {
   if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) {
     const machine = `${process.platform} on ${process.arch}`;
-    throw new TidemarkError('UNSUPPORTED', `no native system calls for ${machine}; they exist for Linux on x64 and arm64`);
+    throw new TidemarkError(
+      'UNSUPPORTED',
+      `no native system calls for ${machine}; they exist for Linux on x64 and arm64`,
+    );
   }
   try {
     // A require returns what the package exports, untyped. It is not an import, so that nobody pays for it who makes no call.
     const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     const symbols = koffi.load(null);
     const functions = DECLARATIONS.map((declaration) => {
-      const name = declaration.slice(declaration.lastIndexOf(' ', declaration.indexOf('(')) + 1, declaration.indexOf('('));
+      const name = declaration.slice(
+        declaration.lastIndexOf(' ', declaration.indexOf('(')) + 1,
+        declaration.indexOf('('),
+      );
       return [name, symbols.func(declaration)] as const;
     });
     // The declarations above are the ones of `Libc`.
@@ -135,8 +141,20 @@ export function lastErrno(): number {
 }
 
 /** Error numbers that callers of native calls tell apart. */
-export const { EINVAL, EINTR, ENODATA, ENOENT, ENOSYS, ENOTSUP, ENXIO, EOPNOTSUPP, ERANGE, EWOULDBLOCK, EXDEV, ENOTTY } =
-  constants.errno;
+export const {
+  EINVAL,
+  EINTR,
+  ENODATA,
+  ENOENT,
+  ENOSYS,
+  ENOTSUP,
+  ENXIO,
+  EOPNOTSUPP,
+  ERANGE,
+  EWOULDBLOCK,
+  EXDEV,
+  ENOTTY,
+} = constants.errno;
 
 /** An error of the kernel in the form of Node's own. */
 export type SystemError = Error & {
