@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto';
-import { TidemarkError, isTidemarkError } from '../core/errors.ts';
+import { TidemarkError } from '../core/errors.ts';
 import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { must } from '../core/must.ts';
-import { damaged } from './format/byte-cursor.ts';
+import { damaged, isDamage } from './format/byte-cursor.ts';
 import { packKey } from './format/names.ts';
 import { openDirectory, directorySize, openPackHeader, PACK_HEADER_BYTES, PACK_TRAILER_BYTES, unsealBlock } from './format/pack.ts';
 import type { ChunkKind, DirectoryBlock, PackOwner, PackSecret } from './format/pack.ts';
@@ -171,9 +171,6 @@ export class BlockSource {
   }
 }
 
-function isDamage(error: unknown): boolean {
-  return isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'OBJECT_NOT_FOUND');
-}
 
 function placesOf(index: ChunkIndex, id: Uint8Array): readonly ChunkPlace[] {
   const place = index.find(id);

@@ -1,4 +1,4 @@
-import { TidemarkError } from '../../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 
 /** Reads binary formats with every bound checked. @throws REPOSITORY_DAMAGED naming `what` when the bytes don't fit. */
 export class ByteCursor {
@@ -78,4 +78,9 @@ export class ByteCursor {
 
 export function damaged(what: string, why: string, cause?: unknown): TidemarkError {
   return new TidemarkError('REPOSITORY_DAMAGED', `${what} is damaged: ${why}`, { cause });
+}
+
+/** Whether an error says that something stored is damaged or gone, rather than out of reach. */
+export function isDamage(error: unknown): boolean {
+  return isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'OBJECT_NOT_FOUND');
 }

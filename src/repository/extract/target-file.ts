@@ -1,0 +1,61 @@
+import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import type { FileTarget } from '../../core/restorer.ts';
+import { setTimesOfFile } from '../../io/native-time.ts';
+import { damaged } from '../format/byte-cursor.ts';
+
+/** What a file needs to be created, filled and finished. */
+export type TargetShape = Pick<FileTarget<unknown>, 'path' | 'fileSizeBytes' | 'extents' | 'finish'>;
+
+/** A file that is being filled with a content from its start on. Nothing of it is shared with other files. */
+export class TargetFile implements Disposable {
+  readonly #shape: TargetShape;
+  readonly #extents: readonly { readonly offset: number; readonly sizeBytes: number }[];
+  #descriptor: number;
+  #extent = 0;
+  #inExtent = 0;
+
+  /** Creates it exclusively, without following links. */
+  constructor(shape: TargetShape) {
+    this.#shape = shape;
+    this.#extents = shape.extents ?? [{ offset: 0, sizeBytes: shape.fileSizeBytes }];
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
+    this.#descriptor = openSync(Buffer.from(shape.path), flags, 0o600);
+  }
+
+  get descriptor(): number {
+    return this.#descriptor;
+  }
+
+  /** Writes the next bytes of the content. @throws REPOSITORY_DAMAGED when there are more than the extents hold */
+  write(bytes: Uint8Array): void {
+    let at = 0;
+    while (at < bytes.byteLength) {
+      const extent = this.#extents[this.#extent];
+      if (extent === undefined) throw damaged('a base', 'a content is longer than its file');
+      const room = Math.min(extent.sizeBytes - this.#inExtent, bytes.byteLength - at);
+      let written = 0;
+      while (written < room) written += writeSync(this.#descriptor, bytes, at + written, room - written, extent.offset + this.#inExtent + written);
+      at += room;
+      this.#inExtent += room;
+      if (this.#inExtent === extent.sizeBytes) {
+        this.#extent++;
+        this.#inExtent = 0;
+      }
+    }
+  }
+
+  /** After the last byte: size, owner, mode, times, in this order, as each undoes part of what comes before it. */
+  finish(): void {
+    const { extents, fileSizeBytes, finish } = this.#shape;
+    if (extents !== undefined) ftruncateSync(this.#descriptor, fileSizeBytes);
+    if (finish.uid !== undefined && finish.gid !== undefined) fchownSync(this.#descriptor, finish.uid, finish.gid);
+    fchmodSync(this.#descriptor, finish.mode);
+    setTimesOfFile(this.#descriptor, { atimeNs: finish.atimeNs, mtimeNs: finish.mtimeNs });
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#descriptor < 0) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = -1;
+  }
+}

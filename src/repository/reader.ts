@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import { TidemarkError } from '../core/errors.ts';
+import { fromHex } from '../core/bytes.ts';
+import type { BaseReader } from '../core/restorer.ts';
+import type { Run } from '../core/run.ts';
+import { writerKeysOf } from './access.ts';
+import type { RepositoryAccess } from './access.ts';
+import { RepositoryBaseReader } from './base-reader.ts';
+import type { Extractor } from './base-reader.ts';
+import { BlockSource } from './block-source.ts';
+import { loadCatalogue } from './catalogue.ts';
+import type { BaseRecord, Catalogue } from './catalogue.ts';
+import { damaged } from './format/byte-cursor.ts';
+import { openChunkIndex } from './index/chunk-index.ts';
+import { syncIndex } from './index/sync.ts';
+import { readContent } from './records/bodies.ts';
+import type { ManifestContent } from './records/bodies.ts';
+import type { Head } from './records/heads.ts';
+import { openTrusted } from './records/record-log.ts';
+
+export type ReaderOptions = {
+  readonly access: RepositoryAccess;
+  readonly remembered: readonly Head[];
+  /** Where indexes are kept from one run to the next. Undefined: read anew, and removed at the end. */
+  readonly stateFolder: string | undefined;
+  readonly extract: Extractor;
+};
+
+/** Looks into bases and restores them. Takes the reader's key. */
+export class RepositoryReader implements AsyncDisposable {
+  readonly catalogue: Catalogue;
+  readonly #options: ReaderOptions;
+  readonly #sources = new Map<string, Promise<BlockSource>>();
+  readonly #stack = new AsyncDisposableStack();
+
+  private constructor(options: ReaderOptions, catalogue: Catalogue) {
+    this.#options = options;
+    this.catalogue = catalogue;
+  }
+
+  /** @throws KEY_MISSING without the reader's key */
+  static async open(options: ReaderOptions, run: Run): Promise<RepositoryReader> {
+    if (options.access.keyring?.content === undefined) {
+      throw new TidemarkError('KEY_MISSING', 'reading takes a passphrase with the role of a reader');
+    }
+    return new RepositoryReader(options, await loadCatalogue(options.access, options.remembered, run));
+  }
+
+  /** What only readers know of a base. @throws REPOSITORY_DAMAGED */
+  content(base: BaseRecord): ManifestContent {
+    const fields = openTrusted(this.#options.access, base.trusted, ['content']);
+    if (fields === undefined) throw damaged(base.key, 'it has no content section');
+    return readContent(fields);
+  }
+
+  async base(base: BaseRecord, run: Run): Promise<BaseReader> {
+    const { root, level } = this.content(base);
+    const { entries, bytes } = base.summary;
+    const source = await this.source(base.credential, run);
+    return new RepositoryBaseReader({ source, root: { root, level, entries, bytes }, extract: this.#options.extract });
+  }
+
+  /** Finds and opens the chunks of one writer. */
+  source(credential: string, run: Run): Promise<BlockSource> {
+    const known = this.#sources.get(credential);
+    if (known !== undefined) return known;
+    const opening = this.#openSource(credential, run);
+    this.#sources.set(credential, opening);
+    return opening;
+  }
+
+  async #openSource(credential: string, run: Run): Promise<BlockSource> {
+    const { access, stateFolder } = this.#options;
+    const certificate = this.catalogue.log.certificates.byId.get(credential);
+    const keys = certificate && writerKeysOf(access, certificate);
+    if (keys === undefined) throw damaged(`credentials/${credential}`, 'it is missing');
+    const index = this.#stack.use(
+      await openChunkIndex(
+        {
+          folder: stateFolder === undefined ? undefined : join(stateFolder, 'index', credential),
+          identity: `${access.header.id} ${credential}`,
+          runtime: access.runtime,
+        },
+        run,
+      ),
+    );
+    await syncIndex({ index, objects: access.objects, repository: fromHex(access.header.id), credential, idKey: keys.idKey }, run);
+    return new BlockSource({ access, credential, keys, index });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
