@@ -76,10 +76,9 @@ function npm(args, stdio) {
 function cacheOption() {
   const configured = npm(['config', 'get', 'cache'], 'pipe').stdout?.trim();
   if (!configured) return [];
-  let existing = configured;
-  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   try {
-    accessSync(existing, constants.W_OK);
+    mkdirSync(configured, { recursive: true });
+    accessSync(configured, constants.W_OK);
     return [];
   } catch {
     return ['--cache', join(root, '.cache', 'npm')];

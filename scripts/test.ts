@@ -50,12 +50,11 @@ function runGroup(group: Group, passedOn: readonly string[], scratch: string): O
   process.stdout.write(`\n── ${group.name} (${group.files.length} files) ──\n`);
   const counts = join(scratch, 'counts.json');
   rmSync(counts, { force: true });
-  const reporters = [
-    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
-    ...['--test-reporter=./scripts/test-counts.ts', `--test-reporter-destination=${counts}`],
-  ];
+  const reporters = ['spec', './scripts/test-counts.ts'].map((name) => `--test-reporter=${name}`);
+  const destinations = ['stdout', counts].map((place) => `--test-reporter-destination=${place}`);
+  const options = [...reporters, ...destinations, ...group.options, ...passedOn];
   const startedMs = performance.now();
-  const child = spawnSync(process.execPath, ['--test', ...reporters, ...group.options, ...passedOn, ...group.files], {
+  const child = spawnSync(process.execPath, ['--test', ...options, ...group.files], {
     stdio: ['ignore', 'inherit', 'inherit'],
     timeout: group.name === 'unit' ? UNIT_LIMIT_MS : GROUP_LIMIT_MS,
     killSignal: 'SIGKILL',
