@@ -64,10 +64,9 @@ function pack(into: string): string {
 }
 
 function checkTypes(folder: string): void {
-  const compilerOptions = {
-    ...{ target: 'es2024', lib: ['es2024', 'esnext.disposable'], module: 'nodenext', types: ['node'] },
-    ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, outDir: 'out' },
-  };
+  const language = { target: 'es2024', lib: ['es2024', 'esnext.disposable'], module: 'nodenext', types: ['node'] };
+  const strictness = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
+  const compilerOptions = { ...language, ...strictness, outDir: 'out' };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
   writeFileSync(join(folder, 'program.ts'), PROGRAM);
   run('tsc', ['-p', 'tsconfig.json'], folder);
