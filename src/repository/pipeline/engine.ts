@@ -23,11 +23,20 @@ export type StoreSource<Tag> = { readonly tag: Tag; readonly content?: Content |
  * `code`, or ContentChangedError); chunks of it may have been stored, which is harmless.
  */
 export type StoreOutcome<Tag> =
-  | { readonly tag: Tag; readonly chunks: readonly ChunkRef[]; readonly sizeBytes: number; readonly failure?: undefined }
+  | {
+      readonly tag: Tag;
+      readonly chunks: readonly ChunkRef[];
+      readonly sizeBytes: number;
+      readonly failure?: undefined;
+    }
   | { readonly tag: Tag; readonly failure: unknown };
 
 /** The plain of a block as the format has it (encoding, size, payload), and the chunks in it, in order. */
-export type PlainBlock = { readonly plain: Uint8Array; readonly plainBytes: number; readonly chunks: readonly ChunkRef[] };
+export type PlainBlock = {
+  readonly plain: Uint8Array;
+  readonly plainBytes: number;
+  readonly chunks: readonly ChunkRef[];
+};
 
 /** Who decides what is new and takes it. Called on the owner's thread only, in an order that depends on the sources alone. */
 export interface BlockSink {
@@ -42,7 +51,14 @@ export interface BlockSink {
  * outcomes, byte for byte.
  */
 export interface PipelineEngine extends AsyncDisposable {
-  store<Tag>(sources: AsyncIterable<readonly StoreSource<Tag>[]>, sink: BlockSink, run: Run): AsyncIterable<readonly StoreOutcome<Tag>[]>;
+  store<Tag>(
+    sources: AsyncIterable<readonly StoreSource<Tag>[]>,
+    sink: BlockSink,
+    run: Run,
+  ): AsyncIterable<readonly StoreOutcome<Tag>[]>;
   /** The plain of one block that holds `chunks` one after another. */
-  compress(chunks: readonly Uint8Array[], run: Run): Promise<{ readonly plain: Uint8Array; readonly plainBytes: number }>;
+  compress(
+    chunks: readonly Uint8Array[],
+    run: Run,
+  ): Promise<{ readonly plain: Uint8Array; readonly plainBytes: number }>;
 }

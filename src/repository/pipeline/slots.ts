@@ -1,0 +1,44 @@
+import type { Run } from '../../core/run.ts';
+
+/** Memory in which a task has its bytes. `index` names it to all threads. */
+export type Slot = { readonly index: number; readonly bytes: Uint8Array };
+
+/**
+ * A fixed number of slots: what bounds the memory of all runs together. Who waits gets one in the order of asking. The slot used last is given out
+ * first, so that small runs touch little memory.
+ */
+export class SlotPool {
+  readonly #free: Slot[];
+  readonly #waiting = new Set<(slot: Slot) => void>();
+
+  constructor(slots: readonly Slot[]) {
+    this.#free = slots.toReversed();
+  }
+
+  async acquire(run: Run): Promise<Slot> {
+    run.signal.throwIfAborted();
+    return this.#free.pop() ?? (await this.#wait(run));
+  }
+
+  release(slot: Slot): void {
+    const [next] = this.#waiting;
+    if (next === undefined) this.#free.push(slot);
+    else next(slot);
+  }
+
+  #wait({ signal }: Run): Promise<Slot> {
+    return new Promise((resolve, reject) => {
+      const onSlot = (slot: Slot): void => {
+        this.#waiting.delete(onSlot);
+        signal.removeEventListener('abort', onAbort);
+        resolve(slot);
+      };
+      const onAbort = (): void => {
+        this.#waiting.delete(onSlot);
+        reject(signal.reason);
+      };
+      this.#waiting.add(onSlot);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+}
