@@ -6,6 +6,7 @@ import { generateTree } from './data/generate.ts';
 import type { TreeSummary } from './data/generate.ts';
 import { STANDARD_TREE } from './data/plan.ts';
 import { describeMachine } from './harness/machine.ts';
+import { runMain } from './harness/main.ts';
 import { openMedium } from './harness/medium.ts';
 import type { MediumKind } from './harness/medium.ts';
 import { saveReport, machineLine } from './report/report.ts';
@@ -15,9 +16,7 @@ import { plainTable, sizeText, timeText } from './report/text.ts';
 import { runRound, SCENARIOS, withPrerequisites } from './scenarios.ts';
 import type { Scenario, ScenarioSample } from './scenarios.ts';
 import { judge } from './targets.ts';
-import { BORG } from './tools/borg.ts';
-import { RESTIC } from './tools/restic.ts';
-import { TIDEMARK } from './tools/tidemark.ts';
+import { missingText, TOOLS, toolNamed } from './tools/known.ts';
 import type { Tool } from './tools/tool.ts';
 
 const HELP = `node bench/run.ts [options]
@@ -42,7 +41,6 @@ interface Settings {
   readonly save: boolean;
 }
 
-const TOOLS: readonly Tool[] = [TIDEMARK, RESTIC, BORG];
 const FULL_ROUNDS = 5;
 
 function settingsOf(args: readonly string[]): Settings | undefined {
@@ -66,8 +64,8 @@ function settingsOf(args: readonly string[]): Settings | undefined {
   const scale = values.quick ? 0.1 : 1;
   const rounds = Number(values.rounds ?? (values.quick ? 2 : FULL_ROUNDS));
   const asked = values.only.map((name) => oneOf(SCENARIOS, name, '--only'));
-  const names = values.tool.map((name) => oneOf(TOOLS.map((tool) => tool.name), name, '--tool'));
-  const tools = (names.length === 0 ? TOOLS : TOOLS.filter((tool) => names.includes(tool.name))).filter(isThere);
+  const named = values.tool.map(toolNamed);
+  const tools = TOOLS.filter((tool) => named.length === 0 || named.includes(tool)).filter(isThere);
   const whole = tools.length === TOOLS.length && asked.length === 0 && rounds >= FULL_ROUNDS && !values.quick;
   return {
     rounds,
@@ -89,7 +87,7 @@ function oneOf<T extends string>(known: readonly T[], given: string, option: str
 
 function isThere(tool: Tool): boolean {
   const found = tool.version() !== undefined;
-  if (!found) console.error(`${tool.name} isn't there and is left out${tool === TIDEMARK ? '; npm run build makes it' : ''}`);
+  if (!found) console.error(`${missingText(tool)}; left out`);
   return found;
 }
 
@@ -121,7 +119,9 @@ function reportOf(settings: Settings, tree: TreeSummary, samples: readonly Scena
     notes: [
       `${tree.files} files and ${tree.symbolicLinks} links, ${(tree.sizeBytes / 1e9).toFixed(2)} GB.`,
       ...settings.tools.map((tool) => `${tool.name}: ${tool.version()} (${tool.setUp}).`),
-      settings.medium === 'tmpfs' ? 'Everything in memory (tmpfs), fresh for each sample.' : 'Fresh ext4 on a loop device.',
+      settings.medium === 'tmpfs'
+        ? 'Everything in memory (tmpfs), fresh for each sample.'
+        : 'Fresh ext4 on a loop device.',
       `${settings.rounds} rounds, tools in changing order; medians, and the range in brackets.`,
     ],
     machine: describeMachine(),
@@ -145,16 +145,10 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   console.error(`${tree.files} files, ${sizeText(tree.sizeBytes)}`);
   const samples = await takeSamples(settings, source, signal);
   const report = reportOf(settings, tree, samples);
-  console.log([machineLine(report.machine), ...report.notes, ...report.tables.map((t) => `\n${plainTable(t)}`)].join('\n'));
+  console.log(
+    [machineLine(report.machine), ...report.notes, ...report.tables.map((t) => `\n${plainTable(t)}`)].join('\n'),
+  );
   if (settings.save) saveReport(report);
 }
 
-const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
-process.once('SIGTERM', () => interrupted.abort());
-try {
-  await main(process.argv.slice(2), interrupted.signal);
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
-}
+await runMain(main);

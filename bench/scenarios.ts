@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { must } from '../src/core/must.ts';
 import { compareTrees } from './data/compare.ts';
 import { editBytes, editFiles, undoEdit } from './data/edit.ts';
 import { bytesBelow } from './data/walk.ts';
@@ -83,7 +82,9 @@ export async function runRound(options: RoundOptions): Promise<void> {
     editBytes(options.source, { share: CHANGED_BYTES_SHARE, seed: 1, originals });
     await inTurn('changed', (contender) => takeBackup('changed', contender, options));
   }
-  await inTurn('verify', async ({ tool, place }) => record('verify', tool, await run(tool.verify(place), options), options));
+  await inTurn('verify', async ({ tool, place }) =>
+    record('verify', tool, await run(tool.verify(place), options), options),
+  );
   await inTurn('restore', (contender) => takeRestores(contender, options));
 }
 
@@ -114,7 +115,7 @@ async function takeRestores({ tool, place, runs }: Contender, options: RoundOpti
   check(tool, into, options);
   if (!options.scenarios.has('delta')) return;
   editFiles(tool.restoredRoot(into), { share: CHANGED_FILES_SHARE, seed: 1 });
-  record('delta', tool, await run(tool.restore(place, runs, into), options), options);
+  record('delta', tool, await run(tool.restoreOver(place, runs, into), options), options);
   check(tool, into, options);
 }
 
@@ -122,5 +123,5 @@ function check(tool: Tool, into: string, options: RoundOptions): void {
   if (options.round > 0) return;
   const differences = compareTrees(options.source, tool.restoredRoot(into));
   const unasked = differences.filter((difference) => !difference.endsWith('.added: not in the original'));
-  if (unasked.length > 0) throw new Error(`${tool.name} restored another tree:\n${unasked.join("\n")}`);
+  if (unasked.length > 0) throw new Error(`${tool.name} restored another tree:\n${unasked.join('\n')}`);
 }

@@ -37,11 +37,7 @@ function compareStats(expected: Stats, actual: Stats): string | undefined {
   return undefined;
 }
 
-function sameContent(
-  stats: Stats,
-  paths: readonly [string, string],
-  buffers: readonly [Buffer, Buffer],
-): boolean {
+function sameContent(stats: Stats, paths: readonly [string, string], buffers: readonly [Buffer, Buffer]): boolean {
   if (stats.isSymbolicLink()) return readlinkSync(paths[0]) === readlinkSync(paths[1]);
   if (!stats.isFile()) return true;
   const files = paths.map((path) => openSync(path, 'r'));

@@ -41,7 +41,11 @@ export function generateTree(root: string, options: TreeOptions): TreeSummary {
   return { files: plan.length, symbolicLinks, sizeBytes: plan.reduce((sum, file) => sum + file.sizeBytes, 0) };
 }
 
-function writeFile(path: string, file: PlannedFile, by: { readonly writer: ContentWriter; readonly piece: Uint8Array }): void {
+function writeFile(
+  path: string,
+  file: PlannedFile,
+  by: { readonly writer: ContentWriter; readonly piece: Uint8Array },
+): void {
   const descriptor = openSync(path, 'wx', file.mode);
   try {
     for (let left = file.sizeBytes; left > 0; ) {

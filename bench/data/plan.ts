@@ -52,10 +52,34 @@ const OLDEST_SECONDS = 1_577_836_800;
 const AGE_RANGE_SECONDS = 5 * 365 * 86_400;
 
 const MIXED: readonly KindShare[] = [
-  { kind: 'source', files: 0.6, bytes: 0.15, minBytes: 60, maxBytes: MIB, sigma: 1.3, extensions: ['.ts', '.c', '.py'] },
+  {
+    kind: 'source',
+    files: 0.6,
+    bytes: 0.15,
+    minBytes: 60,
+    maxBytes: MIB,
+    sigma: 1.3,
+    extensions: ['.ts', '.c', '.py'],
+  },
   { kind: 'text', files: 0.26, bytes: 0.08, minBytes: 40, maxBytes: 4 * MIB, sigma: 1.4, extensions: ['.md', '.txt'] },
-  { kind: 'binary', files: 0.13, bytes: 0.24, minBytes: 200, maxBytes: 24 * MIB, sigma: 2.1, extensions: ['.so', '.o'] },
-  { kind: 'records', files: 0.009, bytes: 0.24, minBytes: 8 * KIB, maxBytes: 32 * MIB, sigma: 1.6, extensions: ['.log'] },
+  {
+    kind: 'binary',
+    files: 0.13,
+    bytes: 0.24,
+    minBytes: 200,
+    maxBytes: 24 * MIB,
+    sigma: 2.1,
+    extensions: ['.so', '.o'],
+  },
+  {
+    kind: 'records',
+    files: 0.009,
+    bytes: 0.24,
+    minBytes: 8 * KIB,
+    maxBytes: 32 * MIB,
+    sigma: 1.6,
+    extensions: ['.log'],
+  },
   { kind: 'media', files: 0, bytes: 0.13, minBytes: MIB, maxBytes: 64 * MIB, sigma: 1.3, extensions: ['.jpg', '.mp4'] },
 ];
 const SMALL: readonly KindShare[] = [
@@ -91,7 +115,8 @@ function planKind(share: KindShare, count: number, options: TreeOptions): Planne
   for (const [i, sizeBytes] of sizes.entries()) {
     const extension = must(share.extensions[random.below(share.extensions.length)], 'an extension');
     const modifiedAtSeconds = OLDEST_SECONDS + random.below(AGE_RANGE_SECONDS);
-    const original = share.kind === 'source' && i % COPY_EVERY === COPY_EVERY - 1 ? planned[random.below(i)] : undefined;
+    const original =
+      share.kind === 'source' && i % COPY_EVERY === COPY_EVERY - 1 ? planned[random.below(i)] : undefined;
     planned.push({
       path: `${share.kind}/${folderOf(Math.floor(i / FILES_PER_FOLDER))}/${share.kind}-${i.toString(36)}${extension}`,
       kind: share.kind,

@@ -12,7 +12,7 @@ export interface Command {
   /** All that the program finds in its environment, besides PATH and LANG. */
   readonly env: Readonly<Record<string, string>>;
   /** Exit statuses that count as success. Default: 0 only. */
-  readonly expectedStatus?: number | undefined;
+  readonly expectedStatuses?: readonly number[] | undefined;
 }
 
 export interface Sample {
@@ -53,20 +53,22 @@ export async function measure(command: Command, options: MeasureOptions): Promis
   });
   closeSync(output);
   const closed = once(child, 'exit');
-  const pid = child.pid ?? 0;
   let peakRssBytes = 0;
   const sampler = setInterval(() => {
-    peakRssBytes = Math.max(peakRssBytes, residentBytesBelow(pid));
+    if (child.pid !== undefined) peakRssBytes = Math.max(peakRssBytes, residentBytesBelow(child.pid));
   }, SAMPLE_EVERY_MS);
   const kill = (): void => {
-    process.kill(-pid, 'SIGKILL');
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
   };
   options.signal.addEventListener('abort', kill, { once: true });
   try {
-    const [status] = await closed;
+    await closed;
     const wallMs = Number(process.hrtime.bigint() - startedAt) / 1e6;
     options.signal.throwIfAborted();
-    if (status !== (command.expectedStatus ?? 0)) throw failure(command, status, outputPath);
+    const status = child.exitCode;
+    if (status === null || !(command.expectedStatuses ?? [0]).includes(status)) {
+      throw failure(command, status, outputPath);
+    }
     const usage = parseUsage(readFileSync(usagePath, 'utf8'));
     return { ...usage, wallMs, peakRssBytes: Math.max(usage.peakRssBytes, peakRssBytes) };
   } finally {
@@ -85,7 +87,7 @@ export function parseUsage(text: string): Omit<Sample, 'wallMs'> {
   };
 }
 
-function failure(command: Command, status: unknown, outputPath: string): Error {
+function failure(command: Command, status: number | null, outputPath: string): Error {
   const printed = readFileSync(outputPath, 'utf8').slice(-SHOWN_ERROR_BYTES);
-  return new Error(`${command.argv.join(' ')}: ended with ${String(status)}\n${printed}`);
+  return new Error(`${command.argv.join(' ')}: ended with ${status ?? 'a signal'}\n${printed}`);
 }

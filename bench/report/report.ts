@@ -35,9 +35,12 @@ export function saveReport(report: Report): void {
 
 function readReports(): Report[] {
   const names = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith('.json')) : [];
-  return names
-    .map((name): Report => JSON.parse(readFileSync(resultsPath(name), 'utf8')))
-    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
+  return (
+    names
+      // Only `saveReport` writes these files.
+      .map((name) => JSON.parse(readFileSync(resultsPath(name), 'utf8')) as Report)
+      .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
+  );
 }
 
 function rank(name: string): number {

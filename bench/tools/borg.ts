@@ -16,6 +16,8 @@ function borg(place: Place, args: readonly string[], cwd = place.home): Command 
   };
 }
 
+const extract = (place: Place, run: number, into: string): Command => borg(place, ['extract', `::run-${run}`], into);
+
 export const BORG: Tool = {
   name: 'borg',
   setUp: 'repokey-blake2, zstd,1',
@@ -24,7 +26,8 @@ export const BORG: Tool = {
   init: (place) => borg(place, ['init', '-e', 'repokey-blake2']),
   backup: (place, run) => borg(place, ['create', '-C', 'zstd,1', `::run-${run}`, '.'], place.source),
   list: (place) => borg(place, ['list']),
-  restore: (place, run, into) => borg(place, ['extract', `::run-${run}`], into),
+  restore: extract,
+  restoreOver: extract,
   restoredRoot: (into) => into,
   verify: (place) => borg(place, ['check', '--verify-data']),
   repository: (place) => join(place.home, 'repository'),

@@ -29,6 +29,9 @@ function manifestOf(place: Place): string {
   ].join('\n');
 }
 
+const restore = (place: Place, _run: number, into: string): Command =>
+  tidemark(place, ['restore', '--to', 'latest', '--into', into, '--yes']);
+
 export const TIDEMARK: Tool = {
   name: 'tidemark',
   setUp: 'as it comes, compiled package',
@@ -37,7 +40,8 @@ export const TIDEMARK: Tool = {
   init: (place) => tidemark(place, ['init']),
   backup: (place) => tidemark(place, ['backup']),
   list: (place) => tidemark(place, ['marks']),
-  restore: (place, _run, into) => tidemark(place, ['restore', '--to', 'latest', '--into', into, '--yes']),
+  restore,
+  restoreOver: restore,
   restoredRoot: (into) => join(into, 'data'),
   verify: (place) => tidemark(place, ['verify', '--data']),
   repository: (place) => join(place.home, 'repository'),

@@ -24,8 +24,10 @@ export interface Tool {
   backup(place: Place, run: number): Command;
   /** Lists the backups. */
   list(place: Place): Command;
-  /** Restores backup `run`, the newest, into `into`, which exists: empty, or an older restore of the same tree. */
+  /** Restores backup `run`, the newest, into the empty folder `into`. */
   restore(place: Place, run: number, into: string): Command;
+  /** The same where `into` holds an older restore, changed since. What isn't in the backup may stay. */
+  restoreOver(place: Place, run: number, into: string): Command;
   /** Where in `into` the root of the tree comes to lie. */
   restoredRoot(into: string): string;
   /** Reads every byte of the repository and proves it. */
