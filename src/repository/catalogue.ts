@@ -155,6 +155,12 @@ function readMarks(opener: Opener, options: { log: RecordLog; voided: ReadonlySe
   return marks.toSorted((left, right) => left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1));
 }
 
+/** A deletion that was cut off may have left records that a ledger says are gone. */
+function withoutRemoved(log: RecordLog, ledger: Ledger): RecordLog {
+  const byKey = [...log.byKey].filter(([, { record }]) => !ledger.isRemoved(record.header.session, record.header.counter));
+  return { ...log, byKey: new Map(byKey) };
+}
+
 /**
  * Reads the whole catalogue. Never throws for damage: what is damaged is in `findings`, and what depends on it is left out.
  * `remembered`: heads that this host saw earlier.
@@ -162,15 +168,16 @@ function readMarks(opener: Opener, options: { log: RecordLog; voided: ReadonlySe
 export async function loadCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
   const log = await loadRecords(access, run);
   const opener = new Opener(access);
-  const voided = readVoids(opener, log);
-  const pins = readPins(opener, log);
   const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
     const body = opener.read(trusted, ['maintenance'], readLedger);
     return body === undefined ? [] : [{ key: trusted.record.key, body, trusted }];
   });
   const ledger = new Ledger(ledgers);
-  const bases = readBases(opener, log, voided);
-  const marks = readMarks(opener, { log, voided, bases, pins, ledger });
+  const standing = withoutRemoved(log, ledger);
+  const voided = readVoids(opener, standing);
+  const pins = readPins(opener, standing);
+  const bases = readBases(opener, standing, voided);
+  const marks = readMarks(opener, { log: standing, voided, bases, pins, ledger });
   const chains = chainsOf(log);
   const heads = viewHeads(access, chains);
   // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.

@@ -1,0 +1,114 @@
+import type { MarkRecord } from './catalogue.ts';
+import { markState } from './mark.ts';
+
+/** How long marks stay. Counts are of the newest hours, days, weeks and months that have a mark. */
+export type RetentionPolicy = {
+  readonly windowMs: number;
+  readonly last: number;
+  readonly hourly: number;
+  readonly daily: number;
+  readonly weekly: number;
+  readonly monthly: number;
+};
+
+export type KeepReason = 'recent' | 'window' | 'last' | 'hourly' | 'daily' | 'weekly' | 'monthly' | 'named' | 'sealed' | 'pinned' | 'newest base' | 'proven base';
+
+export type Selection = {
+  /** By mark id, with every reason. */
+  readonly kept: ReadonlyMap<string, readonly KeepReason[]>;
+  readonly forgotten: readonly MarkRecord[];
+};
+
+/** All marks younger than this stay. */
+const RECENT_MS = 48 * 3_600_000;
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+type Bucket = 'hourly' | 'daily' | 'weekly' | 'monthly';
+const buckets: readonly Bucket[] = ['hourly', 'daily', 'weekly', 'monthly'];
+
+/**
+ * Decides which marks stay. Age counts back from the newest complete mark, so that no clock of this host decides. `marks` ascend by time;
+ * `keptBases` are manifests that must not lose their last mark, with the reason.
+ */
+export function selectMarks(options: {
+  readonly marks: readonly MarkRecord[];
+  readonly policy: RetentionPolicy;
+  readonly timezone: string;
+  readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'>;
+}): Selection {
+  const { marks, policy } = options;
+  const kept = new Map<string, KeepReason[]>();
+  const keep = (record: MarkRecord, reason: KeepReason): void => {
+    kept.set(record.mark.id, [...(kept.get(record.mark.id) ?? []), reason]);
+  };
+  const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
+  const nowMs = complete.at(-1)?.mark.atMs ?? marks.at(-1)?.mark.atMs ?? 0;
+  for (const record of marks) keepBySelf(record, keep);
+  keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
+  for (const record of complete.slice(Math.max(0, complete.length - policy.last))) keep(record, 'last');
+  const calendar = calendarOf(options.timezone);
+  for (const bucket of buckets) keepByCalendar({ complete, bucket, count: policy[bucket], calendar }, keep);
+  for (const [base, reason] of options.keptBases) {
+    const newest = marks.findLast(({ mark }) => Object.values(mark.bases).includes(base));
+    if (newest !== undefined) keep(newest, reason);
+  }
+  return { kept, forgotten: marks.filter(({ mark }) => !kept.has(mark.id)) };
+}
+
+type Keep = (record: MarkRecord, reason: KeepReason) => void;
+
+function keepBySelf(record: MarkRecord, keep: Keep): void {
+  if (record.pinned) keep(record, 'pinned');
+  if (record.mark.name !== undefined) keep(record, 'named');
+  if (record.mark.class === 'sealed') keep(record, 'sealed');
+}
+
+function keepByAge({ marks, nowMs, windowMs }: { marks: readonly MarkRecord[]; nowMs: number; windowMs: number }, keep: Keep): void {
+  let lastMinute: number | undefined;
+  for (const record of marks.toReversed()) {
+    const ageMs = nowMs - record.mark.atMs;
+    if (ageMs > windowMs) return;
+    if (ageMs <= RECENT_MS) {
+      keep(record, 'recent');
+      continue;
+    }
+    const minute = Math.floor(record.mark.atMs / MINUTE_MS);
+    if (minute !== lastMinute) keep(record, 'window');
+    lastMinute = minute;
+  }
+}
+
+function keepByCalendar(
+  options: { complete: readonly MarkRecord[]; bucket: Bucket; count: number; calendar: (atMs: number) => Readonly<Record<Bucket, string>> },
+  keep: Keep,
+): void {
+  const seen = new Set<string>();
+  for (const record of options.complete.toReversed()) {
+    const name = options.calendar(record.mark.atMs)[options.bucket];
+    if (seen.has(name)) continue;
+    if (seen.size >= options.count) return;
+    seen.add(name);
+    keep(record, options.bucket);
+  }
+}
+
+/** Names of the hour, day, ISO week and month that a time lies in, in a zone. */
+function calendarOf(timezone: string): (atMs: number) => Readonly<Record<Bucket, string>> {
+  const format = new Intl.DateTimeFormat('en-CA', { timeZone: timezone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', hourCycle: 'h23' });
+  return (atMs) => {
+    const parts = Object.fromEntries(format.formatToParts(atMs).map(({ type, value }) => [type, value]));
+    const { year = '', month = '', day = '', hour = '' } = parts;
+    const date = `${year}-${month}-${day}`;
+    // An hour that happens twice is two hours: the offset from UTC tells them apart.
+    const offset = Math.round((Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour)) - atMs) / 900_000);
+    return { hourly: `${date}T${hour}/${offset}`, daily: date, weekly: isoWeek(Date.UTC(Number(year), Number(month) - 1, Number(day))), monthly: `${year}-${month}` };
+  };
+}
+
+/** A week begins on Monday; its name is its Thursday's day count. */
+function isoWeek(dayMs: number): string {
+  const days = Math.floor(dayMs / DAY_MS);
+  const weekday = (((days + 3) % 7) + 7) % 7;
+  return String(days - weekday + 3);
+}
