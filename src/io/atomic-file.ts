@@ -26,7 +26,7 @@ export async function replaceFile(
   options: AtomicFileOptions,
   run: Run,
 ): Promise<void> {
-  await writeBeside(path, parts, options, run, rename);
+  await writeBeside({ path, parts, ...options, giveName: rename }, run);
 }
 
 /**
@@ -39,18 +39,16 @@ export async function createFile(
   options: AtomicFileOptions,
   run: Run,
 ): Promise<void> {
-  await writeBeside(path, parts, options, run, renameToNew);
+  await writeBeside({ path, parts, ...options, giveName: renameToNew }, run);
 }
 
-type GiveName = (partial: string, path: string) => Promise<void>;
+type FileInTheMaking = AtomicFileOptions & {
+  readonly path: string;
+  readonly parts: readonly Uint8Array[];
+  readonly giveName: (partial: string, path: string) => Promise<void>;
+};
 
-async function writeBeside(
-  path: string,
-  parts: readonly Uint8Array[],
-  { mode, random }: AtomicFileOptions,
-  run: Run,
-  giveName: GiveName,
-): Promise<void> {
+async function writeBeside({ path, parts, mode, random, giveName }: FileInTheMaking, run: Run): Promise<void> {
   run.signal.throwIfAborted();
   const folder = dirname(path);
   const partial = join(folder, `.${basename(path)}.${toHex(random(8))}${PARTIAL_SUFFIX}`);
