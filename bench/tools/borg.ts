@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from '../harness/measure.ts';
 import type { Place, Tool } from './tool.ts';
-import { firstLineOf } from './version.ts';
+import { versionPrintedBy } from './version.ts';
 
 function borg(place: Place, args: readonly string[], cwd = place.home): Command {
   return {
@@ -21,7 +21,7 @@ const extract = (place: Place, run: number, into: string): Command => borg(place
 export const BORG: Tool = {
   name: 'borg',
   setUp: 'repokey-blake2, zstd,1',
-  version: () => firstLineOf('borg', '--version'),
+  version: () => versionPrintedBy('borg', '--version'),
   prepare: () => undefined,
   init: (place) => borg(place, ['init', '-e', 'repokey-blake2']),
   backup: (place, run) => borg(place, ['create', '-C', 'zstd,1', `::run-${run}`, '.'], place.source),

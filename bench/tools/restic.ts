@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from '../harness/measure.ts';
 import type { Place, Tool } from './tool.ts';
-import { firstLineOf } from './version.ts';
+import { versionPrintedBy } from './version.ts';
 
 function restic(place: Place, args: readonly string[], cwd = place.home): Command {
   return {
@@ -21,7 +21,7 @@ const restore = (place: Place, into: string): Command => restic(place, ['restore
 export const RESTIC: Tool = {
   name: 'restic',
   setUp: 'repository version 2, compression auto',
-  version: () => firstLineOf('restic', 'version')?.replace(/ compiled.*/, ''),
+  version: () => versionPrintedBy('restic', 'version'),
   prepare: () => undefined,
   init: (place) => restic(place, ['init', '--repository-version', '2']),
   backup: (place) => restic(place, ['backup', '--host', 'bench', '.'], place.source),

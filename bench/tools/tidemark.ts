@@ -1,11 +1,13 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { filesBelow } from '../data/walk.ts';
 import type { Command } from '../harness/measure.ts';
 import type { Place, Tool } from './tool.ts';
-import { firstLineOf } from './version.ts';
+import { versionPrintedBy } from './version.ts';
 
 /** The compiled command line, as the package has it. */
 export const COMPILED_ENTRY = join(import.meta.dirname, '../../dist/cli/main.js');
+const SOURCES = join(import.meta.dirname, '../../src');
 
 function tidemark(place: Place, args: readonly string[], cwd = place.home): Command {
   return {
@@ -17,6 +19,11 @@ function tidemark(place: Place, args: readonly string[], cwd = place.home): Comm
       TIDEMARK_PASSPHRASE: 'a passphrase for the bench',
     },
   };
+}
+
+function isOutdated(): boolean {
+  const builtAtMs = statSync(COMPILED_ENTRY).mtimeMs;
+  return filesBelow(SOURCES).some(({ path, stats }) => !path.endsWith('.test.ts') && stats.mtimeMs > builtAtMs);
 }
 
 function manifestOf(place: Place): string {
@@ -35,7 +42,12 @@ const restore = (place: Place, _run: number, into: string): Command =>
 export const TIDEMARK: Tool = {
   name: 'tidemark',
   setUp: 'as it comes, compiled package',
-  version: () => (existsSync(COMPILED_ENTRY) ? firstLineOf(process.execPath, COMPILED_ENTRY, 'version') : undefined),
+  version: () => {
+    const version = existsSync(COMPILED_ENTRY)
+      ? versionPrintedBy(process.execPath, COMPILED_ENTRY, 'version')
+      : undefined;
+    return version !== undefined && isOutdated() ? `${version}, built before the sources last changed` : version;
+  },
   prepare: (place) => writeFileSync(join(place.home, 'tidemark.yaml'), manifestOf(place)),
   init: (place) => tidemark(place, ['init']),
   backup: (place) => tidemark(place, ['backup']),

@@ -16,7 +16,7 @@ export interface Tool {
   readonly name: string;
   /** How the tool was set up, for the report. */
   readonly setUp: string;
-  /** The version in use, or nothing when it isn't installed. */
+  /** The version in use, or nothing when it isn't installed or can't start. */
   version(): string | undefined;
   /** Writes what the tool needs before its first command. */
   prepare(place: Place): void;

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 
-/** The first line that a program prints, or nothing when it can't be started. */
-export function firstLineOf(...[program, ...args]: readonly [string, ...string[]]): string | undefined {
-  const { error, stdout } = spawnSync(program, args, { encoding: 'utf8' });
-  return error === undefined ? stdout.split('\n')[0]?.trim() : undefined;
+/** The first number with dots that a program prints, or nothing when it can't be started or fails. */
+export function versionPrintedBy(...[program, ...args]: readonly [string, ...string[]]): string | undefined {
+  const { status, stdout } = spawnSync(program, args, { encoding: 'utf8' });
+  return status === 0 ? /\d+(?:\.\d+)+\S*/.exec(stdout)?.[0] : undefined;
 }
