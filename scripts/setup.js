@@ -130,8 +130,9 @@ function bringOwnNode(wanted) {
     `Node ${locked.version} for this checkout (this machine has ${process.versions.node}; about 50 MB, once)`,
   );
   if (spawnSync(ownNode, ['--version']).status === 0) return;
+  const reason = existsSync(ownNode) ? 'does not run on this system' : 'could not be fetched from the registry';
   rmSync(join(nodeFolder, 'node_modules'), { recursive: true, force: true });
-  fail(`${manual} The one brought automatically does not run on this system.`);
+  fail(`${manual} The one to be brought automatically ${reason}.`);
 }
 
 /** npm puts node_modules/.bin first on the path of each script, so this link is the Node that they run on. */

@@ -22,7 +22,7 @@ const modules = join(folder, 'node_modules');
 rmSync(modules, { recursive: true, force: true });
 mkdirSync(join(modules, '.bin'), { recursive: true });
 cpSync(join(folder, 'package-lock.json'), join(modules, '.package-lock.json'));
-if (folder.endsWith('node')) {
+if (folder.endsWith('node') && !process.env.FAKE_UNREACHABLE) {
   const bin = join(modules, '${ownNode}', 'bin');
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, 'node'), '#!/bin/sh\\nexit ' + (process.env.FAKE_NODE_STATUS ?? '0') + '\\n');
@@ -121,6 +121,9 @@ test('says what to install where no Node can be brought, or where the one that w
   const broken = checkout.setup({ FAKE_NODE_STATUS: '127' });
   assert.equal(broken.status, 1);
   assert.match(broken.said, /needs Node 99\.1 or newer, and this is v\d.*does not run on this system/);
+  const unreachable = checkout.setup({ FAKE_UNREACHABLE: '1' });
+  assert.equal(unreachable.status, 1);
+  assert.match(unreachable.said, /could not be fetched from the registry/);
   checkout.lock('scripts/node/package-lock.json', {});
   const absent = checkout.setup();
   assert.equal(absent.status, 1);
