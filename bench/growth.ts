@@ -217,7 +217,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     name: 'growth',
     title: 'How cost grows',
     notes: [
-      `${tool.name} ${version}, everything in memory (tmpfs).`,
+      `${tool.name} ${version} (${tool.setUp}), everything in memory (tmpfs).`,
       'The unit is a file, or a base for what treats all bases, or one command for "one more backup" and "restore newest".',
       `"Flat" is judged at the largest size: at most ${FLAT_WITHIN} × the lowest cost per unit of any size.`,
     ],

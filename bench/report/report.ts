@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Machine } from '../harness/machine.ts';
 import { markdownTable, sizeText } from './text.ts';
@@ -23,7 +23,9 @@ const RESULTS = join(import.meta.dirname, '../results');
 /** Reports in the order of the page; others follow by name. */
 const ORDER = ['latest', 'real-files', 'index', 'start-up', 'growth'];
 
+/** The place of a file of results, in a folder that is there. */
 export function resultsPath(name: string): string {
+  mkdirSync(RESULTS, { recursive: true });
   return join(RESULTS, name);
 }
 
