@@ -1,8 +1,8 @@
 import type { Cutter } from './cut.ts';
 import type { Identify } from './identify.ts';
-import { describeFailure } from './piece.ts';
 import type { Identified, Piece, PieceFailure, WindowCut } from './piece.ts';
 import type { ReadFilePiece } from './read-file.ts';
+import { packError } from './thread-error.ts';
 
 export type IdentifyTools = {
   readonly cutters: Readonly<Record<Piece['cut'], Cutter>>;
@@ -30,7 +30,7 @@ export function identifyPieces(
     try {
       ends = readAndCut(slot, piece, tools, onCut);
     } catch (error) {
-      failures.push(describeFailure(index, error));
+      failures.push({ piece: index, error: packError(error) });
       continue;
     }
     chunkCounts[index] = ends.length;

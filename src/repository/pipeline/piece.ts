@@ -1,6 +1,6 @@
-import { ContentChangedError } from '../../core/content-changed.ts';
 import { must } from '../../core/must.ts';
 import type { Extent, FileState } from '../../core/recorder.ts';
+import type { ThreadError } from './thread-error.ts';
 
 /** Bytes of one content in a slot: a whole small one, or a window of a large one. */
 export type Piece = {
@@ -36,36 +36,8 @@ export type Identified = {
   readonly failures: readonly PieceFailure[];
 };
 
-/** An error as it can go between threads. `changed`: what was read is not what was described. */
-export type PieceFailure = {
-  readonly piece: number;
-  readonly changed: boolean;
-  readonly message: string;
-  readonly system: SystemFacts;
-};
-
-type SystemFacts = {
-  readonly code?: string | undefined;
-  readonly errno?: number | undefined;
-  readonly syscall?: string | undefined;
-};
-
-export function describeFailure(piece: number, error: unknown): PieceFailure {
-  if (!(error instanceof Error)) return { piece, changed: false, message: String(error), system: {} };
-  const { code, errno, syscall }: SystemFacts = error as SystemFacts;
-  return {
-    piece,
-    changed: error instanceof ContentChangedError,
-    message: error.message,
-    system: { code, errno, syscall },
-  };
-}
-
-/** The error again: a ContentChangedError, or one with the system's `code`. */
-export function errorOf(failure: PieceFailure): Error {
-  if (failure.changed) return new ContentChangedError(failure.message);
-  return Object.assign(new Error(failure.message), failure.system);
-}
+/** A piece that could not be read as described. */
+export type PieceFailure = { readonly piece: number; readonly error: ThreadError };
 
 /** Up to where the piece that is not final was cut, from its own start; `ended`: the content turned out to end there. */
 export type WindowCut = { readonly consumedBytes: number; readonly ended: boolean };

@@ -3,7 +3,6 @@ import type { Run } from '../../core/run.ts';
 import { createChannel } from '../../flow/channel.ts';
 import type { Channel } from '../../flow/channel.ts';
 import type { BlockSink, ChunkRef, PlainBlock, StoreOutcome, StoreSource } from './engine.ts';
-import { errorOf } from './piece.ts';
 import type { Identified, WindowCut } from './piece.ts';
 import { Planner } from './planner.ts';
 import type { SourceProgress, Task } from './planner.ts';
@@ -12,6 +11,7 @@ import { groupChunks } from './shape.ts';
 import type { PipelineShape } from './shape.ts';
 import type { Slot, SlotPool } from './slots.ts';
 import type { Stages } from './stages.ts';
+import { unpackError } from './thread-error.ts';
 
 export type StoreOptions<Tag> = {
   readonly sources: AsyncIterable<readonly StoreSource<Tag>[]>;
@@ -193,7 +193,7 @@ class StoreRun<Tag> {
   #claim(task: Task<Tag>, identified: Identified): FreshChunks {
     for (const failure of identified.failures) {
       const { source } = must(task.pieces[failure.piece], 'a failure names a piece of the task');
-      source.failure ??= { cause: errorOf(failure) };
+      source.failure ??= { cause: unpackError(failure.error) };
     }
     const fresh: FreshChunks = { refs: [], offsets: [] };
     let chunk = 0;

@@ -1,0 +1,81 @@
+import type { Run } from '../../core/run.ts';
+import { BLOCK_HEADER_BYTES, encodeBlock } from './block.ts';
+import type { ChunkSizes, CutKeys, PipelineEngine } from './engine.ts';
+import { packPieces } from './packed-pieces.ts';
+import { shapeOf } from './shape.ts';
+import { SlotPool } from './slots.ts';
+import { createStagedEngine } from './staged-engine.ts';
+import type { Stages } from './stages.ts';
+import { createWorkerPool } from './worker-pool.ts';
+import type { WorkerPool, WorkerRest } from './worker-pool.ts';
+
+export type WorkerEngineOptions = {
+  readonly sizes: ChunkSizes;
+  readonly keys: CutKeys;
+  /** Threads besides the caller's. 2 unless given. */
+  readonly workers?: number | undefined;
+  /** How much the workers give way to other processes, 0 (not at all, the default) to 19. */
+  readonly niceness?: number | undefined;
+  /** Limits the share of the time that the workers work; without it they never rest. */
+  readonly rest?: WorkerRest | undefined;
+  /** What a task holds; engines are equal only with equal capacities. 8 MiB unless given. */
+  readonly capacityBytes?: number | undefined;
+  /** The program of the workers, for tests of what happens when one fails. */
+  readonly program?: URL | undefined;
+};
+
+/** One is read, one waits for the owner's decision or is compressed, one is with the sink. */
+const SLOTS_PER_WORKER = 3;
+const WORKERS = 2;
+/** Less than this is compressed sooner than it is sent. */
+const SENT_FROM_BYTES = 64 * 1024;
+
+/** Reads, cuts, identifies and compresses on threads of its own; claims and blocks come to the caller's thread. */
+export function createWorkerEngine(options: WorkerEngineOptions): PipelineEngine {
+  const { sizes, keys, workers = WORKERS, niceness = 0, rest, program } = options;
+  const shape = shapeOf(sizes, options.capacityBytes);
+  const memory = Array.from(
+    { length: workers * SLOTS_PER_WORKER },
+    () => new SharedArrayBuffer(shape.reserveBytes + shape.capacityBytes),
+  );
+  const setup = { niceness, store: { sizes, keys, slots: memory } };
+  const pool = createWorkerPool({ count: workers, setup, rest, program });
+  return createStagedEngine({
+    shape,
+    slots: new SlotPool(memory.map((shared, index) => ({ index, bytes: new Uint8Array(shared) }))),
+    stages: stagesOn(pool),
+    compress: async (chunks, run) => await compressOn(pool, chunks, run),
+    close: async () => await pool[Symbol.asyncDispose](),
+  });
+}
+
+function stagesOn(pool: WorkerPool): Stages {
+  return {
+    identify: ({ slot, order, pieces, onCut }, run) => {
+      const request = { slot: slot.index, pieces: packPieces(pieces) };
+      return pool.call('identify', { request, order, onNote: onCut }, run);
+    },
+    compress: ({ slot, order, groups }, run) => {
+      return pool.call('compress', { request: { slot: slot.index, groups }, order }, run);
+    },
+  };
+}
+
+async function compressOn(
+  pool: WorkerPool,
+  chunks: readonly Uint8Array[],
+  run: Run,
+): Promise<{ readonly plain: Uint8Array; readonly plainBytes: number }> {
+  run.signal.throwIfAborted();
+  const plainBytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  // A worker is not started for the few blocks of a run that stores no content.
+  if (plainBytes < SENT_FROM_BYTES || !pool.started) return encodeBlock(chunks);
+  const bytes = new Uint8Array(BLOCK_HEADER_BYTES + plainBytes);
+  let at = BLOCK_HEADER_BYTES;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  const job = { request: { bytes }, order: 0, transfer: [bytes.buffer] };
+  return { plain: await pool.call('encodeBlock', job, run), plainBytes };
+}
