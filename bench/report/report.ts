@@ -36,7 +36,7 @@ export function saveReport(report: Report): void {
 }
 
 function readReports(): Report[] {
-  const names = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith('.json')) : [];
+  const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'));
   return (
     names
       // Only `saveReport` writes these files.
