@@ -16,7 +16,10 @@ export function assertObjectKey(key: string): void {
 
 /** The beginning of a key: empty, whole parts, or a piece of the last part. @throws BugError */
 export function assertKeyPrefix(prefix: string): void {
-  assume(prefix.length <= LONGEST_KEY && PREFIX.test(prefix), `the beginning of a key, not ${JSON.stringify(prefix.slice(0, 80))}`);
+  assume(
+    prefix.length <= LONGEST_KEY && PREFIX.test(prefix),
+    `the beginning of a key, not ${JSON.stringify(prefix.slice(0, 80))}`,
+  );
 }
 
 /** A range that `read` can serve. @throws BugError */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Clock, Run } from '../core/run.ts';
+import type { Run } from '../core/run.ts';
+import { createVirtualClock } from '../flow/virtual-clock.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import type { MemoryObjectStoreOptions } from './memory-object-store.ts';
 import { registerObjectStoreSuite } from './object-store-suite.ts';
@@ -8,28 +9,13 @@ import type { ObjectStoreFixture } from './object-store-suite.ts';
 
 const START_MS = Date.parse('2026-03-01T00:00:00Z');
 
-class SetClock implements Clock {
-  ms = START_MS;
-  nowMs(): number {
-    return this.ms;
-  }
-  monotonicMs(): number {
-    return this.ms;
-  }
-  async sleep(delayMs: number): Promise<void> {
-    this.ms += delayMs;
-  }
-}
-
 function fixtureOf(options: Omit<MemoryObjectStoreOptions, 'clock'>): ObjectStoreFixture {
-  const clock = new SetClock();
+  const clock = createVirtualClock(START_MS);
   const store = new MemoryObjectStore({ ...options, clock });
   return {
     store,
     openAgain: async () => store,
-    settleListings: async () => {
-      clock.ms += 60_000;
-    },
+    settleListings: () => clock.advance(60_000),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
@@ -59,7 +45,7 @@ async function keysListed(store: MemoryObjectStore): Promise<string[]> {
 }
 
 test('a snapshot restores what was held, into another memory store too', async () => {
-  const clock = new SetClock();
+  const clock = createVirtualClock(START_MS);
   const store = new MemoryObjectStore({ clock });
   await store.create('a', [Buffer.from('1')], run);
   const before = store.snapshot();
@@ -76,40 +62,40 @@ test('a snapshot restores what was held, into another memory store too', async (
 });
 
 test('listings lag by what is asked for, and never go back', async () => {
-  const clock = new SetClock();
+  const clock = createVirtualClock(START_MS);
   const lags = [1000, 10, 500];
   const store = new MemoryObjectStore({ clock, listingLagMs: () => lags.shift() ?? 0 });
   await store.create('slow', [], run);
   await store.create('quick', [], run);
   assert.deepEqual(await keysListed(store), []);
-  clock.ms += 10;
+  await clock.advance(10);
   assert.deepEqual(await keysListed(store), ['quick']);
   await store.delete(['slow'], run);
-  clock.ms += 500;
+  await clock.advance(500);
   assert.deepEqual(await keysListed(store), ['quick']);
-  clock.ms += 10_000;
+  await clock.advance(10_000);
   assert.deepEqual(await keysListed(store), ['quick'], 'the create that comes later is older than the delete');
 });
 
 test('where listings lag, a restore is caught up with after a lag', async () => {
-  const clock = new SetClock();
+  const clock = createVirtualClock(START_MS);
   const store = new MemoryObjectStore({ clock, listingLagMs: () => 100 });
   await store.create('ghost', [], run);
-  clock.ms += 100;
+  await clock.advance(100);
   await store.delete(['ghost'], run);
   await store.create('fresh', [], run);
   const snapshot = store.snapshot();
   store.restore(snapshot);
   assert.deepEqual(await keysListed(store), ['ghost']);
-  clock.ms += 100;
+  await clock.advance(100);
   assert.deepEqual(await keysListed(store), ['fresh']);
 });
 
 test('damage goes round the contract and keeps the time', async () => {
-  const clock = new SetClock();
+  const clock = createVirtualClock(START_MS);
   const store = new MemoryObjectStore({ clock });
   await store.create('a', [Buffer.from('good')], run);
-  clock.ms += 5000;
+  await clock.advance(5000);
   store.put('a', Buffer.from('bad'));
   assert.deepEqual(await store.stat('a', run), { key: 'a', sizeBytes: 3, modifiedMs: START_MS });
   assert.equal(store.storedBytes(), 3);

@@ -17,7 +17,12 @@ export type MemoryObjectStoreOptions = {
 };
 
 type Held = { readonly info: ObjectInfo; readonly bytes: Uint8Array };
-type ListingChange = { readonly dueMs: number; readonly version: number; readonly key: string; readonly info: ObjectInfo | undefined };
+type ListingChange = {
+  readonly dueMs: number;
+  readonly version: number;
+  readonly key: string;
+  readonly info: ObjectInfo | undefined;
+};
 
 /** The state of a memory store at one moment. It can be restored any number of times, into any memory store. */
 export type MemorySnapshot = { readonly held: readonly Held[]; readonly listed: readonly ObjectInfo[] };

@@ -36,7 +36,11 @@ export const objectStoreChecks: readonly ObjectStoreCheck[] = [
 ];
 
 /** Opens a fresh store and holds it to one promise. Rejects when it breaks it. */
-export async function runObjectStoreCheck(check: ObjectStoreCheck, suite: ObjectStoreSuite, signal: AbortSignal): Promise<void> {
+export async function runObjectStoreCheck(
+  check: ObjectStoreCheck,
+  suite: ObjectStoreSuite,
+  signal: AbortSignal,
+): Promise<void> {
   await using fixture = await suite.open();
   const seed = suite.seed ?? randomInt(2 ** 31);
   await check.verify({ fixture, store: fixture.store, capabilities: suite.capabilities, run: { signal }, seed });

@@ -2,7 +2,12 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Clock } from '../../core/run.ts';
 
-type Descriptor = { readonly handle: Promise<FileHandle>; readonly openedMs: number; users: number; state: 'kept' | 'dropped' | 'closed' };
+type Descriptor = {
+  readonly handle: Promise<FileHandle>;
+  readonly openedMs: number;
+  users: number;
+  state: 'kept' | 'dropped' | 'closed';
+};
 
 export type DescriptorsOptions = {
   readonly clock: Clock;

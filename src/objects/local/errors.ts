@@ -46,7 +46,8 @@ const translations: Readonly<Record<string, Translation>> = {
 
 /** The code of an error of the file system itself, not of what wraps it. */
 export function fileSystemCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error instanceof TidemarkError || !('syscall' in error) || !('code' in error)) return undefined;
+  if (!(error instanceof Error) || error instanceof TidemarkError || !('syscall' in error) || !('code' in error))
+    return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
@@ -65,5 +66,8 @@ export function localError(error: unknown, action: string, path: string): unknow
   const known = translations[code];
   const reason = known?.reason ?? (error instanceof Error ? error.message : code);
   const message = `can't ${action} ${path}: ${reason}`;
-  return new TidemarkError(known?.code ?? 'FAILED', message, { disposition: known?.disposition ?? 'stop', cause: error });
+  return new TidemarkError(known?.code ?? 'FAILED', message, {
+    disposition: known?.disposition ?? 'stop',
+    cause: error,
+  });
 }

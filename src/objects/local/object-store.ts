@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { rmdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
@@ -9,12 +9,14 @@ import { assertKeyPrefix, assertObjectKey, assertOffset } from '../object-key.ts
 import type { ObjectInfo, ObjectStore, ObjectStoreCapabilities } from '../object-store.ts';
 import { Descriptors } from './descriptors.ts';
 import { hasCode, localError } from './errors.ts';
+import { entriesOf, removeEmptyFolder, removeFile, statFile } from './files.ts';
 import { Folders } from './folders.ts';
 import { readFully, writeParts } from './parts.ts';
-import { publish, removeFile } from './publish.ts';
+import { publish } from './publish.ts';
 import type { Published } from './publish.ts';
 import { Scratch } from './scratch.ts';
 import { walkKeys } from './walk.ts';
+import type { FolderEntry } from './walk.ts';
 
 const LONGEST_BATCH = 1000;
 const MOST_DESCRIPTORS = 64;
@@ -84,10 +86,14 @@ class LocalObjectStore implements ObjectStore {
     await this.#descriptors.expire();
     await this.#sweepScratch();
     try {
-      let published: Published = 'lost';
-      for (let left = MOST_DRAFTS; published === 'lost' && left > 0; left -= 1) published = await this.#draft(path, body, run);
+      let published = await this.#draft(path, body, run);
+      for (let drafts = 1; published === 'lost' && drafts < MOST_DRAFTS; drafts += 1) {
+        published = await this.#draft(path, body, run);
+      }
       if (published === 'lost') {
-        throw new TidemarkError('REPOSITORY_UNREACHABLE', `can't create ${path}: its draft was removed`, { disposition: 'retry' });
+        throw new TidemarkError('REPOSITORY_UNREACHABLE', `can't create ${path}: its draft was removed`, {
+          disposition: 'retry',
+        });
       }
       await this.#settle(dirname(path));
       if (published === 'taken') throw await taken(path);
@@ -100,9 +106,7 @@ class LocalObjectStore implements ObjectStore {
     const path = this.#begin(key, run);
     assertOffset(offset);
     try {
-      return await this.#descriptors.use(path, async (file) => {
-        return await readFully(file, offset, into, run);
-      });
+      return await this.#descriptors.use(path, (file) => readFully(file, offset, into, run));
     } catch (error) {
       if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localError(error, 'read', path);
       await this.#assertInPlace();
@@ -126,8 +130,9 @@ class LocalObjectStore implements ObjectStore {
     assertKeyPrefix(prefix);
     this.#assertUsable(run);
     await this.#assertInPlace();
+    const readFolder = (folder: string): Promise<readonly FolderEntry[]> => entriesOf(join(this.#folder, folder));
     try {
-      for await (const keys of inBatches(walkKeys(this.#folder, { prefix, after }), LONGEST_BATCH)) {
+      for await (const keys of inBatches(walkKeys(readFolder, { prefix, after }), LONGEST_BATCH)) {
         run.signal.throwIfAborted();
         const infos = await this.#inspect(keys);
         if (infos.length > 0) yield infos;
@@ -288,33 +293,13 @@ async function taken(path: string): Promise<TidemarkError> {
   try {
     const stats = await stat(path);
     if (!stats.isFile()) {
-      return new TidemarkError('REPOSITORY_DAMAGED', `can't create ${path}: something that is no object is in its place`);
+      return new TidemarkError(
+        'REPOSITORY_DAMAGED',
+        `can't create ${path}: something that is no object is in its place`,
+      );
     }
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
   return new TidemarkError('OBJECT_EXISTS', `${path} is there already`);
-}
-
-/** Undefined where no object is. Rejects with the file system's errors. */
-async function statFile(path: string): Promise<Stats | undefined> {
-  try {
-    const stats = await stat(path);
-    return stats.isFile() ? stats : undefined;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
-}
-
-/** Whether it is gone. It stays when it isn't empty, and where it may not be removed. */
-async function removeEmptyFolder(path: string): Promise<boolean> {
-  try {
-    await rmdir(path);
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return true;
-    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'EBUSY', 'EACCES', 'EPERM')) return false;
-    throw error;
-  }
 }

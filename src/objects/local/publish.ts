@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { link, unlink } from 'node:fs/promises';
+import { link } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { renameAt, WORKING_FOLDER } from '../../io/native-folder.ts';
 import { hasCode } from './errors.ts';
@@ -38,17 +38,9 @@ async function nameExclusively(from: string, to: string): Promise<void> {
   } catch (error) {
     if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error;
     // Without hard links (exFAT, some of FUSE) a rename that never replaces does the same.
-    renameAt({ fromFolder: WORKING_FOLDER, from: Buffer.from(from), toFolder: WORKING_FOLDER, to: Buffer.from(to) }, 'keep');
-  }
-}
-
-/** Whether there was something to remove. Rejects with the file system's errors. */
-export async function removeFile(path: string): Promise<boolean> {
-  try {
-    await unlink(path);
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return false;
-    throw error;
+    renameAt(
+      { fromFolder: WORKING_FOLDER, from: Buffer.from(from), toFolder: WORKING_FOLDER, to: Buffer.from(to) },
+      'keep',
+    );
   }
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { toHex } from '../../core/bytes.ts';
 import type { RandomBytes } from '../../core/run.ts';
 import { hasCode } from './errors.ts';
+import { removeFile } from './files.ts';
 import type { Folders } from './folders.ts';
-import { removeFile } from './publish.ts';
 
 /** Outside of what a key can be, so that no object lies here. */
 export const SCRATCH_FOLDER = '.tmp';

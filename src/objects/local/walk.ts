@@ -1,57 +1,54 @@
-import { readdir } from 'node:fs/promises';
-import type { Dirent } from 'node:fs';
-import { join } from 'node:path';
 import { isObjectKey } from '../object-key.ts';
-import { hasCode } from './errors.ts';
 
 export type WalkRange = { readonly prefix: string; readonly after: string };
+
+/** What lies in a folder. `folder` is '' for the root, else it ends with `/`. Whatever is neither file nor folder is left out. */
+export type ReadFolder = (folder: string) => Promise<readonly FolderEntry[]>;
+export type FolderEntry = { readonly name: string; readonly isFolder: boolean };
 
 /** A folder being walked: names ascending as parts of whole keys, those of folders with their `/`. */
 type Level = { readonly key: string; readonly names: readonly string[]; at: number };
 
 /**
- * Keys of the files below `root` within the range, in ascending bytewise order of whole keys. Opens only folders that can hold one. Names
- * that aren't keys are not objects and left out. A folder that vanishes on the way is empty. Holds the names of one path of folders at
- * a time. Rejects with the file system's error.
+ * Keys of the files within the range, in ascending bytewise order of whole keys. Reads only folders that can hold one. Names that aren't
+ * keys are not objects and left out. Holds the names of one path of folders at a time.
  */
-export async function* walkKeys(root: string, range: WalkRange): AsyncGenerator<readonly string[]> {
+export async function* walkKeys(readFolder: ReadFolder, range: WalkRange): AsyncGenerator<readonly string[]> {
+  const readLevel = async (key: string): Promise<Level> => ({
+    key,
+    names: namesIn(key, await readFolder(key), range),
+    at: 0,
+  });
   const start = range.prefix.slice(0, range.prefix.lastIndexOf('/') + 1);
-  const levels = [await readLevel(root, start, range)];
+  const levels = [await readLevel(start)];
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-    const files: string[] = [];
-    let folder: string | undefined;
-    while (level.at < level.names.length && folder === undefined) {
-      const key = level.key + (level.names[level.at] ?? '');
-      level.at += 1;
-      if (key.endsWith('/')) folder = key;
-      else files.push(key);
-    }
+    const { files, folder } = takeRun(level);
     if (files.length > 0) yield files;
     if (folder === undefined) levels.pop();
-    else levels.push(await readLevel(root, folder, range));
+    else levels.push(await readLevel(folder));
   }
 }
 
-async function readLevel(root: string, folder: string, range: WalkRange): Promise<Level> {
-  const entries = await readFolder(join(root, folder));
+function namesIn(folder: string, entries: readonly FolderEntry[], range: WalkRange): readonly string[] {
   const names: string[] = [];
   for (const entry of entries) {
     // With its slash a folder sorts exactly where its keys do: `a-b` and `a.b` come before `a/b`, `a0` after it.
-    const name = entry.isDirectory() ? `${entry.name}/` : entry.name;
-    if (!entry.isDirectory() && !entry.isFile()) continue;
+    const name = entry.isFolder ? `${entry.name}/` : entry.name;
     if (isObjectKey(entry.name) && mayHold(folder + name, range)) names.push(name);
   }
-  names.sort();
-  return { key: folder, names, at: 0 };
+  return names.sort();
 }
 
-async function readFolder(path: string): Promise<readonly Dirent[]> {
-  try {
-    return await readdir(path, { withFileTypes: true });
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw error;
+/** The files up to the next folder, and that folder. */
+function takeRun(level: Level): { readonly files: readonly string[]; readonly folder: string | undefined } {
+  const files: string[] = [];
+  while (level.at < level.names.length) {
+    const key = level.key + (level.names[level.at] ?? '');
+    level.at += 1;
+    if (key.endsWith('/')) return { files, folder: key };
+    files.push(key);
   }
+  return { files, folder: undefined };
 }
 
 /** Whether `key`, or a key below it when it is a folder's, lies in the range. */

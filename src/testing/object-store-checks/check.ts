@@ -30,15 +30,15 @@ export function text(value: string): Uint8Array {
   return Buffer.from(value);
 }
 
-/** Bytes that differ at each place and from each other seed's. */
+/** Bytes that differ from place to place and from each other seed's. */
 export function pattern(sizeBytes: number, seed: number): Uint8Array {
-  const bytes = new Uint8Array(sizeBytes);
-  let state = (seed * 2_654_435_761 + 1) >>> 0;
-  for (let index = 0; index < sizeBytes; index += 1) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    bytes[index] = state >>> 24;
+  const words = new Uint32Array(Math.ceil(sizeBytes / 4));
+  let state = Math.imul(seed, 2_654_435_761) + 1;
+  for (let index = 0; index < words.length; index += 1) {
+    state = Math.imul(state, 1_664_525) + 1_013_904_223;
+    words[index] = state ^ (state >>> 15);
   }
-  return bytes;
+  return new Uint8Array(words.buffer, 0, sizeBytes);
 }
 
 export async function readWhole(store: ObjectStore, key: string, run: Run): Promise<Uint8Array> {
@@ -57,7 +57,11 @@ export async function assertHolds(store: ObjectStore, key: string, expected: Uin
 }
 
 /** Checks batches and order on the way. */
-export async function listAll(store: ObjectStore, range: { prefix: string; after?: string }, run: Run): Promise<ObjectInfo[]> {
+export async function listAll(
+  store: ObjectStore,
+  range: { prefix: string; after?: string },
+  run: Run,
+): Promise<ObjectInfo[]> {
   const all: ObjectInfo[] = [];
   for await (const batch of store.list(range.prefix, range.after ?? '', run)) {
     assert.ok(batch.length >= 1 && batch.length <= 1000, `a batch of 1 to 1,000, not ${batch.length}`);
@@ -65,12 +69,19 @@ export async function listAll(store: ObjectStore, range: { prefix: string; after
   }
   for (const [index, { key }] of all.entries()) {
     const before = all[index - 1]?.key;
-    assert.ok(before === undefined || Buffer.compare(Buffer.from(before), Buffer.from(key)) < 0, `${before} before ${key}`);
+    assert.ok(
+      before === undefined || Buffer.compare(Buffer.from(before), Buffer.from(key)) < 0,
+      `${before} before ${key}`,
+    );
   }
   return all;
 }
 
-export async function listKeys(store: ObjectStore, range: { prefix: string; after?: string }, run: Run): Promise<string[]> {
+export async function listKeys(
+  store: ObjectStore,
+  range: { prefix: string; after?: string },
+  run: Run,
+): Promise<string[]> {
   return (await listAll(store, range, run)).map((info) => info.key);
 }
 

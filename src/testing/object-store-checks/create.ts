@@ -17,7 +17,11 @@ async function createsAnySize({ store, run }: CheckContext): Promise<void> {
 }
 
 async function createsEmpty({ store, run }: CheckContext): Promise<void> {
-  const bodies = { none: [], one: [new Uint8Array(0)], three: [new Uint8Array(0), new Uint8Array(0), new Uint8Array(0)] };
+  const bodies = {
+    none: [],
+    one: [new Uint8Array(0)],
+    three: [new Uint8Array(0), new Uint8Array(0), new Uint8Array(0)],
+  };
   for (const [name, body] of Object.entries(bodies)) {
     await store.create(`empty/${name}`, body, run);
     assert.equal((await store.stat(`empty/${name}`, run))?.sizeBytes, 0);
@@ -74,7 +78,9 @@ async function hasOneWinner({ fixture, store, capabilities, run }: CheckContext)
   await using other = await fixture.openAgain();
   for (const sizeBytes of [0, 100, 300_000]) {
     const key = `race/${sizeBytes}`;
-    const bodies = Array.from({ length: RACERS }, (_, racer) => Buffer.concat([text(`${racer};`), pattern(sizeBytes, racer)]));
+    const bodies = Array.from({ length: RACERS }, (_, racer) =>
+      Buffer.concat([text(`${racer};`), pattern(sizeBytes, racer)]),
+    );
     const results = await Promise.allSettled(
       bodies.map((body, racer) => (racer % 2 === 0 ? store : other).create(key, [body], run)),
     );
@@ -83,13 +89,21 @@ async function hasOneWinner({ fixture, store, capabilities, run }: CheckContext)
       if (result.status === 'rejected') await assertRejects(Promise.reject(result.reason), 'OBJECT_EXISTS');
     }
     const found = await readWhole(store, key, run);
-    assert.ok(winners.some((body) => Buffer.compare(body, found) === 0), 'what is kept is from one that was told so, whole');
+    assert.ok(
+      winners.some((body) => Buffer.compare(body, found) === 0),
+      'what is kept is from one that was told so, whole',
+    );
     if (capabilities.exclusiveCreate) assert.equal(winners.length, 1, 'exactly one is told that it created the object');
   }
 }
 
 /** Looks again and again until `done`; every sight must be the whole object. Returns how often it looked. */
-async function watch(store: ObjectStore, expected: Uint8Array, watched: { key: string; done: Promise<unknown> }, run: Run): Promise<number> {
+async function watch(
+  store: ObjectStore,
+  expected: Uint8Array,
+  watched: { key: string; done: Promise<unknown> },
+  run: Run,
+): Promise<number> {
   const { key } = watched;
   let ended = false;
   const end = watched.done.then(
@@ -166,7 +180,9 @@ async function heedsASignalThatHasAborted({ store, run }: CheckContext): Promise
 async function runsManyAtOnce({ store, run }: CheckContext): Promise<void> {
   const bodies = Array.from({ length: 40 }, (_, index) => pattern(index * 997, index));
   await all(bodies.map((body, index) => store.create(`at-once/${index % 4}/${index}`, [body], run)));
-  await all(bodies.map((body, index) => assertHolds(store, `at-once/${index % 4}/${index}`, must(body, 'a body'), run)));
+  await all(
+    bodies.map((body, index) => assertHolds(store, `at-once/${index % 4}/${index}`, must(body, 'a body'), run)),
+  );
 }
 
 async function ordersTimes({ store, run }: CheckContext): Promise<void> {
@@ -175,7 +191,10 @@ async function ordersTimes({ store, run }: CheckContext): Promise<void> {
     await store.create(key, [text('x')], run);
     const afterMs = await store.nowMs(run);
     const info = must(await store.stat(key, run), 'what was created');
-    assert.ok(beforeMs <= info.modifiedMs && info.modifiedMs <= afterMs, `${beforeMs} <= ${info.modifiedMs} <= ${afterMs}`);
+    assert.ok(
+      beforeMs <= info.modifiedMs && info.modifiedMs <= afterMs,
+      `${beforeMs} <= ${info.modifiedMs} <= ${afterMs}`,
+    );
   }
   assert.ok((await store.nowMs(run)) > Date.parse('2001-01-01'), 'milliseconds since 1970');
 }
@@ -198,7 +217,10 @@ export const createChecks: readonly ObjectStoreCheck[] = [
   { title: 'of many that create one key at once the right number succeeds', verify: hasOneWinner },
   { title: 'nobody ever sees half of a large object', verify: showsNoHalf },
   { title: 'an aborted create leaves the whole object or none', verify: abortsWhole },
-  { title: 'a signal that has aborted ends every call with its reason, and without effect', verify: heedsASignalThatHasAborted },
+  {
+    title: 'a signal that has aborted ends every call with its reason, and without effect',
+    verify: heedsASignalThatHasAborted,
+  },
   { title: 'many creates and reads run at once', verify: runsManyAtOnce },
   { title: 'the store’s time orders its objects', verify: ordersTimes },
   { title: 'dispose twice is fine and loses nothing', verify: forgetsNothingOnDispose },

@@ -4,8 +4,33 @@ import type { CheckContext, ObjectStoreCheck } from './check.ts';
 
 /** The slash lies between `.` and `0`: an order by folders, or by names within them, puts these elsewhere. */
 const TRICKY = [
-  'a-', 'a-b/c', 'a-c', 'a.', 'a.b/a', 'a.c', 'a/b', 'a/b-/x', 'a/b.c', 'a/b0', 'a/c/d', 'a/c-d', 'a/c.d', 'a/c0', 'a0', 'a00/a', 'a_/a', 'aa/a', 'ab',
-  'b/0', 'b/00', 'b/0a/0', 'b/a', 'z', '0', '00/0', '9',
+  'a-',
+  'a-b/c',
+  'a-c',
+  'a.',
+  'a.b/a',
+  'a.c',
+  'a/b',
+  'a/b-/x',
+  'a/b.c',
+  'a/b0',
+  'a/c/d',
+  'a/c-d',
+  'a/c.d',
+  'a/c0',
+  'a0',
+  'a00/a',
+  'a_/a',
+  'aa/a',
+  'ab',
+  'b/0',
+  'b/00',
+  'b/0a/0',
+  'b/a',
+  'z',
+  '0',
+  '00/0',
+  '9',
 ];
 
 function inByteOrder(keys: readonly string[]): string[] {
@@ -17,11 +42,49 @@ async function ordersWholeKeys({ fixture, store, run }: CheckContext): Promise<v
   await fixture.settleListings?.();
   const sorted = inByteOrder(TRICKY);
   assert.deepEqual(await listKeys(store, { prefix: '' }, run), sorted);
-  const prefixes = ['a', 'a/', 'a/b', 'a/b-', 'a/b-/', 'a/b-/x', 'a/c', 'a/c/', 'a-', 'a-b', 'a-b/', 'a.', 'a0', 'aa', 'b', 'b/0', 'b/0a', 'c', 'a/d', 'zz', 'z/'];
+  const prefixes = [
+    'a',
+    'a/',
+    'a/b',
+    'a/b-',
+    'a/b-/',
+    'a/b-/x',
+    'a/c',
+    'a/c/',
+    'a-',
+    'a-b',
+    'a-b/',
+    'a.',
+    'a0',
+    'aa',
+    'b',
+    'b/0',
+    'b/0a',
+    'c',
+    'a/d',
+    'zz',
+    'z/',
+  ];
   for (const prefix of prefixes) {
     const expected = sorted.filter((key) => key.startsWith(prefix));
     assert.deepEqual(await listKeys(store, { prefix }, run), expected, `with the prefix ${prefix}`);
-    for (const after of ['', 'a', 'a-', 'a.b', 'a/', 'a/b', 'a/b-', 'a/b-/x', 'a/c', 'a/c/', 'a/c/d', 'a0', 'aa', 'zzz', '0']) {
+    for (const after of [
+      '',
+      'a',
+      'a-',
+      'a.b',
+      'a/',
+      'a/b',
+      'a/b-',
+      'a/b-/x',
+      'a/c',
+      'a/c/',
+      'a/c/d',
+      'a0',
+      'aa',
+      'zzz',
+      '0',
+    ]) {
       const rest = expected.filter((key) => key > after);
       assert.deepEqual(await listKeys(store, { prefix, after }, run), rest, `with the prefix ${prefix} after ${after}`);
     }
@@ -155,7 +218,10 @@ async function createsBesideDeletes({ fixture, store, run }: CheckContext): Prom
 export const listChecks: readonly ObjectStoreCheck[] = [
   { title: 'a listing is in bytewise order of whole keys, from any prefix and after any key', verify: ordersWholeKeys },
   { title: 'a listing of nothing is empty', verify: listsNothing },
-  { title: '2,500 objects are listed in batches, from any key, until the signal, whatever changes meanwhile', verify: listsMany },
+  {
+    title: '2,500 objects are listed in batches, from any key, until the signal, whatever changes meanwhile',
+    verify: listsMany,
+  },
   { title: 'creates and deletes are listed at once, where the store says so', verify: showsAtOnce },
   { title: 'a delete removes what is there and tolerates what is not', verify: deletesWhatIsThere },
   { title: 'creates and deletes in one folder don’t disturb each other', verify: createsBesideDeletes },

@@ -42,7 +42,10 @@ async function listSome({ fixture, store, model, random, run }: World, after: st
   const range = { prefix: random.pick(PREFIXES), after: random.chance(0.5) ? '' : after };
   const found = (await listAll(store, range, run)).map((info) => [info.key, info.sizeBytes]);
   const keys = [...model.keys()].filter((key) => key.startsWith(range.prefix) && key > range.after).sort();
-  assert.deepEqual(found, keys.map((key) => [key, model.get(key)?.byteLength]));
+  assert.deepEqual(
+    found,
+    keys.map((key) => [key, model.get(key)?.byteLength]),
+  );
 }
 
 async function deleteSome({ store, model, random, run }: World, key: string): Promise<void> {
@@ -78,7 +81,9 @@ async function followsTheModelWithItsSeed(context: CheckContext): Promise<void> 
   try {
     await followsTheModel(context);
   } catch (error) {
-    throw new Error(`with the seed ${context.seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`with the seed ${context.seed}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -18,9 +18,18 @@ async function readsRanges({ store, run }: CheckContext): Promise<void> {
       const count = await store.read('ranges', offset, around.subarray(8, 8 + length), run);
       const expected = bytes.subarray(offset, offset + length);
       assert.equal(count, expected.byteLength, `bytes at ${offset} of ${length}`);
-      assert.ok(Buffer.compare(around.subarray(8, 8 + count), expected) === 0, `the right bytes at ${offset} of ${length}`);
-      assert.ok(around.subarray(0, 8).every((byte) => byte === FILLER), 'nothing is written before');
-      assert.ok(around.subarray(8 + length).every((byte) => byte === FILLER), 'nothing is written behind');
+      assert.ok(
+        Buffer.compare(around.subarray(8, 8 + count), expected) === 0,
+        `the right bytes at ${offset} of ${length}`,
+      );
+      assert.ok(
+        around.subarray(0, 8).every((byte) => byte === FILLER),
+        'nothing is written before',
+      );
+      assert.ok(
+        around.subarray(8 + length).every((byte) => byte === FILLER),
+        'nothing is written behind',
+      );
     }
   }
 }
@@ -39,7 +48,15 @@ async function readsAtOnce({ store, run }: CheckContext): Promise<void> {
 
 async function tellsAbsence({ store, run }: CheckContext): Promise<void> {
   await store.create('folder/object', [text('x')], run);
-  for (const key of ['nothing', 'folder', 'folder/other', 'folder/object/below', 'other/object', 'folder/objec', 'folder/object0']) {
+  for (const key of [
+    'nothing',
+    'folder',
+    'folder/other',
+    'folder/object/below',
+    'other/object',
+    'folder/objec',
+    'folder/object0',
+  ]) {
     assert.equal(await store.stat(key, run), undefined, `${key} is absent`);
     await assertRejects(store.read(key, 0, new Uint8Array(1), run), 'OBJECT_NOT_FOUND');
     await assertRejects(store.read(key, 5, new Uint8Array(1), run), 'OBJECT_NOT_FOUND');
@@ -57,8 +74,32 @@ async function agreesOnFacts({ fixture, store, run }: CheckContext): Promise<voi
 }
 
 const BAD_KEYS = [
-  '', '/', '/a', 'a/', 'a//b', '.', '..', './a', '../a', 'a/../b', 'a/./b', '.tmp/a', '-a', '_a', 'A', 'a b', 'a\\b', 'a\0', 'a\n', 'ä', 'a:b',
-  'a*', 'a%2f', '~a', 'a'.repeat(129), 'a/'.repeat(256) + 'b',
+  '',
+  '/',
+  '/a',
+  'a/',
+  'a//b',
+  '.',
+  '..',
+  './a',
+  '../a',
+  'a/../b',
+  'a/./b',
+  '.tmp/a',
+  '-a',
+  '_a',
+  'A',
+  'a b',
+  'a\\b',
+  'a\0',
+  'a\n',
+  'ä',
+  'a:b',
+  'a*',
+  'a%2f',
+  '~a',
+  'a'.repeat(129),
+  'a/'.repeat(256) + 'b',
 ];
 
 async function refusesBadKeys({ store, run }: CheckContext): Promise<void> {
@@ -79,11 +120,21 @@ async function refusesBadKeys({ store, run }: CheckContext): Promise<void> {
 
 async function takesLongKeys({ fixture, store, run }: CheckContext): Promise<void> {
   const part = `a${'.-_0'.repeat(40)}`.slice(0, 128);
-  const keys = ['0', 'a.', 'a..b', `b${part.slice(1)}`, `${part}/${part}/${part}/${part.slice(0, 125)}`, 'a/'.repeat(255) + 'b'];
+  const keys = [
+    '0',
+    'a.',
+    'a..b',
+    `b${part.slice(1)}`,
+    `${part}/${part}/${part}/${part.slice(0, 125)}`,
+    'a/'.repeat(255) + 'b',
+  ];
   for (const key of keys) await store.create(key, [text(key)], run);
   for (const key of keys) await assertHolds(store, key, text(key), run);
   await fixture.settleListings?.();
-  assert.deepEqual((await listAll(store, { prefix: '' }, run)).map((info) => info.key), [...keys].sort());
+  assert.deepEqual(
+    (await listAll(store, { prefix: '' }, run)).map((info) => info.key),
+    [...keys].sort(),
+  );
 }
 
 export const readChecks: readonly ObjectStoreCheck[] = [
