@@ -98,6 +98,13 @@ export function openIndexObject(options: { readonly bytes: Uint8Array; readonly 
   return { replaces, packs: body.subarray(BODY_HEADER_BYTES, packsEnd), records };
 }
 
+/**
+ * Which objects this one contains, by its own word: whoever has no id key can't check it. @throws REPOSITORY_DAMAGED, REPOSITORY_NEWER
+ */
+export function readReplaces(bytes: Uint8Array, what: string): readonly IndexObjectName[] {
+  return decodeHeader(bytes, what).replaces;
+}
+
 function encodeHeader(replaces: readonly IndexObjectName[], salt: Uint8Array): Buffer {
   const header = Buffer.alloc(FIXED_HEADER_BYTES + replaces.length * REPLACED_BYTES);
   header.writeUInt32LE(MAGIC, 0);

@@ -48,6 +48,8 @@ export type ObjectNews = {
 export interface ChunkIndex extends AsyncDisposable {
   /** A place of the chunk in a pack that is neither absent nor condemned. */
   find(id: Uint8Array): ChunkPlace | undefined;
+  /** All such places: a chunk that is damaged in one may be whole in another. */
+  places(id: Uint8Array): readonly ChunkPlace[];
   /** The number of such a pack, or -1. Allocates nothing. */
   findPack(id: Uint8Array): number;
 
@@ -91,6 +93,8 @@ export interface ChunkIndex extends AsyncDisposable {
   readonly unpublished: readonly UnpublishedRun[];
   /** The records of one unpublished run; as `records`. */
   recordsOf(unpublished: UnpublishedRun, run: Run): AsyncIterable<RecordBatch>;
+  /** For the name of a new index object: from 0, never the same again. So a session has one index of a writer. */
+  takeObjectNumber(): number;
   /** The run is in these index objects, which are durable. */
   markPublished(unpublished: UnpublishedRun, news: ObjectNews, run: Run): Promise<void>;
 }

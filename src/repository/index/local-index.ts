@@ -28,6 +28,7 @@ export class LocalIndex implements ChunkIndex {
   /** Changes of the files, one after another. */
   readonly #changes = createLimiter(1);
   #added = new Memtable();
+  #objectNumber = 0;
   /** Where the last look-up found its record: in `#added`, or in this run and the cache. */
   #foundIn: RunFile | undefined;
 
@@ -57,6 +58,24 @@ export class LocalIndex implements ChunkIndex {
     const at = this.#find(id);
     if (at < 0) return -1;
     return this.#packAt(this.#foundIn === undefined ? this.#added.view : this.#cache.view, at);
+  }
+
+  places(id: Uint8Array): readonly ChunkPlace[] {
+    const places: ChunkPlace[] = [];
+    this.#key.set(id);
+    this.#foundIn = undefined;
+    const added = this.#added.view;
+    for (let skip = 0, at; (at = this.#added.find(this.#key, this.packs, skip)) >= 0; skip += 1) {
+      addDistinct(places, readPlace(added, at, this.#packAt(added, at)));
+    }
+    for (const { run } of this.#runs.open) {
+      if (run.fault !== undefined) continue;
+      this.#foundIn = run;
+      for (let skip = 0, at; (at = run.find(this.#key, this.packs, this.#cache, skip)) >= 0; skip += 1) {
+        addDistinct(places, readPlace(this.#cache.view, at, this.#packAt(this.#cache.view, at)));
+      }
+    }
+    return places;
   }
 
   addPack(packId: Uint8Array): number {
@@ -163,6 +182,11 @@ export class LocalIndex implements ChunkIndex {
     return this.#recordsOf([must(open, 'a run that is unpublished').run], [], run);
   }
 
+  takeObjectNumber(): number {
+    this.#objectNumber += 1;
+    return this.#objectNumber - 1;
+  }
+
   async markPublished(unpublished: UnpublishedRun, news: ObjectNews, run: Run): Promise<void> {
     using _permit = await this.#changes.acquire(run);
     await this.#runs.markPublished(unpublished.file, news, run);
@@ -180,13 +204,13 @@ export class LocalIndex implements ChunkIndex {
     const key = this.#key;
     key.set(id);
     this.#foundIn = undefined;
-    const added = this.#added.find(key, this.packs);
+    const added = this.#added.find(key, this.packs, 0);
     if (added >= 0) return added;
     const runs = this.#runs.open;
     for (let at = 0; at < runs.length; at += 1) {
       const run = runs[at]?.run;
       if (run === undefined || run.fault !== undefined) continue;
-      const found = run.find(key, this.packs, this.#cache);
+      const found = run.find(key, this.packs, this.#cache, 0);
       if (found < 0) continue;
       this.#foundIn = run;
       return found;
@@ -221,4 +245,12 @@ export class LocalIndex implements ChunkIndex {
       for (const file of whole) file.release();
     }
   }
+}
+
+/** Two processes may have written the same record. */
+function addDistinct(places: ChunkPlace[], place: ChunkPlace): void {
+  const isSame = (other: ChunkPlace): boolean => {
+    return other.pack === place.pack && other.blockOffset === place.blockOffset && other.offset === place.offset;
+  };
+  if (!places.some(isSame)) places.push(place);
 }

@@ -51,14 +51,17 @@ export class Memtable {
     this.#keep();
   }
 
-  /** Where in `view` a record of this id with a usable pack is, or -1. */
-  find(key: ChunkKey, packs: PackTable): number {
+  /** Where in `view` the first record of this id with a usable pack is, after `skip` others; or -1. */
+  find(key: ChunkKey, packs: PackTable, skip: number): number {
     const mask = this.#slots.length - 1;
+    let left = skip;
     for (let slot = key.head & mask; ; slot = (slot + 1) & mask) {
       const place = this.#slots[slot] ?? 0;
       if (place === 0) return -1;
       const offset = (place - 1) * INDEX_RECORD_BYTES;
-      if (key.equals(this.#view, offset) && packs.usable(this.#view.getUint32(offset + recordField.pack, true))) return offset;
+      if (!key.equals(this.#view, offset) || !packs.usable(this.#view.getUint32(offset + recordField.pack, true))) continue;
+      if (left === 0) return offset;
+      left -= 1;
     }
   }
 

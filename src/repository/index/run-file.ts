@@ -70,9 +70,10 @@ export class RunFile {
     await syncFile(this.#file);
   }
 
-  /** Where in the cache's view a record of this id with a usable pack is, or -1. */
-  find(key: ChunkKey, packs: PackTable, cache: PageCache): number {
+  /** Where in the cache's view the first record of this id with a usable pack is, after `skip` others; or -1. */
+  find(key: ChunkKey, packs: PackTable, cache: PageCache, skip: number): number {
     if (!this.#filter.mayHold(key)) return -1;
+    let left = skip;
     for (let page = this.#firstPage(key.head); page < this.#fences.length; page += 1) {
       if ((this.#fences[page] ?? 0) > key.head) return -1;
       const count = cache.load(this, page);
@@ -81,7 +82,9 @@ export class RunFile {
       const end = start + count * INDEX_RECORD_BYTES;
       for (let at = lowerBound(cache.view, start, count, key.head); at < end; at += INDEX_RECORD_BYTES) {
         if (cache.view.getUint32(at) !== key.head) return -1;
-        if (key.equals(cache.view, at) && packs.usable(this.packNumberAt(cache.view, at))) return at;
+        if (!key.equals(cache.view, at) || !packs.usable(this.packNumberAt(cache.view, at))) continue;
+        if (left === 0) return at;
+        left -= 1;
       }
     }
     return -1;
