@@ -6,7 +6,7 @@ import { loadCatalogue } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import { packKey, parsePackKey, parseRecordKey } from './format/names.ts';
 import { fromHex } from '../core/bytes.ts';
-import { replacedIndexObjects } from './index/publish.ts';
+import { replacedIndexObjects } from './replaced-index.ts';
 import { inMaintainerSession, maintainerOf, protectedBases } from './maintainer.ts';
 import type { MaintainerOptions } from './maintainer.ts';
 import type { Head } from './records/heads.ts';
@@ -19,6 +19,9 @@ import type { Session } from './records/session.ts';
 const DEAD_LEASES = 2;
 /** Records of past runs that stay at least. */
 const RUNS_KEPT = 500;
+/** Sweeps leave a session and a ledger behind themselves: these go only when there are more, or else no sweep would ever find nothing to do. */
+const BARE_SESSIONS_KEPT = 32;
+const SUPERSEDED_LEDGERS_KEPT = 8;
 const DELETES_AT_ONCE = 500;
 
 export type SweepObject = { readonly key: string; readonly sizeBytes: number };
@@ -101,6 +104,7 @@ function spareRecords(seen: View): readonly TrustedRecord[] {
   const journals = new Set(catalogue.marks.map(({ key }) => key));
   const activePins = new Set([...catalogue.pins.values()].flat());
   const superseded = new Set(supersededLedgers(catalogue.ledgers).map(({ record }) => record.key));
+  if (superseded.size <= SUPERSEDED_LEDGERS_KEPT) superseded.clear();
   const runs = [...catalogue.log.byKey.values()].filter(({ record }) => record.header.kind === 'run').toSorted((left, right) => right.modifiedMs - left.modifiedMs);
   const oldRuns = new Set(runs.slice(RUNS_KEPT).map(({ record }) => record.key));
   const isSpare = (trusted: TrustedRecord): boolean => {
@@ -149,14 +153,17 @@ function keepDependents(seen: View, spare: readonly TrustedRecord[]): readonly T
 /** Start and end of sessions of which nothing else is left. */
 function finishedSessions(seen: View, going: ReadonlySet<string>): readonly TrustedRecord[] {
   const live = liveSessionIds(seen);
-  const found: TrustedRecord[] = [];
+  const emptied: TrustedRecord[] = [];
+  const bare: TrustedRecord[][] = [];
   for (const [session, chain] of seen.catalogue.chains) {
     const records = [...chain.values()];
     const frame = records.filter(({ record }) => record.header.kind === 'start' || record.header.kind === 'end');
     const rest = records.length - frame.length - records.filter(({ record }) => going.has(record.key)).length;
-    if (rest === 0 && !live.has(session) && records.length > frame.length) found.push(...frame);
+    if (rest > 0 || live.has(session)) continue;
+    if (records.length > frame.length) emptied.push(...frame);
+    else bare.push(frame);
   }
-  return found;
+  return bare.length > BARE_SESSIONS_KEPT ? [...emptied, ...bare.flat()] : emptied;
 }
 
 /** Everything that nothing needs and that is older than a lease. */
@@ -234,9 +241,10 @@ export async function sweep(options: MaintainerOptions & { readonly apply: boole
   maintainerOf(options.access);
   const before = await view(options, undefined, run);
   refuseDamage(before);
-  if (!options.apply) {
-    const plan = await planSweep(before, run);
-    return { condemned: plan.condemn, removed: plan.remove, freeAfterMs: plan.freeAfterMs, heads: before.catalogue.heads.frontier };
+  const expected = await planSweep(before, run);
+  const isIdle = expected.condemn.length + expected.remove.length + expected.lists.length === 0;
+  if (!options.apply || isIdle) {
+    return { condemned: expected.condemn, removed: expected.remove, freeAfterMs: expected.freeAfterMs, heads: before.catalogue.heads.frontier };
   }
   const { result, head } = await inMaintainerSession(
     { ...options, catalogue: before.catalogue },

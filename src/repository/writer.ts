@@ -38,6 +38,8 @@ export type WriterOptions = {
   readonly info: SessionInfo;
   /** Index and memories of entries; shared by the processes of this host. Undefined: nothing is kept. */
   readonly stateFolder: string | undefined;
+  /** Memories of entries are read but not written, and the index is a temporary one. */
+  readonly dryRun: boolean;
   readonly remembered: readonly Head[];
   readonly openEngine: (keys: CutKeys) => Promise<PipelineEngine>;
   readonly openRetryEngine: (keys: CutKeys) => Promise<PipelineEngine>;
@@ -60,6 +62,8 @@ export type BaseRequest = {
 export type WrittenBase = {
   readonly key: string;
   readonly cut: Position;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
   readonly stored: StoredBase;
 };
 
@@ -119,7 +123,7 @@ export class RepositoryWriter implements AsyncDisposable {
     const index = stack.use(
       await openChunkIndex(
         {
-          folder: options.stateFolder === undefined ? undefined : join(options.stateFolder, 'index', credential.id),
+          folder: options.stateFolder === undefined || options.dryRun ? undefined : join(options.stateFolder, 'index', credential.id),
           identity: `${access.header.id} ${credential.id}`,
           runtime: access.runtime,
         },
@@ -158,7 +162,7 @@ export class RepositoryWriter implements AsyncDisposable {
     const subject = `${this.#options.access.header.id} ${this.#credential.id} ${request.history}`;
     const paths = this.#memoryPaths(request.history);
     using memory = paths === undefined ? undefined : openEntryMemory(paths.path, subject);
-    using next = paths === undefined ? undefined : new EntryMemoryWriter({ ...paths, subject });
+    using next = paths === undefined || this.#options.dryRun ? undefined : new EntryMemoryWriter({ ...paths, subject });
     const content = this.#packWriter('content');
     const nodes = this.#packWriter('node');
     let stored: StoredBase;
@@ -186,11 +190,12 @@ export class RepositoryWriter implements AsyncDisposable {
       await Promise.all([content.settle(), nodes.settle()]);
       await this.#index.flushAll({ signal: new AbortController().signal });
     }
+    const endedAtMs = this.#options.access.runtime.clock.nowMs();
     if (!request.allowEmpty) this.#refuseCollapsed(request, stored);
     await publishIndex({ index: this.#index, objects: this.#options.access.objects, credential: this.#credential.id, idKey: this.#credential.keys.idKey, session: this.#session.id, random: this.#options.access.runtime.random }, run);
     const key = await this.#putManifest(request, stored, startedAtMs, run);
     next?.commit();
-    return { key, cut: stored.end.cut, stored };
+    return { key, cut: stored.end.cut, startedAtMs, endedAtMs, stored };
   }
 
   /** Commits a mark over bases that are there. Resolves once it is complete. @throws FENCED */
@@ -262,6 +267,7 @@ export class RepositoryWriter implements AsyncDisposable {
       exact: request.exact,
       entries: stored.entries,
       bytes: stored.bytes,
+      startedAtMs,
       createdAtMs: runtime.clock.nowMs(),
       newBytes: stored.newBytes,
       storedBytes: stored.storedBytes,
@@ -279,7 +285,6 @@ export class RepositoryWriter implements AsyncDisposable {
       manifest: request.manifest,
       tool: info.tool,
       host: info.host,
-      startedAtMs,
       skipped: end.skipped,
     });
     const needs = { objects: new Set(packs.map((pack) => packKey(this.#credential.id, fromHex(pack)))), packFolder: this.#packFolder };

@@ -13,11 +13,12 @@ export type ManifestSummary = {
   readonly exact: Exactness;
   readonly entries: number;
   readonly bytes: number;
+  readonly startedAtMs: number;
+  readonly createdAtMs: number;
 };
 
 /** What maintainers and readers know of a base. */
 export type ManifestMaintenance = ManifestSummary & {
-  readonly createdAtMs: number;
   readonly newBytes: number;
   readonly storedBytes: number;
   readonly skippedCount: number;
@@ -37,7 +38,6 @@ export type ManifestContent = {
   readonly manifest: string;
   readonly tool: string;
   readonly host: string;
-  readonly startedAtMs: number;
   readonly skipped: readonly Skipped[];
 };
 
@@ -53,8 +53,9 @@ export function readPosition(fields: JsonFields): Position {
 }
 
 export function writeSummary(summary: ManifestSummary): { readonly [key: string]: Json } {
-  const { store, history, exact, entries, bytes } = summary;
-  return { store, history, logFrom: writePosition(summary.logFrom), cut: writePosition(summary.cut), exact, entries, bytes };
+  const { store, history, exact, entries, bytes, startedAtMs, createdAtMs } = summary;
+  const logFrom = writePosition(summary.logFrom);
+  return { store, history, logFrom, cut: writePosition(summary.cut), exact, entries, bytes, startedAtMs, createdAtMs };
 }
 
 export function readSummary(fields: JsonFields): ManifestSummary {
@@ -66,13 +67,15 @@ export function readSummary(fields: JsonFields): ManifestSummary {
     exact: fields.oneOf('exact', ['position', 'time', 'observation']),
     entries: fields.count('entries'),
     bytes: fields.count('bytes'),
+    startedAtMs: fields.number('startedAtMs'),
+    createdAtMs: fields.number('createdAtMs'),
   };
 }
 
 export function writeMaintenance(body: ManifestMaintenance): Json {
-  const { createdAtMs, newBytes, storedBytes, skippedCount, incompleteCount } = body;
+  const { newBytes, storedBytes, skippedCount, incompleteCount } = body;
   const packs = toBase64(Buffer.from(body.packs.join(''), 'hex'));
-  return { ...writeSummary(body), createdAtMs, newBytes, storedBytes, skippedCount, incompleteCount, packs };
+  return { ...writeSummary(body), newBytes, storedBytes, skippedCount, incompleteCount, packs };
 }
 
 export function readMaintenance(fields: JsonFields): ManifestMaintenance {
@@ -83,7 +86,6 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
   }
   return {
     ...readSummary(fields),
-    createdAtMs: fields.number('createdAtMs'),
     newBytes: fields.count('newBytes'),
     storedBytes: fields.count('storedBytes'),
     skippedCount: fields.count('skippedCount'),
@@ -93,9 +95,9 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
 }
 
 export function writeContent(body: ManifestContent): Json {
-  const { level, application, connector, url, manifest, tool, host, startedAtMs } = body;
+  const { level, application, connector, url, manifest, tool, host } = body;
   const skipped = body.skipped.map((item) => ({ ...item, name: toBase64(item.name) }));
-  return { root: Buffer.from(body.root).toString('hex'), level, application, connector, url, manifest, tool, host, startedAtMs, skipped };
+  return { root: Buffer.from(body.root).toString('hex'), level, application, connector, url, manifest, tool, host, skipped };
 }
 
 export function readContent(fields: JsonFields): ManifestContent {
@@ -108,7 +110,6 @@ export function readContent(fields: JsonFields): ManifestContent {
     manifest: fields.text('manifest'),
     tool: fields.text('tool'),
     host: fields.text('host'),
-    startedAtMs: fields.number('startedAtMs'),
     skipped: fields.objects('skipped').map((item) => ({
       name: item.base64('name'),
       reason: item.oneOf('reason', skipReasons),

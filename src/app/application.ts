@@ -1,0 +1,169 @@
+import { join } from 'node:path';
+import type { Configuration } from '../config/configuration.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Run, Runtime } from '../core/run.ts';
+import { openStateFolder } from '../io/state-folder.ts';
+import type { StateOwner } from '../io/state-folder.ts';
+import type { Secret } from '../io/secret.ts';
+import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { openObjectStore } from '../objects/registry.ts';
+import { retryingStore } from '../objects/wrappers/retrying.ts';
+import { throttledStore } from '../objects/wrappers/throttled.ts';
+import { openWithCredential, openWithPassphrase, peekHeader, withDerivedCredential } from '../repository/access.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import type { RepositoryHeader } from '../repository/format/header.ts';
+import { readCredential, writeCredential } from '../repository/keys/credential.ts';
+import type { Credential } from '../repository/keys/credential.ts';
+import type { CutKeys, PipelineEngine } from '../repository/pipeline/engine.ts';
+import type { SessionInfo } from '../repository/records/session.ts';
+import { systemCode } from '../core/errors.ts';
+import { loadRememberedHeads, rememberHeads } from './head-memory.ts';
+import type { Head } from '../repository/records/heads.ts';
+import type { ProgressSink } from './progress.ts';
+
+const RETRY_POLICY = { firstMs: 200, maxMs: 10_000, attempts: 8 };
+const MAX_CREDENTIAL_BYTES = 64 * 1024;
+
+/** What the command line (later: the agent) gives for everything that it does with one application. */
+export type AppContext = {
+  readonly runtime: Runtime;
+  /** Absolute URL or folder of the repository. */
+  readonly repositoryUrl: string;
+  /** Undefined where only the repository is known. */
+  readonly configuration: Configuration | undefined;
+  readonly limits: {
+    readonly uploadBytesPerSecond: number | undefined;
+    readonly downloadBytesPerSecond: number | undefined;
+    readonly workers: number | undefined;
+  };
+  readonly stateOwner: StateOwner;
+  readonly host: string;
+  /** Name and version, such as `tidemark 0.1.0`. */
+  readonly tool: string;
+  /** Relative places that the operator names start here. */
+  readonly workingFolder: string;
+  readonly progress: ProgressSink;
+  readonly warn: (message: string) => void;
+  /** Asks the terminal as the last resort. @throws SECRET_MISSING */
+  readonly passphrase: () => Promise<Secret>;
+  /** Without asking anybody; undefined when there is no source. */
+  readonly knownPassphrase: () => Promise<Secret | undefined>;
+  readonly openEngine: (keys: CutKeys, workers: number | undefined) => Promise<PipelineEngine>;
+  readonly openRetryEngine: (keys: CutKeys) => Promise<PipelineEngine>;
+};
+
+/** A repository that has been found, and this host's folder for it. Nothing is opened with a key yet. */
+export class OpenApplication implements AsyncDisposable {
+  readonly context: AppContext;
+  readonly objects: ObjectStore;
+  readonly header: RepositoryHeader;
+  readonly stateFolder: string;
+
+  private constructor(context: AppContext, objects: ObjectStore, header: RepositoryHeader, stateFolder: string) {
+    this.context = context;
+    this.objects = objects;
+    this.header = header;
+    this.stateFolder = stateFolder;
+  }
+
+  /** @throws REPOSITORY_NOT_FOUND, REPOSITORY_UNREACHABLE, REPOSITORY_NEWER, REPOSITORY_DAMAGED */
+  static async open(context: AppContext, run: Run): Promise<OpenApplication> {
+    await using stack = new AsyncDisposableStack();
+    const objects = stack.use(await openObjects(context, run));
+    const header = await peekHeader(objects, run);
+    const stateFolder = await openStateFolder(header.id, context.stateOwner);
+    stack.move();
+    return new OpenApplication(context, objects, header, stateFolder);
+  }
+
+  get name(): string {
+    return this.context.configuration?.application ?? 'application';
+  }
+
+  sessionInfo(command: string): SessionInfo {
+    return { application: this.name, host: this.context.host, command, tool: this.context.tool };
+  }
+
+  rememberedHeads(run: Run): Promise<readonly Head[]> {
+    return loadRememberedHeads(this.stateFolder, run);
+  }
+
+  rememberHeads(heads: readonly Head[], run: Run): Promise<void> {
+    return rememberHeads({ folder: this.stateFolder, heads, random: this.context.runtime.random }, run);
+  }
+
+  /** With a passphrase: reading, maintaining, and whatever else its role allows. @throws KEY_REFUSED, SECRET_MISSING */
+  async openAsReader(run: Run): Promise<RepositoryAccess> {
+    const secret = await this.context.passphrase();
+    return openWithPassphrase(this.objects, secret.reveal(), this.context.runtime, run);
+  }
+
+  /** As a reader, with the maintainer's credential of this host. */
+  async openAsMaintainer(run: Run): Promise<RepositoryAccess> {
+    const access = await this.openAsReader(run);
+    return withDerivedCredential(access, { role: 'maintainer', name: this.#credentialName(), stores: [] }, run);
+  }
+
+  /**
+   * As the writer of this host: by the passphrase where one is given, else by the credential that this host keeps, else by the
+   * passphrase from the terminal. @throws KEY_REFUSED, KEY_MISSING, SECRET_MISSING
+   */
+  async openAsWriter(run: Run): Promise<RepositoryAccess> {
+    const { runtime } = this.context;
+    const path = join(this.stateFolder, 'writer.json');
+    const known = await this.context.knownPassphrase();
+    const kept = known === undefined ? await readKeptCredential(path) : undefined;
+    if (kept !== undefined) return openWithCredential(this.objects, kept, runtime, run);
+    const secret = known ?? (await this.context.passphrase());
+    const reader = await openWithPassphrase(this.objects, secret.reveal(), runtime, run);
+    const access = await withDerivedCredential(
+      reader,
+      { role: 'writer', name: this.#credentialName(), stores: ['*'] },
+      run,
+    );
+    if (access.writer !== undefined) {
+      await replaceFile(path, [writeCredential(access.writer)], { mode: 0o600, random: runtime.random }, run);
+    }
+    return access;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.objects[Symbol.asyncDispose]();
+  }
+
+  #credentialName(): string {
+    return `${this.name}@${this.context.host}`;
+  }
+}
+
+/** The repository's object store with retries and the operator's limits. */
+export async function openObjects(context: AppContext, run: Run): Promise<ObjectStore> {
+  const { runtime, limits } = context;
+  const store = await openObjectStore(context.repositoryUrl, { runtime, baseFolder: context.workingFolder }, run);
+  const { uploadBytesPerSecond, downloadBytesPerSecond } = limits;
+  const retried = retryingStore(store, { ...RETRY_POLICY, clock: runtime.clock, random: runtime.random });
+  if (uploadBytesPerSecond === undefined && downloadBytesPerSecond === undefined) return retried;
+  const limit = (bytesPerSecond: number | undefined) =>
+    bytesPerSecond === undefined ? undefined : createRateLimit({ clock: runtime.clock, bytesPerSecond });
+  return throttledStore(retried, { up: limit(uploadBytesPerSecond), down: limit(downloadBytesPerSecond) });
+}
+
+async function readKeptCredential(path: string): Promise<Credential | undefined> {
+  try {
+    return readCredential(await readSmallFile(path, MAX_CREDENTIAL_BYTES), path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The manifest that this application was opened with. @throws CONFIG_NOT_FOUND */
+export function needConfiguration(context: AppContext): Configuration {
+  if (context.configuration === undefined) {
+    throw new TidemarkError('CONFIG_NOT_FOUND', 'this command needs the application’s manifest', {
+      hint: 'Name it with -f FILE.',
+    });
+  }
+  return context.configuration;
+}

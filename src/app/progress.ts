@@ -1,0 +1,17 @@
+/**
+ * How far long work has come, since it began. `phase` is a word or two for people: `reading uploads`. Totals are absent while they
+ * are not known; they may grow.
+ */
+export type Progress = {
+  readonly phase: string;
+  readonly store?: string | undefined;
+  readonly entries?: number | undefined;
+  readonly totalEntries?: number | undefined;
+  readonly bytes: number;
+  readonly totalBytes?: number | undefined;
+};
+
+/** Takes what is reported as often as the reporter likes: it drops what comes too fast, never waits and never throws. */
+export interface ProgressSink {
+  report(progress: Progress): void;
+}

@@ -1,0 +1,236 @@
+import type { Finding } from '../core/finding.ts';
+import type { Position } from '../core/position.ts';
+import type { SkipReason } from '../core/recorder.ts';
+
+/**
+ * What commands answer, field by field as `--json` prints it. Times are ISO 8601 in UTC with milliseconds; durations and sizes carry
+ * their unit in the name. Fields may be added; one that is here keeps its meaning.
+ */
+
+/** Whatever is as long as a store: pulled while it is printed, never held whole. */
+export type Streamed<T> = AsyncIterable<readonly T[]>;
+
+/** `nameBase64` only where the name is not UTF-8; `name` then has `\xHH` for what can't be shown. */
+export type ShownName = { readonly name: string; readonly nameBase64?: string | undefined };
+
+export type MarkResult = {
+  readonly id: string;
+  readonly name?: string | undefined;
+  readonly tags: readonly string[];
+  readonly class: 'sealed' | 'clock';
+  readonly at: string;
+  readonly skewMs: number;
+  readonly state: 'complete' | 'pending' | 'partial';
+  /** Names of the stores that the mark lacks. */
+  readonly partial: readonly string[];
+  readonly pinned: boolean;
+};
+
+export type RepositoryResult = { readonly id: string; readonly url: string; readonly formatVersion: number };
+
+/** `created`: false when a repository was there already. `manifest`: the file that was written, in which case nothing else was done. */
+export type InitResult = {
+  readonly repository?: (RepositoryResult & { readonly headFingerprint: string }) | undefined;
+  readonly created: boolean;
+  readonly manifest?: string | undefined;
+};
+
+export type SkippedResult = ShownName & {
+  readonly reason: SkipReason;
+  readonly incomplete: boolean;
+  readonly message: string;
+};
+
+export type BackupStoreResult = {
+  readonly store: string;
+  readonly base: string;
+  readonly position: Position;
+  readonly exact: 'position' | 'time' | 'observation';
+  readonly entries: number;
+  readonly bytes: number;
+  /** Of `bytes`, what the repository did not hold yet. */
+  readonly newBytes: number;
+  /** What `newBytes` take in the repository. */
+  readonly storedBytes: number;
+  /** Bounded; `skippedCount` counts all, `incompleteCount` those that make the backup incomplete. */
+  readonly skipped: readonly SkippedResult[];
+  readonly skippedCount: number;
+  readonly incompleteCount: number;
+};
+
+/** Without `mark` it was a dry run. */
+export type BackupResult = {
+  readonly mark?: MarkResult | undefined;
+  readonly stores: readonly BackupStoreResult[];
+  readonly dryRun: boolean;
+};
+
+export type MarksResult = { readonly marks: readonly MarkResult[] };
+
+export type PlanStoreResult = {
+  readonly store: string;
+  /** Stores are restored in ascending order. */
+  readonly order: number;
+  readonly base: string;
+  readonly segments: number;
+  readonly position: Position;
+  readonly exact: 'position' | 'time' | 'observation';
+  readonly into: string;
+  readonly inOneStep: boolean;
+  readonly replaces: boolean;
+  readonly downloadBytes: number;
+  readonly needBytes: number;
+  readonly freeBytes: number;
+  readonly engineVersion?: string | undefined;
+  /** From the point to the newest complete mark. */
+  readonly lostAfterMs: number;
+};
+
+/** A plan with blockers can't be carried out; each says why and what to write instead. */
+export type PlanResult = {
+  readonly mark: MarkResult;
+  readonly stores: readonly PlanStoreResult[];
+  readonly sideEffects: readonly string[];
+  readonly blockers: readonly string[];
+};
+
+export type RestoreStoreResult = {
+  readonly store: string;
+  readonly into: string;
+  readonly position: Position;
+  readonly exact: 'position' | 'time' | 'observation';
+  readonly bytes: number;
+  readonly reusedBytes: number;
+  readonly entries: number;
+  readonly verified: boolean;
+  /** Where the data lies that was there before. */
+  readonly keptAside?: string | undefined;
+  /** What could not be brought back as it was; bounded. */
+  readonly notes: readonly string[];
+  readonly noteCount: number;
+  /** What the base lacks since it was taken; bounded. */
+  readonly skipped: readonly SkippedResult[];
+  readonly skippedCount: number;
+};
+
+/** `restore --to` and `--resume`. */
+export type RestoreResult = { readonly mark: MarkResult; readonly stores: readonly RestoreStoreResult[] };
+
+/** `restore --undo` and `--discard`. */
+export type RestoreUndoResult = {
+  readonly stores: readonly {
+    readonly store: string;
+    readonly into: string;
+    readonly keptAside?: string | undefined;
+  }[];
+};
+
+export type DamageResult = {
+  readonly object: string;
+  readonly kind: string;
+  readonly message: string;
+  /** What can't be restored because of it: marks, stores and names; bounded. */
+  readonly affects: readonly string[];
+};
+
+export type VerifyResult = {
+  readonly checked: {
+    readonly bases: number;
+    readonly segments: number;
+    readonly chunks: number;
+    readonly bytes: number;
+  };
+  readonly damage: readonly DamageResult[];
+};
+
+/** `forget` and `sweep`. Without `applied` it says what would happen. */
+export type RetentionResult = {
+  readonly kept: readonly string[];
+  readonly removed: readonly string[];
+  readonly condemned: readonly string[];
+  readonly freedBytes: number;
+  /** When what is condemned can be freed. */
+  readonly freeAfter?: string | undefined;
+  readonly applied: boolean;
+};
+
+export type PinResult = { readonly mark: MarkResult };
+
+export type KeyResult = {
+  readonly id: string;
+  readonly kind: string;
+  readonly role: string;
+  readonly name: string;
+  readonly createdAt: string;
+};
+
+export type KeysListResult = { readonly keys: readonly KeyResult[] };
+export type KeysChangeResult = { readonly key: KeyResult };
+
+export type RunResult = {
+  readonly id: string;
+  readonly command: string;
+  readonly startedAt: string;
+  readonly durationMs: number;
+  readonly outcome: string;
+};
+
+export type RunsResult = { readonly runs: readonly RunResult[] };
+
+export type ListedResult = ShownName & {
+  readonly type: 'file' | 'folder' | 'link' | 'other';
+  readonly size: number;
+  /** Permission bits, such as 0o644 as the number 420. */
+  readonly mode: number;
+  readonly mtime: string;
+};
+
+export type LsResult = { readonly entries: Streamed<ListedResult> };
+
+export type DifferenceResult = ShownName & {
+  readonly store: string;
+  readonly change: 'added' | 'removed' | 'changed' | 'attributes';
+  /** Of the content; absent where there is none on that side. */
+  readonly sizeBefore?: number | undefined;
+  readonly sizeAfter?: number | undefined;
+};
+
+export type DiffResult = {
+  readonly from: MarkResult;
+  readonly to: MarkResult;
+  readonly differences: Streamed<DifferenceResult>;
+};
+
+/** A name and the marks that hold it in the same state, oldest first. */
+export type FoundResult = ListedResult & { readonly store: string; readonly marks: readonly string[] };
+
+export type FindResult = { readonly found: Streamed<FoundResult> };
+
+export type StatsResult = {
+  readonly marks: number;
+  readonly bases: number;
+  readonly packs: number;
+  readonly chunks: number;
+  /** What all bases hold together, each counted whole. */
+  readonly bytes: number;
+  /** What the repository takes. */
+  readonly storedBytes: number;
+  readonly stores: readonly {
+    readonly store: string;
+    readonly bases: number;
+    readonly entries: number;
+    readonly bytes: number;
+    /** Unshared with other stores. */
+    readonly storedBytes?: number | undefined;
+  }[];
+};
+
+export type DoctorResult = { readonly findings: readonly Finding[] };
+
+export type ConfigCheckResult = {
+  readonly application: string;
+  readonly repository: string;
+  readonly stores: readonly { readonly store: string; readonly url: string }[];
+};
+
+export type VersionResult = { readonly version: string; readonly node: string; readonly platform: string };
