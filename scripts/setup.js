@@ -12,10 +12,18 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
-import { basename, dirname, join, relative, sep } from 'node:path';
+import { basename, delimiter, dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** @typedef {{ version?: string, integrity?: string, optional?: boolean, link?: boolean }} LockedPackage */
+/**
+ * @typedef {object} LockedPackage
+ * @property {string} [version]
+ * @property {string} [integrity]
+ * @property {boolean} [optional]
+ * @property {string[]} [os]
+ * @property {string[]} [cpu]
+ * @property {string[]} [libc]
+ */
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nodeFolder = join(root, 'scripts', 'node');
@@ -36,6 +44,22 @@ function readPackages(path) {
   }
 }
 
+/** @type {() => string} */
+function libc() {
+  const report = /** @type {{ excludeNetwork: boolean, getReport(): object }} */ (
+    /** @type {unknown} */ (process.report)
+  );
+  report.excludeNetwork = true;
+  const { header } = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (report.getReport());
+  return header.glibcVersionRuntime ? 'glibc' : 'musl';
+}
+
+/** Whether an optional package is one for this machine. @type {(locked: LockedPackage) => boolean} */
+function belongsHere(locked) {
+  const fits = locked.os?.includes(process.platform) && locked.cpu?.includes(process.arch);
+  return fits === true && (!locked.libc || locked.libc.includes(libc()));
+}
+
 /**
  * Whether `folder` holds what its lock file says. npm writes its own record last, so an installation that was cut off has none.
  * @type {(folder: string) => boolean}
@@ -45,9 +69,9 @@ function isInstalled(folder) {
   const present = readPackages(join(folder, 'node_modules', '.package-lock.json'));
   if (!wanted || !present) return false;
   return Object.entries(wanted).every(([path, locked]) => {
-    if (path === '' || locked.link) return true;
+    if (path === '') return true;
     const found = present[path];
-    if (!found) return locked.optional === true;
+    if (!found) return locked.optional === true && !belongsHere(locked);
     return found.version === locked.version && (!locked.integrity || found.integrity === locked.integrity);
   });
 }
@@ -63,18 +87,23 @@ function fail(message) {
   process.exit(1);
 }
 
-/** @type {(args: string[], stdio: 'inherit' | 'pipe') => import('node:child_process').SpawnSyncReturns<string>} */
-function npm(args, stdio) {
+/** @type {(node: string, args: string[], stdout: 'inherit' | 'pipe') => import('node:child_process').SpawnSyncReturns<string>} */
+function npm(node, args, stdout) {
   const running = process.env['npm_execpath'];
-  const output = /** @type {const} */ (['ignore', stdio === 'inherit' ? 2 : 'pipe', stdio]);
-  const options = { cwd: root, encoding: /** @type {const} */ ('utf8'), stdio: [...output] };
-  if (running && basename(running) === 'npm-cli.js') return spawnSync(process.execPath, [running, ...args], options);
+  const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` };
+  const stdio = /** @type {import('node:child_process').StdioOptions} */ ([
+    'ignore',
+    stdout === 'pipe' ? 'pipe' : 2,
+    'inherit',
+  ]);
+  const options = { cwd: root, env, encoding: /** @type {const} */ ('utf8'), stdio };
+  if (running && basename(running) === 'npm-cli.js') return spawnSync(node, [running, ...args], options);
   return spawnSync('npm', args, options);
 }
 
 /** Where npm can't write its cache (a read-only home), the project keeps one of its own. @type {() => string[]} */
 function cacheOption() {
-  const configured = npm(['config', 'get', 'cache'], 'pipe').stdout?.trim();
+  const configured = npm(process.execPath, ['config', 'get', 'cache'], 'pipe').stdout?.trim();
   if (!configured) return [];
   try {
     mkdirSync(configured, { recursive: true });
@@ -85,8 +114,11 @@ function cacheOption() {
   }
 }
 
-/** @type {(folder: string, what: string) => void} */
-function install(folder, what) {
+/**
+ * `node` runs npm, which leaves out the packages that do not fit the Node that it runs on itself.
+ * @type {(folder: string, what: string, node: string) => void}
+ */
+function install(folder, what, node) {
   say(`installing ${what}`);
   const args = [
     'ci',
@@ -98,7 +130,7 @@ function install(folder, what) {
     '--prefer-offline',
   ];
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error', '--engine-strict=false'];
-  const result = npm([...args, ...quiet, ...cacheOption()], 'inherit');
+  const result = npm(node, [...args, ...quiet, ...cacheOption()], 'inherit');
   if (result.error) {
     fail(`npm could not be started: ${result.error.message}. Install npm, then run the same command again.`);
   }
@@ -128,6 +160,7 @@ function bringOwnNode(wanted) {
   install(
     nodeFolder,
     `Node ${locked.version} for this checkout (this machine has ${process.versions.node}; about 50 MB, once)`,
+    process.execPath,
   );
   if (spawnSync(ownNode, ['--version']).status === 0) return;
   const reason = existsSync(ownNode) ? 'does not run on this system' : 'could not be fetched from the registry';
@@ -149,5 +182,5 @@ const wanted = String(readJson(join(root, 'package.json')).engines.node).replace
 const needsOwnNode =
   !isAtLeast(process.versions.node, wanted) || process.execPath.startsWith(join(nodeFolder, 'node_modules') + sep);
 if (needsOwnNode) bringOwnNode(wanted);
-if (!isInstalled(root)) install(root, 'the locked packages');
+if (!isInstalled(root)) install(root, 'the locked packages', needsOwnNode ? ownNode : process.execPath);
 if (needsOwnNode) linkOwnNode();

@@ -25,7 +25,7 @@ cpSync(join(folder, 'package-lock.json'), join(modules, '.package-lock.json'));
 if (folder.endsWith('node') && !process.env.FAKE_UNREACHABLE) {
   const bin = join(modules, '${ownNode}', 'bin');
   mkdirSync(bin, { recursive: true });
-  writeFileSync(join(bin, 'node'), '#!/bin/sh\\nexit ' + (process.env.FAKE_NODE_STATUS ?? '0') + '\\n');
+  writeFileSync(join(bin, 'node'), '#!/bin/sh\\n' + (process.env.FAKE_NODE ?? 'exec ${process.execPath} "$@"') + '\\n');
   chmodSync(join(bin, 'node'), 0o755);
 }
 `;
@@ -101,6 +101,22 @@ test('installs again when the lock file asks for something else, or when an inst
   assert.equal(checkout.setup().installs.length, 0);
 });
 
+test('a package for this machine that npm had left out is missing; one for another machine is not', () => {
+  using checkout = new Checkout('18.0');
+  const locked = { version: '1.0.0', integrity: 'sha512-a', optional: true };
+  const here = { ...locked, os: [process.platform], cpu: [process.arch] };
+  checkout.setup();
+  checkout.lock('package-lock.json', {
+    'node_modules/a': locked,
+    'node_modules/b': { ...here, os: ['aix'] },
+    'node_modules/c': { ...here, cpu: ['mips'] },
+    'node_modules/d': { ...here, libc: ['none'] },
+  });
+  assert.equal(checkout.setup().installs.length, 0);
+  checkout.lock('package-lock.json', { 'node_modules/a': locked, 'node_modules/b': here });
+  assert.equal(checkout.setup().installs.length, 1);
+});
+
 test('brings a Node where this one is too old, and links it to where scripts find it first', () => {
   using checkout = new Checkout('99.1');
   const first = checkout.setup();
@@ -109,16 +125,16 @@ test('brings a Node where this one is too old, and links it to where scripts fin
   assert.equal(first.installs.length, 2);
   assert.match(first.said, /installing Node 99\.1 for this checkout \(this machine has /);
   const link = join(checkout.folder, 'node_modules/.bin/node');
-  assert.equal(spawnSync(link).status, 0);
+  assert.equal(spawnSync(link, ['--version']).status, 0);
   assert.deepEqual(checkout.setup(), { status: 0, said: '', installs: [] });
   rmSync(link);
   assert.deepEqual(checkout.setup(), { status: 0, said: '', installs: [] });
-  assert.equal(spawnSync(link).status, 0, 'linked again after an npm install has pruned it');
+  assert.equal(spawnSync(link, ['--version']).status, 0, 'linked again after an npm install has pruned it');
 });
 
 test('says what to install where no Node can be brought, or where the one that was brought does not run', () => {
   using checkout = new Checkout('99.1');
-  const broken = checkout.setup({ FAKE_NODE_STATUS: '127' });
+  const broken = checkout.setup({ FAKE_NODE: 'exit 127' });
   assert.equal(broken.status, 1);
   assert.match(broken.said, /needs Node 99\.1 or newer, and this is v\d.*does not run on this system/);
   const unreachable = checkout.setup({ FAKE_UNREACHABLE: '1' });
