@@ -30,6 +30,8 @@ export type StoreConfiguration = {
   readonly dataSets: readonly DataSetConfiguration[];
   /** The connector's own options, checked by its schema and complete. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** The store's keys as the manifest has them, without secrets and their sources. */
+  readonly written: Readonly<Record<string, unknown>>;
 };
 
 export type RepositoryConfiguration = {

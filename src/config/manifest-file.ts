@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { systemCode, TidemarkError } from '../core/errors.ts';
 import { excerpt } from '../core/printable.ts';
 import type { Run } from '../core/run.ts';
@@ -12,13 +12,14 @@ export const MOST_MANIFEST_BYTES = 256 * 1024;
 /** `file` is the name as the operator gave it, for messages; relative paths of the manifest start at `folder`, an absolute path. */
 export type ManifestOrigin = { readonly file: string; readonly folder: string };
 
-/** @throws CONFIG_NOT_FOUND, CONFIG_INVALID */
+/** Reads the manifest at `path`, which is absolute; `file` is its name for messages. @throws CONFIG_NOT_FOUND, CONFIG_INVALID */
 export async function readManifestFile(
+  path: string,
   file: string,
   run: Run,
 ): Promise<{ readonly text: string; readonly origin: ManifestOrigin }> {
-  const bytes = await readBounded(file, run);
-  return { text: manifestText(bytes, file), origin: { file, folder: dirname(resolve(file)) } };
+  const bytes = await readBounded(path, file, run);
+  return { text: manifestText(bytes, file), origin: { file, folder: dirname(path) } };
 }
 
 /** The text of a manifest, without a byte order mark. @throws CONFIG_INVALID when it is too large or not UTF-8 */
@@ -33,9 +34,9 @@ export function manifestText(bytes: Uint8Array, file: string): string {
   }
 }
 
-async function readBounded(file: string, run: Run): Promise<Uint8Array> {
+async function readBounded(path: string, file: string, run: Run): Promise<Uint8Array> {
   try {
-    await using handle = await open(file, 'r');
+    await using handle = await open(path, 'r');
     const bytes = new Uint8Array(MOST_MANIFEST_BYTES + 1);
     let filled = 0;
     while (filled < bytes.byteLength) {

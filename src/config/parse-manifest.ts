@@ -12,7 +12,7 @@ import { keyText, ManifestError } from './mistakes.ts';
 import type { KeyPath, Mistake } from './mistakes.ts';
 import { commonStoreOptions, manifestOptions } from './schema.ts';
 import type { repositoryOptions } from './schema.ts';
-import { mistakesOf } from './zod-mistakes.ts';
+import { mistakesOf, secretKeysOf } from './zod-mistakes.ts';
 
 type Manifest = z.infer<typeof manifestOptions>;
 type CommonStore = z.infer<typeof commonStoreOptions>;
@@ -22,6 +22,7 @@ type ReadStore = {
   readonly name: string;
   readonly common: CommonStore;
   readonly options: Readonly<Record<string, unknown>>;
+  readonly written: Readonly<Record<string, unknown>>;
 };
 
 /**
@@ -128,10 +129,12 @@ class ManifestParser {
     if (checked === undefined || own === undefined) return undefined;
     const common = commonStoreOptions.strip().parse(value);
     const options = Object.fromEntries(Object.keys(own.shape).map((key) => [key, keysOr(checked)[key]]));
-    return { name, common, options };
+    const secret = secretKeysOf(own);
+    const written = Object.entries(keysOr(value)).filter(([key]) => !secret.includes(key));
+    return { name, common, options, written: Object.fromEntries(written) };
   }
 
-  #store({ name, common, options }: ReadStore, bases: string): StoreConfiguration {
+  #store({ name, common, options, written }: ReadStore, bases: string): StoreConfiguration {
     const located = locateStore(common.url, this.#origin.folder);
     const { kind, scheme, target } = must(
       'value' in located ? located.value : undefined,
@@ -158,6 +161,7 @@ class ManifestParser {
         }),
       ),
       options,
+      written,
     };
   }
 

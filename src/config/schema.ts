@@ -36,7 +36,7 @@ export const repositoryOptions = z.strictObject({
     .max(4096)
     .meta({ expects: 'the path of a folder' })
     .describe('Where the repository is: the path of a folder.'),
-  passphraseFile: secretFile().optional().describe('The file whose first line is the passphrase.'),
+  passphraseFile: secretFile().optional().describe('The file that holds the passphrase.'),
   passphraseEnv: secretEnv().optional().describe('The environment variable that holds the passphrase.'),
   passphraseCommand: secretCommand()
     .optional()

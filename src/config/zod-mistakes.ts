@@ -126,8 +126,13 @@ function schemaAt(schema: z.ZodType, path: KeyPath): z.ZodType | undefined {
   return at;
 }
 
+/** Keys of an object's schema whose values are secrets or their sources. */
+export function secretKeysOf(schema: z.ZodObject): readonly string[] {
+  return Object.keys(schema.shape).filter((key) => metaOf(schemaAt(schema, [key]))?.['secret'] === true);
+}
+
 /** The keys that a schema of an object knows. */
-export function keysOf(schema: z.ZodType | undefined): readonly string[] {
+function keysOf(schema: z.ZodType | undefined): readonly string[] {
   const def: unknown = innermost(schema)?._zod.def;
   return isDef(def, 'object') ? Object.keys(def.shape) : [];
 }

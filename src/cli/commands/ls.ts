@@ -1,0 +1,27 @@
+import type { ListedResult, LsResult } from '../../app/results.ts';
+import type { Command } from '../command.ts';
+import { formatMode, formatSize } from '../format.ts';
+import type { Printer } from '../printer.ts';
+import type { lsSpec } from '../table/restoring.ts';
+import { notYet } from './not-yet.ts';
+
+export const ls: Command<typeof lsSpec, LsResult> = {
+  async run() {
+    return notYet('ls');
+  },
+  async print({ entries }, printer) {
+    for await (const batch of entries) {
+      for (const entry of batch) printer.line(listedLine(entry, printer));
+      await printer.drained();
+    }
+  },
+};
+
+const TYPE_LETTERS: Readonly<Record<ListedResult['type'], string>> = { file: '-', folder: 'd', link: 'l', other: '?' };
+
+/** Like `ls -l`: sizes are of fixed width, since a list may be too long to measure first. */
+export function listedLine(entry: ListedResult, printer: Printer): string {
+  const size = entry.type === 'file' ? formatSize(entry.size) : '';
+  const name = entry.type === 'folder' ? printer.paint('cyan', `${entry.name}/`) : entry.name;
+  return `${TYPE_LETTERS[entry.type]}${formatMode(entry.mode)}  ${size.padStart(9)}  ${printer.time(entry.mtime)}  ${name}`;
+}

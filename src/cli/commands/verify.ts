@@ -1,0 +1,24 @@
+import type { VerifyResult } from '../../app/results.ts';
+import { printable } from '../../core/printable.ts';
+import type { Command } from '../command.ts';
+import { formatNumberOf, formatSize } from '../format.ts';
+import type { verifySpec } from '../table/keeping.ts';
+import { notYet } from './not-yet.ts';
+
+export const verify: Command<typeof verifySpec, VerifyResult> = {
+  async run() {
+    return notYet('verify');
+  },
+  print({ checked, damage }, printer) {
+    for (const { object, kind, message, affects } of damage) {
+      printer.line(`${printer.paint('red', 'damaged')} ${kind} ${printable(object)}: ${printable(message)}`);
+      for (const what of affects) printer.line(`  affects ${printable(what)}`);
+    }
+    const amount = `${formatNumberOf(checked.bases, 'base')}, ${formatNumberOf(checked.chunks, 'chunk')}, ${formatSize(checked.bytes)} read`;
+    printer.line(
+      damage.length === 0
+        ? `${printer.paint('green', 'No damage')}: ${amount}`
+        : `${formatNumberOf(damage.length, 'damaged object')}; ${amount}`,
+    );
+  },
+};

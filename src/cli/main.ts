@@ -1,0 +1,34 @@
+import { readEnvironment } from '../config/environment.ts';
+import { createSystemClock } from '../flow/clock.ts';
+import { TidemarkError } from '../core/errors.ts';
+import { OutputStream } from './output-stream.ts';
+import { runCli } from './run-cli.ts';
+
+/** The only file that touches the process: its arguments, streams, signals and exit status. */
+
+const INTERRUPTED_STATUS = 130;
+const TERMINATED_STATUS = 143;
+
+const stop = new AbortController();
+let interruption = INTERRUPTED_STATUS;
+
+function onSignal(status: number, what: string): void {
+  if (stop.signal.aborted) process.exit(status);
+  interruption = status;
+  stop.abort(new TidemarkError('INTERRUPTED', `${what}; what was committed stays`));
+}
+
+process.on('SIGINT', () => onSignal(INTERRUPTED_STATUS, 'interrupted'));
+process.on('SIGTERM', () => onSignal(TERMINATED_STATUS, 'terminated'));
+
+const status = await runCli({
+  argv: process.argv.slice(2),
+  environment: readEnvironment({ variables: process.env, userId: process.geteuid?.() }),
+  workingFolder: process.cwd(),
+  input: () => process.stdin,
+  output: new OutputStream(process.stdout),
+  errors: new OutputStream(process.stderr),
+  clock: createSystemClock(),
+  run: { signal: stop.signal },
+});
+process.exitCode = stop.signal.aborted && status === INTERRUPTED_STATUS ? interruption : status;

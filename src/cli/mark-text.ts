@@ -1,0 +1,33 @@
+import type { MarkResult, SkippedResult } from '../app/results.ts';
+import { printable } from '../core/printable.ts';
+import { formatCount, formatDuration } from './format.ts';
+import type { Printer } from './printer.ts';
+
+/** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
+export function markText(mark: MarkResult, printer: Printer): string {
+  const name = mark.name === undefined ? '' : ` ${printer.paint('bold', mark.name)}`;
+  return `${printer.paint('bold', mark.id)}${name}  ${printer.time(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
+}
+
+/** `clock, skew 3.2 s`: the skew is how far apart the stores were read. */
+export function agreementText(mark: MarkResult): string {
+  return mark.class === 'sealed' ? 'sealed' : `clock, skew ${formatDuration(mark.skewMs)}`;
+}
+
+export function stateText({ state, partial }: MarkResult, printer: Printer): string {
+  if (state === 'complete') return printer.paint('green', 'complete');
+  return printer.paint('yellow', partial.length === 0 ? state : `${state}: without ${partial.join(', ')}`);
+}
+
+const MOST_SKIPPED = 20;
+
+/** What was left out of a base, or is missing from it. */
+export function printSkipped(skipped: readonly SkippedResult[], count: number, printer: Printer): void {
+  for (const { name, incomplete, message } of skipped.slice(0, MOST_SKIPPED)) {
+    printer.line(
+      `  ${incomplete ? printer.paint('red', 'left out') : printer.paint('dim', 'skipped')} ${name}: ${printable(message)}`,
+    );
+  }
+  const more = count - Math.min(skipped.length, MOST_SKIPPED);
+  if (more > 0) printer.line(`  and ${formatCount(more)} more`);
+}

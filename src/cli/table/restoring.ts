@@ -1,0 +1,123 @@
+import type { CommandSpec } from '../command.ts';
+
+const group = 'Restore and look';
+
+const TARGET = 'latest, a mark’s id or name, or a time such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago"';
+
+const restoreOptions = {
+  to: { kind: 'text', value: 'TARGET', says: TARGET },
+  into: {
+    kind: 'list',
+    value: 'DIR|STORE=URL',
+    says: 'restore into DIR/STORE, or one store to a place of its own; may be repeated',
+  },
+  only: {
+    kind: 'list',
+    value: 'PATTERN',
+    says: 'only what matches, in gitignore’s syntax; the rest stays as it is; may be repeated',
+  },
+  replace: {
+    kind: 'list',
+    value: 'STORE',
+    says: 'this store may be replaced though it can’t be exchanged; may be repeated',
+  },
+} as const;
+
+const stores = { kind: 'any', value: 'STORE', says: 'only these stores' } as const;
+
+export const planSpec = {
+  name: 'plan',
+  group,
+  says: 'say what a restore would do, take and lose; write nothing',
+  arguments: { stores },
+  options: restoreOptions,
+  examples: [
+    { line: 'tidemark plan --to latest', says: 'the newest complete mark' },
+    { line: 'tidemark plan --to "1h ago" --into /srv/check', says: 'an hour ago, into another folder' },
+  ],
+} as const satisfies CommandSpec;
+
+export const restoreSpec = {
+  name: 'restore',
+  group,
+  says: 'bring stores back to a mark: beside, verified, then exchanged',
+  details: [
+    'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
+    'A restore that was cut off is finished by --resume. --undo puts back what the last restore kept aside; --discard deletes it.',
+  ],
+  arguments: { stores },
+  options: {
+    ...restoreOptions,
+    yes: { kind: 'flag', short: 'y', says: 'do not ask' },
+    resume: { kind: 'flag', says: 'finish a restore that was cut off' },
+    undo: { kind: 'flag', says: 'put back what the last restore kept aside' },
+    discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
+  },
+  examples: [
+    { line: 'tidemark restore --to latest', says: 'everything, where it was' },
+    { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
+    { line: 'tidemark restore --to latest --into /srv/copy', says: 'into /srv/copy/STORE, the live data untouched' },
+    {
+      line: 'tidemark restore --repository /mnt/backups --to latest --into . --yes',
+      says: 'on a new machine, with nothing else left',
+    },
+    { line: 'tidemark restore --undo', says: 'the last restore was a mistake' },
+  ],
+} as const satisfies CommandSpec;
+
+export const lsSpec = {
+  name: 'ls',
+  group,
+  says: 'list what a store held',
+  arguments: {
+    target: { kind: 'one', value: 'TARGET', says: TARGET },
+    store: { kind: 'one', value: 'STORE', says: 'the store' },
+    path: { kind: 'optional', value: 'PATH', says: 'a folder in it; \\xHH for a byte that is not UTF-8' },
+  },
+  options: {},
+  examples: [
+    { line: 'tidemark ls latest uploads', says: 'the store’s own folder' },
+    { line: 'tidemark ls "2026-11-20 14:05" uploads photos/2026', says: 'a folder as it was then' },
+  ],
+} as const satisfies CommandSpec;
+
+export const catSpec = {
+  name: 'cat',
+  group,
+  says: 'print one file as a store held it',
+  arguments: {
+    target: { kind: 'one', value: 'TARGET', says: TARGET },
+    store: { kind: 'one', value: 'STORE', says: 'the store' },
+    path: { kind: 'one', value: 'PATH', says: 'the file; \\xHH for a byte that is not UTF-8' },
+  },
+  options: {},
+  examples: [{ line: 'tidemark cat latest uploads notes.txt > notes.txt', says: 'one file, without a restore' }],
+} as const satisfies CommandSpec;
+
+export const diffSpec = {
+  name: 'diff',
+  group,
+  says: 'list what changed between two marks',
+  arguments: {
+    from: { kind: 'one', value: 'FROM', says: TARGET },
+    to: { kind: 'one', value: 'TO', says: 'the later one, in the same forms' },
+    stores,
+  },
+  options: {},
+  examples: [{ line: 'tidemark diff before-upgrade latest uploads', says: 'what changed in one store since' }],
+} as const satisfies CommandSpec;
+
+export const findSpec = {
+  name: 'find',
+  group,
+  says: 'find names over all marks',
+  arguments: { patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax' } },
+  options: {
+    store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
+    mark: { kind: 'list', value: 'MARK', says: 'only in this mark; may be repeated' },
+  },
+  examples: [
+    { line: "tidemark find '*.pdf'", says: 'every mark that holds one, and where' },
+    { line: 'tidemark find /photos/cat.jpg --store uploads', says: 'which marks still have a lost file' },
+  ],
+} as const satisfies CommandSpec;

@@ -1,0 +1,90 @@
+import type { CommandSpec } from '../command.ts';
+
+const group = 'Set up';
+
+export const initSpec = {
+  name: 'init',
+  group,
+  says: 'create the repository and its keys, or write a manifest to start from',
+  details: [
+    'Where there is no manifest yet, it writes one, says what to fill in, and does nothing else. Where there is one, it creates the repository that it names. A manifest and a repository that are there are left as they are.',
+    'The passphrase is asked for twice on a terminal. Without one it comes from the manifest’s passphraseFile, passphraseEnv or passphraseCommand, from TIDEMARK_PASSPHRASE_FILE or from TIDEMARK_PASSPHRASE.',
+  ],
+  arguments: {},
+  options: {},
+  examples: [
+    { line: 'tidemark init', says: 'write ./tidemark.yaml, or create the repository that it names' },
+    { line: 'tidemark init -f /etc/shop/tidemark.yaml', says: 'the same for another manifest' },
+  ],
+} as const satisfies CommandSpec;
+
+export const doctorSpec = {
+  name: 'doctor',
+  group,
+  says: 'check everything that a backup and a restore would need',
+  details: ['Each finding says what to do. An error among them makes the exit status 9.'],
+  arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },
+  options: {},
+  examples: [
+    { line: 'tidemark doctor', says: 'check the repository, the keys and every store' },
+    { line: 'tidemark doctor uploads --json', says: 'check one store, for a monitoring system' },
+  ],
+} as const satisfies CommandSpec;
+
+export const configCheckSpec = {
+  name: 'config check',
+  group,
+  says: 'check the manifest and start nothing',
+  details: ['All mistakes are listed at once, each with line and column.'],
+  arguments: {},
+  options: {},
+  examples: [
+    { line: 'tidemark config check', says: 'check ./tidemark.yaml' },
+    { line: 'tidemark config check -f shop.yaml', says: 'check another manifest' },
+  ],
+} as const satisfies CommandSpec;
+
+export const configSchemaSpec = {
+  name: 'config schema',
+  group,
+  says: 'print the JSON Schema of the manifest, for editors',
+  arguments: {},
+  options: {},
+  examples: [{ line: 'tidemark config schema > tidemark.schema.json', says: 'keep it beside the manifest' }],
+} as const satisfies CommandSpec;
+
+export const completionShells = ['bash', 'zsh', 'fish'] as const;
+
+export const completionSpec = {
+  name: 'completion',
+  group,
+  says: 'print the completions for a shell',
+  arguments: { shell: { kind: 'one', value: 'SHELL', choices: completionShells, says: 'bash, zsh or fish' } },
+  options: {},
+  examples: [
+    { line: 'source <(tidemark completion bash)', says: 'complete in this bash' },
+    { line: 'tidemark completion zsh > "${fpath[1]}/_tidemark"', says: 'complete in every new zsh' },
+    { line: 'tidemark completion fish > ~/.config/fish/completions/tidemark.fish', says: 'complete in every new fish' },
+  ],
+} as const satisfies CommandSpec;
+
+export const demoSpec = {
+  name: 'demo',
+  group,
+  says: 'show a backup, a loss and a restore on files of its own',
+  details: [
+    'Everything happens in a temporary folder, with a random passphrase. Nothing else is touched; no network is needed.',
+  ],
+  arguments: {},
+  options: { keep: { kind: 'flag', says: 'keep the folder, to look around in it' } },
+  examples: [{ line: 'tidemark demo', says: 'under a minute' }],
+} as const satisfies CommandSpec;
+
+export const versionSpec = {
+  name: 'version',
+  group,
+  says: 'print the versions of Tidemark and Node',
+  arguments: {},
+  options: {},
+  examples: [{ line: 'tidemark version --json', says: 'for a program' }],
+} as const satisfies CommandSpec;

@@ -1,0 +1,33 @@
+import { isUtf8 } from 'node:buffer';
+
+// What could move the cursor, reorder the line, or be taken for an escape.
+const ESCAPED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\(?=x[0-9a-f]{2})/g;
+
+/**
+ * A name as one line of text that is safe on a terminal: UTF-8 as it is, anything else byte by byte as `\xHH`.
+ * `parseNameText` reads it back to the same bytes.
+ */
+export function nameText(name: Uint8Array): string {
+  if (isUtf8(name)) {
+    return Buffer.from(name)
+      .toString('utf8')
+      .replace(ESCAPED, (found) => escaped(Buffer.from(found)));
+  }
+  let text = '';
+  for (const byte of name) text += byte < 0x20 || byte > 0x7e ? escaped([byte]) : String.fromCharCode(byte);
+  return text.replace(ESCAPED, (found) => escaped(Buffer.from(found)));
+}
+
+/** The bytes of a name as an operator types it: UTF-8, with `\xHH` for any byte. A backslash before anything else is one. */
+export function parseNameText(text: string): Uint8Array {
+  const pieces = text.split(/((?:\\x[0-9A-Fa-f]{2})+)/);
+  return Buffer.concat(
+    pieces.map((piece, index) =>
+      index % 2 === 0 ? Buffer.from(piece, 'utf8') : Buffer.from(piece.replaceAll('\\x', ''), 'hex'),
+    ),
+  );
+}
+
+function escaped(bytes: Iterable<number>): string {
+  return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+}
