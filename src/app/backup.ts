@@ -125,17 +125,16 @@ async function takeBases(
   const taken: TakenBase[] = [];
   for (const store of work.stores) {
     const connector = await loadConnector(store.kind);
-    const previous = newestBase(writer.catalogue, store.name)?.summary.cut;
+    const last = newestBase(writer.catalogue, store.name)?.summary;
     const options = { ...store.options, ...work.request.overrides };
-    const opened = connector.options({ target: store.target, options, leaveOut: [work.configuration.repository.url] });
+    const opened = connector.resolve({ target: store.target, options, leaveOut: [work.configuration.repository.url] });
     for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
-    await using recorder = await connector.connector.openRecorder(
+    await using recorder = await connector.openRecorder(
       opened.options,
-      { runtime: context.runtime, previous },
+      { runtime: context.runtime, previous: last?.cut },
       run,
     );
     await using base = await recorder.openBase(run);
-    const last = newestBase(writer.catalogue, store.name)?.summary;
     const written = await writer.writeBase(
       {
         store: store.name,

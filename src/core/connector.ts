@@ -29,9 +29,21 @@ export type RestorePreview = {
   readonly blockers: readonly string[];
 };
 
+/**
+ * A store as the manifest has it: what follows the scheme, and the connector's options as its schema yields them. `leaveOut`: absolute
+ * paths that no base may hold, such as the repository's own folder.
+ */
+export type StorePlace = {
+  readonly target: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly leaveOut: readonly string[];
+};
+
 /** The code for one kind of datastore. An absent method is something that the store can't do. */
 export interface Connector<Options> {
   readonly schemes: readonly string[];
+  /** What the other methods take. `warnings`: what was settled silently otherwise, such as a repository inside the store. */
+  resolve(place: StorePlace): { readonly options: Options; readonly warnings: readonly string[] };
   openRecorder(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
   preview(options: Options, context: RestorerContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;

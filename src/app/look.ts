@@ -1,0 +1,50 @@
+import { TidemarkError } from '../core/errors.ts';
+import type { BaseReader } from '../core/restorer.ts';
+import type { Run } from '../core/run.ts';
+import { extractInPlace } from '../repository/extract/in-place.ts';
+import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
+import { RepositoryReader } from '../repository/reader.ts';
+import type { OpenApplication } from './application.ts';
+import { expectHead, lostHeads } from './rollback.ts';
+import { resolveTarget } from './target.ts';
+
+/** Opens the repository for reading and tells the operator what is wrong with it. `expectedHead`: `--expect-head`. */
+export async function openReader(application: OpenApplication, options: { readonly expectedHead?: string | undefined }, run: Run): Promise<RepositoryReader> {
+  const access = await application.openAsReader(run);
+  const remembered = await application.rememberedHeads(run);
+  const reader = await RepositoryReader.open({ access, remembered, stateFolder: application.stateFolder, extract: extractInPlace }, run);
+  expectHead(reader.catalogue, options.expectedHead);
+  for (const { message } of reader.catalogue.findings) application.context.warn(message);
+  if (lostHeads(reader.catalogue, remembered).length === 0 && reader.catalogue.findings.length === 0) {
+    await application.rememberHeads(reader.catalogue.heads.frontier, run);
+  }
+  return reader;
+}
+
+/** The zone of times without one. */
+export function timezoneOf(application: OpenApplication): string {
+  return application.context.configuration?.timezone ?? 'UTC';
+}
+
+export function findMark(application: OpenApplication, reader: RepositoryReader, target: string): MarkRecord {
+  const nowMs = application.context.runtime.clock.nowMs();
+  return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application) });
+}
+
+/** The base that a mark has of a store. @throws TARGET_UNKNOWN when it has none */
+export function baseOf(reader: RepositoryReader, { mark }: MarkRecord, store: string): BaseRecord {
+  const key = mark.bases[store];
+  const base = key === undefined ? undefined : reader.catalogue.bases.get(key);
+  if (base !== undefined) return base;
+  const known = Object.keys(mark.bases).join(', ');
+  throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
+}
+
+export type OpenedBase = { readonly mark: MarkRecord; readonly record: BaseRecord; readonly base: BaseReader; readonly kind: string };
+
+/** The base of a store at a target, ready to be looked into. */
+export async function openBaseAt(application: OpenApplication, reader: RepositoryReader, at: { readonly target: string; readonly store: string }, run: Run): Promise<OpenedBase> {
+  const mark = findMark(application, reader, at.target);
+  const record = baseOf(reader, mark, at.store);
+  return { mark, record, base: await reader.base(record, run), kind: reader.content(record).connector };
+}
