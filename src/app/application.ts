@@ -144,9 +144,7 @@ export async function openObjects(context: AppContext, run: Run): Promise<Object
   const { uploadBytesPerSecond, downloadBytesPerSecond } = limits;
   const retried = retryingStore(store, { ...RETRY_POLICY, clock: runtime.clock, random: runtime.random });
   if (uploadBytesPerSecond === undefined && downloadBytesPerSecond === undefined) return retried;
-  const limit = (bytesPerSecond: number | undefined) =>
-    bytesPerSecond === undefined ? undefined : createRateLimit({ clock: runtime.clock, bytesPerSecond });
-  return throttledStore(retried, { up: limit(uploadBytesPerSecond), down: limit(downloadBytesPerSecond) });
+  return throttledStore(retried, { clock: runtime.clock, uploadBytesPerSecond, downloadBytesPerSecond });
 }
 
 async function readKeptCredential(path: string): Promise<Credential | undefined> {
