@@ -17,7 +17,7 @@ type Liar = {
   /** The title, or a piece of it, of a check that must notice. */
   readonly noticedBy: string;
   readonly options?: Omit<MemoryObjectStoreOptions, 'clock'>;
-  lie?(memory: MemoryObjectStore, honest: ObjectStore): Partial<ObjectStore>;
+  readonly lie?: (memory: MemoryObjectStore, honest: ObjectStore) => Partial<ObjectStore>;
 };
 
 async function* mapBatches(

@@ -55,14 +55,14 @@ export class Descriptors implements AsyncDisposable {
 
   /** Closes what is past its life and unused since, so that deleted files give their space back. */
   async expire(): Promise<void> {
-    for (const [path, descriptor] of [...this.#kept]) {
+    for (const [path, descriptor] of this.#kept) {
       if (!this.#isExpired(descriptor)) return;
       await this.#drop(path, descriptor);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const [path, descriptor] of [...this.#kept]) await this.#drop(path, descriptor);
+    for (const [path, descriptor] of this.#kept) await this.#drop(path, descriptor);
   }
 
   #open(path: string): Descriptor {

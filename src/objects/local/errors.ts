@@ -46,8 +46,7 @@ const translations: Readonly<Record<string, Translation>> = {
 
 /** The code of an error of the file system itself, not of what wraps it. */
 export function fileSystemCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error instanceof TidemarkError || !('syscall' in error) || !('code' in error))
-    return undefined;
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 

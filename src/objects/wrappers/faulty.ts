@@ -92,7 +92,7 @@ export function faultyStore(store: ObjectStore, plan: FaultPlan): FaultyStore {
   };
 }
 
-type Effect<T> = { readonly run: Run; take(): Promise<T> };
+type Effect<T> = { readonly run: Run; readonly take: () => Promise<T> };
 type FaultOf<Kind extends Fault['kind']> = Extract<Fault, { readonly kind: Kind }>;
 
 async function affected<T>(fault: Fault | undefined, { run, take }: Effect<T>): Promise<T> {
@@ -118,7 +118,7 @@ async function tear(store: ObjectStore, { key, body, fault }: Tear, run: Run): P
   throw fault.error;
 }
 
-type Range = { readonly offset: number; readonly into: Uint8Array; take(): Promise<number> };
+type Range = { readonly offset: number; readonly into: Uint8Array; readonly take: () => Promise<number> };
 
 async function flip(fault: FaultOf<'flip'>, { offset, into, take }: Range): Promise<number> {
   const count = await take();
@@ -133,12 +133,11 @@ async function* listWith(
   listing: AsyncIterable<readonly ObjectInfo[]>,
   run: Run,
 ): AsyncGenerator<readonly ObjectInfo[]> {
-  if (fault === undefined) return yield* listing;
-  assume(
-    fault.kind === 'fail' || fault.kind === 'hold' || fault.kind === 'hide',
-    `a fault that fits, not ${fault.kind}`,
-  );
-  if (fault.kind === 'hide') return yield* hiding(listing, fault.keys);
+  if (fault === undefined || fault.kind === 'hide') {
+    yield* hiding(listing, fault?.keys ?? (() => false));
+    return;
+  }
+  assume(fault.kind === 'fail' || fault.kind === 'hold', `a fault that fits, not ${fault.kind}`);
   if (fault.when === 'before') await strike(fault, run);
   let struck = fault.when === 'before';
   for await (const batch of listing) {

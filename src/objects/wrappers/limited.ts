@@ -20,9 +20,9 @@ export function limitedStore(store: ObjectStore, callsAtOnce: number): ObjectSto
       const listing = store.list(prefix, after, run)[Symbol.asyncIterator]();
       try {
         for (;;) {
-          const { done, value } = await limiter.within(() => listing.next(), run);
-          if (done === true) return;
-          yield value;
+          const result = await limiter.within(() => listing.next(), run);
+          if (result.done === true) return;
+          yield result.value;
         }
       } finally {
         await listing.return?.();

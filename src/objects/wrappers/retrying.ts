@@ -84,10 +84,10 @@ async function* listOn(
   };
   try {
     for (;;) {
-      const { done, value } = await retrying(pull, policy, run);
-      if (done === true) return;
-      yield value;
-      last = value.at(-1)?.key ?? last;
+      const result = await retrying(pull, policy, run);
+      if (result.done === true) return;
+      yield result.value;
+      last = result.value.at(-1)?.key ?? last;
     }
   } finally {
     await open?.return?.();

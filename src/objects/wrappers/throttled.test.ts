@@ -26,8 +26,9 @@ test('what goes up and down takes its time, each way by itself', async (t) => {
   const memory = new MemoryObjectStore({ clock });
   const store = throttledStore(memory, { clock, uploadBytesPerSecond: 1000, downloadBytesPerSecond: 4000 });
   const createAll = async (): Promise<void> => {
-    for (let index = 0; index < 20; index += 1)
+    for (let index = 0; index < 20; index += 1) {
       await store.create(`up/${index}`, [new Uint8Array(300), new Uint8Array(200)], run);
+    }
   };
   await clock.runUntil(createAll());
   // 10,000 bytes at 1,000 a second; the first second's worth and the last call go at once.
