@@ -11,6 +11,7 @@ import process from 'node:process';
 
 const root = join(import.meta.dirname, '..');
 const tools = join(root, 'node_modules', '.bin');
+const scratch = mkdtempSync(join(tmpdir(), 'tidemark-package-'));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   readonly version: string;
   readonly exports: Readonly<Record<string, unknown>>;
@@ -34,12 +35,13 @@ console.log(error.message, exit, position.order, refused, Object.keys(testing).l
 `;
 
 function run(command: string, args: readonly string[], cwd: string): string {
-  const env = { ...process.env, PATH: `${tools}${delimiter}${process.env['PATH'] ?? ''}` };
+  const path = `${tools}${delimiter}${process.env['PATH'] ?? ''}`;
+  const env = { ...process.env, PATH: path, XDG_CACHE_HOME: join(scratch, 'cache') };
   const child = spawnSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   if (child.error) throw child.error;
+  if (child.status === 0) return child.stdout;
   const said = `${child.stdout}${child.stderr}`;
-  assert.equal(child.status, 0, `${command} ${args.join(' ')} ended with ${child.status}:\n${said}`);
-  return child.stdout;
+  throw new Error(`${command} ${args.join(' ')} ended with ${child.status}:\n${said}`);
 }
 
 function step(name: string): void {
@@ -73,7 +75,6 @@ function checkTypes(folder: string): void {
   assert.match(run(process.execPath, ['out/program.js'], folder), /another holds it 8 0+1 NO_SUCH_CODE true/);
 }
 
-const scratch = mkdtempSync(join(tmpdir(), 'tidemark-package-'));
 try {
   step('build');
   run('npm', ['run', '--silent', 'build'], root);
