@@ -5,7 +5,7 @@ import type { Breach } from './rule.ts';
 import type { Import, Source } from './source.ts';
 
 const BASE = ['core', 'flow', 'io'];
-const REGISTRIES = ['connectors/registry', 'objects/registry'];
+const REGISTRIES = ['connectors/registry', 'connectors/load', 'objects/registry'];
 
 /** What each layer may import besides itself. `x/*` is any folder of x, of which none may import another. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -18,6 +18,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'objects/registry': [...BASE, 'objects/object-store', 'objects/*'],
   'connectors/*': BASE,
   'connectors/registry': [...BASE, 'connectors/*'],
+  'connectors/load': [...BASE, 'connectors/*'],
   repository: [...BASE, 'objects/object-store'],
   archive: [...BASE, 'repository'],
   restore: [...BASE, 'repository'],
@@ -88,8 +89,8 @@ export function* layers(sources: readonly Source[]): Generator<Breach> {
 }
 
 export function* packageOwners(sources: readonly Source[]): Generator<Breach> {
-  for (const [{ path }, { target, kind, line }] of eachImport(sources)) {
-    if (/^(?:src|test|bench|scripts|node:)/.test(target) || builtinModules.includes(target)) continue;
+  for (const [{ path }, { target, specifier, kind, line }] of eachImport(sources)) {
+    if (kind === 'url' || /^(?:\.|node:)/.test(specifier) || builtinModules.includes(target)) continue;
     if (kind === 'type' && REGISTRIES.includes(layerOf(path))) continue;
     const name = target
       .split('/')

@@ -58,6 +58,7 @@ const FIXTURES: Readonly<Record<string, Fixture>> = {
       { 'src/connectors/files/options.ts': "import { z } from 'zod';" },
       { 'src/connectors/registry.ts': "import type { ZodObject } from 'zod';" },
       { 'src/core/a.ts': "import { readFile } from 'fs';" },
+      { 'src/cli/a.ts': "const x = new URL('../../package.json', import.meta.url);" },
       { 'src/core/a.test.ts': "import fc from 'fast-check';" },
     ],
     breaks: [
@@ -322,7 +323,10 @@ const FIXTURES: Readonly<Record<string, Fixture>> = {
   workersAreNamed: {
     rule: shapeRules.workersAreNamed,
     holds: [{ 'src/core/a.ts': 'new URL(`./seal-worker${end}`, import.meta.url)', 'src/core/seal-worker.ts': '' }],
-    breaks: [{ 'src/core/a.ts': 'new URL(`./seal${end}`, import.meta.url)', 'src/core/seal.ts': '' }],
+    breaks: [
+      { 'src/core/a.ts': 'new URL(`./seal${end}`, import.meta.url)', 'src/core/seal.ts': '' },
+      { 'src/core/a.ts': "new URL('seal' + end, import.meta.url)", 'src/core/seal.ts': '' },
+    ],
   },
 };
 

@@ -155,7 +155,7 @@ function noteImport(node: Node, { path, found, lineOf }: Context): void {
   if (place === undefined) return;
   const specifiers = (node['specifiers'] as Node[] | undefined) ?? [];
   const isType = (item: Node): boolean => item['importKind'] === 'type' || item['exportKind'] === 'type';
-  const relative = /^\.\.?\//.test(place.specifier);
+  const relative = place.kind === 'url' || /^\.\.?\//.test(place.specifier);
   found.imports.push({
     ...place,
     kind: isType(node) ? 'type' : place.kind,
