@@ -67,6 +67,13 @@ test('every value is equally likely', () => {
   assert.ok(chiSquare < 20.5, `chi square ${chiSquare}`);
 });
 
+test('a bound that does not divide 2^32 favours no value', () => {
+  const random = createSeededRandom(7);
+  const third = 2 ** 30;
+  const low = Array.from({ length: 10_000 }, () => random.integer(3 * third)).filter((value) => value < third).length;
+  assert.ok(Math.abs(low - 3333) < 180, `${low}`);
+});
+
 test('a chance is as often true as it says', () => {
   const random = createSeededRandom(7);
   const hits = Array.from({ length: 10_000 }, () => random.chance(0.2)).filter(Boolean).length;

@@ -57,6 +57,13 @@ test('a file that has become shorter than it was said to be has the extents that
   assert.deepEqual(dataExtents(file.fd, 5 * BLOCK), [{ offset: 0, sizeBytes: BLOCK }]);
 });
 
+test('data behind the size that is asked for is left out', async () => {
+  await using folder = temporaryFolder();
+  using file = openFile(folder.at('file'), 'w+');
+  writeSync(file.fd, Buffer.alloc(BLOCK, 1), 0, BLOCK, 64 * BLOCK);
+  assert.deepEqual(dataExtents(file.fd, BLOCK), []);
+});
+
 test('a range is copied to the same place, and the end of the source ends it', async () => {
   await using folder = temporaryFolder();
   writeFileSync(folder.at('from'), Buffer.from('0123456789'));
