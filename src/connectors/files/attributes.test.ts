@@ -42,15 +42,13 @@ function fileOf(gaps: readonly { gap: number; sizeBytes: number }[]): Pick<Attri
 }
 
 const anyAttributes: fc.Arbitrary<Attributes> = fc.oneof(
-  fc
-    .tuple(basics, linkGroup, runs)
-    .map(([head, group, gaps]) => ({
-      ...head,
-      type: 'file' as const,
-      ...fileOf(gaps),
-      linkGroup: group,
-      target: undefined,
-    })),
+  fc.tuple(basics, linkGroup, runs).map(([head, group, gaps]) => ({
+    ...head,
+    type: 'file' as const,
+    ...fileOf(gaps),
+    linkGroup: group,
+    target: undefined,
+  })),
   basics.map((head) => ({
     ...head,
     type: 'folder' as const,
@@ -59,16 +57,14 @@ const anyAttributes: fc.Arbitrary<Attributes> = fc.oneof(
     linkGroup: undefined,
     extents: undefined,
   })),
-  fc
-    .tuple(basics, linkGroup, bytes)
-    .map(([head, group, target]) => ({
-      ...head,
-      type: 'link' as const,
-      sizeBytes: 0,
-      target,
-      linkGroup: group,
-      extents: undefined,
-    })),
+  fc.tuple(basics, linkGroup, bytes).map(([head, group, target]) => ({
+    ...head,
+    type: 'link' as const,
+    sizeBytes: 0,
+    target,
+    linkGroup: group,
+    extents: undefined,
+  })),
 );
 
 function plain(attributes: Attributes): unknown {

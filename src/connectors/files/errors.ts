@@ -15,6 +15,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   EROFS: 'its file system is read-only',
   ENOTEMPTY: 'it is not empty',
   EEXIST: 'it is there already',
+  EBUSY: 'something is mounted on it, or holds it',
   EXDEV: 'it lies on another file system',
 };
 
@@ -33,6 +34,7 @@ export function isGone(cause: unknown): boolean {
 
 /** For what happens to a path of this store: full disk and the like keep their own code. */
 export function fileError(code: ErrorCode, message: string, cause: unknown): TidemarkError {
+  if (cause instanceof TidemarkError) return cause;
   const system = systemCode(cause);
   if (system === 'ENOSPC' || system === 'EDQUOT') {
     return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause });

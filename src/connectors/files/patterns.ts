@@ -46,7 +46,7 @@ export function compileSelection(options: {
 }
 
 /** Names that a restore puts beside a folder while it works and afterwards; they belong to no store. */
-const ASIDE_NAME = /^\..+\.tidemark-[a-z]+-[a-z0-9-]+$/s;
+const ASIDE_NAME = /^\..+\.tidemark-[a-z]+-[a-z0-9-]+(?:\.[0-9a-f]+\.tidemark-partial)?$/s;
 
 export function isAsideName(component: ByteText): boolean {
   return component.startsWith('.') && ASIDE_NAME.test(component);

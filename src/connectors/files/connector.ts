@@ -1,0 +1,28 @@
+import type { Connector } from '../../core/connector.ts';
+import { diagnoseStore } from './diagnose.ts';
+import { listEntries } from './list.ts';
+import { previewRestore } from './preview.ts';
+import { openFilesRecorder } from './recorder.ts';
+import { resolveStore } from './resolve.ts';
+import { openFilesRestorer } from './restorer.ts';
+import type { FilesStore } from './store.ts';
+import { discardRestore, undoRestore } from './undo.ts';
+
+/** Folders of files. */
+export const filesConnector: Connector<FilesStore> = {
+  schemes: ['files'],
+  resolve: resolveStore,
+  openRecorder: async (store, context, run) => {
+    run.signal.throwIfAborted();
+    return openFilesRecorder(store, context);
+  },
+  preview: async (store, context) => previewRestore(store, context),
+  openRestorer: async (store, context, run) => {
+    run.signal.throwIfAborted();
+    return openFilesRestorer(store, context);
+  },
+  undo: undoRestore,
+  discard: discardRestore,
+  list: listEntries,
+  diagnose: async (store, runtime) => diagnoseStore(store, runtime),
+};

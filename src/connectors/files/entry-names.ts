@@ -1,0 +1,58 @@
+import { TidemarkError } from '../../core/errors.ts';
+import { byteText, lossyText } from './byte-text.ts';
+import type { ByteText } from './byte-text.ts';
+import { isAsideName } from './patterns.ts';
+
+/** The kernel's longest path, its closing zero included. */
+const PATH_MAX_BYTES = 4096;
+
+/** A name that may be restored: it continues `parent`, the name of a folder, by one component. */
+export type CheckedName = { readonly name: ByteText; readonly parent: ByteText; readonly component: ByteText };
+
+/**
+ * Refuses every sequence of names that could lead out of a tree or hide one entry behind another: the root comes first, names ascend,
+ * each continues a folder that came before by one plain component. A base that fails was not made by this connector.
+ */
+export class EntryNames {
+  #previous: ByteText | undefined;
+  /** Names of the folders that lead to the place where the sequence is. */
+  readonly #folders: ByteText[] = [];
+
+  /** @throws PATH_ESCAPES or REPOSITORY_DAMAGED */
+  take(bytes: Uint8Array, isFolder: boolean): CheckedName {
+    const name = byteText(bytes);
+    if (this.#previous === undefined) {
+      if (name !== '' || !isFolder)
+        throw new TidemarkError('REPOSITORY_DAMAGED', 'the base does not begin with the folder itself');
+    } else if (name <= this.#previous) {
+      throw new TidemarkError('REPOSITORY_DAMAGED', `the base has ${shown(name)} out of order`);
+    }
+    this.#previous = name;
+    const end = name.lastIndexOf('\0');
+    const checked = { name, parent: end < 0 ? '' : name.slice(0, end), component: name.slice(end + 1) };
+    if (name !== '') this.#check(checked);
+    if (isFolder) this.#folders.push(name);
+    return checked;
+  }
+
+  #check({ name, parent, component }: CheckedName): void {
+    if (
+      component === '' ||
+      component === '.' ||
+      component === '..' ||
+      component.includes('/') ||
+      isAsideName(component)
+    ) {
+      throw new TidemarkError('PATH_ESCAPES', `the base names ${shown(name)}, which is no place inside the folder`);
+    }
+    if (name.length >= PATH_MAX_BYTES)
+      throw new TidemarkError('PATH_ESCAPES', `the base has a name of ${name.length} bytes`);
+    while (this.#folders.length > 0 && this.#folders.at(-1) !== parent) this.#folders.pop();
+    if (this.#folders.length === 0)
+      throw new TidemarkError('PATH_ESCAPES', `the base has ${shown(name)}, but not the folder that holds it`);
+  }
+}
+
+function shown(name: ByteText): string {
+  return JSON.stringify(lossyText(name.slice(0, 200)).replaceAll('\0', ' / '));
+}

@@ -1,0 +1,285 @@
+import { closeSync, lstatSync } from 'node:fs';
+import { TidemarkError } from '../../core/errors.ts';
+import { must } from '../../core/must.ts';
+import type { RestorerContext } from '../../core/connector.ts';
+import type { BaseReader, FileTarget, Restorer, RestoreReport } from '../../core/restorer.ts';
+import type { Run } from '../../core/run.ts';
+import { syncFileSystem } from '../../io/native-file.ts';
+import { removeFileAt, statOpen } from '../../io/native-folder.ts';
+import { applyAttributes } from './apply-attributes.ts';
+import { byteText, bytesOf, printablePath, systemPath } from './byte-text.ts';
+import type { ByteText } from './byte-text.ts';
+import { reasonOf } from './errors.ts';
+import { readJournal } from './journal.ts';
+import type { Journal } from './journal.ts';
+import { copyLocally } from './local-copy.ts';
+import { Notes } from './notes.ts';
+import { compilePatterns } from './patterns.ts';
+import type { Patterns } from './patterns.ts';
+import { findPlace } from './place.ts';
+import type { Place } from './place.ts';
+import { chooseFromBase, planBase, planPart } from './planned.ts';
+import type { Planned } from './planned.ts';
+import { removeTree } from './remove-tree.ts';
+import { openHome, openStaging } from './staging.ts';
+import type { Staging } from './staging.ts';
+import type { FilesStore } from './store.ts';
+import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
+import type { Exchange } from './swap.ts';
+import { childrenToExchange, exchangeChildren } from './swap-children.ts';
+import { TreeWriter } from './tree-writer.ts';
+import type { FilePlan } from './tree-writer.ts';
+import { StagingCheck } from './verify.ts';
+
+/**
+ * Restores a folder beside the one that is there. @throws RESTORE_CONFLICT when the target is no folder.
+ */
+export function openFilesRestorer(store: FilesStore, context: RestorerContext): Restorer {
+  return new FilesRestorer(findPlace(context.target ?? store.folder, context.id), context);
+}
+
+/** The kernel's longest path, its closing zero included. */
+const PATH_MAX_BYTES = 4096;
+
+type Restored = { readonly base: BaseReader; readonly entries: number; readonly bytes: number };
+
+/** A tree in the making: what a call of `restoreBase` writes with. */
+type Making = {
+  readonly base: BaseReader;
+  readonly staging: Staging;
+  readonly writer: TreeWriter;
+  readonly notes: Notes;
+};
+
+class FilesRestorer implements Restorer {
+  readonly #place: Place;
+  readonly #context: RestorerContext;
+  readonly #only: Patterns | undefined;
+  #staging: Staging | undefined;
+  #restored: Restored | undefined;
+
+  constructor(place: Place, context: RestorerContext) {
+    this.#place = place;
+    this.#context = context;
+    this.#only = compilePatterns(context.only ?? []);
+  }
+
+  async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
+    run.signal.throwIfAborted();
+    await this.#forgetVerified();
+    this.#closeStaging();
+    const staging = await openStaging(this.#place, run);
+    this.#staging = staging;
+    const notes = new Notes();
+    const making: Making = { base, staging, notes, writer: new TreeWriter(staging, notes) };
+    const { bytes, reusedBytes } = await this.#fill(making, run);
+    throwOnFailures(making.writer);
+    await withHome(this.#place, (home) => removeTree(home, Buffer.from(this.#place.beside.part), run));
+    const entries = making.writer.entryCount;
+    this.#restored = { base, entries, bytes };
+    return { entries, bytes, reusedBytes, notes: notes.list(), noteCount: notes.count };
+  }
+
+  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+    const staging = must(this.#staging, 'a base was restored');
+    const { base, entries, bytes } = must(this.#restored, 'a base was restored');
+    await this.#compare(base, staging, run);
+    await syncFileSystem(staging.folder);
+    await withHome(this.#place, async (home) => {
+      const coming = inodeAt(home, Buffer.from(this.#place.beside.fresh));
+      await noteState(
+        this.#exchange(home),
+        { version: 1, state: 'verified', purpose: 'restore', coming, going: null },
+        run,
+      );
+    });
+    return { entries, bytes };
+  }
+
+  async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
+    return await withHome(this.#place, async (home) => {
+      const exchange = this.#exchange(home);
+      const journal = await readJournal(home, this.#place.beside.journal);
+      if (journal?.purpose !== 'restore') {
+        throw new TidemarkError(
+          'RESTORE_UNFINISHED',
+          `nothing is verified beside ${printablePath(this.#place.target)}`,
+        );
+      }
+      return await swapRestored(exchange, journal, run);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closeStaging();
+  }
+
+  #closeStaging(): void {
+    this.#staging?.[Symbol.dispose]();
+    this.#staging = undefined;
+    this.#restored = undefined;
+  }
+
+  #exchange(home: number): Exchange {
+    return { place: this.#place, home, runtime: this.#context.runtime };
+  }
+
+  /** @throws RESTORE_UNFINISHED when the exchange has begun: from then on only `swap` may go on. */
+  async #forgetVerified(): Promise<void> {
+    if (lstatSync(systemPath(this.#place.home), { throwIfNoEntry: false }) === undefined) return;
+    await withHome(this.#place, async (home) => {
+      const name = this.#place.beside.journal;
+      const journal = await readJournal(home, name);
+      if (journal === undefined) return;
+      if (journal.state !== 'verified') {
+        throw new TidemarkError(
+          'RESTORE_UNFINISHED',
+          `the exchange of ${printablePath(this.#place.target)} has begun already`,
+        );
+      }
+      removeFileAt(home, Buffer.from(name));
+    });
+  }
+
+  async #fill(making: Making, run: Run): Promise<{ readonly bytes: number; readonly reusedBytes: number }> {
+    const { base, writer } = making;
+    let [bytes, reusedBytes] = [0, 0];
+    for await (const results of base.extract(this.#targets(making, run), run)) {
+      for (const result of results) {
+        if (result.error === undefined) bytes += result.sizeBytes;
+        if (result.error === undefined && result.reused) reusedBytes += result.sizeBytes;
+        writer.finishFile(result);
+      }
+    }
+    writer.finish();
+    return { bytes, reusedBytes };
+  }
+
+  /** Creates folders, links and empty files as it is pulled, and gives the files that have content. */
+  async *#targets(making: Making, run: Run): AsyncGenerator<readonly FileTarget<FilePlan>[]> {
+    const { writer, staging, notes, base } = making;
+    for await (const batch of this.#plan(base, notes, run)) {
+      run.signal.throwIfAborted();
+      const targets: FileTarget<FilePlan>[] = [];
+      for (const planned of batch) {
+        const plan = writer.add(planned.entry);
+        if (plan === undefined) continue;
+        const { stored } = planned.entry;
+        if (stored === undefined) await keepLocal(making, plan, planned, run);
+        else targets.push(writer.targetOf(plan, stored, candidateFor(staging, plan)));
+      }
+      if (targets.length > 0) yield targets;
+    }
+  }
+
+  #plan(base: BaseReader, notes: Notes, run: Run): AsyncIterable<readonly Planned[]> {
+    if (this.#only === undefined) return planBase(base, run);
+    return planPart(
+      { base, only: this.#only, target: this.#place.exists ? this.#place.target : undefined, notes },
+      run,
+    );
+  }
+
+  async #compare(base: BaseReader, staging: Staging, run: Run): Promise<void> {
+    const check = new StagingCheck(staging);
+    const found: string[] = [];
+    let count = 0;
+    for await (const batch of this.#only === undefined ? planBase(base, run) : matchedBatches(base, this.#only, run)) {
+      run.signal.throwIfAborted();
+      for (const { entry } of batch) {
+        const difference = check.differenceOf(entry);
+        if (difference === undefined) continue;
+        count++;
+        if (found.length < SHOWN) found.push(`${shown(byteText(entry.name))}: ${difference}`);
+      }
+    }
+    if (count > 0)
+      throw new TidemarkError('RESTORE_FAILED', `${count} entries are not as they should be: ${found.join('; ')}`);
+  }
+}
+
+const SHOWN = 5;
+
+async function* matchedBatches(base: BaseReader, only: Patterns, run: Run): AsyncGenerator<readonly Planned[]> {
+  for await (const { planned, leading } of chooseFromBase(base, only, run)) if (!leading) yield [planned];
+}
+
+/** Goes on from wherever an earlier call ended. */
+async function swapRestored(
+  exchange: Exchange,
+  found: Journal,
+  run: Run,
+): Promise<{ readonly keptAside?: string | undefined }> {
+  const { place } = exchange;
+  let journal = found;
+  if (journal.state === 'verified') journal = await noteState(exchange, beginning(exchange, journal), run);
+  if (journal.state === 'exchanging') {
+    if (journal.children === undefined) await exchangeFolders(exchange, journal);
+    else await exchangeChildren(exchange, journal, run);
+    journal = await noteState(exchange, { ...journal, state: 'exchanged' }, run);
+  }
+  return journal.going === null ? {} : { keptAside: asidePath(place) };
+}
+
+function beginning({ place, home }: Exchange, verified: Journal): Journal {
+  const begun = { ...verified, state: 'exchanging' } as const;
+  if (!place.mounted) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
+  return { ...begun, going: statOpen(home).inode.toString(), children: childrenToExchange(home, place.beside.fresh) };
+}
+
+async function withHome<T>(place: Place, work: (home: number) => Promise<T>): Promise<T> {
+  const home = openHome(place);
+  try {
+    return await work(home);
+  } finally {
+    closeSync(home);
+  }
+}
+
+/** A file of the same path and size: what an interrupted call wrote, else the one that is there now. */
+function candidateFor({ part, target }: Staging, { relative, entry }: FilePlan): Uint8Array | undefined {
+  for (const folder of [part, target]) {
+    if (folder === undefined) continue;
+    const path = `/proc/self/fd/${folder}/${relative}`;
+    const stats = path.length < PATH_MAX_BYTES ? lstatSync(systemPath(path), { throwIfNoEntry: false }) : undefined;
+    if (stats?.isFile() === true && stats.size === entry.attributes.sizeBytes) return bytesOf(path);
+  }
+  return undefined;
+}
+
+/** Brings over a file that `--only` does not touch. */
+async function keepLocal(
+  { writer, staging, notes }: Making,
+  plan: FilePlan,
+  { found }: Planned,
+  run: Run,
+): Promise<void> {
+  const { attributes } = plan.entry;
+  const copy = {
+    found: must(found, 'where it is'),
+    folder: staging.folder,
+    path: bytesOf(plan.relative),
+    extents: attributes.extents,
+  };
+  let error: unknown;
+  try {
+    const note = (what: string): void => notes.add(`${printablePath(plan.relative)}: ${what}`);
+    await copyLocally(copy, (file) => applyAttributes(file, attributes, plan.owner, note), run);
+  } catch (cause) {
+    run.signal.throwIfAborted();
+    error = cause;
+  }
+  writer.finishFile({ tag: plan, sizeBytes: 0, reused: true, ...(error === undefined ? {} : { error }) });
+}
+
+function throwOnFailures({ failures, failureCount }: TreeWriter): void {
+  if (failureCount === 0) return;
+  const told = failures.slice(0, SHOWN).map(({ name, cause }) => `${shown(name)}: ${reasonOf(cause)}`);
+  throw new TidemarkError('RESTORE_FAILED', `${failureCount} entries can’t be restored: ${told.join('; ')}`, {
+    cause: failures[0]?.cause,
+  });
+}
+
+function shown(name: ByteText): string {
+  return printablePath(name.replaceAll('\0', '/')) || '.';
+}

@@ -1,0 +1,83 @@
+import { closeSync, lstatSync } from 'node:fs';
+import type { RestorerContext } from '../../core/connector.ts';
+import { TidemarkError } from '../../core/errors.ts';
+import type { Run } from '../../core/run.ts';
+import { syncFolder } from '../../io/atomic-file.ts';
+import { statOpen } from '../../io/native-folder.ts';
+import { bytesOf, printablePath, systemPath } from './byte-text.ts';
+import { readJournal } from './journal.ts';
+import type { Journal } from './journal.ts';
+import { findPlace } from './place.ts';
+import type { Place } from './place.ts';
+import { removeTree } from './remove-tree.ts';
+import { openHome } from './staging.ts';
+import type { FilesStore } from './store.ts';
+import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
+import type { Exchange } from './swap.ts';
+import { childrenToExchange, exchangeChildren } from './swap-children.ts';
+
+/**
+ * Exchanges what a finished restore put there with what it kept aside; once more exchanges them again. Goes on with an undo that was cut off.
+ * @throws NOTHING_TO_RESUME when no restore of that id has finished there; RESTORE_UNFINISHED when it was cut off in the exchange.
+ */
+export async function undoRestore(
+  store: FilesStore,
+  context: RestorerContext,
+  run: Run,
+): Promise<{ readonly keptAside?: string | undefined }> {
+  const place = findPlace(context.target ?? store.folder, context.id);
+  return await inHome(place, async (home) => {
+    const exchange: Exchange = { place, home, runtime: context.runtime };
+    let journal = await readJournal(home, place.beside.journal);
+    if (journal === undefined) throw nothingThere(place);
+    if (journal.state !== 'exchanged' && journal.purpose === 'restore') throw unfinished(place);
+    if (journal.state === 'exchanged') journal = await noteState(exchange, beginUndo(exchange, journal), run);
+    if (journal.children === undefined) await exchangeFolders(exchange, journal);
+    else await exchangeChildren(exchange, journal, run);
+    await noteState(exchange, { ...journal, state: 'exchanged' }, run);
+    return journal.going === null ? {} : { keptAside: asidePath(place) };
+  });
+}
+
+function beginUndo({ place, home }: Exchange, { children }: Journal): Journal {
+  const coming = inodeAt(home, Buffer.from(place.beside.aside));
+  const begun = { version: 1, state: 'exchanging', purpose: 'undo', coming } as const;
+  if (children === undefined) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
+  if (coming === null) throw nothingThere(place);
+  return { ...begun, going: statOpen(home).inode.toString(), children: childrenToExchange(home, place.beside.aside) };
+}
+
+/**
+ * Deletes what a restore kept aside, or what it left unfinished.
+ * @throws NOTHING_TO_RESUME when there is nothing of that id; RESTORE_UNFINISHED in the middle of an exchange, which has to be finished first.
+ */
+export async function discardRestore(store: FilesStore, context: RestorerContext, run: Run): Promise<void> {
+  const place = findPlace(context.target ?? store.folder, context.id);
+  await inHome(place, async (home) => {
+    const { fresh, aside, part, journal: journalName } = place.beside;
+    const journal = await readJournal(home, journalName);
+    if (journal?.state === 'exchanging') throw unfinished(place);
+    const names = [fresh, aside, part, journalName].map((name) => Buffer.from(name));
+    if (names.every((name) => inodeAt(home, name) === null)) throw nothingThere(place);
+    for (const name of names) await removeTree(home, name, run);
+    await syncFolder(`/proc/self/fd/${home}`);
+  });
+}
+
+async function inHome<T>(place: Place, work: (home: number) => Promise<T>): Promise<T> {
+  if (lstatSync(systemPath(place.home), { throwIfNoEntry: false }) === undefined) throw nothingThere(place);
+  const home = openHome(place);
+  try {
+    return await work(home);
+  } finally {
+    closeSync(home);
+  }
+}
+
+function nothingThere({ target }: Place): TidemarkError {
+  return new TidemarkError('NOTHING_TO_RESUME', `no restore has left anything beside ${printablePath(target)}`);
+}
+
+function unfinished({ target }: Place): TidemarkError {
+  return new TidemarkError('RESTORE_UNFINISHED', `the exchange of ${printablePath(target)} was cut off`);
+}
