@@ -22,6 +22,7 @@ export class Descriptors implements AsyncDisposable {
   readonly #options: DescriptorsOptions;
   /** In order of use. */
   readonly #kept = new Map<string, Descriptor>();
+  #disposed = false;
 
   constructor(options: DescriptorsOptions) {
     this.#options = options;
@@ -42,7 +43,7 @@ export class Descriptors implements AsyncDisposable {
       return result;
     } finally {
       descriptor.users -= 1;
-      if (failed || descriptor.state === 'dropped') await this.#drop(path, descriptor);
+      if (failed || this.#disposed || descriptor.state === 'dropped') await this.#drop(path, descriptor);
       await this.#trim();
     }
   }
@@ -61,7 +62,9 @@ export class Descriptors implements AsyncDisposable {
     }
   }
 
+  /** What is in use stays open until its last user is done. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
     for (const [path, descriptor] of this.#kept) await this.#drop(path, descriptor);
   }
 

@@ -7,7 +7,9 @@ const MOST_REMEMBERED = 10_000;
 
 type Sync = { readonly done: Promise<string>; next: Promise<string> | undefined };
 
-/** Makes the entries of a folder durable, and says which folder that was. */
+/** Makes the entries of a folder durable, and says which folder that was: another one later under its name has another identity. */
+export type FlushFolder = (path: string) => Promise<string>;
+
 async function flushFolder(path: string): Promise<string> {
   await using folder = await open(path, 'r');
   const stats = await folder.stat({ bigint: true });
@@ -24,22 +26,25 @@ async function flushFolder(path: string): Promise<string> {
 /** The folders below one root, and what of them is durable. Rejects with the file system's errors. */
 export class Folders {
   readonly #root: string;
+  readonly #flushFolder: FlushFolder;
   readonly #syncs = new Map<string, Sync>();
   /** Folders whose own entry in the folder above is durable. */
   readonly #anchored = new Map<string, string>();
 
   /** `root` itself is there and durable. */
-  constructor(root: string) {
+  constructor(root: string, flush: FlushFolder = flushFolder) {
     this.#root = root;
+    this.#flushFolder = flush;
   }
 
-  /** Makes the folder at `path` and those above it, up to the root. Durable only after `settle`. */
+  /** Makes the folder at `path` and those above it, but never the root. Durable only after `settle`. */
   async make(path: string): Promise<void> {
+    if (path === this.#root) return;
     try {
       await mkdir(path, { mode: FOLDER_MODE });
     } catch (error) {
       if (hasCode(error, 'EEXIST')) return;
-      if (!hasCode(error, 'ENOENT') || path === this.#root) throw error;
+      if (!hasCode(error, 'ENOENT') || dirname(path) === this.#root) throw error;
       await this.make(dirname(path));
       await this.make(path);
     }
@@ -72,7 +77,7 @@ export class Folders {
 
   async #run(path: string): Promise<string> {
     try {
-      return await flushFolder(path);
+      return await this.#flushFolder(path);
     } finally {
       const ended = this.#syncs.get(path);
       if (ended?.next === undefined) this.#syncs.delete(path);

@@ -176,7 +176,7 @@ test('reads keep a file open for a second, and then notice what happened to its 
 async function openFilesBelow(folder: string): Promise<number> {
   const names = await readdir('/proc/self/fd');
   const targets = await Promise.allSettled(names.map((name) => readlink(join('/proc/self/fd', name))));
-  return targets.filter((target) => target.status === 'fulfilled' && target.value.startsWith(folder)).length;
+  return targets.filter((target) => target.status === 'fulfilled' && target.value.startsWith(`${folder}/`)).length;
 }
 
 test('no more than 64 files stay open, and none after dispose', { skip: process.platform !== 'linux' }, async () => {

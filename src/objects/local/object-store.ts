@@ -1,3 +1,4 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -42,9 +43,7 @@ export type LocalObjectStoreOptions = {
 export async function openLocalObjectStore(options: LocalObjectStoreOptions, run: Run): Promise<ObjectStore> {
   run.signal.throwIfAborted();
   try {
-    const stats = await stat(options.folder, { bigint: true });
-    if (!stats.isDirectory()) throw new TidemarkError('REPOSITORY_NOT_FOUND', `${options.folder} is not a folder`);
-    return new LocalObjectStore(options, stats.ino);
+    return new LocalObjectStore(options, openSync(options.folder, constants.O_RDONLY | constants.O_DIRECTORY));
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) {
       throw new TidemarkError('REPOSITORY_NOT_FOUND', `there is no folder ${options.folder}`, { cause: error });
@@ -57,7 +56,9 @@ class LocalObjectStore implements ObjectStore {
   readonly url: string;
   readonly capabilities: ObjectStoreCapabilities = { exclusiveCreate: true, provesDigest: false, listsAtOnce: true };
   readonly #folder: string;
-  /** Of the folder: a mount point whose disk is away is another one. Names the same folder also after it is mounted anew. */
+  /** Of the folder, kept open: while it is, no other has its inode number, and some network file systems would else give it a new one. */
+  readonly #root: number;
+  /** A mount point whose disk is away is another folder. The number is the same when the disk is mounted anew. */
   readonly #inode: bigint;
   readonly #runtime: Runtime;
   readonly #folders: Folders;
@@ -66,10 +67,11 @@ class LocalObjectStore implements ObjectStore {
   #sweptAtMs = Number.NEGATIVE_INFINITY;
   #disposed = false;
 
-  constructor({ folder, runtime }: LocalObjectStoreOptions, inode: bigint) {
+  constructor({ folder, runtime }: LocalObjectStoreOptions, root: number) {
     this.url = folder;
     this.#folder = folder;
-    this.#inode = inode;
+    this.#root = root;
+    this.#inode = fstatSync(root, { bigint: true }).ino;
     this.#runtime = runtime;
     this.#folders = new Folders(folder);
     this.#scratch = new Scratch({
@@ -170,7 +172,9 @@ class LocalObjectStore implements ObjectStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
     this.#disposed = true;
+    closeSync(this.#root);
     await this.#descriptors[Symbol.asyncDispose]();
   }
 
