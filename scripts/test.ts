@@ -15,7 +15,7 @@ import type { TestCounts } from './test-counts.ts';
 type Group = { readonly name: string; readonly files: readonly string[]; readonly options: readonly string[] };
 type Outcome = TestCounts & { readonly name: string; readonly seconds: number; readonly problem?: string | undefined };
 
-const UNIT_LIMIT_MS = 5 * 60_000;
+const UNIT_LIMIT_MS = 15 * 60_000;
 const GROUP_LIMIT_MS = 45 * 60_000;
 const ONE_PROCESS = ['--test-isolation=none'];
 
