@@ -39,6 +39,7 @@ export type AppContext = {
   };
   readonly stateOwner: StateOwner;
   readonly host: string;
+  readonly processId: number;
   /** Name and version, such as `tidemark 0.1.0`. */
   readonly tool: string;
   /** Relative places that the operator names start here. */

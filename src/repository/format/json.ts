@@ -81,6 +81,11 @@ export class JsonFields {
     return new JsonFields(this.#get(key), `${key} of ${this.#what}`);
   }
 
+  /** An object whose fields are whatever JSON allows. */
+  json(key: string): Readonly<Record<string, Json>> {
+    return this.object(key).#value as Readonly<Record<string, Json>>; // it came out of JSON.parse
+  }
+
   list(key: string): readonly unknown[] {
     const value = this.#get(key);
     return Array.isArray(value) ? value : this.#fail(key, 'a list');

@@ -1,0 +1,24 @@
+import type { BaseReader, FileTarget } from '../core/restorer.ts';
+import type { ProgressSink } from './progress.ts';
+
+/** A base reader that reports how much has been extracted. */
+export function withProgress(base: BaseReader, options: { readonly phase: string; readonly store: string; readonly progress: ProgressSink }): BaseReader {
+  const { phase, store, progress } = options;
+  let bytes = 0;
+  let files = 0;
+  return {
+    entryCount: base.entryCount,
+    contentBytes: base.contentBytes,
+    entries: (run, range) => base.entries(run, range),
+    find: (name, run) => base.find(name, run),
+    read: (content, run) => base.read(content, run),
+    async *extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Parameters<BaseReader['extract']>[1]) {
+      for await (const results of base.extract(targets, run)) {
+        for (const { sizeBytes } of results) bytes += sizeBytes;
+        files += results.length;
+        progress.report({ phase, store, entries: files, totalEntries: base.entryCount, bytes, totalBytes: base.contentBytes });
+        yield results;
+      }
+    },
+  };
+}

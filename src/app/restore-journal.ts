@@ -1,0 +1,90 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemCode } from '../core/errors.ts';
+import type { RandomBytes, Run } from '../core/run.ts';
+import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
+import { encodeJson, JsonFields } from '../repository/format/json.ts';
+import type { Json } from '../repository/format/json.ts';
+
+/**
+ * How far a restore has come. `writing`: beside; nothing live has been touched. `swapping`: every store has verified, and the exchange must be
+ * finished. `done`: what was there before is kept aside. `undone`: it has been put back.
+ */
+export type RestorePhase = 'writing' | 'swapping' | 'done' | 'undone';
+
+export type JournalStore = {
+  readonly store: string;
+  readonly kind: string;
+  /** What follows the scheme, and the connector's options: enough to open the connector again. */
+  readonly target: string;
+  readonly options: Readonly<Record<string, Json>>;
+  readonly into?: string | undefined;
+  /** Of the manifest that was restored. */
+  readonly base: string;
+  readonly keptAside?: string | undefined;
+};
+
+export type RestoreJournal = {
+  readonly id: string;
+  readonly atMs: number;
+  readonly mark: string;
+  readonly only: readonly string[];
+  readonly phase: RestorePhase;
+  readonly stores: readonly JournalStore[];
+};
+
+const FOLDER = 'restores';
+const MAX_BYTES = 4 * 1024 * 1024;
+const phases: readonly RestorePhase[] = ['writing', 'swapping', 'done', 'undone'];
+
+function journalPath(stateFolder: string, id: string): string {
+  return join(stateFolder, FOLDER, `${id}.json`);
+}
+
+/** Durable when it resolves. */
+export async function saveJournal(options: { readonly stateFolder: string; readonly journal: RestoreJournal; readonly random: RandomBytes }, run: Run): Promise<void> {
+  const { stateFolder, journal, random } = options;
+  await mkdir(join(stateFolder, FOLDER), { recursive: true, mode: 0o700 });
+  const stores = journal.stores.map((store) => ({ ...store }));
+  await replaceFile(journalPath(stateFolder, journal.id), [encodeJson({ ...journal, stores })], { mode: 0o600, random }, run);
+}
+
+export async function removeJournal(stateFolder: string, id: string): Promise<void> {
+  await rm(journalPath(stateFolder, id), { force: true });
+}
+
+/** All restores that this host remembers, oldest first. */
+export async function listJournals(stateFolder: string): Promise<readonly RestoreJournal[]> {
+  let names: readonly string[];
+  try {
+    names = await readdir(join(stateFolder, FOLDER));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+  const journals: RestoreJournal[] = [];
+  for (const name of names.filter((file) => file.endsWith('.json'))) {
+    const path = join(stateFolder, FOLDER, name);
+    journals.push(readJournal(JsonFields.parse(await readSmallFile(path, MAX_BYTES), path)));
+  }
+  return journals.toSorted((left, right) => left.atMs - right.atMs);
+}
+
+function readJournal(fields: JsonFields): RestoreJournal {
+  return {
+    id: fields.text('id'),
+    atMs: fields.number('atMs'),
+    mark: fields.text('mark'),
+    only: fields.texts('only'),
+    phase: fields.oneOf('phase', phases),
+    stores: fields.objects('stores').map((store) => ({
+      store: store.text('store'),
+      kind: store.text('kind'),
+      target: store.text('target'),
+      options: store.json('options'),
+      into: store.optionalText('into'),
+      base: store.text('base'),
+      keptAside: store.optionalText('keptAside'),
+    })),
+  };
+}
