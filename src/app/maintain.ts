@@ -1,0 +1,135 @@
+import { TidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
+import { addPassphrase, listSlots, removeSlot } from '../repository/access.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import { forget, planForget, setPinned } from '../repository/maintainer.ts';
+import type { SlotRole } from '../repository/keys/keyring.ts';
+import type { RetentionPolicy } from '../repository/retention.ts';
+import { sweep } from '../repository/sweep.ts';
+import type { SweepReport } from '../repository/sweep.ts';
+import { needConfiguration } from './application.ts';
+import type { OpenApplication } from './application.ts';
+import { timezoneOf } from './look.ts';
+import type { KeyResult, KeysListResult, MarksResult, PinResult, RetentionResult, RunsResult } from './results.ts';
+import { refuseRollback } from './rollback.ts';
+import { isoTime, markResult } from './shown.ts';
+import { resolveTarget } from './target.ts';
+import { listRuns } from '../repository/runs.ts';
+
+/** Longest pause between two looks while a sweep waits for its lease. */
+const WAIT_STEP_MS = 1_000;
+
+/** Opens as maintainer, refusing a repository that was rolled back. */
+async function openMaintained(application: OpenApplication, run: Run) {
+  const access = await application.openAsMaintainer(run);
+  const remembered = await application.rememberedHeads(run);
+  const catalogue = await loadCatalogue(access, remembered, run);
+  refuseRollback(catalogue, remembered);
+  return { access, remembered, catalogue };
+}
+
+/** All marks that are kept, oldest first. */
+export function listMarks(catalogue: Catalogue): MarksResult {
+  return { marks: catalogue.marks.map(({ mark, pinned }) => markResult(mark, pinned)) };
+}
+
+/** What retention keeps and gives up; with `apply` it does. */
+export async function forgetMarks(application: OpenApplication, options: { readonly apply: boolean }, run: Run): Promise<RetentionResult> {
+  const { retention: policy, timezone } = needConfiguration(application.context);
+  const { access, remembered } = await openMaintained(application, run);
+  const request = { access, remembered, info: application.sessionInfo('forget'), policy: policy satisfies RetentionPolicy, timezone };
+  const { selection, heads } = options.apply ? await forget(request, run) : { ...(await planForget(request, run)), heads: undefined };
+  if (heads !== undefined) await application.rememberHeads(heads, run);
+  return {
+    kept: [...selection.kept.keys()],
+    removed: selection.forgotten.map(({ mark }) => mark.id),
+    condemned: [],
+    freedBytes: 0,
+    applied: options.apply,
+  };
+}
+
+/** One pass of a sweep, or with `wait` as many as it takes until what is condemned now is gone. */
+export async function sweepRepository(application: OpenApplication, options: { readonly apply: boolean; readonly wait: boolean }, run: Run): Promise<RetentionResult> {
+  const { access, remembered } = await openMaintained(application, run);
+  const request = { access, remembered, info: application.sessionInfo('sweep'), apply: options.apply };
+  let report = await sweep(request, run);
+  const removed = [...report.removed];
+  while (options.apply && options.wait && report.freeAfterMs !== undefined) {
+    await waitUntil(access, report.freeAfterMs, application, run);
+    report = await sweep(request, run);
+    removed.push(...report.removed);
+    if (report.removed.length === 0 && report.condemned.length === 0) break;
+  }
+  if (options.apply) await application.rememberHeads(report.heads, run);
+  return retentionResult(report, removed, options.apply);
+}
+
+async function waitUntil(access: RepositoryAccess, atMs: number, application: OpenApplication, run: Run): Promise<void> {
+  const { clock } = application.context.runtime;
+  while (true) {
+    const leftMs = atMs - (await access.objects.nowMs(run));
+    if (leftMs < 0) return;
+    application.context.progress.report({ phase: `waiting ${Math.ceil(leftMs / 1000)} s for the lease to end`, bytes: 0 });
+    await clock.sleep(Math.min(leftMs + 1, WAIT_STEP_MS), run);
+  }
+}
+
+function retentionResult(report: SweepReport, removed: SweepReport['removed'], applied: boolean): RetentionResult {
+  return {
+    kept: [],
+    removed: removed.map(({ key }) => key),
+    condemned: report.condemned.map(({ key }) => key),
+    freedBytes: removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    ...(report.freeAfterMs === undefined ? {} : { freeAfter: isoTime(report.freeAfterMs) }),
+    applied,
+  };
+}
+
+/** Keeps a mark for ever, or no longer. */
+export async function pinMark(application: OpenApplication, options: { readonly target: string; readonly pinned: boolean }, run: Run): Promise<PinResult> {
+  const { access, remembered, catalogue } = await openMaintained(application, run);
+  const nowMs = application.context.runtime.clock.nowMs();
+  const found = resolveTarget(catalogue, options.target, { nowMs, timezone: timezoneOf(application) });
+  if (found.pinned !== options.pinned) {
+    const info = application.sessionInfo(options.pinned ? 'pin' : 'unpin');
+    const heads = await setPinned({ access, remembered, info, catalogue, mark: found.mark.id, pinned: options.pinned }, run);
+    await application.rememberHeads(heads, run);
+  }
+  return { mark: markResult(found.mark, options.pinned) };
+}
+
+export async function listKeys(application: OpenApplication, run: Run): Promise<KeysListResult> {
+  const access = await application.openAsReader(run);
+  const keys = (await listSlots(access, run)).map(({ id, kind, role, name, createdAtMs }): KeyResult => ({ id, kind, role, name, createdAt: isoTime(createdAtMs) }));
+  const catalogue = await loadCatalogue(access, [], run);
+  const credentials = [...catalogue.log.certificates.byId.values()].map(({ id, role, name, createdAtMs }): KeyResult => ({ id, kind: 'credential', role, name, createdAt: isoTime(createdAtMs) }));
+  return { keys: [...keys, ...credentials] };
+}
+
+export async function addKey(application: OpenApplication, options: { readonly passphrase: string; readonly role: SlotRole; readonly name: string }, run: Run): Promise<KeyResult> {
+  const access = await application.openAsReader(run);
+  const { id, kind, role, name, createdAtMs } = await addPassphrase(access, options, run);
+  return { id, kind, role, name, createdAt: isoTime(createdAtMs) };
+}
+
+/** @throws USAGE for the last passphrase that opens everything, TARGET_AMBIGUOUS */
+export async function removeKey(application: OpenApplication, id: string, run: Run): Promise<KeyResult> {
+  const access = await application.openAsReader(run);
+  const found = (await listSlots(access, run)).filter((slot) => slot.id.startsWith(id));
+  const [slot] = found;
+  if (slot === undefined) throw new TidemarkError('USAGE', `there is no passphrase ${id}`, { hint: 'See `tidemark keys list`.' });
+  if (found.length > 1) throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} keys begin with ${id}`);
+  await removeSlot(access, slot.id, run);
+  return { id: slot.id, kind: slot.kind, role: slot.role, name: slot.name, createdAt: isoTime(slot.createdAtMs) };
+}
+
+/** Past runs that the repository remembers, newest first. */
+export async function listPastRuns(application: OpenApplication, run: Run): Promise<RunsResult> {
+  const access = await application.openAsReader(run);
+  const catalogue = await loadCatalogue(access, await application.rememberedHeads(run), run);
+  const runs = listRuns(access, catalogue).map(({ key, command, startedAtMs, durationMs, outcome }) => ({ id: key.slice(key.indexOf('/') + 1), command, startedAt: isoTime(startedAtMs), durationMs, outcome }));
+  return { runs };
+}
