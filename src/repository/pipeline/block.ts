@@ -1,6 +1,7 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { TidemarkError } from '../../core/errors.ts';
 import { compress } from './compress.ts';
+import { moveBytes } from './move-bytes.ts';
 
 /** The plain of a block: `encoding u8 || plainBytes u32 || payload`. */
 export const BLOCK_HEADER_BYTES = 5;
@@ -37,9 +38,9 @@ export function encodeBlockWithin(
 ): number {
   const { target, offset } = place;
   writeHeader(target.subarray(offset), frame === undefined ? STORED : ZSTD, end - start);
-  if (frame === undefined) target.copyWithin(offset + BLOCK_HEADER_BYTES, start, end);
-  else target.set(frame, offset + BLOCK_HEADER_BYTES);
-  return BLOCK_HEADER_BYTES + (frame === undefined ? end - start : frame.byteLength);
+  const payload = frame ?? target.subarray(start, end);
+  moveBytes(payload, target.subarray(offset + BLOCK_HEADER_BYTES));
+  return BLOCK_HEADER_BYTES + payload.byteLength;
 }
 
 function writeHeader(target: Uint8Array, encoding: number, plainBytes: number): void {

@@ -1,6 +1,7 @@
 import { must } from '../../core/must.ts';
 import { encodeBlockWithin } from './block.ts';
 import { compress, release } from './compress.ts';
+import { moveBytes } from './move-bytes.ts';
 
 /** Chunks of a slot, ascending by offset, and how many of them each block has. */
 export type ChunkGroups = {
@@ -44,7 +45,7 @@ function gather(
   for (let chunk = range.from; chunk < range.to; chunk += 1) {
     const offset = must(groups.offsets[chunk], 'every chunk has an offset');
     const size = must(groups.sizes[chunk], 'every chunk has a size');
-    if (offset !== end) slot.copyWithin(end, offset, offset + size);
+    if (offset !== end) moveBytes(slot.subarray(offset, offset + size), slot.subarray(end));
     end += size;
   }
   return { start, end };

@@ -1,4 +1,5 @@
 import { CUT_SCAN_WASM } from './cut-scan.ts';
+import { moveBytes } from './move-bytes.ts';
 
 /**
  * Rolls a hash over bytes: `hash = hash * 2 + gear[byte]`, modulo 2^32, so that it depends on the last 32 bytes only. It goes on over calls
@@ -56,6 +57,7 @@ export function createWasmScanner(gear: Uint32Array): Scanner | undefined {
   const { exports } = new WebAssembly.Instance(module);
   const memory = new Uint8Array(exports.memory.buffer);
   new Uint32Array(exports.memory.buffer, 0, gear.length).set(gear);
+  const data = memory.subarray(GEAR_BYTES);
   let hash = 0;
   return {
     reset() {
@@ -64,7 +66,7 @@ export function createWasmScanner(gear: Uint32Array): Scanner | undefined {
     scan(bytes, start, end, mask) {
       for (let at = start; at < end; at += PIECE_BYTES) {
         const pieceEnd = Math.min(end, at + PIECE_BYTES);
-        memory.set(bytes.subarray(at, pieceEnd), GEAR_BYTES);
+        moveBytes(bytes.subarray(at, pieceEnd), data);
         const found = exports.scan(GEAR_BYTES, GEAR_BYTES + pieceEnd - at, mask, hash);
         hash = exports.hash.value;
         if (found >= 0) return at + found - GEAR_BYTES;

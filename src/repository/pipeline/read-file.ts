@@ -15,7 +15,7 @@ const WITHOUT_ACCESS_TIME = (constants.O_NOATIME as number | undefined) ?? 0;
 
 /**
  * Reads synchronously. Fewer bytes than the runs have come only of a tolerant file that has become shorter: they end where it first ends.
- * @throws ContentChangedError when the file was not as described before or after reading; what the system says
+ * @throws ContentChangedError when the file is no longer as described once it has been read; what the system says
  */
 export function createReadFilePiece(): ReadFilePiece {
   let withoutAccessTime = WITHOUT_ACCESS_TIME;
@@ -34,8 +34,8 @@ export function createReadFilePiece(): ReadFilePiece {
   return (piece, into) => {
     const file = open(piece.path);
     try {
-      assertUnchanged(fstatSync(file, { bigint: true }), piece);
       const sizeBytes = readRuns(file, piece, into);
+      // What was described is the state before: equal to it now means that nothing happened in between.
       assertUnchanged(fstatSync(file, { bigint: true }), piece);
       return sizeBytes;
     } finally {

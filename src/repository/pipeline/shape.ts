@@ -14,8 +14,8 @@ export type PipelineShape = {
 };
 
 const CAPACITY_BYTES = 8 * 1024 * 1024;
-/** A sixteenth of the capacity: 512 KiB. */
-const GROUPS_IN_CAPACITY = 16;
+/** An eighth of the capacity, 1 MiB: in smaller blocks zstd spends much of its time on learning. */
+const GROUPS_IN_CAPACITY = 8;
 /** Before a large chunk a group of less than this share of `groupBytes` does not become a block of its own. */
 const SMALLEST_GROUP = 1 / 8;
 
