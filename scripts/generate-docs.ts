@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { manifestJsonSchema } from '../src/config/json-schema.ts';
+import { manifestJsonSchema } from './reference/manifest-schema.ts';
 import { commandsPage } from './reference/commands-page.ts';
 import { errorsPage } from './reference/errors-page.ts';
 import { manifestPage } from './reference/manifest-page.ts';

@@ -1,5 +1,5 @@
-import { nearest } from './nearest.ts';
-import type { KeyPath } from './mistakes.ts';
+import { nearest } from '../core/nearest.ts';
+import type { KeyPath } from '../core/option-schema.ts';
 
 /** A mistake between values that are each right on their own; `path` is where the operator would mend it. */
 export type CrossMistake = { readonly path: KeyPath; readonly message: string };

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { connectorKind, laterSchemes, supportedSchemes } from '../connectors/registry.ts';
 import type { ConnectorKind } from '../connectors/registry.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../core/nearest.ts';
 
 /** A value of the manifest, or what is wrong with it in words for the operator. */
 export type Checked<T> = { readonly value: T } | { readonly mistake: string };

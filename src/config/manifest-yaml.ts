@@ -1,8 +1,9 @@
 import { isAlias, isCollection, isMap, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { excerpt, quoted } from '../core/printable.ts';
+import type { KeyPath } from '../core/option-schema.ts';
 import { keyText, ManifestError } from './mistakes.ts';
-import type { KeyPath, Mistake, Place } from './mistakes.ts';
+import type { Mistake, Place } from './mistakes.ts';
 
 /** Where the keys and values of a manifest are written. */
 export interface Places {

@@ -1,9 +1,7 @@
 import { errorCodes } from '../core/error-codes.ts';
 import { TidemarkError } from '../core/errors.ts';
+import type { KeyPath } from '../core/option-schema.ts';
 import { excerpt, quoted } from '../core/printable.ts';
-
-/** A key's way down from the top of the manifest. */
-export type KeyPath = readonly (string | number)[];
 
 /** Line and column count from 1. */
 export type Place = { readonly line: number; readonly column: number };

@@ -1,5 +1,6 @@
-import type * as z from 'zod';
 import { must } from '../core/must.ts';
+import { check, secretKeys } from '../core/option-schema.ts';
+import type { KeyPath, OptionType } from '../core/option-schema.ts';
 import { secretReference } from '../core/secret-reference.ts';
 import type { Configuration, RepositoryConfiguration, StoreConfiguration } from './configuration.ts';
 import { crossMistakes, keysOr } from './cross-checks.ts';
@@ -9,13 +10,9 @@ import type { ManifestOrigin } from './manifest-file.ts';
 import { readManifestTree } from './manifest-yaml.ts';
 import type { ManifestTree } from './manifest-yaml.ts';
 import { keyText, ManifestError } from './mistakes.ts';
-import type { KeyPath, Mistake } from './mistakes.ts';
-import { commonStoreOptions, manifestOptions } from './schema.ts';
-import type { repositoryOptions } from './schema.ts';
-import { mistakesOf, secretKeysOf } from './zod-mistakes.ts';
-
-type Manifest = z.infer<typeof manifestOptions>;
-type CommonStore = z.infer<typeof commonStoreOptions>;
+import type { Mistake } from './mistakes.ts';
+import { manifestOptions, storeOptions } from './schema.ts';
+import type { CommonStore, Manifest, Repository } from './schema.ts';
 
 /** A store that was read so far: what is missing in it has left a mistake. */
 type ReadStore = {
@@ -101,16 +98,13 @@ class ManifestParser {
     return { url: value };
   }
 
-  #check<Schema extends z.ZodType>(schema: Schema, value: unknown, prefix: KeyPath): z.infer<Schema> | undefined {
-    const result = schema.safeParse(value, { reportInput: true, jitless: true });
-    if (result.success) return result.data;
-    const { file } = this.#origin;
-    const shownKey = (path: KeyPath): string => this.#shownKey(path);
-    const { places } = this.#tree;
-    for (const mistake of mistakesOf(result.error.issues, { file, places, schema, prefix, shownKey })) {
-      this.#add(mistake);
+  #check<Value>(type: OptionType<Value>, written: unknown, prefix: KeyPath): Value | undefined {
+    const { value, mistakes } = check(type, written, prefix);
+    for (const { path, at, message } of mistakes) {
+      const place = at === 'key' ? this.#tree.places.key(path) : this.#tree.places.value(path);
+      this.#add({ file: this.#origin.file, place, key: this.#shownKey(path), message });
     }
-    return undefined;
+    return value;
   }
 
   async #readStore(name: string, value: unknown): Promise<ReadStore | undefined> {
@@ -124,12 +118,10 @@ class ManifestParser {
     if (located !== undefined && 'mistake' in located) this.#mistake([...path, 'url'], located.mistake);
     const kind = located !== undefined && 'value' in located ? located.value.kind : undefined;
     const own = await kind?.loadKeys();
-    const schema = own === undefined ? commonStoreOptions.loose() : commonStoreOptions.extend(own.shape).strict();
-    const checked = this.#check(schema, value, path);
-    if (checked === undefined || own === undefined) return undefined;
-    const common = commonStoreOptions.strip().parse(value);
-    const options = Object.fromEntries(Object.keys(own.shape).map((key) => [key, keysOr(checked)[key]]));
-    const secret = secretKeysOf(own);
+    const common = this.#check(storeOptions(own), value, path);
+    if (common === undefined || own === undefined) return undefined;
+    const options = Object.fromEntries(Object.keys(own).map((key) => [key, keysOr(common)[key]]));
+    const secret = secretKeys(own);
     const written = Object.entries(keysOr(value)).filter(([key]) => !secret.includes(key));
     return { name, common, options, written: Object.fromEntries(written) };
   }
@@ -194,7 +186,7 @@ class ManifestParser {
 }
 
 function repositoryOf(
-  { passphraseEnv: env, passphraseCommand: command, limits }: z.infer<typeof repositoryOptions>,
+  { passphraseEnv: env, passphraseCommand: command, limits }: Repository,
   located: { readonly url: string; readonly passphraseFile: string | undefined },
 ): RepositoryConfiguration {
   return {

@@ -1,4 +1,4 @@
-import type { ZodObject } from 'zod';
+import type { Options } from '../core/option-schema.ts';
 
 /**
  * What is known of a kind of datastore without loading its code. `keys` are what the manifest may say about such a store besides
@@ -11,7 +11,7 @@ export type ConnectorKind = {
   /** What follows the scheme: `path` is relative to the manifest's folder and made absolute. */
   readonly target: 'path' | 'server';
   readonly example: string;
-  loadKeys(): Promise<ZodObject>;
+  loadKeys(): Promise<Options>;
 };
 
 export const connectorKinds: readonly ConnectorKind[] = [
