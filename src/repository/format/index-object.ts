@@ -79,7 +79,11 @@ export function sealIndexObject(object: IndexObject, idKey: Uint8Array, salt: Ui
  * Checks every bound and the order of the records, so that what it returns can be used without further checks. `what` names the object
  * in errors. @throws REPOSITORY_DAMAGED, REPOSITORY_NEWER
  */
-export function openIndexObject(options: { readonly bytes: Uint8Array; readonly idKey: Uint8Array; readonly what: string }): IndexObject {
+export function openIndexObject(options: {
+  readonly bytes: Uint8Array;
+  readonly idKey: Uint8Array;
+  readonly what: string;
+}): IndexObject {
   const { bytes, idKey, what } = options;
   const { replaces, headerBytes, salt } = decodeHeader(bytes, what);
   const aad = bytes.subarray(0, headerBytes);
@@ -91,7 +95,9 @@ export function openIndexObject(options: { readonly bytes: Uint8Array; readonly 
   if (recordCount > MAX_INDEX_RECORDS) throw damaged(what, 'it has too many records');
   if (packCount > MAX_INDEX_RECORDS) throw damaged(what, 'it has too many packs');
   const packsEnd = BODY_HEADER_BYTES + packCount * PACK_ID_BYTES;
-  if (body.byteLength !== packsEnd + recordCount * INDEX_RECORD_BYTES) throw damaged(what, 'its length does not fit its counts');
+  if (body.byteLength !== packsEnd + recordCount * INDEX_RECORD_BYTES) {
+    throw damaged(what, 'its length does not fit its counts');
+  }
   const records = body.subarray(packsEnd);
   const fault = findFault(records, packCount);
   if (fault !== undefined) throw damaged(what, fault);
@@ -119,16 +125,23 @@ function encodeHeader(replaces: readonly IndexObjectName[], salt: Uint8Array): B
   return header;
 }
 
-function decodeHeader(bytes: Uint8Array, what: string): { replaces: IndexObjectName[]; headerBytes: number; salt: Uint8Array } {
+function decodeHeader(
+  bytes: Uint8Array,
+  what: string,
+): { replaces: IndexObjectName[]; headerBytes: number; salt: Uint8Array } {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.byteLength < FIXED_HEADER_BYTES) throw damaged(what, 'it is too short');
   if (buffer.readUInt32LE(0) !== MAGIC) throw damaged(what, 'it does not begin as it must');
   const version = buffer.readUInt8(4);
-  if (version !== 0) throw new TidemarkError('REPOSITORY_NEWER', `${what} is of format version ${version}; this Tidemark knows 0`);
+  if (version !== 0) {
+    throw new TidemarkError('REPOSITORY_NEWER', `${what} is of format version ${version}; this Tidemark knows 0`);
+  }
   if (buffer.readUIntLE(5, 3) !== 0) throw damaged(what, 'bytes are set that must be zero');
   const count = buffer.readUInt32LE(8 + SALT_BYTES);
   const headerBytes = FIXED_HEADER_BYTES + count * REPLACED_BYTES;
-  if (count > MAX_REPLACED || headerBytes > buffer.byteLength) throw damaged(what, 'it names more objects than it has room for');
+  if (count > MAX_REPLACED || headerBytes > buffer.byteLength) {
+    throw damaged(what, 'it names more objects than it has room for');
+  }
   const replaces: IndexObjectName[] = [];
   for (let at = FIXED_HEADER_BYTES; at < headerBytes; at += REPLACED_BYTES) {
     const session = toHex(buffer.subarray(at, at + SESSION_BYTES));

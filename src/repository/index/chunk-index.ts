@@ -105,6 +105,8 @@ export type ChunkIndexOptions = {
   /** What the index belongs to, such as repository and credential; a folder that belongs to something else is emptied. */
   readonly identity: string;
   readonly runtime: Runtime;
+  /** How many added records stay in memory, at 60 bytes each, before they become a run: 196,608 unless given. */
+  readonly memoryRecords?: number | undefined;
 };
 
 /**
@@ -112,5 +114,5 @@ export type ChunkIndexOptions = {
  * What is damaged there is dropped. @throws DISK_FULL, FAILED
  */
 export async function openChunkIndex(options: ChunkIndexOptions, run: Run): Promise<ChunkIndex> {
-  return await LocalIndex.open(await IndexFolder.open(options, run), options.runtime, run);
+  return await LocalIndex.open(await IndexFolder.open(options, run), options, run);
 }

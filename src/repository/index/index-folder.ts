@@ -19,7 +19,16 @@ const LOCK_WAIT_MS = 60_000;
 const LOCK_STEP_MS = 10;
 
 /** What a folder says that can't be used by this process, as opposed to one that is full or failing. */
-const UNWRITABLE: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ELOOP', 'ENOLCK', 'ENOTSUP']);
+const UNWRITABLE: ReadonlySet<string | undefined> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOTDIR',
+  'EEXIST',
+  'ELOOP',
+  'ENOLCK',
+  'ENOTSUP',
+]);
 
 type Place = {
   readonly path: string;
@@ -39,6 +48,8 @@ type Place = {
 export class IndexFolder implements AsyncDisposable {
   readonly #place: Place;
   readonly #resources: AsyncDisposable;
+  /** The list of a temporary folder, which no one else reads. */
+  #ownList = EMPTY_LIST;
   #parts = 0;
 
   private constructor(place: Place, resources: AsyncDisposable) {
@@ -56,7 +67,10 @@ export class IndexFolder implements AsyncDisposable {
         if (!UNWRITABLE.has(systemCode(error)) && !isTidemarkError(error, 'UNSUPPORTED')) {
           throw fromSystem(error, 'FAILED', `the local index of chunks in ${folder} can’t be opened`);
         }
-        runtime.logger.log('warn', 'the local index of chunks can’t be kept: a temporary one is used', { folder, error });
+        runtime.logger.log('warn', 'the local index of chunks can’t be kept: a temporary one is used', {
+          folder,
+          error,
+        });
       }
     }
     const temporary = join(runtime.temporaryFolder, `chunk-index-${toHex(runtime.random(8))}`);
@@ -71,6 +85,11 @@ export class IndexFolder implements AsyncDisposable {
     if (shared) resources.use(await claim(place, run));
     else resources.defer(() => rm(path, { recursive: true, force: true }));
     return new IndexFolder(place, resources.move());
+  }
+
+  /** Whether what is written is read by later processes. */
+  get lasts(): boolean {
+    return this.#place.shared;
   }
 
   /** The path of a run in the list. */
@@ -93,13 +112,13 @@ export class IndexFolder implements AsyncDisposable {
    * The same list returned: nothing is written. Runs that are no longer in it are removed. @throws BUSY, DISK_FULL, FAILED
    */
   async change(change: (list: RunList) => Promise<RunList> | RunList, run: Run): Promise<RunList> {
-    const { path, identity, runtime } = this.#place;
-    await using _lock = await lockFolder(this.#place, run);
+    const { path } = this.#place;
     try {
-      const before = await readListOf(this.#place);
+      await using _lock = await lockFolder(this.#place, run);
+      const before = await this.#readList();
       const after = await change(before);
       if (after === before) return after;
-      await writeRunList(path, { identity, list: after, random: runtime.random }, run);
+      await this.#writeList(after, run);
       const kept = new Set(after.runs.map(({ file }) => file));
       for (const { file } of before.runs) {
         if (!kept.has(file)) await rm(this.pathOf(file), { force: true });
@@ -109,6 +128,16 @@ export class IndexFolder implements AsyncDisposable {
       if (run.signal.aborted) throw error;
       throw fromSystem(error, 'FAILED', `the local index of chunks in ${path} can’t be written`);
     }
+  }
+
+  async #readList(): Promise<RunList> {
+    return this.#place.shared ? await readListOf(this.#place) : this.#ownList;
+  }
+
+  async #writeList(list: RunList, run: Run): Promise<void> {
+    const { path, identity, runtime, shared } = this.#place;
+    if (shared) await writeRunList(path, { identity, list, random: runtime.random }, run);
+    else this.#ownList = list;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,12 +153,19 @@ async function claim(place: Place, run: Run): Promise<AsyncDisposable> {
   const ownerPath = join(place.path, `${place.owner}${OWNER_SUFFIX}`);
   const owner = await lockOrBusy(ownerPath, holder(place), 'the local index of chunks');
   resources.use(owner);
-  resources.defer(async () => {
-    for (const file of await readdir(place.path)) {
-      if (file.startsWith(place.owner)) await rm(join(place.path, file), { force: true });
-    }
-  });
+  resources.defer(() => removeOwn(place));
   return resources.move();
+}
+
+async function removeOwn({ path, owner }: Place): Promise<void> {
+  try {
+    for (const file of await readdir(path)) {
+      if (file.startsWith(owner)) await rm(join(path, file), { force: true });
+    }
+  } catch (error) {
+    // Someone has removed the folder: nothing of this process is left in it.
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
 }
 
 async function removeLeftovers({ path, runtime, owner }: Place, listed: ReadonlySet<string>): Promise<void> {

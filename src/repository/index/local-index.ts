@@ -1,8 +1,16 @@
 import { recordField } from '../format/index-object.ts';
 import { must } from '../../core/must.ts';
 import { createLimiter } from '../../flow/limiter.ts';
-import type { Run, Runtime } from '../../core/run.ts';
-import type { ChunkIndex, ChunkPlace, IndexStatistics, ObjectNews, RecordBatch, UnpublishedRun } from './chunk-index.ts';
+import type { Run } from '../../core/run.ts';
+import type {
+  ChunkIndex,
+  ChunkIndexOptions,
+  ChunkPlace,
+  IndexStatistics,
+  ObjectNews,
+  RecordBatch,
+  UnpublishedRun,
+} from './chunk-index.ts';
 import { ChunkKey } from './chunk-key.ts';
 import type { IndexFolder } from './index-folder.ts';
 import { Memtable } from './memtable.ts';
@@ -23,6 +31,7 @@ export class LocalIndex implements ChunkIndex {
   readonly packs: PackTable = new PackTable();
   readonly #folder: IndexFolder;
   readonly #runs: RunSet;
+  readonly #memoryRecords: number;
   readonly #cache = new PageCache();
   readonly #key = new ChunkKey();
   /** Changes of the files, one after another. */
@@ -32,16 +41,17 @@ export class LocalIndex implements ChunkIndex {
   /** Where the last look-up found its record: in `#added`, or in this run and the cache. */
   #foundIn: RunFile | undefined;
 
-  private constructor(folder: IndexFolder, runtime: Runtime) {
+  private constructor(folder: IndexFolder, { runtime, memoryRecords }: ChunkIndexOptions) {
     this.#folder = folder;
     this.#runs = new RunSet({ folder, runtime, packs: this.packs });
+    this.#memoryRecords = memoryRecords ?? SPILL_RECORDS;
   }
 
   /** The folder is the index's from now on. */
-  static async open(folder: IndexFolder, runtime: Runtime, run: Run): Promise<LocalIndex> {
+  static async open(folder: IndexFolder, options: ChunkIndexOptions, run: Run): Promise<LocalIndex> {
     await using resources = new AsyncDisposableStack();
     resources.use(folder);
-    const index = new LocalIndex(folder, runtime);
+    const index = new LocalIndex(folder, options);
     await index.reload(run);
     resources.move();
     return index;
@@ -79,7 +89,7 @@ export class LocalIndex implements ChunkIndex {
   }
 
   addPack(packId: Uint8Array): number {
-    if (this.#added.count >= SPILL_RECORDS) this.#spill();
+    if (this.#added.count >= this.#memoryRecords) this.#spill();
     const number = this.packs.add(packId);
     this.packs.setCovered(number);
     return number;
@@ -117,8 +127,8 @@ export class LocalIndex implements ChunkIndex {
   }
 
   async flush(run: Run): Promise<void> {
-    if (this.#added.count < SPILL_RECORDS && this.#runs.open.every(({ file }) => file !== undefined)) return;
-    await this.#flush(this.#added.count >= SPILL_RECORDS, run);
+    if (this.#added.count < this.#memoryRecords && this.#runs.open.every(({ file }) => file !== undefined)) return;
+    await this.#flush(this.#added.count >= this.#memoryRecords, run);
   }
 
   async flushAll(run: Run): Promise<void> {
@@ -129,11 +139,15 @@ export class LocalIndex implements ChunkIndex {
     using _permit = await this.#changes.acquire(run);
     if (spills && this.#added.count > 0) this.#spill();
     if (this.#runs.open.some(({ file }) => file === undefined)) await this.#runs.commit({}, run);
-    await this.#runs.merge(run);
+    if (await this.#runs.merge(run)) this.#cover();
   }
 
   async *records(run: Run): AsyncGenerator<RecordBatch> {
-    yield* this.#recordsOf(this.#runs.open.map((open) => open.run), [new MemorySource(this.#added.sorted())], run);
+    yield* this.#recordsOf(
+      this.#runs.open.map((open) => open.run),
+      [new MemorySource(this.#added.sorted())],
+      run,
+    );
   }
 
   get statistics(): IndexStatistics {
@@ -158,8 +172,8 @@ export class LocalIndex implements ChunkIndex {
     using _permit = await this.#changes.acquire(run);
     if (records.count > 0) this.#runs.spill(records, source === 'objects');
     await this.#runs.commit(news, run);
-    this.#cover();
     await this.#runs.merge(run);
+    this.#cover();
   }
 
   get knownObjects(): ReadonlySet<string> {
@@ -190,7 +204,7 @@ export class LocalIndex implements ChunkIndex {
   async markPublished(unpublished: UnpublishedRun, news: ObjectNews, run: Run): Promise<void> {
     using _permit = await this.#changes.acquire(run);
     await this.#runs.markPublished(unpublished.file, news, run);
-    await this.#runs.merge(run);
+    if (await this.#runs.merge(run)) this.#cover();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -219,7 +233,9 @@ export class LocalIndex implements ChunkIndex {
   }
 
   #packAt(view: DataView, offset: number): number {
-    return this.#foundIn === undefined ? view.getUint32(offset + recordField.pack, true) : this.#foundIn.packNumberAt(view, offset);
+    return this.#foundIn === undefined
+      ? view.getUint32(offset + recordField.pack, true)
+      : this.#foundIn.packNumberAt(view, offset);
   }
 
   #spill(): void {

@@ -59,7 +59,9 @@ export class Memtable {
       const place = this.#slots[slot] ?? 0;
       if (place === 0) return -1;
       const offset = (place - 1) * INDEX_RECORD_BYTES;
-      if (!key.equals(this.#view, offset) || !packs.usable(this.#view.getUint32(offset + recordField.pack, true))) continue;
+      if (!key.equals(this.#view, offset) || !packs.usable(this.#view.getUint32(offset + recordField.pack, true))) {
+        continue;
+      }
       if (left === 0) return offset;
       left -= 1;
     }
@@ -67,7 +69,9 @@ export class Memtable {
 
   /** Calls with the pack number of each record. */
   packNumbers(visit: (number: number) => void): void {
-    for (let at = 0; at < this.#count; at += 1) visit(this.#view.getUint32(at * INDEX_RECORD_BYTES + recordField.pack, true));
+    for (let at = 0; at < this.#count; at += 1) {
+      visit(this.#view.getUint32(at * INDEX_RECORD_BYTES + recordField.pack, true));
+    }
   }
 
   /** The records as one array of bytes, ascending by id. */

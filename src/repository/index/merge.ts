@@ -4,6 +4,7 @@ import { must } from '../../core/must.ts';
 import type { RecordBatch } from './chunk-index.ts';
 import { compareIds } from './chunk-key.ts';
 import type { RecordSource } from './record-source.ts';
+import { copyRecord } from './record.ts';
 
 const BATCH_RECORDS = 4096;
 /** Room beyond a full batch, so that the places of one id stay together and each comes once. */
@@ -99,9 +100,7 @@ class Batch {
   add(source: RecordSource): void {
     const at = this.count * INDEX_RECORD_BYTES;
     if (!this.#continues(source)) this.#group = at;
-    for (let word = 0; word < INDEX_RECORD_BYTES; word += 4) {
-      this.#view.setInt32(at + word, source.view.getInt32(source.offset + word));
-    }
+    copyRecord(source.view, source.offset, this.#view, at);
     this.#view.setUint32(at + recordField.pack, source.packNumber(), true);
     for (let other = this.#group; other < at; other += INDEX_RECORD_BYTES) {
       if (samePlace(this.#view, other, at)) return;

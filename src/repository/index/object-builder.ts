@@ -3,6 +3,7 @@ import { INDEX_RECORD_BYTES, MAX_INDEX_RECORDS, PACK_ID_BYTES, recordField } fro
 import type { IndexObject } from '../format/index-object.ts';
 import type { Memtable } from './memtable.ts';
 import type { PackTable } from './pack-table.ts';
+import { copyRecord } from './record.ts';
 
 /** Which object the packs of a run go into. */
 export type Grouping = {
@@ -51,7 +52,7 @@ export class ObjectBuilder {
   /** Appends the record at `offset`. */
   append(view: DataView, offset: number): void {
     const at = this.#count * INDEX_RECORD_BYTES;
-    for (let word = 0; word < INDEX_RECORD_BYTES; word += 4) this.#view.setInt32(at + word, view.getInt32(offset + word));
+    copyRecord(view, offset, this.#view, at);
     const pack = view.getUint32(offset + recordField.pack, true);
     let local = this.#localPacks.get(pack);
     if (local === undefined) {

@@ -8,7 +8,11 @@ import { damaged } from '../format/byte-cursor.ts';
 export type ListedObject = { readonly key: string; readonly name: string; readonly sizeBytes: number };
 
 /** The index objects of a writer, ascending by name. Foreign keys are left out. */
-export async function listIndexObjects(objects: ObjectStore, credential: string, run: Run): Promise<readonly ListedObject[]> {
+export async function listIndexObjects(
+  objects: ObjectStore,
+  credential: string,
+  run: Run,
+): Promise<readonly ListedObject[]> {
   const prefix = `index/${credential}/`;
   const listed: ListedObject[] = [];
   for await (const batch of objects.list(prefix, '', run)) {

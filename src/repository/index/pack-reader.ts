@@ -19,7 +19,12 @@ const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024;
 const MAX_PACK_CHUNKS = 524_288;
 const BLOCK_HEADER_BYTES = 5;
 
-type SealedDirectory = { readonly key: string; readonly header: Uint8Array; readonly sealed: Uint8Array; readonly blocksEnd: number };
+type SealedDirectory = {
+  readonly key: string;
+  readonly header: Uint8Array;
+  readonly sealed: Uint8Array;
+  readonly blocksEnd: number;
+};
 
 /** Opens a sealed directory. @throws REPOSITORY_DAMAGED */
 export type OpenDirectory = (options: {
@@ -68,7 +73,10 @@ export class PackReader {
     const trailerAt = tailBytes - PACK_TRAILER_BYTES;
     const directoryBytes = directorySize(tail.subarray(trailerAt), packBytes, key);
     if (directoryBytes > MAX_DIRECTORY_BYTES) throw damaged(key, 'its directory is larger than one can be');
-    const header = tailBytes === packBytes ? tail.subarray(0, PACK_HEADER_BYTES) : await this.#readExactly(key, 0, PACK_HEADER_BYTES, run);
+    const header =
+      tailBytes === packBytes
+        ? tail.subarray(0, PACK_HEADER_BYTES)
+        : await this.#readExactly(key, 0, PACK_HEADER_BYTES, run);
     const blocksEnd = packBytes - PACK_TRAILER_BYTES - directoryBytes;
     if (directoryBytes <= trailerAt) {
       return this.#open({ key, header, sealed: tail.subarray(trailerAt - directoryBytes, trailerAt), blocksEnd });
@@ -79,7 +87,9 @@ export class PackReader {
 
   async #readExactly(key: string, offset: number, sizeBytes: number, run: Run): Promise<Uint8Array> {
     const bytes = new Uint8Array(sizeBytes);
-    if ((await this.#options.objects.read(key, offset, bytes, run)) !== sizeBytes) throw damaged(key, 'it is shorter than it was listed');
+    if ((await this.#options.objects.read(key, offset, bytes, run)) !== sizeBytes) {
+      throw damaged(key, 'it is shorter than it was listed');
+    }
     return bytes;
   }
 
@@ -89,7 +99,9 @@ export class PackReader {
     const chunks: PackChunk[] = [];
     let blockOffset = PACK_HEADER_BYTES;
     for (const { sealedBytes: blockBytes, chunks: inBlock } of blocks) {
-      if (blockBytes < BLOCK_HEADER_BYTES + BLOCK_SEAL_BYTES) throw damaged(key, 'its directory has a block that is too short');
+      if (blockBytes < BLOCK_HEADER_BYTES + BLOCK_SEAL_BYTES) {
+        throw damaged(key, 'its directory has a block that is too short');
+      }
       let offset = 0;
       for (const { id, sizeBytes } of inBlock) {
         chunks.push({ id, blockOffset, blockBytes, offset, sizeBytes });

@@ -11,7 +11,7 @@ const SLOTS = 2048;
 export class PageCache {
   readonly #bytes = Buffer.from(new ArrayBuffer(SLOTS * PAGE_BYTES));
   readonly view: DataView = new DataView(this.#bytes.buffer);
-  readonly #pages: (Buffer | undefined)[] = new Array<Buffer | undefined>(SLOTS).fill(undefined);
+  readonly #pages: (Buffer | undefined)[] = Array.from({ length: SLOTS });
   readonly #runs = new Float64Array(SLOTS);
   readonly #numbers = new Uint32Array(SLOTS);
   readonly #counts = new Uint8Array(SLOTS);

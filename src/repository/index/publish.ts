@@ -95,7 +95,11 @@ export async function compactIndexObjects(options: PublishOptions, run: Run): Pr
 }
 
 /** A damaged one can't be replaced, and one that is gone need not be. */
-async function fetchUndamaged(options: PublishOptions, object: ListedObject, run: Run): Promise<IndexObject | undefined> {
+async function fetchUndamaged(
+  options: PublishOptions,
+  object: ListedObject,
+  run: Run,
+): Promise<IndexObject | undefined> {
   try {
     return await fetchIndexObject(options, object, run);
   } catch (error) {
@@ -125,7 +129,11 @@ async function publishRun(options: PublishOptions, unpublished: UnpublishedRun, 
 
 async function collectGroups(
   { index }: PublishOptions,
-  { unpublished, grouping, first }: { readonly unpublished: UnpublishedRun; readonly grouping: Grouping; readonly first: number },
+  {
+    unpublished,
+    grouping,
+    first,
+  }: { readonly unpublished: UnpublishedRun; readonly grouping: Grouping; readonly first: number },
   run: Run,
 ): Promise<readonly ObjectBuilder[]> {
   const counts = grouping.groups.slice(first, first + GROUPS_AT_ONCE);
@@ -154,7 +162,10 @@ async function putObject(
   replaces: readonly string[],
   run: Run,
 ): Promise<string> {
-  const object = { ...content, replaces: replaces.map((name) => must(parseIndexObjectName(name), 'the name of an index object')) };
+  const object = {
+    ...content,
+    replaces: replaces.map((name) => must(parseIndexObjectName(name), 'the name of an index object')),
+  };
   const parts = sealIndexObject(object, idKey, random(SALT_BYTES));
   for (;;) {
     const number = index.takeObjectNumber();

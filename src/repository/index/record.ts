@@ -1,4 +1,4 @@
-import { recordField } from '../format/index-object.ts';
+import { INDEX_RECORD_BYTES, recordField } from '../format/index-object.ts';
 import type { ChunkPlace } from './chunk-index.ts';
 
 /** Puts a place into the record at `offset`. */
@@ -28,4 +28,9 @@ export function comparePlaces(left: DataView, leftOffset: number, right: DataVie
     if (difference !== 0) return difference;
   }
   return 0;
+}
+
+/** Copies the record at `offset` to another place. */
+export function copyRecord(from: DataView, offset: number, into: DataView, intoOffset: number): void {
+  for (let at = 0; at < INDEX_RECORD_BYTES; at += 4) into.setInt32(intoOffset + at, from.getInt32(offset + at));
 }

@@ -99,7 +99,9 @@ export class RunFile {
   readPage(page: number, into: Buffer): number {
     let count = -1;
     try {
-      if (readFully(this.#file, into, (page + 1) * PAGE_BYTES) === PAGE_BYTES) count = checkPage(into, this.#header.tag, page + 1);
+      if (readFully(this.#file, into, (page + 1) * PAGE_BYTES) === PAGE_BYTES) {
+        count = checkPage(into, this.#header.tag, page + 1);
+      }
       if (count < 0) this.#fault = `page ${page + 1} is damaged`;
     } catch (error) {
       this.#fault = `page ${page + 1} can’t be read: ${String(error)}`;
@@ -124,7 +126,9 @@ export class RunFile {
       const count = whole ? checkPage(into.subarray(start, start + PAGE_BYTES), this.#header.tag, page + at + 1) : -1;
       if (count < 0) {
         this.#fault = `page ${page + at + 1} is damaged`;
-        throw new TidemarkError('FAILED', 'the local index of chunks is damaged', { hint: 'Run the command again: it is rebuilt.' });
+        throw new TidemarkError('FAILED', 'the local index of chunks is damaged', {
+          hint: 'Run the command again: it is rebuilt.',
+        });
       }
       counts.push(count);
     }

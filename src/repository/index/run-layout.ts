@@ -46,7 +46,9 @@ export function checkPage(page: Buffer, tag: Uint8Array, number: number): number
     if (page[PAGE_TAG + at] !== tag[at]) return -1;
   }
   const recordCount = page.readUInt32LE(PAGE_RECORDS);
-  return page.readUInt32LE(PAGE_NUMBER) === number && recordCount > 0 && recordCount <= RECORDS_PER_PAGE ? recordCount : -1;
+  return page.readUInt32LE(PAGE_NUMBER) === number && recordCount > 0 && recordCount <= RECORDS_PER_PAGE
+    ? recordCount
+    : -1;
 }
 
 export function encodeRunHeader(header: RunHeader): Buffer {
@@ -62,7 +64,9 @@ export function encodeRunHeader(header: RunHeader): Buffer {
 
 /** Undefined when it is not the header of a run as this Tidemark writes it, or does not fit a file of that size. */
 export function decodeRunHeader(page: Buffer, fileBytes: number): RunHeader | undefined {
-  if (page.byteLength < PAGE_BYTES || crc32(page.subarray(0, PAGE_CRC)) !== page.readUInt32LE(PAGE_CRC)) return undefined;
+  if (page.byteLength < PAGE_BYTES || crc32(page.subarray(0, PAGE_CRC)) !== page.readUInt32LE(PAGE_CRC)) {
+    return undefined;
+  }
   if (page.readUInt32LE(0) !== MAGIC || page.readUInt32LE(4) !== VERSION) return undefined;
   const header = {
     tag: Uint8Array.from(page.subarray(8, 8 + TAG_BYTES)),

@@ -54,7 +54,12 @@ export async function writeRunList(
 ): Promise<void> {
   const { identity, list, random } = content;
   const body = JSON.stringify({ format: FORMAT, version: VERSION, identity, list } satisfies StoredList);
-  await replaceFile(join(folder, FILE), [Buffer.from(`${body}\n${hash('sha256', body)}\n`)], { mode: 0o600, random }, run);
+  await replaceFile(
+    join(folder, FILE),
+    [Buffer.from(`${body}\n${hash('sha256', body)}\n`)],
+    { mode: 0o600, random },
+    run,
+  );
 }
 
 /** The list after this became known of index objects. Names that were read are noted with `file`, if it is there. */
@@ -64,7 +69,10 @@ export function withNews(list: RunList, news: ObjectNews, file: string | undefin
   const owner = list.runs.some((run) => run.file === file) ? file : undefined;
   const left = (names: readonly string[]): readonly string[] => names.filter((name) => !gone.has(name));
   return {
-    runs: list.runs.map((run) => ({ ...run, objects: left(run.file === owner ? union(run.objects, read) : run.objects) })),
+    runs: list.runs.map((run) => ({
+      ...run,
+      objects: left(run.file === owner ? union(run.objects, read) : run.objects),
+    })),
     objects: left(owner === undefined ? union(list.objects, read) : list.objects),
     replaced: left(union(list.replaced, news.replaced ?? [])),
   };
@@ -74,7 +82,12 @@ export function union(left: readonly string[], right: readonly string[]): readon
   return [...new Set([...left, ...right])];
 }
 
-type StoredList = { readonly format: string; readonly version: number; readonly identity: string; readonly list: RunList };
+type StoredList = {
+  readonly format: string;
+  readonly version: number;
+  readonly identity: string;
+  readonly list: RunList;
+};
 
 /** The digest has shown that one of us wrote it: only the version can be another. */
 function isStoredList(value: unknown): value is StoredList {

@@ -68,7 +68,7 @@ export class RunSet implements Disposable {
   /** Puts parts into the list, with the news. */
   async commit(news: ObjectNews, run: Run): Promise<void> {
     const parts = this.#open.filter(({ file }) => file === undefined);
-    for (const part of parts) await part.run.sync();
+    if (this.#folder.lasts) for (const part of parts) await part.run.sync();
     const added: { part: OpenRun; file: string }[] = [];
     const list = await this.#folder.change(async (before) => {
       for (const part of parts) {
@@ -95,16 +95,16 @@ export class RunSet implements Disposable {
     this.#list = list;
   }
 
-  /** Merges until there are few. */
-  async merge(run: Run): Promise<void> {
+  /** Merges until there are few. True when something was merged: packs that don't exist are gone from what was. */
+  async merge(run: Run): Promise<boolean> {
+    let merged = false;
     for (const published of [true, false]) {
-      const limit = published ? MAX_PUBLISHED_RUNS : MAX_UNPUBLISHED_RUNS;
-      for (let merged = true; merged; ) {
-        const whole = this.#open.filter((open) => open.file !== undefined && open.published === published && isWhole(open));
-        const chosen = chooseMerge(whole.map((open) => open.run.recordCount), limit);
-        merged = chosen.length > 0 && (await this.#mergeRuns(chosen.flatMap((at) => whole[at] ?? []), published, run));
+      for (let inputs = this.#chooseInputs(published); inputs.length > 0; inputs = this.#chooseInputs(published)) {
+        if (!(await this.#mergeRuns(inputs, published, run))) break;
+        merged = true;
       }
     }
+    return merged;
   }
 
   /** Drops damaged runs for good, opens those of other processes, lets go of those that are no longer in the list. */
@@ -124,18 +124,30 @@ export class RunSet implements Disposable {
       }
       return damaged.size === 0 ? before : { ...before, runs: before.runs.filter(({ file }) => !damaged.has(file)) };
     }, run);
-    if (damaged.size > 0) this.#runtime.logger.log('warn', 'parts of the local index of chunks are damaged: they are rebuilt', { files: [...damaged] });
+    if (damaged.size > 0) {
+      this.#runtime.logger.log('warn', 'parts of the local index of chunks are damaged: they are rebuilt', {
+        files: [...damaged],
+      });
+    }
     const published = new Map(this.#list.runs.map((entry) => [entry.file, entry.published]));
     unused.move();
     const stays = (open: OpenRun): boolean => isWhole(open) && (open.file === undefined || published.has(open.file));
     const all = [...this.#open, ...opened];
     for (const open of all) if (!stays(open)) open.run.release();
-    this.#open = all.filter(stays).map((open) => ({ ...open, published: published.get(open.file ?? '') ?? open.published }));
+    this.#open = all
+      .filter(stays)
+      .map((open) => ({ ...open, published: published.get(open.file ?? '') ?? open.published }));
   }
 
   [Symbol.dispose](): void {
     for (const { run } of this.#open) run.release();
     this.#open = [];
+  }
+
+  #chooseInputs(published: boolean): readonly OpenRun[] {
+    const runs = this.#open.filter((open) => open.file !== undefined && open.published === published && isWhole(open));
+    const sizes = runs.map((open) => open.run.recordCount);
+    return chooseMerge(sizes, published ? MAX_PUBLISHED_RUNS : MAX_UNPUBLISHED_RUNS).flatMap((at) => runs[at] ?? []);
   }
 
   /** False when another process was faster, or an input is damaged: then nothing has changed. */
@@ -149,7 +161,7 @@ export class RunSet implements Disposable {
     const file = this.#folder.newRunName();
     const output: OpenRun = { run: merged, published, path: this.#folder.pathOf(file), file };
     const names = new Set(inputs.map((input) => input.file));
-    await merged.sync();
+    if (this.#folder.lasts) await merged.sync();
     let done = false;
     this.#list = await this.#folder.change(async (before) => {
       const replaced = before.runs.filter((entry) => names.has(entry.file) && entry.published === published);
@@ -167,9 +179,15 @@ export class RunSet implements Disposable {
   }
 
   async #writeMerged(inputs: readonly OpenRun[], path: string, run: Run): Promise<number | undefined> {
-    using writer = this.#createWriter(path, inputs.reduce((sum, input) => sum + input.run.recordCount, 0));
+    using writer = this.#createWriter(
+      path,
+      inputs.reduce((sum, input) => sum + input.run.recordCount, 0),
+    );
     try {
-      for await (const { view, count } of mergeRecords(inputs.map((input) => input.run.source()), run)) {
+      for await (const { view, count } of mergeRecords(
+        inputs.map((input) => input.run.source()),
+        run,
+      )) {
         writer.appendExisting(view, count);
       }
       writer.finish();

@@ -4,6 +4,7 @@ import { INDEX_RECORD_BYTES, PACK_ID_BYTES, recordField } from '../format/index-
 import { assume } from '../../core/must.ts';
 import { IdFilter } from './id-filter.ts';
 import type { PackTable } from './pack-table.ts';
+import { copyRecord } from './record.ts';
 import { encodeRunHeader, finishPage, PAGE_BYTES, RECORDS_PER_PAGE, tablesOffset } from './run-layout.ts';
 
 const BUFFERED_PAGES = 128;
@@ -56,8 +57,12 @@ export class RunWriter implements Disposable {
     if (this.#inPage === RECORDS_PER_PAGE) this.#endPage();
     if (this.#inPage === 0) this.#fences[this.#pageCount] = view.getUint32(offset);
     const at = this.#buffered * PAGE_BYTES + this.#inPage * INDEX_RECORD_BYTES;
-    for (let word = 0; word < INDEX_RECORD_BYTES; word += 4) this.#bytes.setInt32(at + word, view.getInt32(offset + word));
-    this.#bytes.setUint32(at + recordField.pack, this.#localPack(view.getUint32(offset + recordField.pack, true)), true);
+    copyRecord(view, offset, this.#bytes, at);
+    this.#bytes.setUint32(
+      at + recordField.pack,
+      this.#localPack(view.getUint32(offset + recordField.pack, true)),
+      true,
+    );
     this.#filter.add(view, offset);
     this.#inPage += 1;
     this.#recordCount += 1;

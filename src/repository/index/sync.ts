@@ -118,9 +118,15 @@ class Sync {
       if (news.read.length > 0) await index.insert(table, news, 'objects', run);
     };
     const window = { count: OBJECTS_AT_ONCE, bytes: WINDOW_BYTES, sizeOf: ({ sizeBytes }: ListedObject) => sizeBytes };
-    const fetch = async (object: ListedObject, inner: Run): Promise<{ name: string; content: IndexObject | undefined }> => {
+    const fetch = async (
+      object: ListedObject,
+      inner: Run,
+    ): Promise<{ name: string; content: IndexObject | undefined }> => {
       // What another one contains need not be read.
-      return { name: object.name, content: replaced.has(object.name) ? undefined : await this.#fetchObject(object, inner) };
+      return {
+        name: object.name,
+        content: replaced.has(object.name) ? undefined : await this.#fetchObject(object, inner),
+      };
     };
     for await (const { name, content } of fetchInOrder(wanted, { ...window, fetch }, run)) {
       if (content === undefined) continue;
@@ -199,7 +205,12 @@ function* uncovered({ packs }: ChunkIndex, sizes: PackSizes): Generator<number> 
 }
 
 function packFinding(error: TidemarkError): Finding {
-  return { code: 'pack', severity: 'error', message: error.message, hint: 'Run `tidemark verify --data` to see what is affected.' };
+  return {
+    code: 'pack',
+    severity: 'error',
+    message: error.message,
+    hint: 'Run `tidemark verify --data` to see what is affected.',
+  };
 }
 
 function parsePackId(text: string): Uint8Array | undefined {
