@@ -6,9 +6,6 @@ import { byteText, printablePath } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
 import type { OwnerToSet } from './owners.ts';
 
-/** `(uid_t) -1`: leave it. */
-export const UNCHANGED = 0xffff_ffff;
-
 const SET_ID_BITS = 0o6000;
 
 /**
@@ -22,7 +19,7 @@ export function applyAttributes(
   note: (note: string) => void,
 ): void {
   const { uid, gid } = owner;
-  if (uid !== undefined || gid !== undefined) fchownSync(file, uid ?? UNCHANGED, gid ?? UNCHANGED);
+  if (uid !== undefined && gid !== undefined) fchownSync(file, uid, gid);
   setXattrs(file, attributes.xattrs, note);
   fchmodSync(file, modeToSet(attributes, owner));
   setTimesOfFile(file, { mtimeNs: attributes.mtimeNs, atimeNs: attributes.mtimeNs });

@@ -3,7 +3,7 @@ import { systemCode } from '../../core/errors.ts';
 import { statOpen } from '../../io/native-folder.ts';
 import type { Notes } from './notes.ts';
 
-/** What to set of an owner; absent parts stay as the system makes them. `exact`: the thing then has that owner. */
+/** What to set of an owner: both or nothing. `exact`: the thing then has the owner that was asked for. */
 export type OwnerToSet = {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
@@ -40,8 +40,8 @@ export class Owners {
 
   #try(uid: number, gid: number): OwnerToSet {
     if (this.#isAllowed(uid, gid)) return { uid, gid, exact: true };
-    const exact = uid === this.#own.uid;
-    return this.#isAllowed(this.#own.uid, gid) ? { gid, exact } : { exact: false };
+    const own = this.#own.uid;
+    return this.#isAllowed(own, gid) ? { uid: own, gid, exact: false } : { exact: false };
   }
 
   #isAllowed(uid: number, gid: number): boolean {

@@ -27,7 +27,7 @@ import type { FilesStore } from './store.ts';
 import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
 import type { Exchange } from './swap.ts';
 import { childrenToExchange, exchangeChildren } from './swap-children.ts';
-import { TreeWriter } from './tree-writer.ts';
+import { fileSizeOf, TreeWriter } from './tree-writer.ts';
 import type { FilePlan } from './tree-writer.ts';
 import { StagingCheck } from './verify.ts';
 
@@ -35,11 +35,13 @@ import { StagingCheck } from './verify.ts';
  * Restores a folder beside the one that is there. @throws RESTORE_CONFLICT when the target is no folder.
  */
 export function openFilesRestorer(store: FilesStore, context: RestorerContext): Restorer {
-  return new FilesRestorer(findPlace(context.target ?? store.folder, context.id), context);
+  return restorerAt(findPlace(context.target ?? store.folder, context.id), context);
 }
 
-/** The kernel's longest path, its closing zero included. */
-const PATH_MAX_BYTES = 4096;
+/** As `openFilesRestorer`, at a place that is found already. */
+export function restorerAt(place: Place, context: RestorerContext): Restorer {
+  return new FilesRestorer(place, context);
+}
 
 type Restored = { readonly base: BaseReader; readonly entries: number; readonly bytes: number };
 
@@ -241,10 +243,19 @@ function candidateFor({ part, target }: Staging, { relative, entry }: FilePlan):
   for (const folder of [part, target]) {
     if (folder === undefined) continue;
     const path = `/proc/self/fd/${folder}/${relative}`;
-    const stats = path.length < PATH_MAX_BYTES ? lstatSync(systemPath(path), { throwIfNoEntry: false }) : undefined;
-    if (stats?.isFile() === true && stats.size === entry.attributes.sizeBytes) return bytesOf(path);
+    if (sizeOfFile(path) === fileSizeOf(entry)) return bytesOf(path);
   }
   return undefined;
+}
+
+function sizeOfFile(path: ByteText): number | undefined {
+  try {
+    const stats = lstatSync(systemPath(path), { throwIfNoEntry: false });
+    return stats?.isFile() === true ? stats.size : undefined;
+  } catch {
+    // A candidate only saves fetching: one that can't be looked at is none.
+    return undefined;
+  }
 }
 
 /** Brings over a file that `--only` does not touch. */

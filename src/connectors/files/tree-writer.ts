@@ -3,7 +3,7 @@ import { assume, must } from '../../core/must.ts';
 import type { FileResult, FileTarget, StoredEntry } from '../../core/restorer.ts';
 import { linkAt, makeFolderAt, openAt, openFolderAt, setOwnerAt, symlinkAt } from '../../io/native-folder.ts';
 import { setTimes } from '../../io/native-time.ts';
-import { applyAttributes, modeToSet, setXattrs, UNCHANGED } from './apply-attributes.ts';
+import { applyAttributes, modeToSet, setXattrs } from './apply-attributes.ts';
 import type { Attributes } from './attributes.ts';
 import { byteText, bytesOf, printablePath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
@@ -24,6 +24,15 @@ export type PlannedEntry = {
   readonly origin: 'base' | 'target';
   readonly stored?: StoredEntry | undefined;
 };
+
+/**
+ * Length of the restored file. Without holes it is what the content has: a file that kept changing while it was read may have been
+ * described with another one.
+ */
+export function fileSizeOf({ attributes, origin, stored }: PlannedEntry): number {
+  if (origin === 'target' || attributes.extents !== undefined) return attributes.sizeBytes;
+  return stored?.content?.sizeBytes ?? 0;
+}
 
 /** A file without its content yet. `relative`: its path from the staging folder. */
 export type FilePlan = {
@@ -99,7 +108,8 @@ export class TreeWriter {
       else return this.#addFileOrLink(entry, relative);
     } catch (error) {
       // Without a folder nothing in it can be restored.
-      if (attributes.type === 'folder') throw error;
+      if (attributes.type === 'folder')
+        throw fileError('RESTORE_FAILED', `${printablePath(relative)} can’t be created`, error);
       this.#fail(name, error);
     }
     return undefined;
@@ -111,10 +121,10 @@ export class TreeWriter {
     const { uid, gid } = plan.owner;
     // What has extended attributes gets its mode after them: a file that its owner may not write takes none.
     const mode = attributes.xattrs.length > 0 ? 0o600 : modeToSet(attributes, plan.owner);
-    const { mtimeNs, sizeBytes, extents } = attributes;
+    const { mtimeNs, extents } = attributes;
     const path = this.#pathOf(plan);
     const finish = { uid, gid, mode, mtimeNs, atimeNs: mtimeNs };
-    return { tag: plan, entry: stored, path, fileSizeBytes: sizeBytes, extents, candidate, finish };
+    return { tag: plan, entry: stored, path, fileSizeBytes: fileSizeOf(plan.entry), extents, candidate, finish };
   }
 
   /** After the content of a file is written, or not. @throws DISK_FULL */
@@ -165,7 +175,7 @@ export class TreeWriter {
       return plan;
     }
     if (attributes.type === 'link') this.#makeLink(attributes, relative, owner);
-    else this.#makeEmptyFile(attributes, relative, owner);
+    else this.#makeEmptyFile(entry, relative, owner);
     found?.file?.settle(undefined);
     return undefined;
   }
@@ -191,18 +201,18 @@ export class TreeWriter {
     const path = bytesOf(relative);
     symlinkAt(must(target, 'the target of a link'), folder, path);
     const { uid, gid } = owner;
-    if (uid !== undefined || gid !== undefined)
-      setOwnerAt(folder, path, { uid: uid ?? UNCHANGED, gid: gid ?? UNCHANGED });
+    if (uid !== undefined && gid !== undefined) setOwnerAt(folder, path, { uid, gid });
     setXattrs(bytesOf(`/proc/self/fd/${folder}/${relative}`), xattrs, this.#noteOn(relative));
     setTimes(path, { mtimeNs, atimeNs: mtimeNs }, folder);
   }
 
-  #makeEmptyFile(attributes: Attributes, relative: ByteText, owner: OwnerToSet): void {
+  #makeEmptyFile(entry: PlannedEntry, relative: ByteText, owner: OwnerToSet): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     const file = openAt(this.#staging.folder, bytesOf(relative), flags);
     try {
-      if (attributes.sizeBytes > 0) ftruncateSync(file, attributes.sizeBytes);
-      applyAttributes(file, attributes, owner, this.#noteOn(relative));
+      const sizeBytes = fileSizeOf(entry);
+      if (sizeBytes > 0) ftruncateSync(file, sizeBytes);
+      applyAttributes(file, entry.attributes, owner, this.#noteOn(relative));
     } finally {
       closeSync(file);
     }

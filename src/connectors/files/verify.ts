@@ -7,8 +7,9 @@ import { modeToSet } from './apply-attributes.ts';
 import type { Attributes } from './attributes.ts';
 import { byteText, bytesOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
-import type { PlannedEntry } from './tree-writer.ts';
 import type { Staging } from './staging.ts';
+import { fileSizeOf } from './tree-writer.ts';
+import type { PlannedEntry } from './tree-writer.ts';
 
 const TYPE_BITS: Readonly<Record<Attributes['type'], number>> = {
   file: constants.S_IFREG,
@@ -40,7 +41,7 @@ export class StagingCheck {
     }
     const { attributes } = entry;
     if ((status.mode & constants.S_IFMT) !== TYPE_BITS[attributes.type]) return 'its type differs';
-    if (attributes.type === 'file' && status.sizeBytes !== attributes.sizeBytes) return 'its size differs';
+    if (attributes.type === 'file' && status.sizeBytes !== fileSizeOf(entry)) return 'its size differs';
     if (attributes.type === 'link' && !this.#hasTarget(relative, attributes)) return 'its target differs';
     return this.#metadata(attributes, status) ?? this.#links(entry, status);
   }
