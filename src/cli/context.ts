@@ -4,6 +4,7 @@ import type { Environment } from '../config/environment.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import type { Secret } from '../io/secret.ts';
 import type { OptionsOf } from './command.ts';
+import type { Printer } from './printer.ts';
 import type { Prompter } from './prompt.ts';
 import type { globalOptions } from './table/global-options.ts';
 
@@ -36,6 +37,8 @@ export interface CommandContext {
   readonly run: Run;
   readonly progress: ProgressSink;
   readonly prompter: Prompter;
+  /** Shows something before a question, on standard error. */
+  show(print: (printer: Printer) => void): void;
   /** Tells the operator at once, and again in the result. */
   readonly warn: (message: string) => void;
   /** Writes the bytes of a file to standard output. @throws OutputClosedError when the reader has gone */
@@ -47,6 +50,8 @@ export interface CommandContext {
   repository(): Promise<RepositoryChoice>;
   /** From the manifest's source, the environment or the terminal, in this order. @throws SECRET_MISSING */
   passphrase(): Promise<Secret>;
+  /** As `passphrase`, without asking the terminal: undefined when there is no other source. */
+  knownPassphrase(): Promise<Secret | undefined>;
   /** The same for a repository that is about to be created: on a terminal it is asked for twice. */
   firstPassphrase(): Promise<Secret>;
   /** One more passphrase: from `file`, else asked for twice on a terminal. */

@@ -7,6 +7,7 @@ import type { Logger, Runtime } from '../core/run.ts';
 import type { Secret } from '../io/secret.ts';
 import type { CommandContext, GlobalOptions, RepositoryChoice } from './context.ts';
 import type { PassphraseSources } from './passphrase.ts';
+import { createPrinter } from './printer.ts';
 import { createPrompter } from './prompt.ts';
 import type { Prompter } from './prompt.ts';
 import type { CliProcess } from './run-cli.ts';
@@ -52,6 +53,11 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     progress: parts.progress,
     prompter,
     warn: parts.warn,
+    show(print) {
+      parts.line.clear();
+      const colours = process.errors.isTerminal && !options.noColor && process.environment.colour !== 'never';
+      print(createPrinter({ stream: process.errors, colours, zone }));
+    },
     async writeBytes(bytes) {
       process.output.write(bytes);
       await process.output.drained();
@@ -62,6 +68,10 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     passphrase: once(async () => {
       const { askPassphrase } = await import('./passphrase.ts');
       return await askPassphrase(await sources(await repository()), process.run);
+    }),
+    knownPassphrase: once(async () => {
+      const { givenPassphrase } = await import('./passphrase.ts');
+      return await givenPassphrase(await sources(await repository()), process.run);
     }),
     firstPassphrase: once(async () => {
       const { askFirstPassphrase } = await import('./passphrase.ts');

@@ -21,6 +21,12 @@ export async function askPassphrase(sources: PassphraseSources, run: Run): Promi
   return (await fromSource(sources, run)) ?? new Secret(await typed(sources.prompter, 'Passphrase: ', run));
 }
 
+/** The passphrase of a repository that exists, without asking anybody. @throws SECRET_MISSING when its source holds nothing */
+export async function givenPassphrase(sources: PassphraseSources, run: Run): Promise<Secret | undefined> {
+  const named = namedSource(sources);
+  return named && (await read(named.reference, named.by, sources, run));
+}
+
 /** The passphrase of a repository that is about to be created: on a terminal it is typed twice. @throws as `askPassphrase` */
 export async function askFirstPassphrase(sources: PassphraseSources, run: Run): Promise<Secret> {
   return (await fromSource(sources, run)) ?? (await typedTwice(sources.prompter, run));

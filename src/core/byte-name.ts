@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 
+const BACKSLASH = 0x5c;
 // What could move the cursor, reorder the line, or be taken for an escape.
-const ESCAPED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\(?=x[0-9a-f]{2})/g;
+const ESCAPED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\(?=x[0-9A-Fa-f]{2})/g;
 
 /**
  * A name as one line of text that is safe on a terminal: UTF-8 as it is, anything else byte by byte as `\xHH`.
@@ -14,8 +15,11 @@ export function nameText(name: Uint8Array): string {
       .replace(ESCAPED, (found) => escaped(Buffer.from(found)));
   }
   let text = '';
-  for (const byte of name) text += byte < 0x20 || byte > 0x7e ? escaped([byte]) : String.fromCharCode(byte);
-  return text.replace(ESCAPED, (found) => escaped(Buffer.from(found)));
+  for (const byte of name) {
+    const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== BACKSLASH;
+    text += isPlain ? String.fromCharCode(byte) : escaped([byte]);
+  }
+  return text;
 }
 
 /** The bytes of a name as an operator types it: UTF-8, with `\xHH` for any byte. A backslash before anything else is one. */

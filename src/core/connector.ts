@@ -1,7 +1,7 @@
 import type { Finding } from './finding.ts';
 import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
-import type { BaseReader, Restorer } from './restorer.ts';
+import type { BaseReader, Restorer, StoredEntry } from './restorer.ts';
 import type { Run, Runtime } from './run.ts';
 
 /** `previous`: the newest position that the repository holds of this history, whose lineage goes on. */
@@ -51,6 +51,10 @@ export interface Connector<Options> {
   undo(options: Options, context: RestorerContext, run: Run): Promise<{ readonly keptAside?: string | undefined }>;
   /** Deletes what a restore kept aside or left unfinished. */
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
+  /** The name of the entry at a path as an operator types it. */
+  entryName(path: Uint8Array): Uint8Array;
+  /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */
+  content(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined;
   /** Lists what lies under a path in a base. */
   list(base: BaseReader, path: Uint8Array, run: Run): AsyncIterable<readonly ListedEntry[]>;
   diagnose(options: Options, runtime: Runtime, run: Run): Promise<readonly Finding[]>;

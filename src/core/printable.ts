@@ -17,6 +17,6 @@ export function quoted(text: string, limit = 40): string {
 
 /** As `printable`, and no longer than `limit` characters: the rest is an ellipsis. */
 export function excerpt(text: string, limit: number): string {
-  const characters = Array.from(text.slice(0, limit * 2));
+  const characters = Array.from(text.slice(0, (limit + 1) * 2));
   return printable(characters.length <= limit ? text : `${characters.slice(0, limit - 1).join('')}…`);
 }

@@ -3,11 +3,20 @@ import type { Command } from '../command.ts';
 import { formatCount, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { backupSpec } from '../table/backing-up.ts';
-import { notYet } from './not-yet.ts';
+import { backup as takeBackup } from '../../app/backup.ts';
+import { openApplication } from '../application.ts';
+
+/** Finished, but something is not in it: see the table of exit statuses. */
+const INCOMPLETE_STATUS = 3;
 
 export const backup: Command<typeof backupSpec, BackupResult> = {
-  async run() {
-    return notYet('backup');
+  async run(context, { stores }, { name, tag, dryRun, allowEmpty, oneFileSystem }) {
+    await using application = await openApplication(context);
+    const overrides = oneFileSystem ? { oneFileSystem } : {};
+    const request = { stores, name, tags: tag, dryRun, allowEmpty, overrides };
+    const result = await takeBackup(application, request, context.run);
+    const isIncomplete = result.stores.some(({ incompleteCount }) => incompleteCount > 0) || result.mark?.state === 'partial';
+    return { result, ...(isIncomplete ? { status: INCOMPLETE_STATUS } : {}) };
   },
   print({ mark, stores, dryRun }, printer) {
     printer.table(

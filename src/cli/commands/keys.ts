@@ -2,11 +2,13 @@ import type { KeyResult, KeysChangeResult, KeysListResult } from '../../app/resu
 import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
 import type { keysAddSpec, keysListSpec, keysRemoveSpec } from '../table/keeping.ts';
-import { notYet } from './not-yet.ts';
+import { addKey, listKeys, removeKey } from '../../app/maintain.ts';
+import { openApplication } from '../application.ts';
 
 export const keysList: Command<typeof keysListSpec, KeysListResult> = {
-  async run() {
-    return notYet('keys list');
+  async run(context) {
+    await using application = await openApplication(context);
+    return { result: await listKeys(application, context.run) };
   },
   print({ keys }, printer) {
     printer.table(
@@ -17,15 +19,18 @@ export const keysList: Command<typeof keysListSpec, KeysListResult> = {
 };
 
 export const keysAdd: Command<typeof keysAddSpec, KeysChangeResult> = {
-  async run() {
-    return notYet('keys add');
+  async run(context, { name }, { newPassphraseFile }) {
+    await using application = await openApplication(context);
+    const passphrase = await context.furtherPassphrase(newPassphraseFile);
+    return { result: { key: await addKey(application, { passphrase: passphrase.reveal(), role: 'all', name }, context.run) } };
   },
   print: ({ key }, printer) => printer.line(`added ${keyText(key)}`),
 };
 
 export const keysRemove: Command<typeof keysRemoveSpec, KeysChangeResult> = {
-  async run() {
-    return notYet('keys remove');
+  async run(context, { key }) {
+    await using application = await openApplication(context);
+    return { result: { key: await removeKey(application, key, context.run) } };
   },
   print: ({ key }, printer) => printer.line(`removed ${keyText(key)}`),
 };

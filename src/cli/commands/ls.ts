@@ -3,11 +3,15 @@ import type { Command } from '../command.ts';
 import { formatMode, formatSize } from '../format.ts';
 import type { Printer } from '../printer.ts';
 import type { lsSpec } from '../table/restoring.ts';
-import { notYet } from './not-yet.ts';
+import { listAt, typedPath } from '../../app/browse.ts';
+import { closing, openReading } from '../application.ts';
 
 export const ls: Command<typeof lsSpec, LsResult> = {
-  async run() {
-    return notYet('ls');
+  async run(context, { target, store, path }) {
+    const opened = await openReading(context);
+    const request = { target, store, path: typedPath(path ?? '') };
+    const entries = await listAt(opened.application, opened.reader, request, context.run);
+    return { result: { entries: closing(entries, opened) } };
   },
   async print({ entries }, printer) {
     for await (const batch of entries) {

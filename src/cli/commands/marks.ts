@@ -3,11 +3,14 @@ import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
 import { agreementText, stateText } from '../mark-text.ts';
 import type { marksSpec } from '../table/backing-up.ts';
-import { notYet } from './not-yet.ts';
+import { listMarks } from '../../app/maintain.ts';
+import { withReader } from '../application.ts';
 
 export const marks: Command<typeof marksSpec, MarksResult> = {
-  async run() {
-    return notYet('marks');
+  async run(context, _args, { tag, last }) {
+    const listed = await withReader(context, async (_application, reader) => listMarks(reader.catalogue));
+    const tagged = listed.marks.filter((mark) => tag.every((wanted) => mark.tags.includes(wanted)));
+    return { result: { marks: last === undefined ? tagged : tagged.slice(Math.max(0, tagged.length - last)) } };
   },
   print({ marks: list }, printer) {
     if (list.length === 0) {

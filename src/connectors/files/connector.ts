@@ -1,6 +1,7 @@
 import type { Connector } from '../../core/connector.ts';
 import { diagnoseStore } from './diagnose.ts';
-import { listEntries } from './list.ts';
+import { fileContent } from './file-content.ts';
+import { entryName, listEntries } from './list.ts';
 import { previewRestore } from './preview.ts';
 import { openFilesRecorder } from './recorder.ts';
 import { resolveStore } from './resolve.ts';
@@ -23,6 +24,8 @@ export const filesConnector: Connector<FilesStore> = {
   },
   undo: undoRestore,
   discard: discardRestore,
+  entryName,
+  content: fileContent,
   list: listEntries,
   diagnose: async (store, runtime) => diagnoseStore(store, runtime),
 };

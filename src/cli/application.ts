@@ -1,0 +1,62 @@
+import { hostname } from 'node:os';
+import { OpenApplication } from '../app/application.ts';
+import type { AppContext } from '../app/application.ts';
+import { openReader } from '../app/look.ts';
+import type { RepositoryReader } from '../repository/reader.ts';
+import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
+import { createWorkerEngine } from '../repository/pipeline/worker-engine.ts';
+import { yieldToOthers } from '../io/native-priority.ts';
+import type { CommandContext } from './context.ts';
+import { packageVersion } from './package-version.ts';
+
+/** What the application layer needs of this command line. */
+export async function appContext(context: CommandContext): Promise<AppContext> {
+  const { url, configuration, limits } = await context.repository();
+  const runtime = await context.runtime();
+  if (context.options.lowPriority) yieldToOthers();
+  return {
+    runtime,
+    repositoryUrl: url,
+    configuration,
+    limits,
+    stateOwner: { environment: context.environment.variables, userId: context.environment.userId ?? -1 },
+    host: hostname(),
+    processId: process.pid,
+    tool: `tidemark ${await packageVersion()}`,
+    workingFolder: context.workingFolder,
+    progress: context.progress,
+    warn: (message) => context.warn(message),
+    passphrase: () => context.passphrase(),
+    knownPassphrase: () => context.knownPassphrase(),
+    openEngine: async (setup) => createWorkerEngine({ ...setup, workers: limits.workers }),
+    openRetryEngine: async (setup) => createInPlaceEngine(setup),
+  };
+}
+
+/** The repository that the command names, found but not yet opened with a key. */
+export async function openApplication(context: CommandContext): Promise<OpenApplication> {
+  return OpenApplication.open(await appContext(context), context.run);
+}
+
+/** Opens for reading; both are closed when `work` ends. */
+export async function withReader<T>(context: CommandContext, work: (application: OpenApplication, reader: RepositoryReader) => Promise<T>): Promise<T> {
+  await using opened = await openReading(context);
+  return await work(opened.application, opened.reader);
+}
+
+export type OpenReading = AsyncDisposable & { readonly application: OpenApplication; readonly reader: RepositoryReader };
+
+/** Opens for reading, for results that are pulled while they are printed. The caller closes it. */
+export async function openReading(context: CommandContext): Promise<OpenReading> {
+  await using stack = new AsyncDisposableStack();
+  const application = stack.use(await openApplication(context));
+  const reader = stack.use(await openReader(application, { expectedHead: context.options.expectHead }, context.run));
+  const owned = stack.move();
+  return { application, reader, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** `stream`, with `resource` closed at its end. */
+export async function* closing<T>(stream: AsyncIterable<T>, resource: AsyncDisposable): AsyncGenerator<T> {
+  await using _resource = resource;
+  yield* stream;
+}
