@@ -1,5 +1,11 @@
 /** For those who write a connector or an object store: the suites that prove one, and what tests need in place of the real. */
+export { createVirtualClock } from '../flow/virtual-clock.ts';
+export type { VirtualClock } from '../flow/virtual-clock.ts';
+export { countingStore } from '../objects/wrappers/counting.ts';
+export type { CountingStore, StoreCounts } from '../objects/wrappers/counting.ts';
+export { deathAt, faultAt, faultyStore, lastingFault, passingFault } from '../objects/wrappers/faulty.ts';
+export type { Fault, FaultPlan, FaultyStore, StoreCall, StoreCallName } from '../objects/wrappers/faulty.ts';
 export { MemoryObjectStore } from './memory-object-store.ts';
 export type { MemoryObjectStoreOptions, MemorySnapshot } from './memory-object-store.ts';
 export { objectStoreChecks, registerObjectStoreSuite, runObjectStoreCheck } from './object-store-suite.ts';
-export type { ObjectStoreSuite } from './object-store-suite.ts';
+export type { CheckContext, ObjectStoreCheck, ObjectStoreFixture, ObjectStoreSuite } from './object-store-suite.ts';
