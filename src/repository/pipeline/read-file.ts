@@ -38,6 +38,9 @@ export function createReadFilePiece(): ReadFilePiece {
       // What was described is the state before: equal to it now means that nothing happened in between.
       assertUnchanged(fstatSync(file, { bigint: true }), piece);
       return sizeBytes;
+    } catch (error) {
+      assertRegular(fstatSync(file, { bigint: true }));
+      throw error;
     } finally {
       closeSync(file);
     }
@@ -61,9 +64,13 @@ function readRuns(file: number, piece: FilePiece, into: Uint8Array): number {
 }
 
 function assertUnchanged(stats: BigIntStats, { state, tolerant }: FilePiece): void {
-  if (!stats.isFile()) throw new ContentChangedError('something else took the file’s place');
+  assertRegular(stats);
   if (tolerant || isAsDescribed(stats, state)) return;
   throw new ContentChangedError('the file changed since it was described');
+}
+
+function assertRegular(stats: BigIntStats): void {
+  if (!stats.isFile()) throw new ContentChangedError('something else took the file’s place');
 }
 
 function isAsDescribed(stats: BigIntStats, state: FileState): boolean {

@@ -23,7 +23,7 @@ export function createStagedEngine(options: StagedEngineOptions): PipelineEngine
 class StagedEngine implements PipelineEngine {
   readonly #options: StagedEngineOptions;
   readonly #disposal = new AbortController();
-  readonly #active = new Set<Promise<unknown>>();
+  readonly #active = new Set<Promise<void>>();
   #order = 0;
   #closed: Promise<void> | undefined;
 
@@ -38,16 +38,22 @@ class StagedEngine implements PipelineEngine {
   ): AsyncGenerator<readonly StoreOutcome<Tag>[], void> {
     const { shape, slots, stages } = this.#options;
     const nextOrder = (): number => (this.#order += 1);
-    using scope = this.#enter(run);
-    yield* storeAll({ sources, sink, stages, slots, shape, nextOrder }, scope.run);
+    const onStart = (working: Promise<void>): void => this.#track(working);
+    yield* storeAll({ sources, sink, stages, slots, shape, nextOrder, onStart }, this.#enter(run));
   }
 
   async compress(
     chunks: readonly Uint8Array[],
     run: Run,
   ): Promise<{ readonly plain: Uint8Array; readonly plainBytes: number }> {
-    using scope = this.#enter(run);
-    return await this.#options.compress(chunks, scope.run);
+    const compressed = this.#options.compress(chunks, this.#enter(run));
+    this.#track(
+      compressed.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    return await compressed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,16 +67,14 @@ class StagedEngine implements PipelineEngine {
     await this.#options.close();
   }
 
-  #enter({ signal }: Run): Disposable & { readonly run: Run } {
+  /** A run that ends when the engine does. */
+  #enter({ signal }: Run): Run {
     assume(this.#closed === undefined, 'a pipeline is not used after it was disposed');
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#active.add(promise);
-    return {
-      run: { signal: AbortSignal.any([signal, this.#disposal.signal]) },
-      [Symbol.dispose]: () => {
-        this.#active.delete(promise);
-        resolve();
-      },
-    };
+    return { signal: AbortSignal.any([signal, this.#disposal.signal]) };
+  }
+
+  #track(working: Promise<void>): void {
+    this.#active.add(working);
+    void working.then(() => this.#active.delete(working));
   }
 }

@@ -21,6 +21,8 @@ export type StoreOptions<Tag> = {
   readonly shape: PipelineShape;
   /** A number above all that it returned before. */
   readonly nextOrder: () => number;
+  /** Gets what settles when nothing of the run is under way, whether its consumer came to the end or not. Never rejects. */
+  readonly onStart: (working: Promise<void>) => void;
 };
 
 /** The run waits for its consumer when so many tasks have outcomes that were not taken. */
@@ -37,13 +39,13 @@ export async function* storeAll<Tag>(
 ): AsyncGenerator<readonly StoreOutcome<Tag>[], void> {
   run.signal.throwIfAborted();
   const store = new StoreRun(options, run);
-  const planning = store.plan();
+  const working = store.work();
+  options.onStart(working);
   try {
     yield* store.outcomes();
   } finally {
     store.stop(new Error('the outcomes are no longer wanted'));
-    await planning;
-    await store.settled();
+    await working;
   }
 }
 
@@ -89,10 +91,6 @@ class StoreRun<Tag> {
     this.#own.abort(reason);
   }
 
-  async settled(): Promise<void> {
-    await Promise.all(this.#working);
-  }
-
   async *outcomes(): AsyncGenerator<readonly StoreOutcome<Tag>[], void> {
     for await (const turns of this.#turns.receive(this.#run)) {
       for (const turn of turns) {
@@ -103,8 +101,14 @@ class StoreRun<Tag> {
     }
   }
 
+  /** Settles when everything has been stored, or when all that was under way at a stop has ended. Never rejects. */
+  async work(): Promise<void> {
+    await this.#plan();
+    await Promise.all(this.#working);
+  }
+
   /** Pulls the sources and starts tasks. Never rejects: what goes wrong stops the run. */
-  async plan(): Promise<void> {
+  async #plan(): Promise<void> {
     const { shape, slots, sources } = this.#options;
     const planner = new Planner<Tag>({
       shape,
