@@ -39,12 +39,18 @@ export async function openApplication(context: CommandContext): Promise<OpenAppl
 }
 
 /** Opens for reading; both are closed when `work` ends. */
-export async function withReader<T>(context: CommandContext, work: (application: OpenApplication, reader: RepositoryReader) => Promise<T>): Promise<T> {
+export async function withReader<T>(
+  context: CommandContext,
+  work: (application: OpenApplication, reader: RepositoryReader) => Promise<T>,
+): Promise<T> {
   await using opened = await openReading(context);
   return await work(opened.application, opened.reader);
 }
 
-export type OpenReading = AsyncDisposable & { readonly application: OpenApplication; readonly reader: RepositoryReader };
+export type OpenReading = AsyncDisposable & {
+  readonly application: OpenApplication;
+  readonly reader: RepositoryReader;
+};
 
 /** Opens for reading, for results that are pulled while they are printed. The caller closes it. */
 export async function openReading(context: CommandContext): Promise<OpenReading> {

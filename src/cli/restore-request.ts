@@ -8,7 +8,9 @@ export function restoreRequest(
 ): RestoreRequest {
   const { to, into, only } = options;
   if (to === undefined) {
-    throw new TidemarkError('USAGE', 'what to restore to is missing', { hint: 'Write --to latest, --to MARK or --to TIME.' });
+    throw new TidemarkError('USAGE', 'what to restore to is missing', {
+      hint: 'Write --to latest, --to MARK or --to TIME.',
+    });
   }
   return { target: to, stores, into, only };
 }

@@ -21,7 +21,9 @@ stores:
 
 /** A valid application name that is as near to the folder's as can be. */
 export function applicationName(folder: string): string {
+  // By way of capitals, which turn a letter such as ß into two that are known.
   const plain = basename(folder)
+    .toUpperCase()
     .normalize('NFKD')
     .replace(/\p{Mark}/gu, '')
     .toLowerCase();

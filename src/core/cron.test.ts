@@ -3,7 +3,14 @@ import { test } from 'node:test';
 import { cronMistake } from './cron.ts';
 
 test('schedules of five fields are right', () => {
-  const right = ['0 3 * * *', '*/15 * * * *', '0 0 1,15 * MON-FRI', '59 23 31 12 7', '5-50/5 0 * jan sun', ' 0\t3 * * * '];
+  const right = [
+    '0 3 * * *',
+    '*/15 * * * *',
+    '0 0 1,15 * MON-FRI',
+    '59 23 31 12 7',
+    '5-50/5 0 * jan sun',
+    ' 0\t3 * * * ',
+  ];
   for (const schedule of right) assert.equal(cronMistake(schedule), undefined, schedule);
 });
 

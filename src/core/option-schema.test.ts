@@ -52,13 +52,19 @@ test('every mistake is reported, with what was expected and what was found', () 
     'parts.z (value) expected true or false, found "yes"',
   ]);
   assert.deepEqual(messages(server, 'db'), [' (value) expected keys and values, found "db"']);
-  assert.deepEqual(messages(list(word, { expects: 'words', least: 1 }), []), [' (value) expected words, found an empty list']);
+  assert.deepEqual(messages(list(word, { expects: 'words', least: 1 }), []), [
+    ' (value) expected words, found an empty list',
+  ]);
   assert.deepEqual(messages(choice(['a', 'b']), null), [' (value) expected one of a, b, found nothing']);
-  assert.deepEqual(messages(wholeNumber(0, 5), Number.NaN), [' (value) expected a whole number from 0 to 5, found null']);
+  assert.deepEqual(messages(wholeNumber(0, 5), Number.NaN), [
+    ' (value) expected a whole number from 0 to 5, found null',
+  ]);
 });
 
 test('a conversion can say in its own words what is wrong', () => {
-  const even = convertedText({ expects: 'an even number' }, (written) => (Number(written) % 2 === 0 ? Number(written) : new Wrong('it is odd')));
+  const even = convertedText({ expects: 'an even number' }, (written) =>
+    Number(written) % 2 === 0 ? Number(written) : new Wrong('it is odd'),
+  );
   assert.deepEqual(messages(even, '3'), [' (value) it is odd']);
   assert.equal(check(even, '0').value, 0);
 });
@@ -72,7 +78,9 @@ test('a secret is in no message, and its source is offered where it stands itsel
 });
 
 test('keys of later versions are said to be missing, and an open object takes any', () => {
-  assert.deepEqual(messages(keys({ a: optional(word, '') }, { later: ['seal'] }), { seal: 1 }), ['seal (key) not in this version']);
+  assert.deepEqual(messages(keys({ a: optional(word, '') }, { later: ['seal'] }), { seal: 1 }), [
+    'seal (key) not in this version',
+  ]);
   assert.deepEqual(messages(keys({ a: optional(word, '') }, { open: true }), { anything: 1 }), []);
 });
 
@@ -90,7 +98,12 @@ test('the JSON Schema says the same', () => {
       port: { type: 'integer', minimum: 1, maximum: 65_535, description: 'Where it listens.', default: 443 },
       token: { type: 'string', pattern: '^t-', description: 'What opens it.' },
       passwordFile: { type: 'string', description: 'What opens it.' },
-      tags: { type: 'array', items: { type: 'string', pattern: '^[a-z]+$' }, description: 'What it is called.', default: [] },
+      tags: {
+        type: 'array',
+        items: { type: 'string', pattern: '^[a-z]+$' },
+        description: 'What it is called.',
+        default: [],
+      },
       parts: {
         type: 'object',
         propertyNames: { type: 'string', pattern: '^[a-z]+$' },

@@ -21,7 +21,10 @@ test('an excerpt is as long as allowed and cuts no character', () => {
 });
 
 test('every name reads back to the same bytes, and its text is one line', () => {
-  const names = fc.oneof(fc.uint8Array({ maxLength: 20 }), fc.string({ unit: 'binary' }).map((text) => Buffer.from(text)));
+  const names = fc.oneof(
+    fc.uint8Array({ maxLength: 20 }),
+    fc.string({ unit: 'binary' }).map((text) => Buffer.from(text)),
+  );
   fc.assert(
     fc.property(names, (name) => {
       const text = nameText(name);

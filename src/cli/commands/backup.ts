@@ -15,7 +15,8 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     const overrides = oneFileSystem ? { oneFileSystem } : {};
     const request = { stores, name, tags: tag, dryRun, allowEmpty, overrides };
     const result = await takeBackup(application, request, context.run);
-    const isIncomplete = result.stores.some(({ incompleteCount }) => incompleteCount > 0) || result.mark?.state === 'partial';
+    const isIncomplete =
+      result.stores.some(({ incompleteCount }) => incompleteCount > 0) || result.mark?.state === 'partial';
     return { result, ...(isIncomplete ? { status: INCOMPLETE_STATUS } : {}) };
   },
   print({ mark, stores, dryRun }, printer) {

@@ -22,7 +22,9 @@ export const keysAdd: Command<typeof keysAddSpec, KeysChangeResult> = {
   async run(context, { name }, { newPassphraseFile }) {
     await using application = await openApplication(context);
     const passphrase = await context.furtherPassphrase(newPassphraseFile);
-    return { result: { key: await addKey(application, { passphrase: passphrase.reveal(), role: 'all', name }, context.run) } };
+    return {
+      result: { key: await addKey(application, { passphrase: passphrase.reveal(), role: 'all', name }, context.run) },
+    };
   },
   print: ({ key }, printer) => printer.line(`added ${keyText(key)}`),
 };

@@ -20,7 +20,9 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
     }
     if (undo || discard) {
       await using application = await openApplication(context);
-      const result = undo ? await undoRestore(application, stores, context.run) : await discardRestores(application, context.run);
+      const result = undo
+        ? await undoRestore(application, stores, context.run)
+        : await discardRestores(application, context.run);
       return { result };
     }
     const result = await withReader(context, async (application, reader) => {
@@ -64,10 +66,15 @@ function asideText(keptAside: string | undefined): string {
 }
 
 /** Shows what will happen and asks. @throws USAGE where nobody can answer, INTERRUPTED when the answer is no */
-async function confirmPlan(context: CommandContext, options: { readonly plan: PlanResult; readonly yes: boolean }): Promise<void> {
+async function confirmPlan(
+  context: CommandContext,
+  options: { readonly plan: PlanResult; readonly yes: boolean },
+): Promise<void> {
   if (options.yes) return;
   if (!context.prompter.available) {
-    throw new TidemarkError('USAGE', 'a restore asks before it begins, and there is no terminal', { hint: 'Look at `tidemark plan`, then add --yes.' });
+    throw new TidemarkError('USAGE', 'a restore asks before it begins, and there is no terminal', {
+      hint: 'Look at `tidemark plan`, then add --yes.',
+    });
   }
   context.show((printer) => printPlan(options.plan, printer));
   if (await context.prompter.confirm('Restore?', context.run)) return;

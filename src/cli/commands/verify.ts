@@ -14,7 +14,11 @@ export const verify: Command<typeof verifySpec, VerifyResult> = {
   async run(context, _args, { data, sample }) {
     await using application = await openApplication(context);
     const share = data ? 1 : (sample ?? 0);
-    const result = await verifyApplication(application, { share, openChecker: async (access) => checkInPlace(access) }, context.run);
+    const result = await verifyApplication(
+      application,
+      { share, openChecker: async (access) => checkInPlace(access) },
+      context.run,
+    );
     return { result, ...(result.damage.length > 0 ? { status: DAMAGED_STATUS } : {}) };
   },
   print({ checked, damage }, printer) {

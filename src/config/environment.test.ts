@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readEnvironment } from './environment.ts';
+
+const read = (variables: Readonly<Record<string, string>>): ReturnType<typeof readEnvironment> =>
+  readEnvironment({ variables, userId: 1000 });
+
+test('an empty variable counts as absent', () => {
+  const { passphrase, passphraseFile, temporaryFolder, colour } = read({
+    TIDEMARK_PASSPHRASE: '',
+    TIDEMARK_PASSPHRASE_FILE: '',
+    TMPDIR: '',
+    NO_COLOR: '',
+  });
+  assert.deepEqual([passphrase, passphraseFile, temporaryFolder, colour], [undefined, undefined, '/tmp', 'auto']);
+});
+
+test('what is set is taken; a relative temporary folder is not', () => {
+  const set = read({ TIDEMARK_PASSPHRASE: 'a', TIDEMARK_PASSPHRASE_FILE: 'b', TMPDIR: '/scratch' });
+  assert.deepEqual([set.passphrase, set.passphraseFile, set.temporaryFolder, set.userId], ['a', 'b', '/scratch', 1000]);
+  assert.equal(read({ TMPDIR: 'scratch' }).temporaryFolder, '/tmp');
+});
+
+test('colours follow what the variables ask for, and a refusal wins', () => {
+  assert.equal(read({ FORCE_COLOR: '1' }).colour, 'always');
+  assert.equal(read({ FORCE_COLOR: '0' }).colour, 'auto');
+  assert.equal(read({ FORCE_COLOR: '1', NO_COLOR: '1' }).colour, 'never');
+  assert.equal(read({ TERM: 'dumb' }).colour, 'never');
+});
