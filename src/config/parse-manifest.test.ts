@@ -371,7 +371,7 @@ test('the manifest that a repository keeps reads back to the same application, w
   assert.doesNotMatch(text, /passphrase/);
   const after = await parseManifest(text, { file: 'the repository’s manifest', folder: '/elsewhere' });
   const comparable = ({ stores, application, bases, timezone, marks, flush, retention }: Configuration): unknown => ({
-    stores: stores.map(({ written: _, ...store }) => store),
+    stores: stores.map((store) => ({ ...store, written: undefined })),
     application,
     bases,
     timezone,
