@@ -15,17 +15,15 @@ import type { RepositoryAccess } from '../repository/access.ts';
 import type { RepositoryHeader } from '../repository/format/header.ts';
 import { readCredential, writeCredential } from '../repository/keys/credential.ts';
 import type { Credential } from '../repository/keys/credential.ts';
-import type { ChunkSizes, CutKeys, PipelineEngine } from '../repository/pipeline/engine.ts';
 import type { SessionInfo } from '../repository/records/session.ts';
 import { systemCode } from '../core/errors.ts';
 import { loadRememberedHeads, rememberHeads } from './head-memory.ts';
 import type { Head } from '../repository/records/heads.ts';
+import type { Engines } from './engines.ts';
 import type { ProgressSink } from './progress.ts';
 
 const RETRY_POLICY = { firstMs: 200, maxMs: 10_000, attempts: 8 };
 const MAX_CREDENTIAL_BYTES = 64 * 1024;
-
-export type EngineSetup = { readonly keys: CutKeys; readonly sizes: ChunkSizes };
 
 /** What the command line (later: the agent) gives for everything that it does with one application. */
 export type AppContext = {
@@ -52,8 +50,7 @@ export type AppContext = {
   readonly passphrase: () => Promise<Secret>;
   /** Without asking anybody; undefined when there is no source. */
   readonly knownPassphrase: () => Promise<Secret | undefined>;
-  readonly openEngine: (setup: EngineSetup) => Promise<PipelineEngine>;
-  readonly openRetryEngine: (setup: EngineSetup) => Promise<PipelineEngine>;
+  readonly engines: Engines;
 };
 
 /** A repository that has been found, and this host's folder for it. Nothing is opened with a key yet. */

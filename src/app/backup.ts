@@ -69,8 +69,8 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
       stateFolder: application.stateFolder,
       dryRun: request.dryRun,
       remembered,
-      openEngine: (keys) => context.openEngine({ keys, sizes: application.header.chunks }),
-      openRetryEngine: (keys) => context.openRetryEngine({ keys, sizes: application.header.chunks }),
+      openEngine: (keys) => context.engines.openEngine({ keys, sizes: application.header.chunks }),
+      openRetryEngine: (keys) => context.engines.openRetryEngine({ keys, sizes: application.header.chunks }),
     },
     run,
   );

@@ -1,7 +1,6 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { BaseReader } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
-import { extractInPlace } from '../repository/extract/in-place.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
@@ -12,7 +11,7 @@ import { resolveTarget } from './target.ts';
 export async function openReader(application: OpenApplication, options: { readonly expectedHead?: string | undefined }, run: Run): Promise<RepositoryReader> {
   const access = await application.openAsReader(run);
   const remembered = await application.rememberedHeads(run);
-  const reader = await RepositoryReader.open({ access, remembered, stateFolder: application.stateFolder, extract: extractInPlace }, run);
+  const reader = await RepositoryReader.open({ access, remembered, stateFolder: application.stateFolder, extract: application.context.engines.extract }, run);
   expectHead(reader.catalogue, options.expectedHead);
   for (const { message } of reader.catalogue.findings) application.context.warn(message);
   if (lostHeads(reader.catalogue, remembered).length === 0 && reader.catalogue.findings.length === 0) {
@@ -31,11 +30,15 @@ export function findMark(application: OpenApplication, reader: RepositoryReader,
   return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application) });
 }
 
-/** The base that a mark has of a store. @throws TARGET_UNKNOWN when it has none */
+/** The base that a mark has of a store. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when it is lost */
 export function baseOf(reader: RepositoryReader, { mark }: MarkRecord, store: string): BaseRecord {
   const key = mark.bases[store];
   const base = key === undefined ? undefined : reader.catalogue.bases.get(key);
   if (base !== undefined) return base;
+  if (key !== undefined) {
+    const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
+    throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${store} that mark ${mark.id} needs is damaged or gone (${key})`, { hint });
+  }
   const known = Object.keys(mark.bases).join(', ');
   throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
 }
@@ -48,3 +51,5 @@ export async function openBaseAt(application: OpenApplication, reader: Repositor
   const record = baseOf(reader, mark, at.store);
   return { mark, record, base: await reader.base(record, run), kind: reader.content(record).connector };
 }
+
+export type { RepositoryReader } from '../repository/reader.ts';

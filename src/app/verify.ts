@@ -2,14 +2,13 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { inMaintainerSession } from '../repository/maintainer.ts';
 import { verifyRepository } from '../repository/verify.ts';
-import type { PackChecker, VerifyReport } from '../repository/verify.ts';
+import type { VerifyReport } from '../repository/verify.ts';
 import type { OpenApplication } from './application.ts';
 import type { VerifyResult } from './results.ts';
 
 export type VerifyRequest = {
   /** 0: structure alone; 1: every byte. */
   readonly share: number;
-  readonly openChecker: (access: RepositoryAccess) => Promise<PackChecker>;
 };
 
 /** Checks the repository and, when every byte was good, writes down what is proven. Damage is in the result, not thrown. */
@@ -23,7 +22,7 @@ export async function verify(application: OpenApplication, request: VerifyReques
       remembered,
       share: request.share,
       random: runtime.random,
-      openChecker: () => request.openChecker(access),
+      openChecker: () => application.context.engines.openChecker(access),
       onProgress: ({ packs, totalPacks, bytes }) => progress.report({ phase: 'verifying', entries: packs, totalEntries: totalPacks, bytes }),
     },
     run,

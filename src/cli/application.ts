@@ -1,10 +1,9 @@
 import { hostname } from 'node:os';
 import { OpenApplication } from '../app/application.ts';
 import type { AppContext } from '../app/application.ts';
+import { workerEngines } from '../app/engines.ts';
 import { openReader } from '../app/look.ts';
-import type { RepositoryReader } from '../repository/reader.ts';
-import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
-import { createWorkerEngine } from '../repository/pipeline/worker-engine.ts';
+import type { RepositoryReader } from '../app/look.ts';
 import { yieldToOthers } from '../io/native-priority.ts';
 import type { CommandContext } from './context.ts';
 import { packageVersion } from './package-version.ts';
@@ -28,8 +27,7 @@ export async function appContext(context: CommandContext): Promise<AppContext> {
     warn: (message) => context.warn(message),
     passphrase: () => context.passphrase(),
     knownPassphrase: () => context.knownPassphrase(),
-    openEngine: async (setup) => createWorkerEngine({ ...setup, workers: limits.workers }),
-    openRetryEngine: async (setup) => createInPlaceEngine(setup),
+    engines: workerEngines(limits.workers),
   };
 }
 

@@ -184,7 +184,8 @@ async function garbage(seen: View, run: Run): Promise<readonly SweepObject[]> {
   }
   for (const key of catalogue.log.beatKeys) {
     const name = parseRecordKey(key);
-    if (name !== undefined && !live.has(name.session)) found.push({ key, sizeBytes: 0 });
+    const isOld = name !== undefined && (catalogue.log.lastBeatMs.get(name.session) ?? nowMs) <= oldMs;
+    if (name !== undefined && isOld && !live.has(name.session)) found.push({ key, sizeBytes: 0 });
   }
   for (const object of await replacedIndexObjects(access.objects, run)) {
     if (object.modifiedMs <= oldMs) found.push({ key: object.key, sizeBytes: object.sizeBytes });

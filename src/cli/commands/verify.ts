@@ -4,7 +4,6 @@ import type { Command } from '../command.ts';
 import { formatNumberOf, formatSize } from '../format.ts';
 import type { verifySpec } from '../table/keeping.ts';
 import { verify as verifyApplication } from '../../app/verify.ts';
-import { checkInPlace } from '../../repository/verify/check-in-place.ts';
 import { openApplication } from '../application.ts';
 
 /** The repository is damaged: see the table of exit statuses. */
@@ -16,7 +15,7 @@ export const verify: Command<typeof verifySpec, VerifyResult> = {
     const share = data ? 1 : (sample ?? 0);
     const result = await verifyApplication(
       application,
-      { share, openChecker: async (access) => checkInPlace(access) },
+      { share },
       context.run,
     );
     return { result, ...(result.damage.length > 0 ? { status: DAMAGED_STATUS } : {}) };

@@ -27,6 +27,8 @@ const BATCH = 512;
 const ATTEMPTS = 3;
 
 const LINEAGE_BYTES = 16;
+/** Tells apart two scans of one number, when two processes scan at once. */
+const SCAN_ID_BYTES = 8;
 
 /**
  * Records a folder: every base is a scan. Positions count the scans; the lineage is the one of `previous`, or a new random one. What is in a
@@ -43,7 +45,7 @@ export function openFilesRecorder(store: FilesStore, { runtime, previous }: Reco
     async openBase(run) {
       run.signal.throwIfAborted();
       scans += 1n;
-      return new TreeBase(store, { lineage: lineage.id, order: orderOf(scans), resume: '' }, runtime.clock);
+      return new TreeBase(store, { lineage: lineage.id, order: orderOf(scans), resume: toHex(runtime.random(SCAN_ID_BYTES)) }, runtime.clock);
     },
     async [Symbol.asyncDispose]() {},
   };

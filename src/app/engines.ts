@@ -1,0 +1,29 @@
+import type { RepositoryAccess } from '../repository/access.ts';
+import type { Extractor } from '../repository/base-reader.ts';
+import { extractInPlace } from '../repository/extract/in-place.ts';
+import type { ChunkSizes, CutKeys, PipelineEngine } from '../repository/pipeline/engine.ts';
+import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
+import { createWorkerEngine } from '../repository/pipeline/worker-engine.ts';
+import { checkInPlace } from '../repository/verify/check-in-place.ts';
+import type { PackChecker } from '../repository/verify.ts';
+
+export type EngineSetup = { readonly keys: CutKeys; readonly sizes: ChunkSizes };
+
+/** Who does the heavy work of backups, restores and verification. */
+export interface Engines {
+  openEngine(setup: EngineSetup): Promise<PipelineEngine>;
+  /** Reads again what changed, while the other engine is busy. */
+  openRetryEngine(setup: EngineSetup): Promise<PipelineEngine>;
+  openChecker(access: RepositoryAccess): Promise<PackChecker>;
+  readonly extract: Extractor;
+}
+
+/** Engines on threads of their own; `workers` of them, or one for each processor. */
+export function workerEngines(workers: number | undefined): Engines {
+  return {
+    openEngine: async (setup) => createWorkerEngine({ ...setup, workers }),
+    openRetryEngine: async (setup) => createInPlaceEngine(setup),
+    openChecker: async (access) => checkInPlace(access),
+    extract: extractInPlace,
+  };
+}
