@@ -8,18 +8,25 @@ const HOLE_BYTES = 1024 * 1024;
 type Piece = { readonly sizeBytes: number; readonly isHole: boolean };
 
 /** The bytes of a file with its holes as zeros; undefined for what is no file. */
-export function fileContent(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined {
+export function fileContent(
+  entry: StoredEntry,
+): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined {
   const { content } = entry;
   const { type, sizeBytes, extents } = decodeAttributes(entry.attributes);
   if (type !== 'file' || content === undefined) return undefined;
   return {
-    read: (base, run) => (extents === undefined ? base.read(content, run) : readSparse(base, { content, extents, sizeBytes }, run)),
+    read: (base, run) =>
+      extents === undefined ? base.read(content, run) : readSparse(base, { content, extents, sizeBytes }, run),
   };
 }
 
 async function* readSparse(
   base: BaseReader,
-  file: { readonly content: StoredContent; readonly extents: readonly { readonly offset: number; readonly sizeBytes: number }[]; readonly sizeBytes: number },
+  file: {
+    readonly content: StoredContent;
+    readonly extents: readonly { readonly offset: number; readonly sizeBytes: number }[];
+    readonly sizeBytes: number;
+  },
   run: Run,
 ): AsyncGenerator<Uint8Array> {
   const data = base.read(file.content, run)[Symbol.asyncIterator]();
@@ -45,7 +52,10 @@ async function* readSparse(
   }
 }
 
-function* piecesOf(file: { readonly extents: readonly { readonly offset: number; readonly sizeBytes: number }[]; readonly sizeBytes: number }): Generator<Piece> {
+function* piecesOf(file: {
+  readonly extents: readonly { readonly offset: number; readonly sizeBytes: number }[];
+  readonly sizeBytes: number;
+}): Generator<Piece> {
   let at = 0;
   for (const { offset, sizeBytes } of file.extents) {
     if (offset > at) yield { sizeBytes: offset - at, isHole: true };

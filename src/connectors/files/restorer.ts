@@ -26,7 +26,7 @@ import type { Staging } from './staging.ts';
 import type { FilesStore } from './store.ts';
 import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
 import type { Exchange } from './swap.ts';
-import { childrenToExchange, exchangeChildren } from './swap-children.ts';
+import { childrenToExchange, exchangeChildren, settleTime } from './swap-children.ts';
 import { fileSizeOf, TreeWriter } from './tree-writer.ts';
 import type { FilePlan } from './tree-writer.ts';
 import { StagingCheck } from './verify.ts';
@@ -219,6 +219,7 @@ async function swapRestored(
     if (journal.children === undefined) await exchangeFolders(exchange, journal);
     else await exchangeChildren(exchange, journal, run);
     journal = await noteState(exchange, { ...journal, state: 'exchanged' }, run);
+    if (journal.children !== undefined) settleTime(exchange.home, journal.children);
   }
   return journal.going === null ? {} : { keptAside: asidePath(place) };
 }

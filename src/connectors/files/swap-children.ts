@@ -5,6 +5,7 @@ import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { syncFolder } from '../../io/atomic-file.ts';
 import { openFolderAt, statOpen } from '../../io/native-folder.ts';
+import { setTimesOfFile } from '../../io/native-time.ts';
 import { readXattrs, removeXattr } from '../../io/native-xattr.ts';
 import { applyAttributes } from './apply-attributes.ts';
 import { decodeAttributes, encodeAttributes } from './attributes.ts';
@@ -63,6 +64,12 @@ export async function exchangeChildren(exchange: Exchange, journal: Journal, run
   } finally {
     closeSync(beside);
   }
+}
+
+/** After the last name in it was made: only then does the folder keep its time. */
+export function settleTime(home: number, { comingAttributes }: Children): void {
+  const { mtimeNs } = decodeAttributes(Buffer.from(comingAttributes, 'base64'));
+  setTimesOfFile(home, { mtimeNs });
 }
 
 type Folders = { readonly target: number; readonly beside: number; readonly coming: ReadonlySet<string> };

@@ -14,7 +14,7 @@ import { openHome } from './staging.ts';
 import type { FilesStore } from './store.ts';
 import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
 import type { Exchange } from './swap.ts';
-import { childrenToExchange, exchangeChildren } from './swap-children.ts';
+import { childrenToExchange, exchangeChildren, settleTime } from './swap-children.ts';
 
 /**
  * Exchanges what a finished restore put there with what it kept aside; once more exchanges them again. Goes on with an undo that was cut off.
@@ -35,6 +35,7 @@ export async function undoRestore(
     if (journal.children === undefined) await exchangeFolders(exchange, journal);
     else await exchangeChildren(exchange, journal, run);
     await noteState(exchange, { ...journal, state: 'exchanged' }, run);
+    if (journal.children !== undefined) settleTime(home, journal.children);
     return journal.going === null ? {} : { keptAside: asidePath(place) };
   });
 }

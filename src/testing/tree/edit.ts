@@ -15,6 +15,8 @@ import {
   writeSync,
   writeFileSync,
 } from 'node:fs';
+import { systemCode } from '../../core/errors.ts';
+import { must } from '../../core/must.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import type { SeededRandom } from '../../flow/random.ts';
 import { setTimes } from '../../io/native-time.ts';
@@ -41,10 +43,25 @@ export function editTree(root: string, options: EditOptions): readonly string[] 
   const names = Object.keys(EDITS);
   for (let count = 0; count < options.edits; count++) {
     const name = random.pick(names);
-    EDITS[name]?.({ root: Buffer.from(root), random, places: placesOf(Buffer.from(root)) });
-    done.push(name);
+    const edit = must(EDITS[name], 'an edit of that name');
+    done.push(
+      attempt(() => edit({ root: Buffer.from(root), random, places: placesOf(Buffer.from(root)) }))
+        ? name
+        : `${name}: refused`,
+    );
   }
   return done;
+}
+
+/** False where this user may not: a file without permissions stays as it is. */
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EACCES' || systemCode(error) === 'EPERM') return false;
+    throw error;
+  }
 }
 
 function placesOf(folder: Buffer): Place[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,7 +15,16 @@ export function temporaryFolder(name = 'tidemark-test'): TemporaryFolder {
     path,
     at: (...components) => join(path, ...components),
     async [Symbol.asyncDispose]() {
+      if (process.geteuid?.() !== 0) openFolders(Buffer.from(path));
       rmSync(path, { recursive: true, force: true });
     },
   };
+}
+
+/** Whoever is not root can't remove what lies in a folder without permissions. */
+function openFolders(folder: Buffer): void {
+  chmodSync(folder, 0o700);
+  for (const entry of readdirSync(folder, { withFileTypes: true, encoding: 'buffer' })) {
+    if (entry.isDirectory()) openFolders(Buffer.concat([folder, Buffer.from('/'), entry.name]));
+  }
 }
