@@ -1,6 +1,5 @@
 import { must } from '../core/must.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
-import type { Finding } from '../core/finding.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { certificateKey, openIdKey, readCertificate } from './format/certificate.ts';
@@ -179,13 +178,16 @@ export async function removeSlot(access: RepositoryAccess, id: string, run: Run)
   await access.objects.delete([slotKey(id)], run);
 }
 
-/** Certificates by credential id; what is damaged or forged is a finding and does not count. */
-export type Certificates = { readonly byId: ReadonlyMap<string, Certificate>; readonly findings: readonly Finding[] };
+/** An object that does not count, and why. */
+export type BadObject = { readonly key: string; readonly message: string };
+
+/** Certificates by credential id; what is damaged or forged is in `bad` and does not count. */
+export type Certificates = { readonly byId: ReadonlyMap<string, Certificate>; readonly bad: readonly BadObject[] };
 
 export async function loadCertificates(access: RepositoryAccess, run: Run): Promise<Certificates> {
   const { objects, header } = access;
   const byId = new Map<string, Certificate>();
-  const findings: Finding[] = [];
+  const bad: BadObject[] = [];
   for await (const batch of objects.list('credentials/', '', run)) {
     for (const { key } of batch) {
       try {
@@ -193,12 +195,13 @@ export async function loadCertificates(access: RepositoryAccess, run: Run): Prom
         const certificate = readCertificate(bytes, { key, repository: header.id, rootKey: header.rootKey });
         byId.set(certificate.id, certificate);
       } catch (error) {
+        if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) continue;
         if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
-        findings.push({ code: 'certificate', severity: 'error', message: error.message, hint: error.hint });
+        bad.push({ key, message: error.message });
       }
     }
   }
-  return { byId, findings };
+  return { byId, bad };
 }
 
 /** The keys of the writer with that certificate, as far as this access may know them: its own, or any with the reader's key. */

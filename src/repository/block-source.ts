@@ -1,27 +1,30 @@
 import { createHmac } from 'node:crypto';
-import { TidemarkError } from '../core/errors.ts';
 import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { must } from '../core/must.ts';
+import { ByteCache } from './byte-cache.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { packKey } from './format/names.ts';
-import { openDirectory, directorySize, openPackHeader, PACK_HEADER_BYTES, PACK_TRAILER_BYTES, unsealBlock } from './format/pack.ts';
-import type { ChunkKind, DirectoryBlock, PackOwner, PackSecret } from './format/pack.ts';
+import { PACK_HEADER_BYTES, unsealBlock } from './format/pack.ts';
+import type { ChunkKind, PackSecret } from './format/pack.ts';
+import { openChunkIndex } from './index/chunk-index.ts';
 import type { ChunkIndex, ChunkPlace } from './index/chunk-index.ts';
+import { syncIndex } from './index/sync.ts';
 import type { WriterKeys } from './keys/keyring.ts';
+import { openPackDirectory } from './pack-directory.ts';
 import { openBlock } from './pipeline/block.ts';
 
-const SECRETS_KEPT = 4096;
-const DIRECTORIES_KEPT = 64;
+const BLOCK_CACHE_BYTES = 64 * 1024 * 1024;
+const PACK_CACHE_BYTES = 4 * 1024 * 1024;
+const PACK_BYTES = 512;
+const BAD_BLOCKS_KEPT = 1024;
 
-/** What is known of a pack once its header has been opened: its key, and where each of its blocks lies. */
+/** What is known of a pack once it has been opened: its key, and where each of its blocks lies, ascending. A block's number is its place in these. */
 export type OpenedPack = {
   readonly key: string;
   readonly secret: PackSecret;
-  /** Offsets of the blocks, ascending: a block's number is its place in this list. */
-  readonly blockOffsets: readonly number[];
-  readonly blocks: readonly DirectoryBlock[];
+  readonly blockOffsets: Uint32Array;
+  readonly blockBytes: Uint32Array;
 };
 
 export type BlockSourceOptions = {
@@ -31,45 +34,53 @@ export type BlockSourceOptions = {
   readonly index: ChunkIndex;
 };
 
+type Wanted = { readonly id: Uint8Array; readonly kind: ChunkKind };
+
+/** As a `ChunkPlace`, for any index. */
+type PackPlace = Omit<ChunkPlace, 'pack'> & { readonly key: string };
+
 /**
- * Finds, fetches and opens the chunks of one writer. Every chunk that it hands out has had its id recomputed; a chunk that is damaged in
- * one place is taken from another where there is one.
+ * Finds, fetches and opens the chunks of one writer. Every chunk that it hands out has had its id recomputed. The index is a hint: a chunk that is
+ * not whole where the index has it is looked for wherever a pack's own directory has it. Dispose ends what that took.
  */
-export class BlockSource {
+export class BlockSource implements AsyncDisposable {
   readonly keys: WriterKeys;
   readonly index: ChunkIndex;
   readonly #access: RepositoryAccess;
   readonly #credential: string;
-  readonly #owner: PackOwner;
-  readonly #packs = new Map<number, Promise<OpenedPack>>();
-  readonly #blocks = new Map<string, Promise<Uint8Array>>();
-  readonly #cacheBytes: number;
-  #cachedBytes = 0;
+  readonly #packs = new ByteCache<OpenedPack>({
+    limitBytes: PACK_CACHE_BYTES,
+    sizeOf: ({ blockOffsets }) => PACK_BYTES + blockOffsets.byteLength * 2,
+  });
+  readonly #blocks: ByteCache<Uint8Array>;
+  /** Blocks that were found damaged are not fetched again for each of their chunks. */
+  readonly #badBlocks = new Map<string, unknown>();
+  #directories: Promise<ChunkIndex> | undefined;
 
   constructor(options: BlockSourceOptions & { readonly cacheBytes?: number | undefined }) {
     this.keys = options.keys;
     this.index = options.index;
     this.#access = options.access;
     this.#credential = options.credential;
-    this.#owner = { repository: fromHex(options.access.header.id), writer: fromHex(options.credential) };
-    this.#cacheBytes = options.cacheBytes ?? 64 * 1024 * 1024;
+    const limitBytes = options.cacheBytes ?? BLOCK_CACHE_BYTES;
+    this.#blocks = new ByteCache({ limitBytes, sizeOf: (block) => block.byteLength });
   }
 
-  /** The chunk's bytes: a view into a block that is kept for a while. @throws REPOSITORY_DAMAGED when no place yields it */
+  /** The chunk's bytes: a view into a block that others have as well. @throws REPOSITORY_DAMAGED when no place yields it */
   async chunk(id: Uint8Array, kind: ChunkKind, run: Run): Promise<Uint8Array> {
-    let failure: unknown;
-    for (const place of placesOf(this.index, id)) {
-      try {
-        const block = await this.#block(place, run);
-        const bytes = block.subarray(place.offset, place.offset + place.sizeBytes);
-        if (bytes.byteLength === place.sizeBytes && this.isChunk(id, kind, bytes)) return bytes;
-        failure ??= damaged(this.#packKey(place.pack), `chunk ${toHex(id)} in it is another one`);
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        failure ??= error;
-      }
-    }
-    throw failure ?? damaged('the repository', `chunk ${toHex(id)} is missing`);
+    const tried = new Set<string>();
+    const failures: unknown[] = [];
+    const known = await this.#firstWhole({ id, kind }, { index: this.index, tried, failures }, run);
+    if (known !== undefined) return known;
+    const index = await this.#openDirectories(run);
+    const found = await this.#firstWhole({ id, kind }, { index, tried, failures }, run);
+    if (found !== undefined) return found;
+    throw failures[0] ?? damaged(`chunk ${toHex(id)}`, 'no pack has it');
+  }
+
+  /** The chunk from one of the index's places. @throws REPOSITORY_DAMAGED when it is not whole there */
+  async chunkAt(place: ChunkPlace, id: Uint8Array, kind: ChunkKind, run: Run): Promise<Uint8Array> {
+    return this.#chunkAt({ ...place, key: this.#packKey(this.index, place.pack) }, { id, kind }, run);
   }
 
   /** Whether `bytes` are the chunk of that id: the only proof that its writer wrote it. */
@@ -78,101 +89,126 @@ export class BlockSource {
     return equalBytes(createHmac('sha256', key).update(bytes).digest(), id);
   }
 
-  /** Opens the header and the directory of a pack; kept for a while. */
+  /** The header and the blocks of one of the index's packs; kept for a while. @throws REPOSITORY_DAMAGED */
   pack(number: number, run: Run): Promise<OpenedPack> {
-    const known = this.#packs.get(number);
-    if (known !== undefined) return known;
-    if (this.#packs.size >= Math.min(SECRETS_KEPT, DIRECTORIES_KEPT)) this.#packs.delete(must(this.#packs.keys().next().value, 'an oldest pack'));
-    const opening = this.#openPack(this.#packKey(number), run);
-    this.#packs.set(number, opening);
-    opening.catch(() => this.#packs.delete(number));
-    return opening;
+    return this.#pack(this.#packKey(this.index, number), run);
   }
 
   /** The sealed bytes of a block. @throws REPOSITORY_DAMAGED when the pack ends before it does */
   async sealed(place: ChunkPlace, into: Uint8Array, run: Run): Promise<void> {
-    const key = this.#packKey(place.pack);
-    const read = await this.#access.objects.read(key, place.blockOffset, into, run);
-    if (read !== into.byteLength) throw damaged(key, 'it ends too early');
+    await this.#sealed(this.#packKey(this.index, place.pack), place.blockOffset, into, run);
   }
 
-  /** The number of a block within its pack. @throws REPOSITORY_DAMAGED when none begins there */
-  static blockNumber(pack: OpenedPack, place: ChunkPlace): number {
+  /** The number of a block within its pack. @throws REPOSITORY_DAMAGED when none of that size begins there */
+  static blockNumber(pack: OpenedPack, place: Pick<ChunkPlace, 'blockOffset' | 'blockBytes'>): number {
     const number = pack.blockOffsets.indexOf(place.blockOffset);
-    if (number < 0 || pack.blocks[number]?.sealedBytes !== place.blockBytes) throw damaged(pack.key, 'the index knows a block that it does not have');
-    return number;
+    if (number >= 0 && pack.blockBytes[number] === place.blockBytes) return number;
+    throw damaged(pack.key, 'the index knows a block that it does not have');
   }
 
-  #packKey(number: number): string {
-    return packKey(this.#credential, this.index.packId(number));
+  async [Symbol.asyncDispose](): Promise<void> {
+    const directories = this.#directories;
+    this.#directories = undefined;
+    await directories?.then(
+      (index) => index[Symbol.asyncDispose](),
+      // Whoever asked for it has its error; nothing is open.
+      () => undefined,
+    );
+  }
+
+  /** The chunk from the first place that has it whole; what the others failed with is added to `failures`. */
+  async #firstWhole(
+    wanted: Wanted,
+    { index, tried, failures }: { index: ChunkIndex; tried: Set<string>; failures: unknown[] },
+    run: Run,
+  ): Promise<Uint8Array | undefined> {
+    for (const { pack, ...place } of index.places(wanted.id)) {
+      const at = { ...place, key: this.#packKey(index, pack) };
+      const name = `${blockKey(at)}/${at.offset}/${at.sizeBytes}`;
+      if (tried.has(name)) continue;
+      tried.add(name);
+      try {
+        return await this.#chunkAt(at, wanted, run);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        failures.push(error);
+      }
+    }
+    return undefined;
+  }
+
+  async #chunkAt(place: PackPlace, { id, kind }: Wanted, run: Run): Promise<Uint8Array> {
+    const block = await this.#block(place, run);
+    const bytes = block.subarray(place.offset, place.offset + place.sizeBytes);
+    if (bytes.byteLength === place.sizeBytes && this.isChunk(id, kind, bytes)) return bytes;
+    throw damaged(place.key, `chunk ${toHex(id)} in it is another one`);
+  }
+
+  #packKey(index: ChunkIndex, number: number): string {
+    return packKey(this.#credential, index.packId(number));
+  }
+
+  #pack(key: string, run: Run): Promise<OpenedPack> {
+    return this.#packs.get(key, (inner) => this.#openPack(key, inner), run);
   }
 
   async #openPack(key: string, run: Run): Promise<OpenedPack> {
-    const { objects, keyring } = this.#access;
-    const content = keyring?.content;
-    if (content === undefined) throw new TidemarkError('KEY_MISSING', 'reading takes a passphrase with the role of a reader');
-    const info = await objects.stat(key, run);
-    if (info === undefined) throw damaged(key, 'it is gone');
-    const exactly = async (offset: number, sizeBytes: number): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(sizeBytes);
-      if (offset < 0 || (await objects.read(key, offset, bytes, run)) !== sizeBytes) throw damaged(key, 'it is too short');
-      return bytes;
-    };
-    const header = await exactly(0, PACK_HEADER_BYTES);
-    const trailer = await exactly(info.sizeBytes - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES);
-    const directoryBytes = directorySize(trailer, info.sizeBytes, key);
-    const sealed = await exactly(info.sizeBytes - PACK_TRAILER_BYTES - directoryBytes, directoryBytes);
-    const owner = this.#owner;
-    const blocks = openDirectory({ sealed, header, owner, idKey: this.keys.idKey, what: key });
-    const secret = openPackHeader({ header, owner, content: content.pair, what: key });
-    const blockOffsets: number[] = [];
-    let offset = PACK_HEADER_BYTES;
-    for (const block of blocks) {
-      blockOffsets.push(offset);
-      offset += block.sealedBytes;
-    }
-    return { key, secret, blockOffsets, blocks };
+    const { idKey } = this.keys;
+    const { secret, blocks } = await openPackDirectory(this.#access, { key, credential: this.#credential, idKey }, run);
+    const blockBytes = Uint32Array.from(blocks, ({ sealedBytes }) => sealedBytes);
+    let end = PACK_HEADER_BYTES;
+    const blockOffsets = blockBytes.map((sizeBytes) => (end += sizeBytes) - sizeBytes);
+    return { key, secret, blockOffsets, blockBytes };
   }
 
-  #block(place: ChunkPlace, run: Run): Promise<Uint8Array> {
-    const cacheKey = `${place.pack}/${place.blockOffset}`;
-    const known = this.#blocks.get(cacheKey);
-    if (known !== undefined) {
-      this.#blocks.delete(cacheKey);
-      this.#blocks.set(cacheKey, known);
-      return known;
+  async #block(place: PackPlace, run: Run): Promise<Uint8Array> {
+    const key = blockKey(place);
+    if (this.#badBlocks.has(key)) throw this.#badBlocks.get(key);
+    try {
+      return await this.#blocks.get(key, (inner) => this.#openBlock(place, inner), run);
+    } catch (error) {
+      if (isDamage(error) && this.#badBlocks.size < BAD_BLOCKS_KEPT) this.#badBlocks.set(key, error);
+      throw error;
     }
-    const opening = this.#openBlock(place, run);
-    this.#blocks.set(cacheKey, opening);
-    opening.then(
-      (block) => this.#shrink(block.byteLength),
-      () => this.#blocks.delete(cacheKey),
-    );
+  }
+
+  async #openBlock(place: PackPlace, run: Run): Promise<Uint8Array> {
+    const pack = await this.#pack(place.key, run);
+    const number = BlockSource.blockNumber(pack, place);
+    const sealed = new Uint8Array(place.blockBytes);
+    await this.#sealed(place.key, place.blockOffset, sealed, run);
+    return openBlock(unsealBlock({ secret: pack.secret, number, sealed, what: place.key }));
+  }
+
+  async #sealed(key: string, offset: number, into: Uint8Array, run: Run): Promise<void> {
+    const read = await this.#access.objects.read(key, offset, into, run);
+    if (read !== into.byteLength) throw damaged(key, 'it ends too early');
+  }
+
+  /** An index made of nothing but the directories of this writer's packs, for when the other one leads nowhere. */
+  #openDirectories(run: Run): Promise<ChunkIndex> {
+    if (this.#directories !== undefined) return this.#directories;
+    const opening = this.#readDirectories(run);
+    this.#directories = opening;
+    // The next one who needs it tries again.
+    opening.catch(() => (this.#directories = undefined));
     return opening;
   }
 
-  async #openBlock(place: ChunkPlace, run: Run): Promise<Uint8Array> {
-    const pack = await this.pack(place.pack, run);
-    const number = BlockSource.blockNumber(pack, place);
-    const sealed = new Uint8Array(place.blockBytes);
-    await this.sealed(place, sealed, run);
-    return openBlock(unsealBlock({ secret: pack.secret, number, sealed, what: pack.key }));
-  }
-
-  #shrink(addedBytes: number): void {
-    this.#cachedBytes += addedBytes;
-    for (const [key, opening] of this.#blocks) {
-      if (this.#cachedBytes <= this.#cacheBytes) return;
-      this.#blocks.delete(key);
-      void opening.then((block) => (this.#cachedBytes -= block.byteLength));
-      // The oldest one is being counted out; the next call goes on if that was not enough.
-      return;
-    }
+  async #readDirectories(run: Run): Promise<ChunkIndex> {
+    const { header, objects, runtime } = this.#access;
+    const credential = this.#credential;
+    runtime.logger.log('warn', 'a chunk is not where the index has it: the directories of all packs are read', { writer: credential });
+    await using resources = new AsyncDisposableStack();
+    const index = resources.use(await openChunkIndex({ identity: `${header.id} ${credential}`, runtime }, run));
+    const repository = fromHex(header.id);
+    const { idKey } = this.keys;
+    await syncIndex({ index, objects, repository, credential, idKey, readsObjects: false }, run);
+    resources.move();
+    return index;
   }
 }
 
-
-function placesOf(index: ChunkIndex, id: Uint8Array): readonly ChunkPlace[] {
-  const place = index.find(id);
-  return place === undefined ? [] : [place];
+function blockKey({ key, blockOffset, blockBytes }: PackPlace): string {
+  return `${key}/${blockOffset}/${blockBytes}`;
 }

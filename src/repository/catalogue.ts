@@ -9,12 +9,12 @@ import type { SectionName } from './format/record.ts';
 import type { Mark } from './mark.ts';
 import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
 import type { ManifestMaintenance, ManifestSummary } from './records/bodies.ts';
-import { chainsOf, findDiscontinuities, fingerprintOf, viewHeads } from './records/heads.ts';
+import { chainsOf, findDiscontinuities, fingerprintOf, readHeads, viewHeads } from './records/heads.ts';
 import type { Chains, Discontinuity, Head, HeadView } from './records/heads.ts';
 import { Ledger, readLedger } from './records/ledger.ts';
 import type { LedgerBody } from './records/ledger.ts';
 import { badRecordFinding, loadRecords, ofKind, openTrusted } from './records/record-log.ts';
-import type { RecordLog, TrustedRecord } from './records/record-log.ts';
+import type { BadRecord, RecordLog, TrustedRecord } from './records/record-log.ts';
 
 /** A base that counts: signed by a writer of its store, and not void. */
 export type BaseRecord = {
@@ -31,12 +31,23 @@ export type BaseRecord = {
   readonly trusted: TrustedRecord;
 };
 
+/** A mark that can be restored, but for the histories whose base is not among the catalogue's: these are in `missing` as well. */
 export type MarkRecord = {
   readonly key: string;
   readonly mark: Mark;
   readonly modifiedMs: number;
   readonly pinned: boolean;
   readonly session: string;
+};
+
+/** What can't be restored of a mark: one history, or nothing of it where what it says can't be true. */
+export type BrokenMark = {
+  /** Of the journal object. */
+  readonly key: string;
+  readonly mark: Mark;
+  readonly history: string;
+  readonly message: string;
+  readonly isRefused: boolean;
 };
 
 /** Everything that a repository says it holds, as of one listing. Marks ascend by time; forgotten ones are not in. */
@@ -52,14 +63,16 @@ export type Catalogue = {
   readonly chains: Chains;
   readonly heads: HeadView;
   readonly fingerprint: string;
-  /** Damaged records, broken chains, heads that are gone: what is lost is not in the rest. */
+  /** Damaged records, broken chains, heads that are gone: what is lost is not in the rest. The next three say it in detail. */
   readonly findings: readonly Finding[];
+  readonly bad: readonly BadRecord[];
+  readonly broken: readonly BrokenMark[];
   readonly discontinuities: readonly Discontinuity[];
 };
 
 class Opener {
   readonly access: RepositoryAccess;
-  readonly findings: Finding[] = [];
+  readonly bad: BadRecord[] = [];
 
   constructor(access: RepositoryAccess) {
     this.access = access;
@@ -72,9 +85,13 @@ class Opener {
       return fields && parse(fields);
     } catch (error) {
       if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
-      this.findings.push(badRecordFinding({ key: trusted.record.key, message: error.message }));
+      this.refuse(trusted.record.key, error.message);
       return undefined;
     }
+  }
+
+  refuse(key: string, message: string): void {
+    if (!this.bad.some((bad) => bad.key === key)) this.bad.push({ key, message });
   }
 }
 
@@ -113,7 +130,7 @@ function readBases(opener: Opener, log: RecordLog, voided: ReadonlySet<string>):
     const summary = maintenance ?? opener.read(trusted, ['writer'], readSummary);
     if (summary === undefined) continue;
     if (!coversStore(trusted.certificate, summary.store)) {
-      opener.findings.push(badRecordFinding({ key, message: `its writer may not write the store ${summary.store}` }));
+      opener.refuse(key, `its writer may not write the store ${summary.store}`);
       continue;
     }
     const { credential, session } = header;
@@ -126,33 +143,52 @@ function samePosition(left: Position, right: Position): boolean {
   return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
 }
 
-/** Why a mark can't be restored although it is signed; undefined when it can. */
-function markProblem(mark: Mark, certificate: TrustedRecord['certificate'], bases: ReadonlyMap<string, BaseRecord>): string | undefined {
-  for (const [history, position] of Object.entries(mark.positions)) {
-    const key = mark.bases[history];
-    const base = key === undefined ? undefined : bases.get(key);
-    if (base === undefined) return `the base of ${history} is missing`;
-    if (base.summary.history !== history || !samePosition(base.summary.cut, position)) return `the base of ${history} is not at its position`;
-    if (!coversStore(certificate, base.summary.store)) return `its writer may not write the store ${base.summary.store}`;
+type MarkContext = { readonly key: string; readonly certificate: TrustedRecord['certificate']; readonly bases: ReadonlyMap<string, BaseRecord> };
+
+/** What of a mark can't be restored although it is signed. */
+function* findBroken(mark: Mark, { key, certificate, bases }: MarkContext): Generator<BrokenMark> {
+  for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
+    const base = bases.get(mark.bases[history] ?? '');
+    const position = mark.positions[history];
+    const broken = { key, mark, history };
+    if (position === undefined) {
+      yield { ...broken, message: `it has a base of ${history} but no position`, isRefused: true };
+    } else if (base === undefined) {
+      yield { ...broken, message: `the base of ${history} is missing`, isRefused: false };
+    } else if (base.summary.history !== history || !samePosition(base.summary.cut, position)) {
+      yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
+    } else if (!coversStore(certificate, base.summary.store)) {
+      yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };
+    }
   }
-  return undefined;
 }
 
-function readMarks(opener: Opener, options: { log: RecordLog; voided: ReadonlySet<string>; bases: ReadonlyMap<string, BaseRecord>; pins: ReadonlyMap<string, readonly string[]>; ledger: Ledger }): MarkRecord[] {
-  const { log, voided, bases, pins, ledger } = options;
+type MarkSources = {
+  readonly log: RecordLog;
+  readonly voided: ReadonlySet<string>;
+  readonly bases: ReadonlyMap<string, BaseRecord>;
+  readonly pins: ReadonlyMap<string, readonly string[]>;
+  readonly ledger: Ledger;
+};
+
+function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSources): { readonly marks: MarkRecord[]; readonly broken: BrokenMark[] } {
   const marks: MarkRecord[] = [];
+  const broken: BrokenMark[] = [];
   for (const trusted of ofKind(log, 'journal')) {
     const { key, header } = trusted.record;
     if (voided.has(key)) continue;
     for (const mark of opener.read(trusted, ['maintenance'], (fields) => fields.objects('marks').map(readMark)) ?? []) {
       const pinned = pins.has(mark.id);
       if (ledger.forgotten.has(mark.id) && !pinned) continue;
-      const problem = markProblem(mark, trusted.certificate, bases);
-      if (problem === undefined) marks.push({ key, mark, modifiedMs: trusted.modifiedMs, pinned, session: header.session });
-      else opener.findings.push({ code: 'mark', severity: 'error', message: `mark ${mark.id}: ${problem}`, hint: 'Choose another mark; `tidemark verify` shows what is damaged.' });
+      const found = [...findBroken(mark, { key, certificate: trusted.certificate, bases })];
+      broken.push(...found);
+      if (found.some(({ isRefused }) => isRefused)) continue;
+      const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
+      marks.push({ key, mark: { ...mark, missing }, modifiedMs: trusted.modifiedMs, pinned, session: header.session });
     }
   }
-  return marks.toSorted((left, right) => left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1));
+  const ascending = (left: MarkRecord, right: MarkRecord): number => left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
+  return { marks: marks.toSorted(ascending), broken };
 }
 
 /** A deletion that was cut off may have left records that a ledger says are gone. */
@@ -166,6 +202,18 @@ function withoutRemoved(log: RecordLog, ledger: Ledger): RecordLog {
  * `remembered`: heads that this host saw earlier.
  */
 export async function loadCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
+  const first = await readCatalogue(access, remembered, run);
+  if (first.discontinuities.length === 0 && first.broken.length === 0) return first;
+  // Folders are listed one after another: a session that writes meanwhile seems to have holes. Only what is missing twice is.
+  const second = await readCatalogue(access, remembered, run);
+  const holes = new Set(first.discontinuities.map(({ message }) => message));
+  const marks = new Set(first.broken.map(({ mark }) => mark.id));
+  const discontinuities = second.discontinuities.filter(({ message }) => holes.has(message));
+  const broken = second.broken.filter(({ mark }) => marks.has(mark.id));
+  return { ...second, discontinuities, broken, findings: findingsOf(second.log, { bad: second.bad, broken, discontinuities }) };
+}
+
+async function readCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
   const log = await loadRecords(access, run);
   const opener = new Opener(access);
   const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
@@ -177,19 +225,26 @@ export async function loadCatalogue(access: RepositoryAccess, remembered: readon
   const voided = readVoids(opener, standing);
   const pins = readPins(opener, standing);
   const bases = readBases(opener, standing, voided);
-  const marks = readMarks(opener, { log: standing, voided, bases, pins, ledger });
+  const { marks, broken } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
   const chains = chainsOf(log);
-  const heads = viewHeads(access, chains);
+  const heads = viewHeads(chains, (start) => opener.read(start, ['plain'], readHeads) ?? []);
   // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
   const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;
   const discontinuities = canJudge ? findDiscontinuities(chains, heads, ledger, remembered) : [];
-  const findings: readonly Finding[] = [
-    ...log.certificates.findings,
-    ...log.bad.map(badRecordFinding),
-    ...opener.findings,
-    ...discontinuities.map(({ message }) => ({ code: 'chain', severity: 'error' as const, message, hint: 'Something was removed or replaced in the repository’s storage; run `tidemark verify`.' })),
+  const bad = [...log.bad, ...opener.bad];
+  const fingerprint = fingerprintOf(heads.frontier);
+  const findings = findingsOf(log, { bad, broken, discontinuities });
+  return { log, bases, marks, voided, pins, ledger, ledgers, chains, heads, fingerprint, findings, bad, broken, discontinuities };
+}
+
+function findingsOf(log: RecordLog, { bad, broken, discontinuities }: Pick<Catalogue, 'bad' | 'broken' | 'discontinuities'>): readonly Finding[] {
+  const finding = (code: string, message: string, hint: string): Finding => ({ code, severity: 'error', message, hint });
+  return [
+    ...log.certificates.bad.map((object) => ({ ...badRecordFinding(object), code: 'certificate' })),
+    ...bad.map(badRecordFinding),
+    ...broken.map(({ mark, message }) => finding('mark', `mark ${mark.id}: ${message}`, 'Choose another mark; `tidemark verify` shows what is damaged.')),
+    ...discontinuities.map(({ message }) => finding('chain', message, 'Something was removed or replaced in the repository’s storage; run `tidemark verify`.')),
   ];
-  return { log, bases, marks, voided, pins, ledger, ledgers, chains, heads, fingerprint: fingerprintOf(heads.frontier), findings, discontinuities };
 }
 
 /** The newest base of a history that counts, by the object store's clock. */

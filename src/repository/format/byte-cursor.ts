@@ -60,7 +60,8 @@ export class ByteCursor {
     if (found !== magic) this.fail('it does not begin as it must');
     const foundVersion = this.u8();
     if (foundVersion > version) {
-      throw new TidemarkError('REPOSITORY_NEWER', `${this.#what} is of version ${foundVersion}; this Tidemark knows ${version}`);
+      // Which format a repository has says its header alone: nothing in one of this version is newer.
+      this.fail(`it claims to be of version ${foundVersion}`);
     }
   }
 

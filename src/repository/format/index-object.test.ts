@@ -70,12 +70,7 @@ test('any changed byte, any length and another key are refused', () => {
   for (let at = 0; at < bytes.byteLength; at += 1) {
     const changed = Buffer.from(bytes);
     changed.writeUInt8(changed.readUInt8(at) ^ 0x10, at);
-    const code = at === 4 ? 'REPOSITORY_NEWER' : 'REPOSITORY_DAMAGED';
-    assert.throws(
-      () => open(changed),
-      (error: unknown) => isTidemarkError(error, code),
-      `byte ${at}`,
-    );
+    assert.throws(() => open(changed), damage, `byte ${at}`);
     assert.throws(() => open(bytes.subarray(0, at)), damage, `length ${at}`);
   }
   assert.throws(() => open(Buffer.concat([bytes, Buffer.alloc(1)])), damage);

@@ -24,7 +24,7 @@ export async function listIndexObjects(
   return listed;
 }
 
-/** @throws OBJECT_NOT_FOUND, REPOSITORY_DAMAGED, REPOSITORY_NEWER */
+/** @throws OBJECT_NOT_FOUND, REPOSITORY_DAMAGED */
 export async function fetchIndexObject(
   { objects, idKey }: { readonly objects: ObjectStore; readonly idKey: Uint8Array },
   { key, sizeBytes }: ListedObject,

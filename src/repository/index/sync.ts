@@ -31,6 +31,8 @@ export type SyncOptions = {
   readonly credential: string;
   readonly idKey: Uint8Array;
   readonly openDirectory?: OpenDirectory | undefined;
+  /** False: only the directories of packs are read, whatever index objects say. */
+  readonly readsObjects?: boolean | undefined;
 };
 
 /** `findings`: what is damaged. The chunks of a pack whose directory is damaged are not in the index. */
@@ -50,7 +52,8 @@ export async function syncIndex(options: SyncOptions, run: Run): Promise<SyncRep
   const sync = new Sync(options);
   await options.index.reload(run);
   // First index objects, then packs: whatever the objects name was there before them.
-  const listed = await listIndexObjects(options.objects, options.credential, run);
+  const reads = options.readsObjects ?? true;
+  const listed = reads ? await listIndexObjects(options.objects, options.credential, run) : [];
   await sync.forgetGone(listed, run);
   const sizes = await sync.listPacks(run);
   await sync.readObjects(listed, run);
@@ -79,7 +82,7 @@ class Sync {
     const { index } = this.#options;
     const present = new Set(listed.map(({ name }) => name));
     const gone = [...index.knownObjects, ...index.replacedObjects].filter((name) => !present.has(name));
-    if (gone.length > 0) await index.insert(new Memtable(), { gone }, 'objects', run);
+    if (gone.length > 0) await index.note({ gone }, run);
   }
 
   async listPacks(run: Run): Promise<PackSizes> {
@@ -111,11 +114,11 @@ class Sync {
     const known = index.knownObjects;
     const replaced = new Set(index.replacedObjects);
     const wanted = listed.filter(({ name }) => !known.has(name));
-    let pending = { table: new Memtable(), read: [] as string[], replaced: [] as string[] };
+    const table = new Memtable();
+    let pending = { read: [] as string[], replaced: [] as string[] };
     const insert = async (): Promise<void> => {
-      const { table, ...news } = pending;
-      pending = { table: new Memtable(), read: [], replaced: [] };
-      if (news.read.length > 0) await index.insert(table, news, 'objects', run);
+      if (pending.read.length > 0) await index.insert(table, pending, 'objects', run);
+      pending = { read: [], replaced: [] };
     };
     const window = { count: OBJECTS_AT_ONCE, bytes: WINDOW_BYTES, sizeOf: ({ sizeBytes }: ListedObject) => sizeBytes };
     const fetch = async (
@@ -131,13 +134,13 @@ class Sync {
     for await (const { name, content } of fetchInOrder(wanted, { ...window, fetch }, run)) {
       if (content === undefined) continue;
       this.#objectsRead += 1;
-      takeExistingRecords(content, index.packs, pending.table);
+      takeExistingRecords(content, index.packs, table);
       pending.read.push(name);
       for (const other of content.replaces.map(formatIndexObjectName)) {
         replaced.add(other);
         pending.replaced.push(other);
       }
-      if (pending.table.count >= SPILL_RECORDS) await insert();
+      if (table.count >= SPILL_RECORDS) await insert();
     }
     await insert();
   }
@@ -158,7 +161,7 @@ class Sync {
   async readDirectories(sizes: PackSizes, run: Run): Promise<void> {
     const { index } = this.#options;
     const reader = new PackReader(this.#options);
-    let table = new Memtable();
+    const table = new Memtable();
     const fetch = (number: number, inner: Run): Promise<{ number: number; chunks: readonly PackChunk[] }> => {
       return this.#fetchDirectory(reader, number, sizes.bytes[number] ?? 0, inner);
     };
@@ -167,14 +170,9 @@ class Sync {
       for (const { id, ...place } of chunks) {
         table.add(id, { ...place, pack: number });
       }
-      if (table.count >= SPILL_RECORDS) table = await this.#insertDirectories(table, run);
+      if (table.count >= SPILL_RECORDS) await index.insert(table, {}, 'directories', run);
     }
-    if (table.count > 0) await this.#insertDirectories(table, run);
-  }
-
-  async #insertDirectories(table: Memtable, run: Run): Promise<Memtable> {
-    await this.#options.index.insert(table, {}, 'directories', run);
-    return new Memtable();
+    if (table.count > 0) await index.insert(table, {}, 'directories', run);
   }
 
   async #fetchDirectory(

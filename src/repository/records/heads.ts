@@ -1,9 +1,8 @@
 import { sha256 } from '../format/crypto.ts';
+import type { JsonFields } from '../format/json.ts';
 import { NO_PREVIOUS } from '../format/record.ts';
 import type { Ledger } from './ledger.ts';
-import { openTrusted } from './record-log.ts';
 import type { RecordLog, TrustedRecord } from './record-log.ts';
-import type { RepositoryAccess } from '../access.ts';
 
 /** The last record of a session that somebody saw. */
 export type Head = { readonly session: string; readonly counter: number; readonly digest: string };
@@ -31,16 +30,13 @@ export function chainsOf(log: RecordLog): Chains {
   return chains;
 }
 
-/** Heads that a start names. @throws REPOSITORY_DAMAGED */
-export function headsNamedBy(access: RepositoryAccess, start: TrustedRecord): readonly Head[] {
-  const body = openTrusted(access, start, ['plain']);
-  return (
-    body?.objects('heads').map((fields) => ({
-      session: fields.hex('session', 16),
-      counter: fields.count('counter', 0xffffffff),
-      digest: fields.hex('digest', 32),
-    })) ?? []
-  );
+/** Heads that a start names in its plain section. @throws REPOSITORY_DAMAGED */
+export function readHeads(plain: JsonFields): readonly Head[] {
+  return plain.objects('heads').map((fields) => ({
+    session: fields.hex('session', 16),
+    counter: fields.count('counter', 0xffffffff),
+    digest: fields.hex('digest', 32),
+  }));
 }
 
 export type HeadView = {
@@ -52,7 +48,8 @@ export type HeadView = {
   readonly frontier: readonly Head[];
 };
 
-export function viewHeads(access: RepositoryAccess, chains: Chains): HeadView {
+/** `headsNamedBy`: what a start says; nothing when it is damaged. */
+export function viewHeads(chains: Chains, headsNamedBy: (start: TrustedRecord) => readonly Head[]): HeadView {
   const present = new Map<string, Head>();
   const named = new Map<string, Head>();
   for (const [session, chain] of chains) {
@@ -61,7 +58,7 @@ export function viewHeads(access: RepositoryAccess, chains: Chains): HeadView {
     if (last !== undefined) present.set(session, { session, counter, digest: last.record.digest });
     const start = chain.get(0);
     if (start?.record.header.kind !== 'start') continue;
-    for (const head of headsNamedBy(access, start)) {
+    for (const head of headsNamedBy(start)) {
       if (head.counter >= (named.get(head.session)?.counter ?? -1)) named.set(head.session, head);
     }
   }

@@ -2,7 +2,7 @@ import { isTidemarkError } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import type { Run } from '../../core/run.ts';
 import { loadCertificates, sectionAccess } from '../access.ts';
-import type { Certificates, RepositoryAccess } from '../access.ts';
+import type { BadObject, Certificates, RepositoryAccess } from '../access.ts';
 import { mayWrite } from '../format/certificate.ts';
 import type { Certificate } from '../format/certificate.ts';
 import { parseRecordKey } from '../format/names.ts';
@@ -19,8 +19,8 @@ export type TrustedRecord = {
   readonly modifiedMs: number;
 };
 
-/** A damaged, forged or misplaced record. */
-export type BadRecord = { readonly key: string; readonly message: string };
+/** A damaged, forged or misplaced record. `credential`: nothing is wrong with it but that this one has no certificate that counts. */
+export type BadRecord = BadObject & { readonly credential?: string | undefined };
 
 /** All records of a repository as one listing showed them. */
 export type RecordLog = {
@@ -80,7 +80,9 @@ async function readTrusted(
     const record = readRecord(await readWhole(access.objects, key, MAX_RECORD_BYTES, run), key);
     const certificate = certificates.byId.get(record.header.credential);
     if (record.header.repository !== access.header.id) return { key, message: 'it belongs to another repository' };
-    if (certificate === undefined) return { key, message: 'its writer has no certificate' };
+    if (certificate === undefined) {
+      return { key, message: 'its writer has no certificate', credential: record.header.credential };
+    }
     if (!verifyRecord(record, certificate.signingKey)) return { key, message: 'its signature does not fit' };
     if (!mayWrite(certificate, record.header.kind)) return { key, message: `a ${certificate.role} may not write it` };
     return { record, certificate };
@@ -112,11 +114,11 @@ export function ofKind(log: RecordLog, kind: RecordKind): readonly TrustedRecord
   return [...log.byKey.values()].filter(({ record }) => record.header.kind === kind);
 }
 
-export function badRecordFinding(bad: BadRecord): Finding {
+export function badRecordFinding({ key, message }: BadObject): Finding {
   return {
     code: 'record',
     severity: 'error',
-    message: `${bad.key}: ${bad.message}`,
+    message: message.startsWith(key) ? message : `${key}: ${message}`,
     hint: 'Run `tidemark verify --data` to see what is affected.',
   };
 }
