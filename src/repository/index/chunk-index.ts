@@ -83,8 +83,10 @@ export interface ChunkIndex extends AsyncDisposable {
 
   /** For `syncIndex`: forgets damaged files and takes up what other processes wrote. */
   reload(run: Run): Promise<void>;
-  /** For `syncIndex`: takes the records of index objects, or of packs' directories, and notes the objects. */
+  /** For `syncIndex`: takes the records of index objects, or of packs' directories, and notes the objects. Leaves `records` empty. */
   insert(records: Memtable, news: ObjectNews, source: 'objects' | 'directories', run: Run): Promise<void>;
+  /** Notes what became known of index objects. */
+  note(news: ObjectNews, run: Run): Promise<void>;
   /** Names of the index objects whose records are here, and of those that another one replaces. */
   readonly knownObjects: ReadonlySet<string>;
   readonly replacedObjects: ReadonlySet<string>;

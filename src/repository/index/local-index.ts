@@ -36,7 +36,7 @@ export class LocalIndex implements ChunkIndex {
   readonly #key = new ChunkKey();
   /** Changes of the files, one after another. */
   readonly #changes = createLimiter(1);
-  #added = new Memtable();
+  readonly #added = new Memtable();
   #objectNumber = 0;
   /** Where the last look-up found its record: in `#added`, or in this run and the cache. */
   #foundIn: RunFile | undefined;
@@ -171,9 +171,15 @@ export class LocalIndex implements ChunkIndex {
   async insert(records: Memtable, news: ObjectNews, source: 'objects' | 'directories', run: Run): Promise<void> {
     using _permit = await this.#changes.acquire(run);
     if (records.count > 0) this.#runs.spill(records, source === 'objects');
+    records.clear();
     await this.#runs.commit(news, run);
     await this.#runs.merge(run);
     this.#cover();
+  }
+
+  async note(news: ObjectNews, run: Run): Promise<void> {
+    using _permit = await this.#changes.acquire(run);
+    await this.#runs.commit(news, run);
   }
 
   get knownObjects(): ReadonlySet<string> {
@@ -240,7 +246,7 @@ export class LocalIndex implements ChunkIndex {
 
   #spill(): void {
     this.#runs.spill(this.#added, false);
-    this.#added = new Memtable();
+    this.#added.clear();
   }
 
   /** Notes which packs have their chunks here. */

@@ -4,7 +4,7 @@ import { compareIds } from './chunk-key.ts';
 import type { ChunkKey } from './chunk-key.ts';
 import type { ChunkPlace } from './chunk-index.ts';
 import type { PackTable } from './pack-table.ts';
-import { comparePlaces, writePlace } from './record.ts';
+import { comparePlaces, copyRecord, writePlace } from './record.ts';
 
 const FIRST_CAPACITY = 1024;
 const MAX_RECORDS = 2 ** 20;
@@ -74,15 +74,27 @@ export class Memtable {
     }
   }
 
-  /** The records as one array of bytes, ascending by id. */
+  /** Where in `view` the records are, ascending by id. */
+  *offsetsInOrder(): Generator<number> {
+    for (const at of this.#order()) yield at * INDEX_RECORD_BYTES;
+  }
+
+  /** A copy of the records as one array of bytes, ascending by id. */
   sorted(): Uint8Array {
-    const order = this.#order();
     const sorted = new Uint8Array(this.#count * INDEX_RECORD_BYTES);
-    for (let at = 0; at < order.length; at += 1) {
-      const from = (order[at] ?? 0) * INDEX_RECORD_BYTES;
-      sorted.set(this.#records.subarray(from, from + INDEX_RECORD_BYTES), at * INDEX_RECORD_BYTES);
+    const view = new DataView(sorted.buffer);
+    let to = 0;
+    for (const offset of this.offsetsInOrder()) {
+      copyRecord(this.#view, offset, view, to);
+      to += INDEX_RECORD_BYTES;
     }
     return sorted;
+  }
+
+  /** Forgets the records and keeps the memory. */
+  clear(): void {
+    this.#count = 0;
+    this.#slots.fill(0);
   }
 
   /** Takes the record that was written behind the last one, unless it is there already. */

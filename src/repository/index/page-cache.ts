@@ -2,7 +2,7 @@ import type { RunFile } from './run-file.ts';
 import { PAGE_BYTES } from './run-layout.ts';
 import { must } from '../../core/must.ts';
 
-const SLOTS = 2048;
+const SLOTS = 4096;
 
 /**
  * Pages of runs that were read last, checked. It holds a small index whole; for a large one each look-up reads a page, and this is only the

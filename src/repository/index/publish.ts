@@ -21,7 +21,7 @@ import type { Grouping } from './object-builder.ts';
 import type { PackTable } from './pack-table.ts';
 
 /** Objects that are made in one pass over a run: 14 MB each. */
-const GROUPS_AT_ONCE = 4;
+const GROUPS_AT_ONCE = 2;
 const MAX_SMALL_OBJECTS = 32;
 const HALF_FULL_BYTES = (MAX_INDEX_RECORDS / 2) * INDEX_RECORD_BYTES;
 const SALT_BYTES = 16;
@@ -73,22 +73,24 @@ export async function compactIndexObjects(options: PublishOptions, run: Run): Pr
   if (small.length <= MAX_SMALL_OBJECTS) return { written: [], replaced: 0 };
   const written: string[] = [];
   let count = 0;
-  let merging = { table: new Memtable(), names: [] as string[] };
+  const table = new Memtable();
+  let names: string[] = [];
   const put = async (): Promise<void> => {
-    const { table, names } = merging;
-    merging = { table: new Memtable(), names: [] };
-    if (names.length < 2) return;
-    const name = await putObject(options, sortedContent(table, index.packs), names, run);
-    await index.insert(new Memtable(), { read: [name], replaced: names }, 'objects', run);
-    written.push(name);
-    count += names.length;
+    if (names.length > 1) {
+      const name = await putObject(options, sortedContent(table, index.packs), names, run);
+      await index.note({ read: [name], replaced: names }, run);
+      written.push(name);
+      count += names.length;
+    }
+    table.clear();
+    names = [];
   };
   for (const object of small) {
     const content = await fetchUndamaged(options, object, run);
     if (content === undefined) continue;
-    if (merging.table.count + content.records.byteLength / INDEX_RECORD_BYTES > MAX_INDEX_RECORDS) await put();
-    takeExistingRecords(content, index.packs, merging.table);
-    merging.names.push(object.name);
+    if (table.count + content.records.byteLength / INDEX_RECORD_BYTES > MAX_INDEX_RECORDS) await put();
+    takeExistingRecords(content, index.packs, table);
+    names.push(object.name);
   }
   await put();
   return { written, replaced: count };
@@ -149,9 +151,7 @@ async function collectGroups(
 
 function sortedContent(table: Memtable, packs: PackTable): Omit<IndexObject, 'replaces'> {
   const builder = new ObjectBuilder(table.count, packs);
-  const sorted = table.sorted();
-  const view = new DataView(sorted.buffer, sorted.byteOffset, sorted.byteLength);
-  for (let offset = 0; offset < sorted.byteLength; offset += INDEX_RECORD_BYTES) builder.append(view, offset);
+  for (const offset of table.offsetsInOrder()) builder.append(table.view, offset);
   return builder.take();
 }
 

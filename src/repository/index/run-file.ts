@@ -12,7 +12,7 @@ import type { RecordSource } from './record-source.ts';
 import { checkPage, decodeRunHeader, PAGE_BYTES, tablesOffset } from './run-layout.ts';
 import type { RunHeader } from './run-layout.ts';
 
-const WINDOW_PAGES = 64;
+const WINDOW_PAGES = 128;
 const TWO_TO_32 = 2 ** 32;
 const readFile = promisify(read);
 const syncFile = promisify(fdatasync);

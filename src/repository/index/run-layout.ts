@@ -5,14 +5,14 @@ import { INDEX_RECORD_BYTES } from '../format/index-object.ts';
  * A run is a file of pages:
  *
  *   page 0            magic u32, version u32, tag (8), recordCount u32, pageCount u32, packCount u32, filterBytes u32, tablesCrc u32
- *   pages 1 to n      up to 78 records, ascending by id; then tag (8), number of the page u32, records in it u32
+ *   pages 1 to n      up to 39 records, ascending by id; then tag (8), number of the page u32, records in it u32
  *   tables            first id's head of each page (u32 each), pack ids (32 each), filter
  *
  * Each page ends with a CRC-32 of the rest of it; `tablesCrc` is of the tables. The pack of a record counts into the pack ids. Numbers
  * are little-endian. The tag is random, so that a page of another file is not taken for one of this.
  */
-export const PAGE_BYTES = 4096;
-export const RECORDS_PER_PAGE = 78;
+export const PAGE_BYTES = 2048;
+export const RECORDS_PER_PAGE = 39;
 export const TAG_BYTES = 8;
 
 const MAGIC = 0x524c4d54;

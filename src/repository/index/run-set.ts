@@ -7,7 +7,7 @@ import type { ObjectNews } from './chunk-index.ts';
 import type { IndexFolder } from './index-folder.ts';
 import type { Memtable } from './memtable.ts';
 import { chooseMerge } from './merge-policy.ts';
-import { MemorySource, mergeRecords } from './merge.ts';
+import { mergeRecords } from './merge.ts';
 import type { PackTable } from './pack-table.ts';
 import { RunFile } from './run-file.ts';
 import { TAG_BYTES } from './run-layout.ts';
@@ -53,10 +53,9 @@ export class RunSet implements Disposable {
   /** Writes the records as a part, which is looked into from now on. @throws DISK_FULL, FAILED */
   spill(records: Memtable, published: boolean): void {
     const path = this.#folder.newPart();
-    const source = new MemorySource(records.sorted());
     try {
       using writer = this.#createWriter(path, records.count);
-      for (let at = 0; at < records.count; at += 1, source.advance()) writer.append(source.view, source.offset);
+      for (const offset of records.offsetsInOrder()) writer.append(records.view, offset);
       writer.finish();
       this.#open.push({ run: this.#openRun(path), published, path, file: undefined });
     } catch (error) {

@@ -7,7 +7,7 @@ import type { PackTable } from './pack-table.ts';
 import { copyRecord } from './record.ts';
 import { encodeRunHeader, finishPage, PAGE_BYTES, RECORDS_PER_PAGE, tablesOffset } from './run-layout.ts';
 
-const BUFFERED_PAGES = 128;
+const BUFFERED_PAGES = 256;
 
 export type RunWriterOptions = {
   readonly path: string;

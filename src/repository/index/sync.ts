@@ -54,7 +54,7 @@ export async function syncIndex(options: SyncOptions, run: Run): Promise<SyncRep
   // First index objects, then packs: whatever the objects name was there before them.
   const reads = options.readsObjects ?? true;
   const listed = reads ? await listIndexObjects(options.objects, options.credential, run) : [];
-  await sync.forgetGone(listed, run);
+  if (reads) await sync.forgetGone(listed, run);
   const sizes = await sync.listPacks(run);
   await sync.readObjects(listed, run);
   await sync.readDirectories(sizes, run);
