@@ -378,7 +378,7 @@ test('a file that becomes a link is described anew as a link', async () => {
   assert.equal(decodeAttributes(must(again, 'it is there').describe().attributes).type, 'link');
 });
 
-test('positions count the scans, and the lineage goes on from the newest position', async () => {
+test('positions count the scans and tell them apart, and the lineage goes on from the newest position', async () => {
   await using folder = temporaryFolder();
   storeFolder(folder, { file: '' });
   const store = { ...defaults, folder: folder.at('store') };
@@ -396,8 +396,8 @@ test('positions count the scans, and the lineage goes on from the newest positio
   assert.deepEqual([first?.order, second?.order, second?.lineage], [orderOf(1), orderOf(2), '07'.repeat(16)]);
   const previous = { lineage: 'known', order: orderOf(41), resume: '' };
   assert.deepEqual(await positions(previous), [
-    { ...previous, order: orderOf(42) },
-    { ...previous, order: orderOf(43) },
+    { lineage: 'known', order: orderOf(42), resume: '07'.repeat(8) },
+    { lineage: 'known', order: orderOf(43), resume: '07'.repeat(8) },
   ]);
 });
 

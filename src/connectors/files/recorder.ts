@@ -45,7 +45,11 @@ export function openFilesRecorder(store: FilesStore, { runtime, previous }: Reco
     async openBase(run) {
       run.signal.throwIfAborted();
       scans += 1n;
-      return new TreeBase(store, { lineage: lineage.id, order: orderOf(scans), resume: toHex(runtime.random(SCAN_ID_BYTES)) }, runtime.clock);
+      return new TreeBase(
+        store,
+        { lineage: lineage.id, order: orderOf(scans), resume: toHex(runtime.random(SCAN_ID_BYTES)) },
+        runtime.clock,
+      );
     },
     async [Symbol.asyncDispose]() {},
   };

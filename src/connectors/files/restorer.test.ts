@@ -462,3 +462,63 @@ test('a repository in the folder is left out with a warning; a folder in the rep
     0,
   );
 });
+
+test('an owner that this user may not set is said once, and no program runs as another user for it', async () => {
+  await using folder = temporaryFolder();
+  chmodSync(folder.path, 0o777);
+  const other = { uid: 12_345, gid: 23_456 };
+  const base = memoryReader([
+    entry('', { type: 'folder', ...other }),
+    entry('a', { type: 'file', mode: 0o4755, ...other }, 'one'),
+    entry('b', { type: 'link', target: Buffer.from('a'), ...other }),
+  ]);
+  const { report } = await asNobody(() => restore(base, folder.at('new')));
+  assert.deepEqual(
+    [report.notes, report.noteCount],
+    [['owner or group can’t be set by this user: left as the system made it (3 times)'], 3],
+  );
+  assert.equal(lstatSync(folder.at('new/a')).mode & 0o7777, 0o755);
+  assert.notEqual(lstatSync(folder.at('new/a')).uid, other.uid);
+});
+
+test('folders without permissions come back, with what they hold', async () => {
+  await using folder = temporaryFolder();
+  chmodSync(folder.path, 0o777);
+  await asNobody(async () => {
+    const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+    const xattrs = [{ name: Buffer.from('user.a'), value: Buffer.from('x') }];
+    const base = memoryReader([
+      entry('', { type: 'folder', ...own }),
+      entry('closed', { type: 'folder', mode: 0o000, ...own }),
+      entry('closed\0file', { type: 'file', mode: 0o400, xattrs, ...own }, 'one'),
+      entry('closed\0inner', { type: 'folder', mode: 0o500, mtimeNs: 5n, xattrs, ...own }),
+      entry('closed\0inner\0file', { type: 'file', mode: 0o000, ...own }, 'two'),
+    ]);
+    const { report } = await restore(base, folder.at('new'));
+    assert.deepEqual(report.notes, []);
+    assert.equal(lstatSync(folder.at('new/closed')).mode & 0o777, 0);
+    chmodSync(folder.at('new/closed'), 0o700);
+    assert.deepEqual(readdirSync(folder.at('new/closed'), { recursive: true }).toSorted(), [
+      'file',
+      'inner',
+      'inner/file',
+    ]);
+    assert.equal(lstatSync(folder.at('new/closed/inner'), { bigint: true }).mtimeNs, 5n);
+    await restore(base, folder.at('new'), { id: 'r2' });
+    await filesConnector.discard(storeAt(folder.at('new')), { runtime, id: 'r2' }, run);
+    assert.deepEqual(besideNames(folder), ['.new.tidemark-journal-r1']);
+  });
+});
+
+/** Root may do everything; the effective user is another for the time of `work`. */
+async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await work();
+  process.setegid?.(65_534);
+  process.seteuid?.(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}

@@ -147,13 +147,19 @@ function write<Tag>(target: FileTarget<Tag>): FileResult<Tag> {
   try {
     const bytes = bytesOf(must(entry.content, 'a content'));
     writeFile(target, bytes);
-    const reused =
-      candidate !== undefined &&
-      target.extents === undefined &&
-      equalBytes(readFileSync(Buffer.from(candidate)), bytes);
+    const reused = candidate !== undefined && target.extents === undefined && holds(candidate, bytes);
     return { tag, sizeBytes: bytes.byteLength, reused };
   } catch (error) {
     return { tag, sizeBytes: 0, reused: false, error };
+  }
+}
+
+function holds(candidate: Uint8Array, bytes: Uint8Array): boolean {
+  try {
+    return equalBytes(readFileSync(Buffer.from(candidate)), bytes);
+  } catch {
+    // A candidate that can't be read holds nothing for us.
+    return false;
   }
 }
 
