@@ -1,0 +1,1544 @@
+#!/usr/bin/env node
+/*
+ * Tidemark recovery kit: lists and restores what a copy of a Tidemark repository holds, when nothing else is left.
+ *
+ * One file, plain Node (24.7 or newer), no dependencies, nothing shared with Tidemark itself: it was written from
+ * docs/repository-format.md, whose sections the headings below name, and docs/formats/files-attributes.md. It only reads
+ * the repository.
+ *
+ * It trusts nothing but the passphrase: the key slot proves the root key, the root key proves the header and the
+ * certificates, a certificate proves the records of its writer, a record proves a tree, and the ids in the tree prove
+ * every byte. What does not prove itself is reported as damage and left out; the rest is restored.
+ *
+ * Everything is synchronous and goes block by block (at most 16 MiB). A base needs 8 bytes of memory for each chunk.
+ */
+import { isUtf8 } from 'node:buffer';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import readline from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { parseArgs } from 'node:util';
+import zlib from 'node:zlib';
+
+const USAGE = `Tidemark recovery kit: restores from a copy of a repository in a local folder. It never writes into the repository.
+
+  node tidemark-kit.mjs list    REPOSITORY                     what can be restored, and whether something is missing
+  node tidemark-kit.mjs ls      REPOSITORY MARK STORE [PATH]   what a folder of a store holds
+  node tidemark-kit.mjs restore REPOSITORY MARK FOLDER [STORE...] [--only PATH]
+                                                               each store into FOLDER/STORE, which must not be there yet
+  node tidemark-kit.mjs verify  REPOSITORY                     reads and proves every byte
+
+MARK is an id or a name that list shows, or: latest. In a PATH, \\xHH stands for the byte HH, as ls prints it.
+The passphrase comes from the file that TIDEMARK_PASSPHRASE_FILE names, from TIDEMARK_PASSPHRASE, or is asked for.
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 something could not be written, or the mark is partial; 4 no such mark,
+store or path; 5 the repository is damaged (what is not damaged was restored); 6 wrong passphrase; 7 no repository there.`;
+
+const FORMAT_VERSION = 0;
+const MIB = 2 ** 20;
+const ZERO_NONCE = Buffer.alloc(12);
+const NO_NAME = Buffer.alloc(0);
+const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+
+// ── Errors and output ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Something in the repository is missing, changed, or not what it says. Who can go on without it reports it and does. */
+class Damage extends Error {}
+
+/** Ends the program: one line, and the exit status. */
+class Stop extends Error {
+  constructor(exit, message) {
+    super(message);
+    this.exit = exit;
+  }
+}
+
+function stop(exit, message) {
+  throw new Stop(exit, message);
+}
+
+function need(condition, message) {
+  if (!condition) throw new Damage(message);
+}
+
+/** What this run found and could not do. `log` takes the full list, `unset` the number of things not set, by kind. */
+const found = { damage: 0, unwritten: 0, unset: new Map(), log: undefined };
+
+function print(line) {
+  process.stdout.write(`${line}\n`);
+}
+
+function tell(line) {
+  process.stderr.write(`${line}\n`);
+  if (found.log !== undefined) fs.writeSync(found.log, `${line}\n`);
+}
+
+/** Reports damage, and lets every other error pass on. */
+function damaged(where, error) {
+  if (!(error instanceof Damage)) throw error;
+  found.damage += 1;
+  tell(`damaged: ${where}: ${error.message}`);
+}
+
+/** Runs `action`; damage in it is reported, and then the result is undefined. */
+function orDamaged(where, action) {
+  try {
+    return action();
+  } catch (error) {
+    return damaged(where, error);
+  }
+}
+
+/** One thing that could not be set. It goes to the log; the terminal gets the sums at the end. */
+function unset(kind, what) {
+  found.unset.set(kind, (found.unset.get(kind) ?? 0) + 1);
+  if (what !== undefined) fs.writeSync(found.log, `not set: ${kind}: ${what}\n`);
+}
+
+/** Makes one line of a system error; one that every further entry would meet too, such as a full disk, is the end. */
+function systemError(error) {
+  if (typeof error.code !== 'string' || error.syscall === undefined) throw error;
+  if (['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(error.code)) stop(1, `can't write: ${error.message}`);
+  return `${error.code} (${error.syscall})`;
+}
+
+/** Text from the repository, safe on a terminal: `\xHH` for a backslash and what is not UTF-8 or is a control character. */
+function safe(text) {
+  const bytes = Buffer.from(text);
+  let result = '';
+  for (let at = 0, size = 1; at < bytes.length; at += size) {
+    size = [1, 2, 3, 4].find((count) => isUtf8(bytes.subarray(at, at + count))) ?? 1;
+    const char = bytes.subarray(at, at + size);
+    const isPlain = isUtf8(char) && !/[\\\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(char.toString());
+    result += isPlain ? char.toString() : char.toString('hex').replace(/../g, '\\x$&');
+  }
+  return result;
+}
+
+function timeText(ms) {
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`;
+}
+
+function sizeText(bytes) {
+  const unit = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  return unit === 0 ? `${bytes} B` : `${(bytes / 1024 ** unit).toFixed(1)} ${' KMGT'[unit]}iB`;
+}
+
+// ── Bytes and JSON (section 1) ──────────────────────────────────────────────────────────────────────────────────────
+
+/** Takes a binary format apart from the front; nothing is read beyond the end. */
+class Parser {
+  constructor(bytes, what) {
+    this.bytes = bytes;
+    this.what = what;
+    this.at = 0;
+  }
+
+  get left() {
+    return this.bytes.length - this.at;
+  }
+
+  take(count) {
+    need(count <= this.left, `${this.what} ends too early`);
+    this.at += count;
+    return this.bytes.subarray(this.at - count, this.at);
+  }
+
+  u8() {
+    return this.take(1)[0];
+  }
+
+  u32() {
+    return this.take(4).readUInt32LE();
+  }
+
+  varint() {
+    for (let value = 0, index = 0; index < 8; index += 1) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * 128 ** index;
+      if (byte < 0x80 && Number.isSafeInteger(value) && (byte > 0 || index === 0)) return value;
+    }
+    throw new Damage(`${this.what} holds a number that is not well formed`);
+  }
+
+  magic(expected) {
+    need(
+      this.take(expected.length).toString('latin1') === expected,
+      `${this.what} does not have its mark "${expected}"`,
+    );
+  }
+
+  end() {
+    need(this.left === 0, `${this.what} has bytes too many`);
+  }
+}
+
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const matches = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
+const isBase64 = (size) => (value) => {
+  const bytes = typeof value === 'string' ? Buffer.from(value, 'base64') : undefined;
+  return bytes?.toString('base64') === value && (size === undefined || bytes.length === size);
+};
+const ID = /^[0-9a-f]{32}$/;
+const FIELD_TYPES = {
+  text: (value) => typeof value === 'string',
+  texts: (value) => Array.isArray(value) && value.every(FIELD_TYPES.text),
+  count: (value) => Number.isSafeInteger(value) && value >= 0,
+  id: matches(ID),
+  digest: matches(/^[0-9a-f]{64}$/),
+  store: matches(/^[a-z0-9][a-z0-9_-]{0,62}$/),
+  markId: matches(/^[a-z0-9-]{1,100}$/),
+  base64: isBase64(),
+  nonce: isBase64(12),
+  salt: isBase64(16),
+  key: isBase64(32),
+  signature: isBase64(64),
+  list: Array.isArray,
+  object: isObject,
+};
+
+/** Checks an object against a line of `name:type`, where `?` allows the field to be absent. Other fields are ignored. */
+function checkFields(value, what, fields) {
+  need(isObject(value), `${what} is not an object`);
+  for (const [, name, type, mayBeAbsent] of fields.matchAll(/(\w+):(\w+)(\??)/g)) {
+    const field = Object.hasOwn(value, name) ? value[name] : undefined;
+    const isRight = FIELD_TYPES[type](field) || (mayBeAbsent === '?' && field === undefined);
+    need(isRight, `${what}: the field "${name}" is missing or wrong`);
+  }
+  return value;
+}
+
+function parseJson(bytes, what, fields) {
+  let value;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    throw new Damage(`${what} is not JSON`);
+  }
+  return checkFields(value, what, fields);
+}
+
+// ── Cryptography (section 1) ────────────────────────────────────────────────────────────────────────────────────────
+
+const base64 = (text) => Buffer.from(text, 'base64');
+const hex = (text) => Buffer.from(text, 'hex');
+const join = (...parts) => Buffer.concat(parts.map((part) => Buffer.from(part)));
+const sha256 = (bytes) => crypto.createHash('sha256').update(bytes).digest();
+const hkdf = (key, salt, info, size) => Buffer.from(crypto.hkdfSync('sha256', key, salt, info, size));
+
+// Raw 32-byte keys, as Node takes them: behind the fixed DER prefix of their kind.
+const secretKey = (seed) =>
+  crypto.createPrivateKey({ key: join(hex('302e020100300506032b656e04220420'), seed), format: 'der', type: 'pkcs8' });
+const publicKey = (raw, kind = 'x25519') => {
+  const prefix = { x25519: '302a300506032b656e032100', ed25519: '302a300506032b6570032100' }[kind];
+  return crypto.createPublicKey({ key: join(hex(prefix), raw), format: 'der', type: 'spki' });
+};
+const publicOf = (seed) =>
+  crypto.createPublicKey(secretKey(seed)).export({ format: 'der', type: 'spki' }).subarray(-32);
+
+function isSigned(rawKey, message, signature) {
+  try {
+    return crypto.verify(null, message, publicKey(base64(rawKey), 'ed25519'), signature);
+  } catch {
+    return false;
+  }
+}
+
+/** A signed JSON object: the signature covers its fields in their order, without `signature` and white space. */
+function isSignedJson(rawKey, label, { signature, ...fields }) {
+  return isSigned(rawKey, Buffer.from(`tidemark ${label}\n${JSON.stringify(fields)}`), base64(signature));
+}
+
+/** AES-256-GCM; what does not fit its tag is damage. `what` is sealed bytes with the name that damage gets. */
+function unseal(key, nonce, aad, [what, sealed]) {
+  need(sealed.length >= 16, `${what} is too short`);
+  const cipher = crypto.createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 });
+  cipher.setAAD(aad).setAuthTag(sealed.subarray(-16));
+  const plain = cipher.update(sealed.subarray(0, -16));
+  try {
+    cipher.final();
+  } catch {
+    throw new Damage(`${what} was changed, or belongs elsewhere`);
+  }
+  return plain;
+}
+
+function openBox(seed, info, aad, [what, box]) {
+  need(box.length >= 48, `${what} is too short`);
+  const sender = box.subarray(0, 32);
+  let shared;
+  try {
+    shared = crypto.diffieHellman({ privateKey: secretKey(seed), publicKey: publicKey(sender) });
+  } catch {
+    throw new Damage(`${what} was changed, or belongs elsewhere`);
+  }
+  const key = hkdf(shared, join(sender, publicOf(seed)), `tidemark box ${info}`, 32);
+  return unseal(key, ZERO_NONCE, aad, [what, box.subarray(32)]);
+}
+
+// ── The copy of the repository (section 2) ──────────────────────────────────────────────────────────────────────────
+
+/** Opens an object to read. Only plain files are, so that nothing planted makes this program hang or read elsewhere. */
+function openObject(repo, key, mostBytes) {
+  let file;
+  try {
+    file = fs.openSync(path.join(repo.folder, key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    throw new Damage(
+      ['ENOENT', 'ENOTDIR'].includes(error.code) ? 'it is missing' : `it can't be opened: ${error.code}`,
+    );
+  }
+  const stat = fs.fstatSync(file);
+  if (stat.isFile() && stat.size <= mostBytes) return { file, size: stat.size };
+  fs.closeSync(file);
+  throw new Damage(stat.isFile() ? `it is larger than ${mostBytes} bytes` : 'it is not a plain file');
+}
+
+function readAt(file, offset, size) {
+  const bytes = Buffer.allocUnsafe(size);
+  for (let done = 0, count = 0; done < size; done += count) {
+    try {
+      count = fs.readSync(file, bytes, done, size - done, offset + done);
+    } catch (error) {
+      throw new Damage(`it can't be read: ${error.code}`);
+    }
+    need(count > 0, 'it ends too early');
+  }
+  return bytes;
+}
+
+function readObject(repo, key, mostBytes) {
+  const { file, size } = openObject(repo, key, mostBytes);
+  try {
+    return readAt(file, 0, size);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** The keys below `folder` that have the form of `pattern`, in order. Everything else there is foreign. */
+function listKeys(repo, folder, pattern) {
+  try {
+    const names = fs.readdirSync(path.join(repo.folder, folder)).filter((name) => pattern.test(name));
+    return names.sort().map((name) => `${folder}/${name}`);
+  } catch (error) {
+    if (error.code === 'ENOENT') return [];
+    return stop(7, `can't read the folder ${path.join(repo.folder, folder)}: ${error.code}`);
+  }
+}
+
+// ── Header and keys (sections 3 and 4) ──────────────────────────────────────────────────────────────────────────────
+
+const HEADER = 'id:id createdAtMs:count rootKey:key contentKey:key maintenanceKey:key signature:signature';
+const SLOT = 'id:id kind:text role:text nonce:nonce sealed:base64 kdf:object';
+const KEYRING = 'repository:id rootKey:key contentSeed:key? maintenanceSeed:key?';
+
+/** Before a passphrase is asked for: is there a repository that this kit knows? Who wrote the header is proven later. */
+function readHeader(folder) {
+  const isThere = fs.lstatSync(path.join(folder, 'tidemark.json'), { throwIfNoEntry: false }) !== undefined;
+  if (!isThere) stop(7, `there is no Tidemark repository in ${folder}: it has no tidemark.json`);
+  try {
+    const bytes = readObject({ folder }, 'tidemark.json', MIB);
+    const { format, version } = parseJson(bytes, 'the header', 'format:text version:count');
+    need(format === 'tidemark repository', 'it is not the header of a repository');
+    if (version > FORMAT_VERSION) stop(1, `the repository has format ${version}: take the kit of a newer Tidemark`);
+    return parseJson(bytes, 'the header', HEADER);
+  } catch (error) {
+    if (error instanceof Damage) stop(5, `damaged: tidemark.json: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Opens the repository with the passphrase and proves its header. Everything else is proven from here. */
+function openRepository(folder, header, passphrase) {
+  const repo = { folder, header, id: hex(header.id) };
+  const keyring = findKeyring(repo, passphrase);
+  const isOurs = keyring.repository === header.id && keyring.rootKey === header.rootKey;
+  if (!isOurs) stop(5, 'tidemark.json is not of the repository that this passphrase opens');
+  if (!isSignedJson(header.rootKey, 'header', header)) stop(5, 'tidemark.json was changed: its signature is wrong');
+  for (const name of ['content', 'maintenance']) {
+    const seed = base64(
+      keyring[`${name}Seed`] ?? stop(6, 'this passphrase may not read: take one with the role reader'),
+    );
+    if (!publicOf(seed).equals(base64(header[`${name}Key`]))) stop(5, 'tidemark.json and the keyring do not fit');
+    repo[`${name}Seed`] = seed;
+  }
+  repo.credentials = readCredentials(repo);
+  return repo;
+}
+
+/** The keyring of the first key slot that the passphrase opens; cheap slots are tried first. */
+function findKeyring(repo, passphrase) {
+  const slots = [];
+  for (const key of listKeys(repo, 'keys', ID)) orDamaged(key, () => slots.push(readSlot(repo, key)));
+  if (slots.length === 0) stop(5, 'the repository has no key slot that can be read (keys/): nothing opens without one');
+  slots.sort((a, b) => a.kdf.memoryKiB * a.kdf.passes - b.kdf.memoryKiB * b.kdf.passes);
+  for (const slot of slots) {
+    try {
+      return openSlot(repo, slot, passphrase);
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+    }
+  }
+  return stop(6, `the passphrase opens none of the ${slots.length} key slots`);
+}
+
+function readSlot(repo, key) {
+  const slot = parseJson(readObject(repo, key, MIB), 'the key slot', SLOT);
+  const { name, memoryKiB, passes, parallelism } = checkFields(
+    slot.kdf,
+    'the key derivation',
+    'name:text memoryKiB:count passes:count parallelism:count salt:salt',
+  );
+  need(`keys/${slot.id}` === key, 'the key slot belongs elsewhere');
+  need(slot.kind === 'passphrase' && name === 'argon2id', 'the key slot is of an unknown kind');
+  const isCheap = memoryKiB <= 2 ** 21 && passes <= 64 && parallelism <= 64;
+  need(isCheap && memoryKiB >= 8 * parallelism && passes > 0 && parallelism > 0, 'its key derivation is not allowed');
+  return slot;
+}
+
+function openSlot(repo, { kdf, id, role, nonce, sealed }, passphrase) {
+  const { memoryKiB: memory, passes, parallelism, salt } = kdf;
+  const message = Buffer.from(passphrase.normalize('NFC'));
+  const cost = { memory, passes, parallelism, tagLength: 32 };
+  const key = crypto.argon2Sync('argon2id', { message, nonce: base64(salt), ...cost });
+  const aad = Buffer.from(`tidemark key slot\n${repo.header.id}\n${id}\n${role}`);
+  return parseJson(unseal(key, base64(nonce), aad, ['the key slot', base64(sealed)]), 'the keyring', KEYRING);
+}
+
+async function askPassphrase() {
+  const { TIDEMARK_PASSPHRASE_FILE: file, TIDEMARK_PASSPHRASE: text } = process.env;
+  const passphrase = file !== undefined ? readPassphrase(file) : (text ?? (await typePassphrase()));
+  return passphrase === '' ? stop(2, 'the passphrase is empty') : passphrase;
+}
+
+function readPassphrase(file) {
+  try {
+    return fs.readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    return stop(2, `can't read ${file}, which TIDEMARK_PASSPHRASE_FILE names: ${error.code}`);
+  }
+}
+
+async function typePassphrase() {
+  if (!process.stdin.isTTY) stop(2, 'no passphrase: name its file in TIDEMARK_PASSPHRASE_FILE, or run on a terminal');
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = readline.createInterface({ input: process.stdin, output: silent, terminal: true });
+  terminal.on('SIGINT', () => process.exit(130));
+  process.stderr.write('Passphrase: ');
+  const passphrase = await terminal.question('');
+  terminal.close();
+  process.stderr.write('\n');
+  return passphrase;
+}
+
+// ── Certificates (section 5) ────────────────────────────────────────────────────────────────────────────────────────
+
+const CERTIFICATE = 'id:id repository:id role:text stores:texts signingKey:key idKeyBox:base64? signature:signature';
+
+function readCredentials(repo) {
+  const credentials = new Map();
+  for (const key of listKeys(repo, 'credentials', ID)) {
+    orDamaged(key, () => {
+      const certificate = parseJson(readObject(repo, key, MIB), 'the certificate', CERTIFICATE);
+      const belongs = `credentials/${certificate.id}` === key && certificate.repository === repo.header.id;
+      const isRight = belongs && isSignedJson(repo.header.rootKey, 'certificate', certificate);
+      need(isRight, 'the root key did not sign this certificate for this place');
+      credentials.set(certificate.id, { ...certificate, ...writerKeys(repo, certificate) });
+    });
+  }
+  return credentials;
+}
+
+/** A writer's keys: for the directories of its packs, and for the ids of chunks and nodes. */
+function writerKeys(repo, { id, role, idKeyBox }) {
+  if (role !== 'writer') return {};
+  need(idKeyBox !== undefined, 'the certificate has no id key');
+  const idKey = openBox(repo.contentSeed, 'id key', hex(id), ['the id key', base64(idKeyBox)]);
+  return { idKey, chunkKeys: ['chunk id', 'node id'].map((kind) => hkdf(idKey, '', `tidemark ${kind}`, 32)) };
+}
+
+// ── Records (section 8) ─────────────────────────────────────────────────────────────────────────────────────────────
+
+const RECORD = 'kind:text repository:id credential:id session:id counter:count previous:digest sections:texts';
+const MOST_RECORD_BYTES = 256 * MIB;
+
+const numbered = ({ session, counter }) => `${session}-${counter.toString(16).padStart(8, '0')}`;
+const beaten = (record) => `sessions/${numbered(record).replace('-', '/')}`;
+/** Of each kind: the key that it must lie under, who may write it, and whether it is a link of its session's chain. */
+const KINDS = {
+  start: { key: beaten, roles: ['writer', 'maintainer'], chained: true },
+  beat: { key: beaten, roles: ['writer', 'maintainer'], chained: false },
+  end: { key: ({ session }) => `sessions/${session}/end`, roles: ['writer', 'maintainer'], chained: true },
+  manifest: { key: (record) => `manifests/${numbered(record)}`, roles: ['writer'], chained: true },
+  journal: { key: (record) => `journal/${numbered(record)}`, roles: ['writer'], chained: true },
+  void: { key: (record) => `void/${numbered(record)}`, roles: ['writer'], chained: true },
+  run: { key: (record) => `runs/${numbered(record)}`, roles: ['writer', 'maintainer'], chained: true },
+  pin: { key: (record) => `pins/${numbered(record)}`, roles: ['maintainer'], chained: true },
+  unpin: { key: (record) => `unpins/${numbered(record)}`, roles: ['maintainer'], chained: true },
+  proof: { key: (record) => `proofs/${numbered(record)}`, roles: ['maintainer'], chained: true },
+  ledger: { key: (record) => `ledger/${numbered(record)}`, roles: ['maintainer'], chained: true },
+  condemned: { key: (record) => `condemned/${numbered(record)}`, roles: ['maintainer'], chained: false },
+};
+
+function recordKeys(repo) {
+  const folders = ['manifests', 'journal', 'void', 'pins', 'unpins', 'proofs', 'runs', 'ledger', 'condemned'];
+  const sessions = listKeys(repo, 'sessions', ID).flatMap((key) => listKeys(repo, key, /^(?:[0-9a-f]{8}|end)$/));
+  return sessions.concat(folders.flatMap((folder) => listKeys(repo, folder, /^[0-9a-f]{32}-[0-9a-f]{8}$/)));
+}
+
+/** Reads a record and proves that it is what its key says. Its sections are opened by `openSection`. */
+function readRecord(repo, key) {
+  const bytes = readObject(repo, key, MOST_RECORD_BYTES);
+  const parser = new Parser(bytes, 'the record');
+  parser.magic('TMRC\0');
+  const headerBytes = parser.take(parser.u32());
+  const header = parseJson(headerBytes, 'the header of the record', RECORD);
+  const bodies = Array.from({ length: parser.u8() }, () => parser.take(parser.u32()));
+  const signature = parser.take(64);
+  parser.end();
+  const kind = Object.hasOwn(KINDS, header.kind) ? KINDS[header.kind] : undefined;
+  need(kind?.key(header) === key && header.repository === repo.header.id, 'the record belongs elsewhere');
+  const credential = repo.credentials.get(header.credential);
+  need(credential !== undefined, `its credential ${header.credential} has no certificate`);
+  const isRight = isSigned(credential.signingKey, join('tidemark record\n', bytes.subarray(0, -64)), signature);
+  need(isRight, 'the signature of the record is wrong');
+  need(kind.roles.includes(credential.role), `a ${credential.role} may not write this`);
+  need(header.sections.length === bodies.length, 'the record does not have the sections that it names');
+  const digest = sha256(bytes).toString('hex');
+  return { ...header, key, chained: kind.chained, digest, bodies, headerDigest: sha256(headerBytes) };
+}
+
+function openSection(repo, record, name, fields) {
+  const index = record.sections.indexOf(name);
+  need(index !== -1, `the record has no section "${name}"`);
+  const aad = record.headerDigest;
+  const body = [`the section "${name}"`, record.bodies[index]];
+  const open = {
+    plain: () => body[1],
+    content: () => openBox(repo.contentSeed, 'record', aad, body),
+    maintenance: () => openBox(repo.maintenanceSeed, 'record', aad, body),
+    writer: () => {
+      const { idKey = NO_NAME } = repo.credentials.get(record.credential);
+      return unseal(hkdf(idKey, aad, 'tidemark writer section', 32), ZERO_NONCE, aad, body);
+    },
+  };
+  need(Object.hasOwn(open, name), `the section "${safe(name)}" is unknown`);
+  return parseJson(open[name](), body[0], fields);
+}
+
+// ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
+
+const MARK =
+  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object missing:texts';
+
+/** What is read of each kind when the repository is opened: the section, and its fields. */
+const READ_AT_ONCE = {
+  start: ['plain', 'heads:list'],
+  journal: ['maintenance', 'marks:list'],
+  void: ['plain', 'record:text'],
+  pin: ['maintenance', 'mark:markId'],
+  unpin: ['maintenance', 'pins:texts'],
+  ledger: ['maintenance', 'forgotten:texts removed:object'],
+};
+
+/** Reads every record once, keeps what marks and chains need, and reports what is missing. */
+function readHistory(repo, everySection = false) {
+  const records = new Map();
+  for (const key of recordKeys(repo)) {
+    orDamaged(key, () => {
+      const record = readRecord(repo, key);
+      const [section, fields] = READ_AT_ONCE[record.kind] ?? [];
+      const content = section === undefined ? {} : openSection(repo, record, section, fields);
+      for (const name of everySection ? record.sections : []) openSection(repo, record, name, '');
+      for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
+      for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
+      for (const ranges of Object.values(content.removed ?? {}))
+        need(areRanges(ranges), 'the ledger is not well formed');
+      const { kind, credential, session, counter, previous, digest, chained } = record;
+      records.set(key, { key, kind, credential, session, counter, previous, digest, chained, content });
+    });
+  }
+  const of = (kind) => [...records.values()].filter((record) => record.kind === kind);
+  return { records, ...readMarks(records, of), ...checkChains(records, of) };
+}
+
+function areRanges(ranges) {
+  const isRange = (range) => Array.isArray(range) && range.length === 2 && range.every(FIELD_TYPES.count);
+  return Array.isArray(ranges) && ranges.every(isRange);
+}
+
+/** The marks that count, oldest first; those that retention gave up are apart, because what they need may be gone. */
+function readMarks(records, of) {
+  const ownVoids = of('void').filter(({ session, content }) => records.get(content.record)?.session === session);
+  const voided = new Set(ownVoids.map(({ content }) => content.record));
+  const unpinned = new Set(of('unpin').flatMap(({ content }) => content.pins));
+  const pins = of('pin').filter(({ key }) => !unpinned.has(key));
+  const pinned = new Set(pins.map(({ content }) => content.mark));
+  const given = new Set(of('ledger').flatMap(({ content }) => content.forgotten));
+  const isForgotten = ({ id }) => given.has(id) && !pinned.has(id);
+  const marks = of('journal').flatMap(({ key, content }) => (voided.has(key) ? [] : content.marks));
+  marks.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
+  const kept = marks.filter((mark) => !isForgotten(mark));
+  const latest = kept.findLast(({ missing }) => missing.length === 0);
+  return { voided, pinned, marks: kept, forgotten: marks.filter(isForgotten), latest };
+}
+
+/** Reports what is missing from the sessions' chains; finds the heads that no start names, and their fingerprint. */
+function checkChains(records, of) {
+  const sessions = new Map();
+  const session = (id) => {
+    if (!sessions.has(id)) sessions.set(id, { chain: new Map(), heads: [], removed: [] });
+    return sessions.get(id);
+  };
+  for (const record of records.values()) if (record.chained) session(record.session).chain.set(record.counter, record);
+  for (const { content } of of('start')) for (const head of content.heads) session(head.session).heads.push(head);
+  for (const { content } of of('ledger')) {
+    for (const [id, ranges] of Object.entries(content.removed)) session(id).removed.push(...ranges);
+  }
+  const lines = [];
+  for (const [id, { chain, heads, removed }] of sessions) {
+    const present = [...chain.keys()];
+    const last = Math.max(-1, ...present, ...heads.map(({ counter }) => counter));
+    const check = (isRight, message) => orDamaged(`session ${safe(id)}`, () => need(isRight, message));
+    for (const [from, to] of gaps([...present.map((counter) => [counter, counter]), ...removed], last)) {
+      check(false, `its records ${from} to ${to} are missing`);
+    }
+    for (const record of chain.values()) checkLink(record, chain.get(record.counter - 1), check);
+    for (const { counter, digest } of heads) {
+      const isSame = !chain.has(counter) || chain.get(counter).digest === digest;
+      check(isSame, `its record ${counter} is not the one that a later session saw`);
+    }
+    const head = chain.get(Math.max(...present));
+    const isNamed = heads.some(({ counter }) => counter === head?.counter);
+    if (head !== undefined && !isNamed) lines.push(`${id} ${head.counter} ${head.digest}\n`);
+  }
+  return { heads: lines.length, fingerprint: sha256(lines.sort().join('')).toString('hex', 0, 16) };
+}
+
+/** `before` is undefined where a ledger says that it was removed, or where its absence has been reported. */
+function checkLink({ key, kind, counter, previous, credential }, before, check) {
+  const isFirst = counter === 0;
+  const follows = isFirst ? /^0+$/.test(previous) : before === undefined || previous === before.digest;
+  check(follows && isFirst === (kind === 'start'), `${key} does not follow the record before it`);
+  check(before?.kind !== 'end', `${key} comes after the end of its session`);
+  check(before === undefined || before.credential === credential, `${key} is by another writer than the one before it`);
+}
+
+/** What the ranges `there` leave out of 0 to `last`. */
+function gaps(there, last) {
+  const missing = [];
+  let next = 0;
+  for (const [from, to] of [...there.sort((a, b) => a[0] - b[0]), [last + 1, last + 1]]) {
+    if (from > next) missing.push([next, from - 1]);
+    next = Math.max(next, to + 1);
+  }
+  return missing;
+}
+
+function findMark({ marks, forgotten, latest }, text) {
+  if (text === 'latest') return latest ?? stop(4, 'there is no complete mark');
+  const all = [...marks, ...forgotten];
+  const exact = all.filter(({ id }) => id === text);
+  const hits = exact.length > 0 ? exact : all.filter(({ id, name }) => name === text || id.startsWith(text));
+  if (hits.length > 1) stop(4, `"${safe(text)}" fits ${hits.length} marks, such as ${hits[0].id} and ${hits[1].id}`);
+  return hits[0] ?? stop(4, `there is no mark "${safe(text)}"; the command list shows those that are there`);
+}
+
+// ── Bases (section 9) ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const SUMMARY = 'store:store history:text cut:object entries:count bytes:count packs:base64';
+const CONTENT = 'root:digest level:count connector:text skipped:list';
+const POSITION = 'lineage:text order:text resume:text';
+const MOST_PACKS = 2 ** 24;
+
+/** The base that a manifest commits. `packs` are the ids of its packs, one after another. */
+function openBase(repo, history, key) {
+  need(history.records.get(key)?.kind === 'manifest', `the manifest ${safe(key)} is missing or damaged`);
+  need(!history.voided.has(key), `the manifest ${key} was declared void by its writer`);
+  const record = readRecord(repo, key);
+  const summary = openSection(repo, record, 'maintenance', SUMMARY);
+  const { root, level, connector, skipped } = openSection(repo, record, 'content', CONTENT);
+  checkFields(summary.cut, 'the cut', POSITION);
+  for (const entry of skipped) checkFields(entry, 'a skipped entry', 'name:base64 reason:text message:text');
+  const credential = repo.credentials.get(record.credential);
+  const mayWrite = credential.stores.some((store) => store === '*' || store === summary.store);
+  need(mayWrite, `the writer of ${key} may not write the store ${summary.store}`);
+  const packs = base64(summary.packs);
+  need(packs.length % 32 === 0 && packs.length / 32 <= MOST_PACKS, `the packs of ${key} are not well formed`);
+  return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
+}
+
+/** The bases of a mark as `{ name, base }`; the base of one that can't be used is undefined, and reported. */
+function basesOf(repo, history, mark) {
+  return Object.entries(mark.bases).map(([name, key]) => {
+    const base = orDamaged(`mark ${mark.id}, ${safe(name)}`, () => {
+      const result = openBase(repo, history, key);
+      const position = checkFields(mark.positions[name], 'the position', POSITION);
+      const isCut = ['lineage', 'order', 'resume'].every((field) => position[field] === result.cut[field]);
+      need(isCut && result.history === name, `the mark names a position that ${key} does not have`);
+      return result;
+    });
+    return { name: base?.store ?? name, base };
+  });
+}
+
+// ── Packs and chunks (section 6) ────────────────────────────────────────────────────────────────────────────────────
+
+const PACK_HEADER_BYTES = 104;
+const PACK_TRAILER_BYTES = 8;
+const MOST_PACK_BYTES = 128 * MIB;
+const MOST_BLOCK_BYTES = 16 * MIB;
+const BLOCK_OVERHEAD_BYTES = 21;
+
+/** Remembers the last `limit` results; `drop` takes those that fall out. */
+function remember(limit, drop) {
+  const results = new Map();
+  return (key, make) => {
+    const result = results.get(key) ?? make();
+    results.delete(key);
+    results.set(key, result);
+    if (results.size > limit) {
+      const [[oldest, dropped]] = results;
+      results.delete(oldest);
+      drop(dropped);
+    }
+    return result;
+  };
+}
+
+const recentPack = remember(8, ({ file }) => fs.closeSync(file));
+const recentBlock = remember(4, () => {});
+const chunkName = (kind, id) => `${kind}${id.toString('latin1')}`;
+
+/** Opens a pack and its directory: `blocks` with their chunks, and `places`, the chunks by kind and id. */
+function openPack(repo, credential, id) {
+  const key = `packs/${credential.id}/${id}`;
+  const { file, size } = openObject(repo, key, MOST_PACK_BYTES);
+  try {
+    need(size >= PACK_HEADER_BYTES + PACK_TRAILER_BYTES, 'the pack is too short');
+    const head = new Parser(readAt(file, 0, PACK_HEADER_BYTES), 'the pack');
+    head.magic('TMPK\0\0\0\0');
+    const salt = head.take(16);
+    const keyBox = head.take(80);
+    const tail = new Parser(readAt(file, size - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES), 'the pack');
+    const sealedBytes = tail.u32();
+    tail.magic('KPMT');
+    const end = size - PACK_TRAILER_BYTES - sealedBytes;
+    need(end >= PACK_HEADER_BYTES, 'the directory of the pack is longer than the pack');
+    const owner = join(repo.id, hex(credential.id));
+    const sealed = ['the directory of the pack', readAt(file, end, sealedBytes)];
+    const directoryKey = hkdf(credential.idKey ?? NO_NAME, salt, 'tidemark directory', 32);
+    const directory = unseal(directoryKey, ZERO_NONCE, join('tidemark directory', owner), sealed);
+    const packKey = openBox(repo.contentSeed, 'pack key', join(owner, salt), ['the key of the pack', keyBox]);
+    const blockAad = join('tidemark block', owner, salt);
+    return { key, id, file, size, end, packKey, blockAad, ...parseDirectory(directory, end) };
+  } catch (error) {
+    fs.closeSync(file);
+    throw error;
+  }
+}
+
+function parseDirectory(directory, end) {
+  const parser = new Parser(directory, 'the directory of the pack');
+  const blocks = [];
+  const places = new Map();
+  let offset = PACK_HEADER_BYTES;
+  for (let left = parser.varint(); left > 0; left -= 1) {
+    const block = { index: blocks.length, offset, sealedBytes: parser.varint(), plainBytes: 0, chunks: [] };
+    for (let count = parser.varint(); count > 0; count -= 1) {
+      const chunk = { kind: parser.u8(), id: parser.take(32), block, offset: block.plainBytes, size: parser.varint() };
+      block.plainBytes += chunk.size;
+      block.chunks.push(chunk);
+      places.set(chunkName(chunk.kind, chunk.id), chunk);
+    }
+    need(block.plainBytes <= MOST_BLOCK_BYTES, 'a block of the pack is too large');
+    need(block.sealedBytes <= block.plainBytes + BLOCK_OVERHEAD_BYTES, 'a block of the pack is larger than its chunks');
+    offset += block.sealedBytes;
+    blocks.push(block);
+  }
+  parser.end();
+  need(offset === end, 'the blocks of the pack are not as long as its directory says');
+  return { blocks, places };
+}
+
+/** The chunks of one block, one after another. */
+function openBlock(pack, block, sealed = readAt(pack.file, block.offset, block.sealedBytes)) {
+  const number = Buffer.alloc(4);
+  number.writeUInt32LE(block.index);
+  const nonce = join(number, Buffer.alloc(8));
+  const parser = new Parser(unseal(pack.packKey, nonce, join(pack.blockAad, number), ['a block', sealed]), 'a block');
+  const encoding = parser.u8();
+  need(parser.u32() === block.plainBytes && encoding <= 1, 'a block is not as its directory says');
+  const payload = parser.take(parser.left);
+  const plain = encoding === 0 ? payload : decompress(payload, block.plainBytes);
+  need(plain.length === block.plainBytes, 'a block does not have the size that its directory says');
+  return plain;
+}
+
+function decompress(payload, size) {
+  const params = { [zlib.constants.ZSTD_d_windowLogMax]: 24 };
+  try {
+    return zlib.zstdDecompressSync(payload, { maxOutputLength: Math.max(size, 1), params });
+  } catch {
+    throw new Damage('a block does not decompress');
+  }
+}
+
+/** A chunk of an opened block, its id recomputed: only this proves that it is what its writer stored. */
+function takeChunk(credential, { kind, id, offset, size }, block) {
+  const plain = block.subarray(offset, offset + size);
+  const key = credential.chunkKeys[kind];
+  const isRight = key !== undefined && crypto.createHmac('sha256', key).update(plain).digest().equals(id);
+  need(isRight, `the chunk ${id.toString('hex')} is not what its id says`);
+  return plain;
+}
+
+/** Finds the chunks of one base in its packs: 40 bits of each id and 24 of its pack's number, sorted, 8 bytes a chunk. */
+class ChunkFinder {
+  constructor(repo, base, isGood = () => true) {
+    this.repo = repo;
+    this.base = base;
+    this.isGood = isGood;
+    const tables = [];
+    for (let number = 0; number < base.packs.length / 32; number += 1) {
+      const word = ({ id }) => (this.prefix(id) << 24n) | BigInt(number);
+      const open = () => tables.push(BigUint64Array.from(this.pack(number).places.values(), word));
+      orDamaged(`packs/${base.credential.id}/${this.packId(number)}`, open);
+    }
+    this.table = new BigUint64Array(tables.reduce((sum, table) => sum + table.length, 0));
+    let filled = 0;
+    for (const table of tables.splice(0)) {
+      this.table.set(table, filled);
+      filled += table.length;
+    }
+    this.table.sort();
+  }
+
+  prefix(id) {
+    return BigInt(id.readUIntBE(0, 5));
+  }
+
+  packId(number) {
+    return this.base.packs.toString('hex', number * 32, number * 32 + 32);
+  }
+
+  pack(number) {
+    const id = this.packId(number);
+    return recentPack(`${this.base.credential.id}/${id}`, () => openPack(this.repo, this.base.credential, id));
+  }
+
+  /** The places of a chunk; there may be several, and for a while some that only look like it. */
+  *places(kind, id) {
+    const prefix = this.prefix(id);
+    let low = 0;
+    for (let high = this.table.length; low < high; ) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.table[middle] >> 24n < prefix) low = middle + 1;
+      else high = middle;
+    }
+    for (; low < this.table.length && this.table[low] >> 24n === prefix; low += 1) {
+      const pack = this.pack(Number(this.table[low] & 0xffffffn));
+      const place = pack.places.get(chunkName(kind, id));
+      if (place !== undefined && this.isGood(pack, place)) yield { pack, place };
+    }
+  }
+
+  /** A chunk from the first place where it is whole. */
+  read(kind, id) {
+    let problem = new Damage(`the chunk ${id.toString('hex')} is in no pack of the base that can be read`);
+    for (const { pack, place } of this.places(kind, id)) {
+      try {
+        const block = recentBlock(`${pack.key}/${place.block.index}`, () => openBlock(pack, place.block));
+        return takeChunk(this.base.credential, place, block);
+      } catch (error) {
+        if (!(error instanceof Damage)) throw error;
+        problem = new Damage(`the chunk ${id.toString('hex')} in pack ${pack.id}: ${error.message}`);
+      }
+    }
+    throw problem;
+  }
+}
+
+// ── Trees (section 7) ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The items of a node. Its names ascend, begin with `first` where that is known, and stay below `upper`. */
+function parseNode(bytes, { level, first, upper }) {
+  const parser = new Parser(bytes, 'a node of the tree');
+  need(parser.u8() === level, 'a node of the tree has the wrong level');
+  const items = [];
+  let name = NO_NAME;
+  for (let left = parser.varint(); left > 0; left -= 1) {
+    const shared = parser.varint();
+    const next = join(name.subarray(0, shared), parser.take(parser.varint()));
+    const isFirst = items.length === 0 && shared === 0 && (first === undefined || next.equals(first));
+    const isNext = items.length > 0 && shared <= name.length && Buffer.compare(next, name) > 0;
+    const isBelow = upper === undefined || Buffer.compare(next, upper) < 0;
+    need((isFirst || isNext) && isBelow, 'the names in a node of the tree are out of order');
+    name = next;
+    if (level > 0) items.push({ name, id: parser.take(32), entries: parser.varint(), bytes: parser.varint() });
+    else items.push({ name, attributes: parser.take(parser.varint()), entries: 1, ...parseContent(parser) });
+  }
+  parser.end();
+  need(level === 0 || items.length > 0, 'a node of the tree is empty');
+  return items;
+}
+
+/** The chunks of a content, or the one list that stands for them (it has a `depth`). */
+function parseContent(parser) {
+  const form = parser.varint();
+  need(form <= 2, 'a node of the tree holds an unknown form of content');
+  const runs = [];
+  if (form === 2) runs.push({ depth: parser.varint(), bytes: parser.varint(), id: parser.take(32) });
+  for (let left = form === 1 ? parser.varint() : 0; left > 0; left -= 1) {
+    runs.push({ id: parser.take(32), bytes: parser.varint() });
+  }
+  return { hasContent: form > 0, bytes: sumOf(runs), runs };
+}
+
+const sumOf = (items, field = 'bytes') => items.reduce((sum, item) => sum + item[field], 0);
+
+/** The chunks of a content in order, as `{ id, bytes }`; lists are read on the way. */
+function* chunksOf(finder, runs) {
+  for (const { id, bytes, depth } of runs) {
+    if (depth === undefined) {
+      yield { id, bytes };
+      continue;
+    }
+    const parser = new Parser(finder.read(1, id), 'a list of chunks');
+    need(parser.u8() === 0x80 && parser.varint() === depth, 'a list of chunks is not where it belongs');
+    const inner = [];
+    for (let left = parser.varint(); left > 0; left -= 1) {
+      inner.push({ id: parser.take(32), bytes: parser.varint(), depth: depth === 0 ? undefined : depth - 1 });
+    }
+    parser.end();
+    need(sumOf(inner) === bytes, 'a list of chunks does not stand for as many bytes as it should');
+    yield* chunksOf(finder, inner);
+  }
+}
+
+/**
+ * The entries of a base in order, those with names in `range`: at or after `from`, and before `until` unless undefined.
+ * The caller may move `from` on meanwhile. What can't be read goes to `onLost`, and the walk goes on behind it.
+ */
+function* entriesOf(finder, range, onLost) {
+  const { root, level, entries, bytes } = finder.base;
+  yield* walk({ id: root, level, entries, bytes });
+
+  function* walk(node) {
+    let items = [];
+    try {
+      items = parseNode(finder.read(1, node.id), node);
+      const isRight = sumOf(items, 'entries') === node.entries && sumOf(items) === node.bytes;
+      need(isRight, 'a node of the tree does not hold as much as is said of it');
+    } catch (error) {
+      onLost(lostText(node), error);
+    }
+    for (const [index, item] of items.entries()) {
+      const upper = items[index + 1]?.name ?? node.upper;
+      const isAfter = range.until !== undefined && Buffer.compare(item.name, range.until) >= 0;
+      if (isAfter) return;
+      const isBefore = upper !== undefined && Buffer.compare(upper, range.from) <= 0;
+      if (node.level > 0 && !isBefore) yield* walk({ ...item, level: node.level - 1, first: item.name, upper });
+      if (node.level === 0 && Buffer.compare(item.name, range.from) >= 0) yield item;
+    }
+  }
+}
+
+function lostText({ entries, first, upper }) {
+  const from = first === undefined ? 'all' : `from ${nameText(first)}`;
+  return `up to ${entries} entries, ${from}${upper === undefined ? '' : ` to before ${nameText(upper)}`}`;
+}
+
+// ── Files: names and attributes (files-attributes.md) ───────────────────────────────────────────────────────────────
+
+const SLASH = '/'.charCodeAt(0);
+const TYPES = ['file', 'folder', 'link'];
+
+function nameText(name) {
+  return name.length === 0 ? '.' : safe(name.map((byte) => (byte === 0 ? SLASH : byte)));
+}
+
+/** The name that an operator typed as a path, with `\xHH` for bytes. */
+function nameOf(text) {
+  const char = (_match, digits) => String.fromCharCode(Number.parseInt(digits, 16));
+  const bytes = Buffer.from(text)
+    .toString('latin1')
+    .replace(/\\x([0-9a-f]{2})/gi, char);
+  return Buffer.from(
+    bytes
+      .split('/')
+      .filter((part) => part !== '' && part !== '.')
+      .join('\0'),
+    'latin1',
+  );
+}
+
+/** The path of a name below its store's folder. @throws Damage for a name that could lead elsewhere */
+function pathOf(name) {
+  if (name.length === 0) return Buffer.from('.');
+  const parts = name.toString('latin1').split('\0');
+  const isRight = parts.every((part) => part !== '' && part !== '.' && part !== '..' && !part.includes('/'));
+  need(isRight, `the name ${nameText(name)} is not allowed`);
+  return Buffer.from(parts.join('/'), 'latin1');
+}
+
+function parentOf(name) {
+  return name.subarray(0, Math.max(0, name.lastIndexOf(0)));
+}
+
+function isBelow(name, folder) {
+  if (folder.length === 0) return name.length > 0;
+  return name[folder.length] === 0 && name.subarray(0, folder.length).equals(folder);
+}
+
+/** Names from `name` to the last one below it. */
+function rangeOf(name) {
+  return { from: name, until: name.length === 0 ? undefined : join(name, [1]) };
+}
+
+/** The ranges that hold `name`, what is below it, and the folders above it. */
+function rangesOf(name) {
+  if (name.length === 0) return [rangeOf(name)];
+  const above = [];
+  for (let folder = name; folder.length > 0; ) {
+    folder = parentOf(folder);
+    above.unshift({ from: folder, until: join(folder, [0]) });
+  }
+  return [...above, rangeOf(name)];
+}
+
+function parseAttributes(entry) {
+  const parser = new Parser(entry.attributes, 'the attributes');
+  need(parser.u8() === 1, 'the attributes have an unknown version');
+  const type = TYPES[parser.u8()];
+  const [mode, uid, gid] = [parser.varint(), parser.varint(), parser.varint()];
+  const seconds = Number(parser.take(8).readBigInt64LE());
+  const [nanoseconds, size] = [parser.u32(), parser.varint()];
+  const fields = { xattrs: [], target: undefined, group: undefined, runs: undefined };
+  for (let last = 0; parser.left > 0; ) {
+    const tag = parser.u8();
+    need(tag > last || (tag === last && tag === 3), 'the attributes are out of order');
+    parseField(fields, tag, new Parser(parser.take(parser.varint()), 'the attributes'));
+    last = tag;
+  }
+  const { target, group, runs } = fields;
+  const areNumbersRight = mode <= 0o7777 && Math.max(uid, gid) < 2 ** 32 - 1 && nanoseconds < 1e9;
+  need(areNumbersRight && Number.isSafeInteger(seconds), 'the attributes hold a number that is too large');
+  const fits = (type === 'link') === (target !== undefined) && (type !== 'folder' || group === undefined);
+  const isBare = type === 'file' || (type !== undefined && runs === undefined && size === 0 && !entry.hasContent);
+  need(fits && isBare, 'the attributes do not belong to their type');
+  const isWhole =
+    runs === undefined ? size === entry.bytes : sumOf(runs) === entry.bytes && (runs.at(-1)?.end ?? 0) <= size;
+  need(isWhole, 'the size does not fit the content');
+  return { type, mode, uid, gid, seconds, nanoseconds, size, ...fields };
+}
+
+function parseField(fields, tag, parser) {
+  need(tag <= 4 || tag >= 128, `the attributes hold an unknown field ${tag}`);
+  if (tag === 1) {
+    fields.target = parser.take(parser.left);
+    need(fields.target.length > 0 && !fields.target.includes(0), 'the target of a link is not allowed');
+  } else if (tag === 2) {
+    fields.group = parser.take(16);
+    parser.varint();
+  } else if (tag === 3) {
+    fields.xattrs.push({ name: parser.take(parser.varint()), value: parser.take(parser.left) });
+  } else if (tag === 4) {
+    fields.runs = [];
+    for (let end = 0; parser.left > 0; ) {
+      const start = end + parser.varint();
+      const bytes = parser.varint();
+      end = start + bytes;
+      need(bytes > 0 && Number.isSafeInteger(end), 'the holes of a file are not well formed');
+      fields.runs.push({ start, bytes, end });
+    }
+  } else parser.take(parser.left);
+  parser.end();
+}
+
+// ── Writing a tree ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Writes the entries of one base, which come in order, into the working folder. Each folder on the way was made by this
+ * writer, is closed to others until it is complete, and a name is only ever created anew: so no link, be it planted or
+ * restored, is followed.
+ */
+class TreeWriter {
+  constructor(finder, xattrPath) {
+    this.finder = finder;
+    this.store = finder.base.store;
+    this.xattrPath = xattrPath;
+    /** The folders from the root to the present one; `isMade` is false for one that could not be created. */
+    this.open = [{ name: NO_NAME, isMade: true }];
+    /** The first names of files that have several, by mount, inode, and all that is stored of them. */
+    this.firstNames = new Map();
+    /** Something of the tree was lost, so that a folder may be missing although its writer stored it. */
+    this.hasGaps = false;
+    this.entries = 0;
+    this.bytes = 0;
+  }
+
+  lose(what, error) {
+    this.hasGaps = true;
+    damaged(`${this.store}: ${what}`, error);
+  }
+
+  unwritten(name, error) {
+    found.unwritten += 1;
+    tell(`not written: ${this.store}: ${nameText(name)}: ${systemError(error)}`);
+  }
+
+  /** @throws Damage when this entry shows that its writer did not keep to the format: the base is to be refused */
+  add(entry) {
+    const { name } = entry;
+    const target = pathOf(name);
+    while (this.open.length > 1 && !isBelow(name, this.open.at(-1).name)) this.leave();
+    let attributes;
+    try {
+      attributes = parseAttributes(entry);
+    } catch (error) {
+      this.lose(nameText(name), error);
+      return;
+    }
+    if (name.length === 0) need(attributes.type === 'folder', 'the root of the base is not a folder');
+    else this.enter(parentOf(name));
+    try {
+      if (!this.open.at(-1).isMade)
+        throw Object.assign(new Error(), { code: 'ENOENT', syscall: 'its folder is not there' });
+      this.create(entry, target, attributes);
+      this.entries += 1;
+    } catch (error) {
+      if (error instanceof Damage) this.lose(nameText(name), error);
+      else this.unwritten(name, error);
+      if (attributes.type === 'folder') this.open.push({ name, isMade: false });
+    }
+  }
+
+  /** Goes to the folder of an entry. One that was lost is made anew; a writer that left it out is not believed. */
+  enter(folder) {
+    if (this.open.at(-1).name.equals(folder) && (folder.length > 0 || this.hasRoot || this.hasGaps)) return;
+    need(this.hasGaps, `${nameText(folder)} holds entries but is no folder`);
+    this.enter(parentOf(folder));
+    let { isMade } = this.open.at(-1);
+    try {
+      if (isMade) fs.mkdirSync(pathOf(folder), { mode: 0o700 });
+      tell(`made without its attributes, which are lost: ${this.store}: ${nameText(folder)}`);
+    } catch (error) {
+      this.unwritten(folder, error);
+      isMade = false;
+    }
+    this.open.push({ name: folder, isMade });
+  }
+
+  /** Closes the innermost folder. Its own attributes come last, because all that happens in it changes its time. */
+  leave() {
+    const { name, attributes } = this.open.pop();
+    if (attributes !== undefined) this.setAttributes(pathOf(name), attributes);
+  }
+
+  create(entry, target, attributes) {
+    if (attributes.type === 'folder') {
+      if (entry.name.length > 0) {
+        fs.mkdirSync(target, { mode: 0o700 });
+        this.open.push({ name: entry.name, isMade: true });
+      }
+      this.open.at(-1).attributes = attributes;
+      this.hasRoot = true;
+    } else {
+      if (this.linkTo(entry, target, attributes)) return;
+      if (attributes.type === 'link') fs.symlinkSync(attributes.target, target);
+      else this.writeFile(entry, target, attributes);
+      this.setAttributes(target, attributes);
+    }
+    if (attributes.xattrs.length > 0) this.keepXattrs(target, attributes.xattrs);
+  }
+
+  /** Whether `target` could be made one more name of a file that is there already. */
+  linkTo(entry, target, { group, type }) {
+    if (group === undefined) return false;
+    const chunks = entry.runs.flatMap(({ id, bytes }) => [id, `${bytes},`]);
+    const key = sha256(join(type, group, sha256(entry.attributes), ...chunks)).toString('latin1');
+    const first = this.firstNames.get(key);
+    if (first === undefined) this.firstNames.set(key, target);
+    if (first === undefined) return false;
+    try {
+      fs.linkSync(first, target);
+      return true;
+    } catch (error) {
+      // The first name was lost, or the file system has no hard links: this one gets the content itself.
+      if (error.code === 'EEXIST') throw error;
+      if (error.code !== 'ENOENT') unset('hard link (it is a file of its own)', this.text(target));
+      this.firstNames.set(key, target);
+      return false;
+    }
+  }
+
+  writeFile(entry, target, { size, runs = [{ start: 0, end: size }] }) {
+    const file = fs.openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      let run = 0;
+      let at = runs[0]?.start ?? 0;
+      for (const { id, bytes } of chunksOf(this.finder, entry.runs)) {
+        let data = this.finder.read(0, id);
+        need(data.length === bytes, `the chunk ${id.toString('hex')} does not have the size that it should`);
+        this.bytes += bytes;
+        while (data.length > 0) {
+          if (at === runs[run].end) at = runs[(run += 1)].start;
+          const count = fs.writeSync(file, data, 0, Math.min(data.length, runs[run].end - at), at);
+          at += count;
+          data = data.subarray(count);
+        }
+      }
+      if (at !== size) fs.ftruncateSync(file, size);
+    } catch (error) {
+      fs.unlinkSync(target);
+      throw error;
+    } finally {
+      fs.closeSync(file);
+    }
+  }
+
+  /** Sets what Node can set, looks at what came of it, and notes the difference. */
+  setAttributes(target, { type, mode, uid, gid, seconds, nanoseconds }) {
+    const attempt = (action) => {
+      try {
+        action();
+      } catch (error) {
+        systemError(error);
+      }
+    };
+    attempt(() => fs.lchownSync(target, uid, gid));
+    const owner = fs.lstatSync(target);
+    const isOwned = owner.uid === uid && owner.gid === gid;
+    // A program must not run as another user than the one that it was meant to run as.
+    const safeMode = isOwned || type === 'folder' ? mode : mode & 0o1777;
+    if (type !== 'link') attempt(() => fs.chmodSync(target, safeMode));
+    const time = secondsText(seconds, nanoseconds);
+    attempt(() => fs.lutimesSync(target, time, time));
+    const stat = fs.lstatSync(target, { bigint: true });
+    const wantedNs = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
+    if (!isOwned) unset('owner', `${this.text(target)} ${uid}:${gid}`);
+    const isModeSet = type === 'link' || (Number(stat.mode) & 0o7777) === mode;
+    if (!isModeSet) unset('mode', `${this.text(target)} ${mode.toString(8).padStart(4, '0')}`);
+    if (wholeMicros(stat.mtimeNs) !== wholeMicros(wantedNs)) unset('time', `${this.text(target)} ${wantedNs} ns`);
+    else if (stat.mtimeNs !== wantedNs) unset('nanoseconds of the time');
+  }
+
+  /** Node can't set extended attributes: they go to a file from which `setfattr --restore` can. */
+  keepXattrs(target, xattrs) {
+    this.xattrFile ??= fs.openSync(this.xattrPath, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    const octal = (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`;
+    let text = `# file: ${target.toString('latin1').replace(/[\n\r\\]/g, octal)}\n`;
+    for (const { name, value } of xattrs) {
+      text += `${name.toString('latin1').replace(/[\n\r\\=]/g, octal)}=0s${value.toString('base64')}\n`;
+      unset('extended attribute', `${this.text(target)} ${safe(name)}`);
+    }
+    fs.writeSync(this.xattrFile, Buffer.from(`${text}\n`, 'latin1'));
+  }
+
+  text(target) {
+    return `${this.store}/${safe(target)}`;
+  }
+
+  finish() {
+    while (this.open.length > 0) this.leave();
+    if (this.xattrFile === undefined) return;
+    fs.closeSync(this.xattrFile);
+    const { store } = this;
+    tell(`extended attributes are not set; this sets them: cd ${store} && setfattr -h --restore=../${store}.setfattr`);
+  }
+}
+
+const wholeMicros = (ns) => (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n;
+
+/**
+ * A time as Node takes it: a double as near as can be, in the same microsecond. As text, because Node takes a negative
+ * number for the present time.
+ */
+function secondsText(seconds, nanoseconds) {
+  const lowest = nanoseconds - (nanoseconds % 1000);
+  const isInside = (ns) => Math.floor(Math.round((seconds + ns / 1e9 - seconds) * 1e9) / 1000) * 1000 === lowest;
+  return String(seconds + (isInside(nanoseconds) ? nanoseconds : lowest + 500) / 1e9);
+}
+
+// ── Commands ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function list(repo) {
+  const history = readHistory(repo);
+  print(`repository ${repo.header.id}, format ${repo.header.version}, created ${timeText(repo.header.createdAtMs)}`);
+  print(`head fingerprint ${history.fingerprint} of ${history.heads} heads: compare it with the last one written down`);
+  for (const mark of history.marks) {
+    const name = mark.name === undefined ? '' : `  "${safe(mark.name)}"`;
+    const tags = (mark.tags ?? []).map((tag) => `  #${safe(tag)}`).join('');
+    const state = mark.missing.length === 0 ? 'complete' : 'partial';
+    const pin = history.pinned.has(mark.id) ? '  pinned' : '';
+    print(
+      `\n${mark.id}  ${timeText(mark.atMs)}  ${state}, ${safe(mark.class)} within ${mark.skewMs} ms${name}${tags}${pin}`,
+    );
+    for (const { name: store, base } of basesOf(repo, history, mark))
+      print(`  ${safe(store).padEnd(20)} ${baseText(repo, base)}`);
+    for (const store of mark.missing) print(`  ${safe(store).padEnd(20)} is not in this mark`);
+  }
+  const { latest, forgotten } = history;
+  const hours = latest === undefined ? 0 : (Date.now() - latest.atMs) / 3_600_000;
+  print(
+    latest === undefined ? '\nthere is no complete mark' : `\nlatest is ${latest.id}, ${hours.toFixed(1)} hours old`,
+  );
+  if (forgotten.length > 0)
+    print(`not shown: ${forgotten.length} marks that retention gave up; parts of them may be gone`);
+}
+
+/** Says whether all packs of a base are there; whether they are whole only restore and verify can say. */
+function baseText(repo, base) {
+  if (base === undefined) return 'DAMAGED';
+  const { store, entries, bytes, connector, credential, packs } = base;
+  let absent = 0;
+  for (let at = 0; at < packs.length; at += 32) {
+    const file = path.join(repo.folder, 'packs', credential.id, packs.toString('hex', at, at + 32));
+    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) absent += 1;
+  }
+  if (absent > 0) damaged(store, new Damage(`${absent} of the ${packs.length / 32} packs of ${base.key} are missing`));
+  const lack = absent === 0 ? '' : '  DAMAGED';
+  return `${String(entries).padStart(10)} entries ${sizeText(bytes).padStart(10)} (${bytes} bytes)  ${safe(connector)}${lack}`;
+}
+
+function onlyFiles({ store, connector }) {
+  if (connector !== 'files')
+    stop(1, `${store} was backed up by the connector "${safe(connector)}", this kit knows files`);
+}
+
+function ls(repo, markText, store, pathText = '') {
+  const history = readHistory(repo);
+  const mark = findMark(history, markText);
+  const base = basesOf(repo, history, mark).find(({ name }) => name === store)?.base;
+  if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no base of ${safe(store)} in the mark ${mark.id}`);
+  onlyFiles(base);
+  const name = nameOf(pathText);
+  const range = rangeOf(name);
+  let isThere = false;
+  for (const entry of entriesOf(new ChunkFinder(repo, base), range, (what, error) =>
+    damaged(`${store}: ${what}`, error),
+  )) {
+    if (!entry.name.equals(name) && !isBelow(entry.name, name)) continue;
+    isThere = true;
+    const attributes = orDamaged(
+      `${store}: ${nameText(entry.name)}`,
+      () => pathOf(entry.name) && parseAttributes(entry),
+    );
+    if (attributes === undefined) continue;
+    const isFolder = attributes.type === 'folder';
+    if (isFolder && entry.name.equals(name)) continue;
+    printEntry(entry.name, attributes);
+    // What a folder inside this one holds is passed over.
+    if (isFolder) range.from = rangeOf(entry.name).until;
+  }
+  if (!isThere) stop(found.damage > 0 ? 5 : 4, `${store} holds nothing of the name ${nameText(name)}`);
+}
+
+function printEntry(name, { type, mode, uid, gid, size, seconds, nanoseconds, target }) {
+  const micros = String(Math.floor(nanoseconds / 1000)).padStart(6, '0');
+  const time = timeText(seconds * 1000).replace('.000Z', `.${micros}Z`);
+  const arrow = target === undefined ? '' : ` -> ${safe(target)}`;
+  const columns = [
+    type.padEnd(6),
+    mode.toString(8).padStart(4, '0'),
+    `${uid}:${gid}`.padEnd(11),
+    String(size).padStart(14),
+  ];
+  print(`${columns.join(' ')} ${time} ${safe(name.subarray(name.lastIndexOf(0) + 1))}${arrow}`);
+}
+
+function restore(repo, { mark: markText, folder, stores, only }) {
+  const history = readHistory(repo);
+  const mark = findMark(history, markText);
+  const chosen = basesOf(repo, history, mark).filter(({ name }) => stores.length === 0 || stores.includes(name));
+  const unknown = stores.find((store) => !chosen.some(({ name }) => name === store));
+  if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);
+  const bases = chosen.flatMap(({ base }) => base ?? []);
+  bases.forEach(onlyFiles);
+  const target = path.resolve(folder);
+  if (`${target}/`.startsWith(`${repo.folder}/`)) stop(2, `${target} is inside the repository; choose another folder`);
+  for (const { store } of bases) {
+    const isTaken = fs.lstatSync(path.join(target, store), { throwIfNoEntry: false }) !== undefined;
+    if (isTaken) stop(2, `${path.join(target, store)} is there already; choose another folder`);
+  }
+  fs.mkdirSync(target, { recursive: true });
+  const notes = path.join(target, 'restore-notes.txt');
+  found.log = fs.openSync(notes, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
+  const name = nameOf(only ?? '');
+  const isThere = bases.map((base) => restoreBase(repo, base, target, name)).includes(true);
+  if (!isThere && found.damage === 0) stop(4, `there is nothing of the name ${nameText(name)} in the mark ${mark.id}`);
+  for (const store of stores.length === 0 ? mark.missing : []) {
+    found.unwritten += 1;
+    tell(`not written: ${safe(store)}: it is not in this mark`);
+  }
+  for (const [kind, count] of found.unset) tell(`not set: ${kind}: ${count}`);
+  tell(`the full list is in ${notes}`);
+}
+
+/** Restores one store, or what it has at and below `name`, into a new folder. Returns whether something of it is there. */
+function restoreBase(repo, base, target, name) {
+  const { store } = base;
+  const finder = new ChunkFinder(repo, base);
+  fs.mkdirSync(path.join(target, store), { mode: 0o700 });
+  process.chdir(path.join(target, store));
+  const writer = new TreeWriter(finder, path.join(target, `${store}.setfattr`));
+  let isThere = false;
+  try {
+    for (const range of rangesOf(name)) {
+      for (const entry of entriesOf(finder, range, (what, error) => writer.lose(what, error))) {
+        writer.add(entry);
+        isThere ||= entry.name.equals(name);
+      }
+    }
+  } catch (error) {
+    damaged(`${store}: the rest of this store is refused`, error);
+  } finally {
+    writer.finish();
+    process.chdir(target);
+  }
+  for (const { name: skipped, reason } of base.skipped) {
+    tell(`never was in the backup: ${store}: ${nameText(base64(skipped))}: ${safe(reason)}`);
+  }
+  tell(`${store}: ${writer.entries} entries, ${sizeText(writer.bytes)} (${writer.bytes} bytes)`);
+  return isThere;
+}
+
+/** Reads every byte: all records, all packs with all their chunks, the index, and the trees of all bases. */
+function verify(repo) {
+  const history = readHistory(repo, true);
+  const state = { badBlocks: new Set(), packs: 0, chunks: 0, bytes: 0, bases: 0, entries: 0 };
+  for (const folder of listKeys(repo, 'packs', ID)) {
+    const credential = repo.credentials.get(folder.slice('packs/'.length));
+    for (const key of listKeys(repo, folder, /^[0-9a-f]{64}$/)) {
+      orDamaged(key, () =>
+        verifyPack(openPack(repo, credential ?? { id: folder.slice(6) }, key.slice(-64)), credential, state),
+      );
+    }
+  }
+  for (const folder of listKeys(repo, 'index', ID)) {
+    for (const key of listKeys(repo, folder, /^[0-9a-f]{32}-[0-9a-f]{8}$/)) {
+      orDamaged(`${key} (a hint only, nothing is lost)`, () => verifyIndex(repo, key));
+    }
+  }
+  for (const { key, kind } of history.records.values()) {
+    if (kind === 'manifest' && !history.voided.has(key)) orDamaged(key, () => verifyBase(repo, history, key, state));
+  }
+  for (const mark of history.marks) basesOf(repo, history, mark);
+  print(
+    `read ${history.records.size} records, ${state.packs} packs with ${state.chunks} chunks of ${sizeText(state.bytes)}`,
+  );
+  print(`${state.bases} bases with ${state.entries} entries`);
+  print(found.damage === 0 ? 'everything is whole' : `damage: ${found.damage}; what is not named can be restored`);
+}
+
+function verifyPack(pack, credential, state) {
+  const hash = crypto.createHash('sha256');
+  try {
+    hash.update(readAt(pack.file, 0, PACK_HEADER_BYTES));
+    for (const block of pack.blocks) {
+      const sealed = readAt(pack.file, block.offset, block.sealedBytes);
+      hash.update(sealed);
+      try {
+        const plain = openBlock(pack, block, sealed);
+        for (const chunk of block.chunks) takeChunk(credential, chunk, plain);
+      } catch (error) {
+        state.badBlocks.add(`${pack.key}/${block.index}`);
+        damaged(`${pack.key}, block ${block.index}`, error);
+      }
+      state.chunks += block.chunks.length;
+      state.bytes += block.plainBytes;
+    }
+    hash.update(readAt(pack.file, pack.end, pack.size - pack.end));
+    need(hash.digest('hex') === pack.id, 'the bytes of the pack are not those that its name says');
+    state.packs += 1;
+  } finally {
+    fs.closeSync(pack.file);
+  }
+}
+
+/** Index objects (section 12) only save time, and this kit does without; they are read to prove their bytes. */
+function verifyIndex(repo, key) {
+  const bytes = readObject(repo, key, MOST_RECORD_BYTES);
+  const parser = new Parser(bytes, 'the index object');
+  parser.magic('TMIX\0\0\0\0');
+  const salt = parser.take(16);
+  parser.take(parser.u32() * 20);
+  const aad = bytes.subarray(0, parser.at);
+  const { idKey = NO_NAME } = repo.credentials.get(key.split('/')[1]) ?? {};
+  const indexKey = hkdf(idKey, salt, 'tidemark index', 32);
+  const sealed = ['the index object', parser.take(parser.left)];
+  const body = new Parser(unseal(indexKey, ZERO_NONCE, aad, sealed), 'the index object');
+  const [packs, records] = [body.u32(), body.u32()];
+  body.take(packs * 32 + records * 52);
+  body.end();
+}
+
+/** Walks the tree of a base and proves that each chunk that it names is in a good block of its packs. */
+function verifyBase(repo, history, key, state) {
+  const base = openBase(repo, history, key);
+  const marks = history.marks.filter(({ bases }) => Object.values(bases).includes(key)).map(({ id }) => id);
+  const where = `${base.store} (${marks.length === 0 ? 'in no mark' : marks.slice(-3).join(', ')}${marks.length > 3 ? ', …' : ''})`;
+  const finder = new ChunkFinder(repo, base, (pack, { block }) => !state.badBlocks.has(`${pack.key}/${block.index}`));
+  for (const entry of entriesOf(finder, rangeOf(NO_NAME), (what, error) => damaged(`${where}: ${what}`, error))) {
+    orDamaged(`${where}: ${nameText(entry.name)}`, () => {
+      if (base.connector === 'files') pathOf(entry.name) && parseAttributes(entry);
+      for (const { id, bytes } of chunksOf(finder, entry.runs)) {
+        const [hit] = finder.places(0, id);
+        need(hit?.place.size === bytes, `the chunk ${id.toString('hex')} is missing, damaged or of another size`);
+      }
+    });
+    state.entries += 1;
+  }
+  state.bases += 1;
+}
+
+// ── Main ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const COMMANDS = { list: [0, 0], ls: [2, 3], restore: [2, Number.POSITIVE_INFINITY], verify: [0, 0] };
+
+function parseArguments() {
+  const options = { only: { type: 'string' }, help: { type: 'boolean', short: 'h' } };
+  let parsed;
+  try {
+    parsed = parseArgs({ allowPositionals: true, options });
+  } catch (error) {
+    stop(2, `${error.message.split('\n')[0]} (see --help)`);
+  }
+  const { values, positionals } = parsed;
+  const [command = '', repository, ...rest] = positionals;
+  if (values.help === true) return { command: 'help' };
+  if (!Object.hasOwn(COMMANDS, command)) stop(2, `the commands are ${Object.keys(COMMANDS).join(', ')} (see --help)`);
+  const [least, most] = COMMANDS[command];
+  const isRight = repository !== undefined && rest.length >= least && rest.length <= most;
+  if (!isRight) stop(2, `${command} takes other arguments (see --help)`);
+  if (values.only !== undefined && command !== 'restore') stop(2, '--only belongs to restore (see --help)');
+  return { command, folder: path.resolve(repository), rest, only: values.only };
+}
+
+async function main() {
+  const { command, folder, rest, only } = parseArguments();
+  if (command === 'help') return print(USAGE);
+  const isNew = crypto.argon2Sync !== undefined && zlib.zstdDecompressSync !== undefined;
+  if (!isNew) stop(1, `this is Node ${process.version}; the kit needs 24.7 or newer`);
+  const header = readHeader(folder);
+  const repo = openRepository(folder, header, await askPassphrase());
+  if (command === 'list') list(repo);
+  if (command === 'verify') verify(repo);
+  if (command === 'ls') ls(repo, ...rest);
+  if (command === 'restore') restore(repo, { mark: rest[0], folder: rest[1], stores: rest.slice(2), only });
+  process.exitCode = found.damage > 0 ? 5 : found.unwritten > 0 ? 3 : 0;
+}
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`tidemark-kit: ${error.message.split('\n')[0]}\n`);
+  process.exitCode = error instanceof Stop ? error.exit : error instanceof Damage ? 5 : 1;
+}
