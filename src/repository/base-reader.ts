@@ -1,12 +1,13 @@
-import { compareBytes, equalBytes, startsWithBytes } from '../core/bytes.ts';
+import { compareBytes, equalBytes, startsWithBytes, toHex } from '../core/bytes.ts';
+import { TidemarkError } from '../core/errors.ts';
+import { BugError } from '../core/must.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
-import { BugError } from '../core/must.ts';
 import type { BlockSource } from './block-source.ts';
-import { damaged } from './format/byte-cursor.ts';
+import { entryText } from './entry-text.ts';
+import { damaged, isDamage } from './format/byte-cursor.ts';
 import { readList, readNode } from './format/node.ts';
 import type { ChunkPart, InnerItem, LeafItem, NodeContent, TreeNode } from './format/node.ts';
-import { toHex } from '../core/bytes.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -31,98 +32,155 @@ export type Extractor = <Tag>(
   run: Run,
 ) => AsyncIterable<readonly FileResult<Tag>[]>;
 
-export type BaseRoot = { readonly root: Uint8Array; readonly level: number; readonly entries: number; readonly bytes: number };
+export type BaseRoot = {
+  readonly root: Uint8Array;
+  readonly level: number;
+  readonly entries: number;
+  readonly bytes: number;
+};
 
 type Range = { readonly prefix?: Uint8Array | undefined; readonly from?: Uint8Array | undefined };
 
-/** Reads the tree of one base. */
+/** A node that is still to be read: all its names are from `first` on and before `end`. */
+type NodePlace = {
+  readonly id: Uint8Array;
+  readonly level: number;
+  readonly first?: Uint8Array | undefined;
+  readonly end?: Uint8Array | undefined;
+  readonly entryCount: number;
+};
+
+/**
+ * Reads the tree of one base. What is damaged fails when it is needed, with REPOSITORY_DAMAGED and the names that it takes along; all else can be
+ * read.
+ */
 export class RepositoryBaseReader implements BaseReader {
   readonly entryCount: number;
   readonly contentBytes: number;
   readonly #source: BlockSource;
-  readonly #root: BaseRoot;
+  readonly #root: NodePlace;
   readonly #extract: Extractor;
 
   constructor(options: { readonly source: BlockSource; readonly root: BaseRoot; readonly extract: Extractor }) {
+    const { root, level, entries, bytes } = options.root;
     this.#source = options.source;
-    this.#root = options.root;
+    this.#root = { id: root, level, entryCount: entries };
     this.#extract = options.extract;
-    this.entryCount = options.root.entries;
-    this.contentBytes = options.root.bytes;
+    this.entryCount = entries;
+    this.contentBytes = bytes;
   }
 
   async *entries(run: Run, range: Range = {}): AsyncGenerator<readonly StoredEntry[]> {
     const prefix = range.prefix ?? EMPTY;
     const from = range.from !== undefined && compareBytes(range.from, prefix) > 0 ? range.from : prefix;
-    yield* this.#walk(this.#root.root, this.#root.level, { prefix, from }, run);
+    yield* this.#walk(this.#root, { prefix, from }, run);
   }
 
   async find(name: Uint8Array, run: Run): Promise<StoredEntry | undefined> {
-    for await (const [entry] of this.entries(run, { from: name })) {
-      if (entry === undefined) continue;
-      return equalBytes(entry.name, name) ? entry : undefined;
+    let place: NodePlace | undefined = this.#root;
+    while (place !== undefined) {
+      const node: TreeNode = await this.#node(place, run);
+      if (node.level === 0) {
+        const leaf = node.leaves.find((item) => equalBytes(item.name, name));
+        return leaf && storedEntry(leaf);
+      }
+      const at = node.children.findLastIndex((child) => compareBytes(child.name, name) <= 0);
+      place = childPlace(place, node.children, at);
     }
     return undefined;
   }
 
   async *read(content: StoredContent, run: Run): AsyncGenerator<Uint8Array> {
     for await (const parts of this.#parts(content, run)) {
-      for (const part of parts) {
-        const bytes = await this.#source.chunk(part.id, 'content', run);
-        if (bytes.byteLength !== part.sizeBytes) throw damaged('a base', `chunk ${toHex(part.id)} has another size than it should`);
-        yield Uint8Array.from(bytes);
-      }
+      for (const part of parts) yield Uint8Array.from(await this.#source.content(part, run));
     }
   }
 
-  extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Run): AsyncIterable<readonly FileResult<Tag>[]> {
+  extract<Tag>(
+    targets: AsyncIterable<readonly FileTarget<Tag>[]>,
+    run: Run,
+  ): AsyncIterable<readonly FileResult<Tag>[]> {
     return this.#extract(this.#source, targets, (content, inner) => this.#parts(content, inner), run);
   }
 
   /** The content's chunks, in order, with memory for one list a level. */
   async *#parts(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
     if (!(content instanceof BaseContent)) throw new BugError('content of another reader');
-    if (content.node.kind === 'chunks') yield content.node.chunks;
-    else yield* this.#list(content.node.id, content.node.depth, run);
+    const { node } = content;
+    if (node.kind === 'chunks') yield node.chunks;
+    else yield* this.#list(node, node.depth, run);
   }
 
-  async *#list(id: Uint8Array, depth: number, run: Run): AsyncGenerator<readonly ChunkPart[]> {
-    const bytes = Uint8Array.from(await this.#source.chunk(id, 'node', run));
-    const parts = readList(bytes, depth, `list ${toHex(id)}`);
+  async *#list({ id, sizeBytes }: ChunkPart, depth: number, run: Run): AsyncGenerator<readonly ChunkPart[]> {
+    const what = `list ${toHex(id)}`;
+    const parts = readList(Uint8Array.from(await this.#source.chunk(id, 'node', run)), depth, what);
+    const sum = parts.reduce((total, part) => total + part.sizeBytes, 0);
+    if (sum !== sizeBytes) throw damaged(what, 'its parts do not add up to its size');
     if (depth === 0) yield parts;
-    else for (const part of parts) yield* this.#list(part.id, depth - 1, run);
+    else for (const part of parts) yield* this.#list(part, depth - 1, run);
   }
 
-  async *#walk(id: Uint8Array, level: number, range: { readonly prefix: Uint8Array; readonly from: Uint8Array }, run: Run): AsyncGenerator<readonly StoredEntry[]> {
+  async *#walk(
+    place: NodePlace,
+    range: { readonly prefix: Uint8Array; readonly from: Uint8Array },
+    run: Run,
+  ): AsyncGenerator<readonly StoredEntry[]> {
     run.signal.throwIfAborted();
-    const node = await this.#node(id, level, run);
-    if (node.level === 0) {
-      const entries = leafEntries(node).filter(({ name }) => compareBytes(name, range.from) >= 0 && startsWithBytes(name, range.prefix));
-      if (entries.length > 0) yield entries;
+    const { level, leaves, children } = await this.#node(place, run);
+    if (level === 0) {
+      const wanted = leaves.filter(
+        ({ name }) => compareBytes(name, range.from) >= 0 && startsWithBytes(name, range.prefix),
+      );
+      if (wanted.length > 0) yield wanted.map(storedEntry);
       return;
     }
-    const children = innerItems(node);
-    for (const [index, child] of children.entries()) {
+    for (const [index, { name }] of children.entries()) {
       const next = children[index + 1];
       if (next !== undefined && compareBytes(next.name, range.from) <= 0) continue;
-      if (compareBytes(child.name, range.prefix) > 0 && !startsWithBytes(child.name, range.prefix)) return;
-      yield* this.#walk(child.id, level - 1, range, run);
+      if (compareBytes(name, range.prefix) > 0 && !startsWithBytes(name, range.prefix)) return;
+      const child = childPlace(place, children, index);
+      if (child !== undefined) yield* this.#walk(child, range, run);
     }
   }
 
-  async #node(id: Uint8Array, level: number, run: Run): Promise<TreeNode> {
-    const what = `node ${toHex(id)}`;
-    const node = readNode(Uint8Array.from(await this.#source.chunk(id, 'node', run)), what);
-    if (node.level !== level) throw damaged(what, 'its level is not the one expected');
-    return node;
+  async #node(place: NodePlace, run: Run): Promise<TreeNode> {
+    try {
+      const what = `node ${toHex(place.id)}`;
+      const node = readNode(Uint8Array.from(await this.#source.chunk(place.id, 'node', run)), what);
+      checkPlace(node, place, what);
+      return node;
+    } catch (error) {
+      if (!isDamage(error) || !(error instanceof Error)) throw error;
+      throw new TidemarkError('REPOSITORY_DAMAGED', `${lostNames(place)} can’t be read: ${error.message}`, {
+        cause: error,
+      });
+    }
   }
 }
 
-function leafEntries(node: TreeNode): readonly StoredEntry[] {
-  // The items of level 0 are leaves; TypeScript can't narrow `level: number` to exclude 0.
-  return (node.items as readonly LeafItem[]).map(({ name, attributes, content }) => ({ name, attributes, content: content && new BaseContent(content) }));
+function storedEntry({ name, attributes, content }: LeafItem): StoredEntry {
+  return { name, attributes, content: content && new BaseContent(content) };
 }
 
-function innerItems(node: TreeNode): readonly InnerItem[] {
-  return node.items as readonly InnerItem[]; // see leafEntries
+function childPlace(parent: NodePlace, children: readonly InnerItem[], index: number): NodePlace | undefined {
+  const child = children[index];
+  if (child === undefined) return undefined;
+  const { id, name, entryCount } = child;
+  return { id, level: parent.level - 1, first: name, end: children[index + 1]?.name ?? parent.end, entryCount };
+}
+
+/** @throws REPOSITORY_DAMAGED when the node is not one for this place of a tree */
+function checkPlace({ level, leaves, children }: TreeNode, place: NodePlace, what: string): void {
+  if (level !== place.level) throw damaged(what, 'its level is not the one expected');
+  const items = level === 0 ? leaves : children;
+  const [first, last] = [items[0]?.name, items.at(-1)?.name];
+  const begins = place.first === undefined || (first !== undefined && equalBytes(first, place.first));
+  const ends = place.end === undefined || (last !== undefined && compareBytes(last, place.end) < 0);
+  if (!begins || !ends) throw damaged(what, 'its names are not the ones expected');
+}
+
+function lostNames({ first, end, entryCount }: NodePlace): string {
+  if (first === undefined) return `the base of ${entryCount} entries`;
+  const upTo = end === undefined ? 'to the end' : `to before ${entryText(end)}`;
+  return `${entryCount} entries, from ${entryText(first)} ${upTo},`;
 }

@@ -5,6 +5,7 @@ import type { RepositoryAccess } from './access.ts';
 import { ByteCache } from './byte-cache.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { packKey } from './format/names.ts';
+import type { ChunkPart } from './format/node.ts';
 import { PACK_HEADER_BYTES, unsealBlock } from './format/pack.ts';
 import type { ChunkKind, PackSecret } from './format/pack.ts';
 import { openChunkIndex } from './index/chunk-index.ts';
@@ -76,6 +77,13 @@ export class BlockSource implements AsyncDisposable {
     const found = await this.#firstWhole({ id, kind }, { index, tried, failures }, run);
     if (found !== undefined) return found;
     throw failures[0] ?? damaged(`chunk ${toHex(id)}`, 'no pack has it');
+  }
+
+  /** A part of a content; as `chunk`. */
+  async content({ id, sizeBytes }: ChunkPart, run: Run): Promise<Uint8Array> {
+    const bytes = await this.chunk(id, 'content', run);
+    if (bytes.byteLength === sizeBytes) return bytes;
+    throw damaged(`chunk ${toHex(id)}`, `it has ${bytes.byteLength} bytes instead of ${sizeBytes}`);
   }
 
   /** The chunk from one of the index's places. @throws REPOSITORY_DAMAGED when it is not whole there */

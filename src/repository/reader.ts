@@ -84,8 +84,10 @@ export class RepositoryReader implements AsyncDisposable {
         run,
       ),
     );
-    await syncIndex({ index, objects: access.objects, repository: fromHex(access.header.id), credential, idKey: keys.idKey }, run);
-    return new BlockSource({ access, credential, keys, index });
+    const repository = fromHex(access.header.id);
+    const { findings } = await syncIndex({ index, objects: access.objects, repository, credential, idKey: keys.idKey }, run);
+    for (const { message, severity } of findings) access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
+    return this.#stack.use(new BlockSource({ access, credential, keys, index }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -29,7 +29,7 @@ async function extractOne<Tag>(source: BlockSource, target: FileTarget<Tag>, chu
     using file = new TargetFile(target);
     if (entry.content !== undefined) {
       for await (const parts of chunksOf(entry.content, run)) {
-        for (const part of parts) file.write(await source.chunk(part.id, 'content', run));
+        for (const part of parts) file.write(await source.content(part, run));
       }
     }
     file.finish();

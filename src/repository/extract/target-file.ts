@@ -44,9 +44,14 @@ export class TargetFile implements Disposable {
     }
   }
 
-  /** After the last byte: size, owner, mode, times, in this order, as each undoes part of what comes before it. */
+  /**
+   * After the last byte: size, owner, mode, times, in this order, as each undoes part of what comes before it.
+   * @throws REPOSITORY_DAMAGED when there were fewer than the extents hold
+   */
   finish(): void {
     const { extents, fileSizeBytes, finish } = this.#shape;
+    const isFull = this.#extents.slice(this.#extent).every(({ sizeBytes }, index) => sizeBytes === (index === 0 ? this.#inExtent : 0));
+    if (!isFull) throw damaged('a base', 'a content is shorter than its file');
     if (extents !== undefined) ftruncateSync(this.#descriptor, fileSizeBytes);
     if (finish.uid !== undefined && finish.gid !== undefined) fchownSync(this.#descriptor, finish.uid, finish.gid);
     fchmodSync(this.#descriptor, finish.mode);

@@ -27,9 +27,12 @@ export type InnerItem = {
   readonly contentBytes: number;
 };
 
-export type TreeNode =
-  | { readonly level: 0; readonly items: readonly LeafItem[] }
-  | { readonly level: number; readonly items: readonly InnerItem[] };
+/** A node of level 0 has leaves, any other has children. */
+export type TreeNode = {
+  readonly level: number;
+  readonly leaves: readonly LeafItem[];
+  readonly children: readonly InnerItem[];
+};
 
 function sharedBytes(left: Uint8Array, right: Uint8Array): number {
   const limit = Math.min(left.byteLength, right.byteLength);
@@ -117,7 +120,7 @@ export function readNode(bytes: Uint8Array, what: string): TreeNode {
   const level = cursor.u8();
   if (level > MAX_LEVEL) cursor.fail('its level is too high');
   const leaves: LeafItem[] = [];
-  const inner: InnerItem[] = [];
+  const children: InnerItem[] = [];
   let last: Uint8Array | undefined;
   for (let left = cursor.varint(); left > 0; left--) {
     const shared = cursor.varint();
@@ -130,13 +133,12 @@ export function readNode(bytes: Uint8Array, what: string): TreeNode {
       const attributes = cursor.bytes(cursor.varint());
       leaves.push({ name, attributes, content: readContent(cursor) });
     } else {
-      inner.push({ name, id: cursor.bytes(ID_BYTES), entryCount: cursor.varint(), contentBytes: cursor.varint() });
+      children.push({ name, id: cursor.bytes(ID_BYTES), entryCount: cursor.varint(), contentBytes: cursor.varint() });
     }
   }
   cursor.expectEnd();
-  if (level === 0) return { level: 0, items: leaves };
-  if (inner.length === 0) cursor.fail('it is empty');
-  return { level, items: inner };
+  if (level > 0 && children.length === 0) cursor.fail('it is empty');
+  return { level, leaves, children };
 }
 
 /** A node of a content's list. With depth 0 the parts are content chunks. */

@@ -42,8 +42,8 @@ export class TreeCheck {
     try {
       const node = readNode(await this.#chunk(at.id, 'node', run), what);
       if (node.level !== at.level) throw damaged(what, 'its level is not the one expected');
-      if (node.level === 0) await this.#leaves(node.items as readonly LeafItem[], totals, run); // level 0 has leaves
-      else await this.#inner(node.items as readonly InnerItem[], { level: at.level, what, totals }, run);
+      if (node.level === 0) await this.#leaves(node.leaves, totals, run);
+      else await this.#inner(node.children, { level: at.level, what, totals }, run);
     } catch (error) {
       this.#note(error, { object: what, kind: 'node', name: at.name });
     }
