@@ -1,4 +1,5 @@
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Base, BaseEnd, Description, Entry } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
@@ -59,6 +60,7 @@ class BaseWriting implements BlockSink {
   readonly #deps: BaseWriterDeps;
   readonly #packs = new Set<number>();
   readonly #tree: TreeWriter;
+  #run: Run | undefined;
   #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
   #nodeBytes = 0;
   #newBytes = 0;
@@ -73,6 +75,7 @@ class BaseWriting implements BlockSink {
   }
 
   async store(run: Run): Promise<StoredBase> {
+    this.#run = run;
     const { engine, content, nodes } = this.#deps;
     for await (const outcomes of engine.store(this.#sources(run), this, run)) {
       for (const outcome of outcomes) await this.#settle(outcome, run);
@@ -96,7 +99,9 @@ class BaseWriting implements BlockSink {
     return isNew;
   }
 
-  async block(block: PlainBlock, run: Run): Promise<void> {
+  /** An upload may outlive the engine's own run, so it goes by the base's. */
+  async block(block: PlainBlock): Promise<void> {
+    const run = must(this.#run, 'a base that is being stored');
     await this.#deps.content.add(block, run);
     await this.#deps.keep(run);
   }
