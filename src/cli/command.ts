@@ -32,6 +32,8 @@ export type CommandSpec = {
   readonly details?: readonly string[] | undefined;
   readonly arguments: Readonly<Record<string, ArgumentSpec>>;
   readonly options: Readonly<Record<string, OptionSpec>>;
+  /** The fields of the result with --json, besides `type`, `command`, `durationMs` and `warnings`. */
+  readonly result: string;
   readonly examples: readonly Example[];
 };
 

@@ -18,7 +18,6 @@ export const exitStatuses: readonly (readonly [string, string])[] = [
 
 export const DONE = 0;
 export const FAILED = 1;
-export const USAGE = 2;
 export const INCOMPLETE = 3;
 export const DAMAGED = 5;
 export const FINDINGS = 9;

@@ -2,7 +2,8 @@ import { readEnvironment } from '../config/environment.ts';
 import { createSystemClock } from '../flow/clock.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { OutputStream } from './output-stream.ts';
-import { runCli } from './run-cli.ts';
+import { reportUncaught, runCli } from './run-cli.ts';
+import type { CliProcess } from './run-cli.ts';
 
 /** The only file that touches the process: its arguments, streams, signals and exit status. */
 
@@ -18,10 +19,7 @@ function onSignal(status: number, what: string): void {
   stop.abort(new TidemarkError('INTERRUPTED', `${what}; what was committed stays`));
 }
 
-process.on('SIGINT', () => onSignal(INTERRUPTED_STATUS, 'interrupted'));
-process.on('SIGTERM', () => onSignal(TERMINATED_STATUS, 'terminated'));
-
-const status = await runCli({
+const cli: CliProcess = {
   argv: process.argv.slice(2),
   environment: readEnvironment({ variables: process.env, userId: process.geteuid?.() }),
   workingFolder: process.cwd(),
@@ -30,5 +28,12 @@ const status = await runCli({
   errors: new OutputStream(process.stderr),
   clock: createSystemClock(),
   run: { signal: stop.signal },
-});
+};
+
+// A fault that nobody waits for would end the process with a stack instead of an error.
+process.on('uncaughtException', (error) => process.exit(reportUncaught(cli, error)));
+process.on('SIGINT', () => onSignal(INTERRUPTED_STATUS, 'interrupted'));
+process.on('SIGTERM', () => onSignal(TERMINATED_STATUS, 'terminated'));
+
+const status = await runCli(cli);
 process.exitCode = stop.signal.aborted && status === INTERRUPTED_STATUS ? interruption : status;

@@ -2,6 +2,7 @@ import type { MarkResult, SkippedResult } from '../app/results.ts';
 import { printable } from '../core/printable.ts';
 import { formatCount, formatDuration } from './format.ts';
 import type { Printer } from './printer.ts';
+import { safeName } from './shown-name.ts';
 
 /** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
 export function markText(mark: MarkResult, printer: Printer): string {
@@ -23,9 +24,9 @@ const MOST_SKIPPED = 20;
 
 /** What was left out of a base, or is missing from it. */
 export function printSkipped(skipped: readonly SkippedResult[], count: number, printer: Printer): void {
-  for (const { name, incomplete, message } of skipped.slice(0, MOST_SKIPPED)) {
+  for (const item of skipped.slice(0, MOST_SKIPPED)) {
     printer.line(
-      `  ${incomplete ? printer.paint('red', 'left out') : printer.paint('dim', 'skipped')} ${name}: ${printable(message)}`,
+      `  ${item.incomplete ? printer.paint('red', 'left out') : printer.paint('dim', 'skipped')} ${safeName(item)}: ${printable(item.message)}`,
     );
   }
   const more = count - Math.min(skipped.length, MOST_SKIPPED);

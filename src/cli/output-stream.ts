@@ -24,7 +24,8 @@ export class OutputStream {
   }
 
   get columns(): number {
-    return this.#stream.columns ?? 80;
+    // A terminal that does not know its width says 0.
+    return this.#stream.columns || 80;
   }
 
   write(chunk: string | Uint8Array): void {

@@ -40,6 +40,19 @@ test('what is typed is hidden, can be corrected, and is taken at Enter', async (
   assert.deepEqual(modes, [true, false]);
 });
 
+test('the terminal has stopped to show what is typed before the question is there', async () => {
+  const events: string[] = [];
+  const input = Object.assign(new EventEmitter(), {
+    isTTY: true,
+    setRawMode: (raw: boolean) => events.push(raw ? 'raw' : 'as before'),
+    pause: () => undefined,
+    resume: () => input.emit('data', Buffer.from('x\r')),
+  });
+  const output = { isTerminal: true, write: (text: string | Uint8Array) => events.push(Buffer.from(text).toString()) };
+  await createPrompter(input, output).hidden('Passphrase: ', run);
+  assert.deepEqual(events, ['raw', 'Passphrase: ', 'as before', '\n']);
+});
+
 test('a line can be erased, and keys that are not text add nothing', async () => {
   const { prompter } = typing('wrong\u0015', '\u001b[A', '\u0001', 'right\n');
   assert.equal(await prompter.hidden('? ', run), 'right');

@@ -37,9 +37,8 @@ export function createPrompter(
   output: { readonly isTerminal: boolean; write(text: string | Uint8Array): void },
 ): Prompter {
   const ask = async (question: string, hide: boolean, run: Run): Promise<string> => {
-    output.write(question);
     try {
-      return await readLine(input, hide ? () => undefined : (text) => output.write(text), run);
+      return await readLine(input, { question, show: (text) => output.write(text), hide }, run);
     } finally {
       output.write('\n');
     }
@@ -51,11 +50,15 @@ export function createPrompter(
   };
 }
 
-/** One line in raw mode: what is typed is shown only by `echo`, and Ctrl-C arrives as a character. */
-async function readLine(input: TerminalInput, echo: Echo, run: Run): Promise<string> {
+/** One line in raw mode, in which Ctrl-C arrives as a character. */
+async function readLine(
+  input: TerminalInput,
+  { question, show, hide }: { readonly question: string; readonly show: Echo; readonly hide: boolean },
+  run: Run,
+): Promise<string> {
   run.signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const editor = createLineEditor(echo);
+  const editor = createLineEditor(hide ? () => undefined : show);
   const onEnd = (): void => reject(new TidemarkError('INTERRUPTED', 'interrupted while asking'));
   const onAbort = (): void => reject(run.signal.reason);
   const onData = (chunk: Buffer): void => {
@@ -63,7 +66,9 @@ async function readLine(input: TerminalInput, echo: Echo, run: Run): Promise<str
     if (end === 'line') resolve(editor.text());
     if (end === 'interrupt') onEnd();
   };
+  // Before the question: what is typed in answer to it must not be shown by the terminal itself.
   input.setRawMode?.(true);
+  show(question);
   input.on('data', onData);
   input.on('end', onEnd);
   run.signal.addEventListener('abort', onAbort, { once: true });

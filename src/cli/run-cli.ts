@@ -34,7 +34,7 @@ export type CliProcess = {
 
 /** Runs one command line to its end and returns the exit status. It never throws. */
 export async function runCli(process: CliProcess): Promise<number> {
-  const session: Session = { process, json: wantsJson(process.argv), line: createTerminalLine(process.errors) };
+  const session = createSession(process);
   let status: number;
   try {
     status = await runParsed(session, await parse(process));
@@ -45,7 +45,16 @@ export async function runCli(process: CliProcess): Promise<number> {
   return status;
 }
 
+/** Tells of an error that came up outside of everything that is waited for; returns the exit status. */
+export function reportUncaught(process: CliProcess, error: unknown): number {
+  return reportFailure(createSession(process), error);
+}
+
 type Session = { readonly process: CliProcess; readonly json: boolean; readonly line: TerminalLine };
+
+function createSession(process: CliProcess): Session {
+  return { process, json: wantsJson(process.argv), line: createTerminalLine(process.errors) };
+}
 
 async function parse(process: CliProcess): Promise<Parsed> {
   const { output, environment } = process;
@@ -96,7 +105,7 @@ async function printText({ process }: Session, end: EndedCommand, globals: Globa
 }
 
 /** Tells of an error in both forms; the status is the one of the most serious error that came together. */
-export function reportFailure({ process, json, line }: Session, thrown: unknown): number {
+function reportFailure({ process, json, line }: Session, thrown: unknown): number {
   const { output, run } = process;
   line.clear();
   if (thrown instanceof OutputClosedError) return DONE;

@@ -1,13 +1,11 @@
+import { backup as takeBackup } from '../../app/backup.ts';
 import type { BackupResult, BackupStoreResult } from '../../app/results.ts';
+import { openApplication } from '../application.ts';
 import type { Command } from '../command.ts';
+import { INCOMPLETE } from '../exit-status.ts';
 import { formatCount, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { backupSpec } from '../table/backing-up.ts';
-import { backup as takeBackup } from '../../app/backup.ts';
-import { openApplication } from '../application.ts';
-
-/** Finished, but something is not in it: see the table of exit statuses. */
-const INCOMPLETE_STATUS = 3;
 
 export const backup: Command<typeof backupSpec, BackupResult> = {
   async run(context, { stores }, { name, tag, dryRun, allowEmpty, oneFileSystem }) {
@@ -17,7 +15,7 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     const result = await takeBackup(application, request, context.run);
     const isIncomplete =
       result.stores.some(({ incompleteCount }) => incompleteCount > 0) || result.mark?.state === 'partial';
-    return { result, ...(isIncomplete ? { status: INCOMPLETE_STATUS } : {}) };
+    return { result, ...(isIncomplete ? { status: INCOMPLETE } : {}) };
   },
   print({ mark, stores, dryRun }, printer) {
     printer.table(

@@ -1,11 +1,18 @@
+import { readAt } from '../../app/browse.ts';
+import { parseNameText } from '../../core/byte-name.ts';
+import { TidemarkError } from '../../core/errors.ts';
+import { withReader } from '../application.ts';
 import type { Command } from '../command.ts';
 import type { catSpec } from '../table/restoring.ts';
-import { readAt, typedPath } from '../../app/browse.ts';
-import { withReader } from '../application.ts';
 
 export const cat: Command<typeof catSpec, { readonly bytes: number }> = {
   async run(context, { target, store, path }) {
-    const request = { target, store, path: typedPath(path) };
+    if (context.options.json) {
+      throw new TidemarkError('USAGE', 'cat prints the file itself, so --json does not fit', {
+        hint: 'Leave out --json; `tidemark ls --json` tells of the file.',
+      });
+    }
+    const request = { target, store, path: parseNameText(path) };
     const bytes = await withReader(context, async (application, reader) => {
       let count = 0;
       for await (const piece of readAt(application, reader, request, context.run)) {

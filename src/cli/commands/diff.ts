@@ -3,6 +3,7 @@ import type { Command } from '../command.ts';
 import { formatSize } from '../format.ts';
 import { markText } from '../mark-text.ts';
 import type { Printer, Style } from '../printer.ts';
+import { safeName } from '../shown-name.ts';
 import type { diffSpec } from '../table/restoring.ts';
 import { notYet } from './not-yet.ts';
 
@@ -34,8 +35,9 @@ export const diff: Command<typeof diffSpec, DiffResult> = {
   },
 };
 
-function differenceLine({ change, store, name, sizeBefore, sizeAfter }: DifferenceResult, printer: Printer): string {
+function differenceLine(difference: DifferenceResult, printer: Printer): string {
+  const { change, store, sizeBefore, sizeAfter } = difference;
   const [sign, style] = SIGNS[change];
   const sizes = [sizeBefore, sizeAfter].filter((size) => size !== undefined).map(formatSize);
-  return `${printer.paint(style, sign)} ${store}  ${name}${sizes.length === 0 ? '' : `  ${sizes.join(' → ')}`}`;
+  return `${printer.paint(style, sign)} ${store}  ${safeName(difference)}${sizes.length === 0 ? '' : `  ${sizes.join(' → ')}`}`;
 }

@@ -1,15 +1,17 @@
+import { listAt } from '../../app/browse.ts';
 import type { ListedResult, LsResult } from '../../app/results.ts';
+import { parseNameText } from '../../core/byte-name.ts';
+import { closing, openReading } from '../application.ts';
 import type { Command } from '../command.ts';
 import { formatMode, formatSize } from '../format.ts';
 import type { Printer } from '../printer.ts';
+import { safeName } from '../shown-name.ts';
 import type { lsSpec } from '../table/restoring.ts';
-import { listAt, typedPath } from '../../app/browse.ts';
-import { closing, openReading } from '../application.ts';
 
 export const ls: Command<typeof lsSpec, LsResult> = {
   async run(context, { target, store, path }) {
     const opened = await openReading(context);
-    const request = { target, store, path: typedPath(path ?? '') };
+    const request = { target, store, path: parseNameText(path ?? '') };
     const entries = await listAt(opened.application, opened.reader, request, context.run);
     return { result: { entries: closing(entries, opened) } };
   },
@@ -26,6 +28,6 @@ const TYPE_LETTERS: Readonly<Record<ListedResult['type'], string>> = { file: '-'
 /** Like `ls -l`: sizes are of fixed width, since a list may be too long to measure first. */
 export function listedLine(entry: ListedResult, printer: Printer): string {
   const size = entry.type === 'file' ? formatSize(entry.size) : '';
-  const name = entry.type === 'folder' ? printer.paint('cyan', `${entry.name}/`) : entry.name;
+  const name = entry.type === 'folder' ? printer.paint('cyan', `${safeName(entry)}/`) : safeName(entry);
   return `${TYPE_LETTERS[entry.type]}${formatMode(entry.mode)}  ${size.padStart(9)}  ${printer.time(entry.mtime)}  ${name}`;
 }

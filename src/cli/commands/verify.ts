@@ -1,24 +1,18 @@
 import type { VerifyResult } from '../../app/results.ts';
 import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
+import { DAMAGED } from '../exit-status.ts';
 import { formatNumberOf, formatSize } from '../format.ts';
 import type { verifySpec } from '../table/keeping.ts';
 import { verify as verifyApplication } from '../../app/verify.ts';
 import { openApplication } from '../application.ts';
 
-/** The repository is damaged: see the table of exit statuses. */
-const DAMAGED_STATUS = 5;
-
 export const verify: Command<typeof verifySpec, VerifyResult> = {
   async run(context, _args, { data, sample }) {
     await using application = await openApplication(context);
     const share = data ? 1 : (sample ?? 0);
-    const result = await verifyApplication(
-      application,
-      { share },
-      context.run,
-    );
-    return { result, ...(result.damage.length > 0 ? { status: DAMAGED_STATUS } : {}) };
+    const result = await verifyApplication(application, { share }, context.run);
+    return { result, ...(result.damage.length > 0 ? { status: DAMAGED } : {}) };
   },
   print({ checked, damage }, printer) {
     for (const { object, kind, message, affects } of damage) {

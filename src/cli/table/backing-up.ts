@@ -22,6 +22,8 @@ export const backupSpec = {
     },
     oneFileSystem: { kind: 'flag', says: 'leave out other file systems that are mounted inside a store' },
   },
+  result:
+    'mark {id, name, tags, class, at, skewMs, state, partial [], pinned}, stores [{store, base, position, exact, entries, bytes, newBytes, storedBytes, skipped [], skippedCount, incompleteCount}], dryRun',
   examples: [
     { line: 'tidemark backup', says: 'all stores' },
     { line: 'tidemark backup --name before-upgrade', says: 'with a name to restore to' },
@@ -39,6 +41,7 @@ export const marksSpec = {
     tag: { kind: 'list', value: 'TAG', says: 'only marks with this tag; may be repeated, then all must be there' },
     last: { kind: 'count', value: 'COUNT', says: 'only the newest' },
   },
+  result: 'marks [mark]',
   examples: [
     { line: 'tidemark marks', says: 'all of them, oldest first' },
     { line: 'tidemark marks --tag nightly --last 7', says: 'the newest seven with a tag' },
@@ -52,6 +55,7 @@ export const pinSpec = {
   says: 'keep a mark for ever',
   arguments: { mark: { kind: 'one', value: 'MARK', says: 'the mark’s id or name, or latest' } },
   options: {},
+  result: 'mark',
   examples: [{ line: 'tidemark pin latest', says: 'no retention takes it from now on' }],
 } as const satisfies CommandSpec;
 
@@ -61,5 +65,6 @@ export const unpinSpec = {
   says: 'leave a mark to retention again',
   arguments: { mark: { kind: 'one', value: 'MARK', says: 'the mark’s id or name, or latest' } },
   options: {},
+  result: 'mark',
   examples: [{ line: 'tidemark unpin before-upgrade', says: 'it goes when retention says so' }],
 } as const satisfies CommandSpec;

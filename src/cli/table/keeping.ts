@@ -9,11 +9,12 @@ export const verifySpec = {
   details: [
     'Without options it checks the structure: every object is there, of the right size, signed and linked. With --data every byte is read, decrypted and compared. It needs a reader’s key and never answers from this host’s own caches.',
   ],
-  arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },
+  arguments: {},
   options: {
     data: { kind: 'flag', says: 'read every byte' },
     sample: { kind: 'percent', value: 'SHARE', says: 'read a random share of the bytes, such as 10%' },
   },
+  result: 'checked {bases, segments, chunks, bytes}, damage [{object, kind, message, affects []}]',
   examples: [
     { line: 'tidemark verify', says: 'the structure, in seconds' },
     { line: 'tidemark verify --data', says: 'every byte' },
@@ -28,6 +29,7 @@ export const forgetSpec = {
   details: ['Nothing is freed by this: `tidemark sweep` does that.'],
   arguments: {},
   options: { apply: { kind: 'flag', says: 'do it' } },
+  result: 'kept [], removed [], condemned [], freedBytes, freeAfter, applied',
   examples: [
     { line: 'tidemark forget', says: 'see what would go' },
     { line: 'tidemark forget --apply', says: 'let it go' },
@@ -46,6 +48,7 @@ export const sweepSpec = {
     apply: { kind: 'flag', says: 'do it' },
     wait: { kind: 'flag', says: 'wait out the lease and do the second pass too' },
   },
+  result: 'kept [], removed [], condemned [], freedBytes, freeAfter, applied',
   examples: [
     { line: 'tidemark sweep', says: 'see what could be freed' },
     { line: 'tidemark sweep --apply', says: 'condemn, and free what was condemned before' },
@@ -58,6 +61,7 @@ export const statsSpec = {
   says: 'tell how much the repository and its stores hold',
   arguments: {},
   options: {},
+  result: 'marks, bases, packs, chunks, bytes, storedBytes, stores [{store, bases, entries, bytes, storedBytes}]',
   examples: [{ line: 'tidemark stats', says: 'sizes, counts, and what deduplication saves' }],
 } as const satisfies CommandSpec;
 
@@ -67,6 +71,7 @@ export const runsSpec = {
   says: 'list past backups, restores and verifications',
   arguments: {},
   options: { last: { kind: 'count', value: 'COUNT', says: 'only the newest' } },
+  result: 'runs [{id, command, startedAt, durationMs, outcome}]',
   examples: [{ line: 'tidemark runs --last 10', says: 'when, how long, how they ended' }],
 } as const satisfies CommandSpec;
 
@@ -76,6 +81,7 @@ export const keysListSpec = {
   says: 'list the passphrases and credentials that open the repository',
   arguments: {},
   options: {},
+  result: 'keys [{id, kind, role, name, createdAt}]',
   examples: [{ line: 'tidemark keys list', says: 'what each is called and may do' }],
 } as const satisfies CommandSpec;
 
@@ -86,6 +92,7 @@ export const keysAddSpec = {
   details: ['It is asked for twice on a terminal. Afterwards each passphrase opens the repository by itself.'],
   arguments: { name: { kind: 'one', value: 'NAME', says: 'what to call it' } },
   options: { newPassphraseFile: { kind: 'text', value: 'FILE', says: 'read the new passphrase from this file' } },
+  result: 'key',
   examples: [{ line: 'tidemark keys add anna', says: 'a passphrase for another person' }],
 } as const satisfies CommandSpec;
 
@@ -96,5 +103,6 @@ export const keysRemoveSpec = {
   details: ['The last one can’t be removed. Who has read the repository with it may have kept its keys.'],
   arguments: { key: { kind: 'one', value: 'KEY', says: 'its id or name' } },
   options: { yes: { kind: 'flag', short: 'y', says: 'do not ask' } },
+  result: 'key',
   examples: [{ line: 'tidemark keys remove anna', says: 'it opens nothing from now on' }],
 } as const satisfies CommandSpec;

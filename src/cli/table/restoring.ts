@@ -31,6 +31,8 @@ export const planSpec = {
   says: 'say what a restore would do, take and lose; write nothing',
   arguments: { stores },
   options: restoreOptions,
+  result:
+    'mark, stores [{store, order, base, segments, position, exact, into, inOneStep, replaces, downloadBytes, needBytes, freeBytes, engineVersion, lostAfterMs}], sideEffects [], blockers []',
   examples: [
     { line: 'tidemark plan --to latest', says: 'the newest complete mark' },
     { line: 'tidemark plan --to "1h ago" --into /srv/check', says: 'an hour ago, into another folder' },
@@ -53,6 +55,8 @@ export const restoreSpec = {
     undo: { kind: 'flag', says: 'put back what the last restore kept aside' },
     discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
   },
+  result:
+    'mark, stores [{store, into, position, exact, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
@@ -75,6 +79,7 @@ export const lsSpec = {
     path: { kind: 'optional', value: 'PATH', says: 'a folder in it; \\xHH for a byte that is not UTF-8' },
   },
   options: {},
+  result: 'entries [{name, nameBase64, type, size, mode, mtime}]',
   examples: [
     { line: 'tidemark ls latest uploads', says: 'the store’s own folder' },
     { line: 'tidemark ls "2026-11-20 14:05" uploads photos/2026', says: 'a folder as it was then' },
@@ -91,6 +96,7 @@ export const catSpec = {
     path: { kind: 'one', value: 'PATH', says: 'the file; \\xHH for a byte that is not UTF-8' },
   },
   options: {},
+  result: 'none: the bytes of the file are the output',
   examples: [{ line: 'tidemark cat latest uploads notes.txt > notes.txt', says: 'one file, without a restore' }],
 } as const satisfies CommandSpec;
 
@@ -104,6 +110,7 @@ export const diffSpec = {
     stores,
   },
   options: {},
+  result: 'from mark, to mark, differences [{store, name, nameBase64, change, sizeBefore, sizeAfter}]',
   examples: [{ line: 'tidemark diff before-upgrade latest uploads', says: 'what changed in one store since' }],
 } as const satisfies CommandSpec;
 
@@ -116,6 +123,7 @@ export const findSpec = {
     store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
     mark: { kind: 'list', value: 'MARK', says: 'only in this mark; may be repeated' },
   },
+  result: 'found [{store, name, nameBase64, type, size, mode, mtime, marks []}]',
   examples: [
     { line: "tidemark find '*.pdf'", says: 'every mark that holds one, and where' },
     { line: 'tidemark find /photos/cat.jpg --store uploads', says: 'which marks still have a lost file' },

@@ -12,6 +12,7 @@ export const initSpec = {
   ],
   arguments: {},
   options: {},
+  result: 'repository {id, url, formatVersion, headFingerprint}, created, manifest',
   examples: [
     { line: 'tidemark init', says: 'write ./tidemark.yaml, or create the repository that it names' },
     { line: 'tidemark init -f /etc/shop/tidemark.yaml', says: 'the same for another manifest' },
@@ -25,6 +26,7 @@ export const doctorSpec = {
   details: ['Each finding says what to do. An error among them makes the exit status 9.'],
   arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },
   options: {},
+  result: 'findings [{code, severity, store, message, hint}]',
   examples: [
     { line: 'tidemark doctor', says: 'check the repository, the keys and every store' },
     { line: 'tidemark doctor uploads --json', says: 'check one store, for a monitoring system' },
@@ -38,6 +40,7 @@ export const configCheckSpec = {
   details: ['All mistakes are listed at once, each with line and column.'],
   arguments: {},
   options: {},
+  result: 'application, repository, stores [{store, url}]',
   examples: [
     { line: 'tidemark config check', says: 'check ./tidemark.yaml' },
     { line: 'tidemark config check -f shop.yaml', says: 'check another manifest' },
@@ -50,6 +53,7 @@ export const configSchemaSpec = {
   says: 'print the JSON Schema of the manifest, for editors',
   arguments: {},
   options: {},
+  result: 'schema',
   examples: [{ line: 'tidemark config schema > tidemark.schema.json', says: 'keep it beside the manifest' }],
 } as const satisfies CommandSpec;
 
@@ -61,6 +65,7 @@ export const completionSpec = {
   says: 'print the completions for a shell',
   arguments: { shell: { kind: 'one', value: 'SHELL', choices: completionShells, says: 'bash, zsh or fish' } },
   options: {},
+  result: 'shell, script',
   examples: [
     { line: 'source <(tidemark completion bash)', says: 'complete in this bash' },
     { line: 'tidemark completion zsh > "${fpath[1]}/_tidemark"', says: 'complete in every new zsh' },
@@ -77,6 +82,7 @@ export const demoSpec = {
   ],
   arguments: {},
   options: { keep: { kind: 'flag', says: 'keep the folder, to look around in it' } },
+  result: 'folder',
   examples: [{ line: 'tidemark demo', says: 'under a minute' }],
 } as const satisfies CommandSpec;
 
@@ -86,5 +92,6 @@ export const versionSpec = {
   says: 'print the versions of Tidemark and Node',
   arguments: {},
   options: {},
+  result: 'version, node, platform',
   examples: [{ line: 'tidemark version --json', says: 'for a program' }],
 } as const satisfies CommandSpec;
