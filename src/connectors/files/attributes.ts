@@ -77,8 +77,9 @@ export function encodeAttributes(attributes: Attributes): Uint8Array {
 export function decodeAttributes(bytes: Uint8Array): Attributes {
   const reader = new AttributeReader(bytes);
   const version = reader.u8();
-  if (version > VERSION)
+  if (version > VERSION) {
     throw new TidemarkError('REPOSITORY_NEWER', `attributes of version ${version} are not known here`);
+  }
   if (version !== VERSION) throw damaged(`version ${version}`);
   const type = TYPES[reader.u8()];
   if (type === undefined) throw damaged('type');
@@ -157,8 +158,9 @@ function checked(attributes: Attributes): Attributes {
   const { type, target, extents, linkGroup } = attributes;
   if ((type === 'link') !== (target !== undefined)) throw damaged('target of a link');
   if (target !== undefined && (target.byteLength === 0 || target.includes(0))) throw damaged('target of a link');
-  if (type !== 'file' && (extents !== undefined || attributes.sizeBytes !== 0))
+  if (type !== 'file' && (extents !== undefined || attributes.sizeBytes !== 0)) {
     throw damaged('size of what is not a file');
+  }
   if (type === 'folder' && linkGroup !== undefined) throw damaged('links of a folder');
   return attributes;
 }

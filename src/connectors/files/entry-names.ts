@@ -22,8 +22,9 @@ export class EntryNames {
   take(bytes: Uint8Array, isFolder: boolean): CheckedName {
     const name = byteText(bytes);
     if (this.#previous === undefined) {
-      if (name !== '' || !isFolder)
+      if (name !== '' || !isFolder) {
         throw new TidemarkError('REPOSITORY_DAMAGED', 'the base does not begin with the folder itself');
+      }
     } else if (name <= this.#previous) {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base has ${shown(name)} out of order`);
     }
@@ -45,11 +46,13 @@ export class EntryNames {
     ) {
       throw new TidemarkError('PATH_ESCAPES', `the base names ${shown(name)}, which is no place inside the folder`);
     }
-    if (name.length >= PATH_MAX_BYTES)
+    if (name.length >= PATH_MAX_BYTES) {
       throw new TidemarkError('PATH_ESCAPES', `the base has a name of ${name.length} bytes`);
+    }
     while (this.#folders.length > 0 && this.#folders.at(-1) !== parent) this.#folders.pop();
-    if (this.#folders.length === 0)
+    if (this.#folders.length === 0) {
       throw new TidemarkError('PATH_ESCAPES', `the base has ${shown(name)}, but not the folder that holds it`);
+    }
   }
 }
 

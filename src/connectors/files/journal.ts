@@ -1,8 +1,7 @@
-import { TidemarkError } from '../../core/errors.ts';
+import { TidemarkError, systemCode } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
-import type { Runtime, Run } from '../../core/run.ts';
+import type { RandomBytes, Run } from '../../core/run.ts';
 import { readSmallFile, replaceFile } from '../../io/atomic-file.ts';
-import { systemCode } from '../../core/errors.ts';
 
 /**
  * What is durable of the exchange of two folders. `verified`: the new tree is whole, nothing was exchanged. `exchanging`: begun, only
@@ -43,14 +42,11 @@ export async function readJournal(home: number, name: string): Promise<Journal |
   }
 }
 
+/** Where a journal lies: an open folder, and its name in it. */
+export type JournalPlace = { readonly home: number; readonly name: string; readonly random: RandomBytes };
+
 /** Durable when it resolves; a crash leaves the old one or the new one. */
-export async function writeJournal(
-  home: number,
-  name: string,
-  journal: Journal,
-  { random }: Runtime,
-  run: Run,
-): Promise<void> {
+export async function writeJournal({ home, name, random }: JournalPlace, journal: Journal, run: Run): Promise<void> {
   await replaceFile(pathOf(home, name), [Buffer.from(JSON.stringify(journal))], { mode: 0o600, random }, run);
 }
 

@@ -64,8 +64,9 @@ function resolveTarget(folder: string): { readonly path: ByteText; readonly exis
     if (lstatSync(systemPath(real)).isDirectory()) return { path: real, exists: true };
     throw new TidemarkError('RESTORE_CONFLICT', `${printablePath(path)} is not a folder`);
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT')
+    if (systemCode(error) !== 'ENOENT') {
       throw fileError('RESTORE_CONFLICT', `${printablePath(path)} can’t be restored into`, error);
+    }
   }
   if (lstatSync(systemPath(path), { throwIfNoEntry: false }) !== undefined) {
     throw new TidemarkError('RESTORE_CONFLICT', `${printablePath(path)} is a link that leads nowhere`);

@@ -38,11 +38,13 @@ function previewPlace(place: Place, { only }: RestorerContext): RestorePreview {
   const sideEffects: string[] = [];
   const replaces = place.exists && holdsAnything(place.target);
   const into = lossyText(place.target);
-  if (place.mounted)
+  if (place.mounted) {
     sideEffects.push(`${into} is a mount point: what it holds is exchanged one after another, not in one step`);
+  }
   if (replaces) sideEffects.push(`what is there now is kept aside as ${lossyText(place.home)}/${place.beside.aside}`);
-  if (only !== undefined && only.length > 0 && place.exists)
+  if (only !== undefined && only.length > 0 && place.exists) {
     sideEffects.push('what --only does not match is copied from what is there now');
+  }
   return {
     into,
     inOneStep: !place.mounted && !WITHOUT_EXCHANGE.has(type >>> 0) && !isRemoteType(type),
@@ -55,8 +57,9 @@ function previewPlace(place: Place, { only }: RestorerContext): RestorePreview {
 
 function blockersOf(place: Place, existing: ByteText): string[] {
   const blockers: string[] = [];
-  if (!nativeAvailable())
+  if (!nativeAvailable()) {
     blockers.push('this machine offers no native system calls, without which nothing is restored');
+  }
   try {
     accessSync(systemPath(existing), constants.W_OK | constants.X_OK);
   } catch (error) {

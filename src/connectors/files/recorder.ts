@@ -93,8 +93,9 @@ class TreeBase implements Base {
       return undefined;
     }
     const tolerant = entry.attempt >= ATTEMPTS;
-    if (tolerant)
+    if (tolerant) {
       this.#skipped.add(name, 'changed', `it changed while it was read, ${ATTEMPTS} times; kept as it was read last`);
+    }
     return this.#entry(found, { remote: entry.remote, attempt: entry.attempt + 1, tolerant });
   }
 
@@ -207,8 +208,9 @@ export function resolveRoot(folder: string): ByteText {
   const path = byteTextOf(folder);
   try {
     const root = byteText(realpathSync.native(systemPath(path), 'buffer'));
-    if (!statSync(systemPath(root)).isDirectory())
+    if (!statSync(systemPath(root)).isDirectory()) {
       throw new TidemarkError('STORE_UNREACHABLE', `${folder} is not a folder`);
+    }
     return root;
   } catch (error) {
     throw error instanceof TidemarkError ? error : storeUnreachable(path, error);

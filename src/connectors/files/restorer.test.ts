@@ -84,7 +84,7 @@ test('each backup between random edits comes back to exactly what was there, ove
   await using folder = temporaryFolder();
   await generateTree(folder.at('tree'), { seed: 12, size: 60, special: false });
   const states: { readonly base: MemoryBase; readonly was: ReturnType<typeof snapshotTree> }[] = [];
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 3; round++) {
     if (round > 0) editTree(folder.at('tree'), { seed: `edits ${round}`, edits: 30 });
     const base = await record(folder.at('tree'), states.at(-1)?.base);
     states.push({ base, was: snapshotTree(folder.at('tree')) });
@@ -380,11 +380,13 @@ test('a file that can’t be written fails the restore by name, and nothing is e
 test('--only brings back what matches and keeps the rest as it is now', async () => {
   await using folder = temporaryFolder();
   for (const name of ['tree/docs/deep', 'tree/src', 'tree/gone']) mkdirSync(folder.at(name), { recursive: true });
-  for (const name of ['docs/a.txt', 'docs/deep/b.txt', 'docs/c.bin', 'src/d.txt', 'gone/e.txt'])
+  for (const name of ['docs/a.txt', 'docs/deep/b.txt', 'docs/c.bin', 'src/d.txt', 'gone/e.txt']) {
     writeFileSync(folder.at('tree', name), 'then');
+  }
   const base = await record(folder.at('tree'));
-  for (const name of ['docs/a.txt', 'docs/c.bin', 'src/d.txt', 'src/new.txt'])
+  for (const name of ['docs/a.txt', 'docs/c.bin', 'src/d.txt', 'src/new.txt']) {
     writeFileSync(folder.at('tree', name), 'now');
+  }
   rmSync(folder.at('tree/gone'), { recursive: true });
   rmSync(folder.at('tree/docs/deep'), { recursive: true });
   writeFileSync(folder.at('tree/docs/deep'), 'a file');
@@ -404,7 +406,11 @@ test('--only into an absent folder brings what matches and the folders that lead
   smallTree(folder.at('tree'));
   const base = await record(folder.at('tree'));
   await restore(base, folder.at('new'), { only: ['deep'] });
-  assert.deepEqual(readdirSync(folder.at('new'), { recursive: true }).toSorted(), ['a', 'a/b', 'a/b/deep']);
+  assert.deepEqual(readdirSync(folder.at('new'), { recursive: true, encoding: 'utf8' }).toSorted(), [
+    'a',
+    'a/b',
+    'a/b/deep',
+  ]);
 });
 
 test('--only keeps odd files of the folder exactly as they are', async () => {
@@ -498,7 +504,7 @@ test('folders without permissions come back, with what they hold', async () => {
     assert.deepEqual(report.notes, []);
     assert.equal(lstatSync(folder.at('new/closed')).mode & 0o777, 0);
     chmodSync(folder.at('new/closed'), 0o700);
-    assert.deepEqual(readdirSync(folder.at('new/closed'), { recursive: true }).toSorted(), [
+    assert.deepEqual(readdirSync(folder.at('new/closed'), { recursive: true, encoding: 'utf8' }).toSorted(), [
       'file',
       'inner',
       'inner/file',

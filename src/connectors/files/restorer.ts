@@ -195,8 +195,9 @@ class FilesRestorer implements Restorer {
         if (found.length < SHOWN) found.push(`${shown(byteText(entry.name))}: ${difference}`);
       }
     }
-    if (count > 0)
+    if (count > 0) {
       throw new TidemarkError('RESTORE_FAILED', `${count} entries are not as they should be: ${found.join('; ')}`);
+    }
   }
 }
 

@@ -184,9 +184,9 @@ export class TreeScan {
     } catch (error) {
       if (folder.name === '') throw storeUnreachable(folder.path, error);
       if (systemCode(error) === 'ENOENT') skipped.add(folder.name, 'vanished', 'it vanished during the scan');
-      else if (systemCode(error) === 'ENOTDIR')
+      else if (systemCode(error) === 'ENOTDIR') {
         skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
-      else skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
+      } else skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
       return [];
     }
   }

@@ -61,19 +61,20 @@ async function record(folder: string): Promise<MemoryBase> {
 /** The root's own time is lost by what the restore has put into it. */
 const ROOT_TIME: CompareOptions = { ignore: ['mtimeNs'] };
 
-type Two = { readonly base: MemoryBase; readonly then: Snapshot; readonly now: Snapshot };
+type Two = { readonly base: MemoryBase; readonly past: Snapshot; readonly now: Snapshot };
 
-/** A folder with a base of what it was then, and what it is now: some children stay, some change their type, some come, some go. */
+/** A folder with a base of what it was in the past, and what it is now: some children stay, some change their type, some come, some go. */
 async function changedFolder(folder: TemporaryFolder): Promise<Two> {
   const at = (...names: string[]): string => folder.at('tree', ...names);
   mkdirSync(at('kept'), { recursive: true });
   mkdirSync(at('folder then'));
-  for (const name of ['kept/file', 'folder then/x', 'only then', 'file then', 'both'])
-    writeFileSync(at(name), `then ${name}`);
+  for (const name of ['kept/file', 'folder then/x', 'only then', 'file then', 'both']) {
+    writeFileSync(at(name), `past ${name}`);
+  }
   chmodSync(at(), 0o751);
   setTimes(Buffer.from(at()), { mtimeNs: 1_600_000_000_000_000_001n });
   const base = await record(at());
-  const then = snapshotTree(at());
+  const past = snapshotTree(at());
   rmSync(at('folder then'), { recursive: true });
   for (const name of ['only then', 'file then']) rmSync(at(name));
   writeFileSync(at('folder then'), 'a file now');
@@ -81,7 +82,7 @@ async function changedFolder(folder: TemporaryFolder): Promise<Two> {
   for (const name of ['both', 'kept/file', 'only now', 'file then/y']) writeFileSync(at(name), `now ${name}`);
   chmodSync(at(), 0o705);
   setTimes(Buffer.from(at()), { mtimeNs: 1_700_000_000_000_000_002n });
-  return { base, then, now: snapshotTree(at()) };
+  return { base, past, now: snapshotTree(at()) };
 }
 
 /** Without what restores keep in it. */
@@ -98,13 +99,13 @@ async function restoreUpToVerify(folder: TemporaryFolder, base: MemoryBase): Pro
 
 test('where something is mounted the children are exchanged, and the old ones kept aside with the old attributes', async () => {
   await using folder = temporaryFolder();
-  const { base, then, now } = await changedFolder(folder);
+  const { base, past, now } = await changedFolder(folder);
   await restoreUpToVerify(folder, base);
   await using restorer = restorerAt(mountedAt(folder.at('tree')), context);
   for (const _ of [1, 2]) {
     const { keptAside } = await restorer.swap(run);
     assert.equal(keptAside, folder.at('tree/.tree.tidemark-aside-r1'));
-    assert.deepEqual(compareSnapshots(then, ownEntries(folder.at('tree'))), []);
+    assert.deepEqual(compareSnapshots(past, ownEntries(folder.at('tree'))), []);
     assert.deepEqual(compareSnapshots(now, snapshotTree(must(keptAside, 'kept aside')), ROOT_TIME), []);
   }
   assert.equal(lstatSync(folder.at('tree')).mode & 0o777, 0o751);
@@ -124,14 +125,14 @@ test('lost+found stays where it is', async () => {
 test('an exchange of children that was cut off after any number of them is finished by the next call', async () => {
   for (let moved = 0; moved <= 6; moved++) {
     await using folder = temporaryFolder();
-    const { base, then, now } = await changedFolder(folder);
+    const { base, past, now } = await changedFolder(folder);
     await restoreUpToVerify(folder, base);
     const signal = cutOffAfter(moved);
     await using first = restorerAt(mountedAt(folder.at('tree')), context);
     await first.swap({ signal }).catch((error: unknown) => assert.match(String(error), /cut off/));
     await using second = restorerAt(mountedAt(folder.at('tree')), context);
     const { keptAside } = await second.swap(run);
-    assert.deepEqual(compareSnapshots(then, ownEntries(folder.at('tree'))), []);
+    assert.deepEqual(compareSnapshots(past, ownEntries(folder.at('tree'))), []);
     assert.deepEqual(compareSnapshots(now, snapshotTree(must(keptAside, 'kept aside')), ROOT_TIME), []);
   }
 });
@@ -150,7 +151,7 @@ function cutOffAfter(children: number): AbortSignal {
 
 test('a child that lies under its spare name after a crash gets its own back', async () => {
   await using folder = temporaryFolder();
-  const { base, then, now } = await changedFolder(folder);
+  const { base, past, now } = await changedFolder(folder);
   await restoreUpToVerify(folder, base);
   const [tree, fresh] = [folder.at('tree'), folder.at('tree/.tree.tidemark-new-r1')];
   const place = mountedAt(tree);
@@ -164,7 +165,7 @@ test('a child that lies under its spare name after a crash gets its own back', a
   const aside = `${tree}/.tree.tidemark-aside-r1`;
   assert.deepEqual(
     [readFileSync(`${tree}/both`, 'utf8'), readFileSync(`${aside}/both`, 'utf8')],
-    ['then both', 'now both'],
+    ['past both', 'now both'],
   );
   assert.deepEqual(
     readdirSync(aside).toSorted(),
@@ -173,5 +174,5 @@ test('a child that lies under its spare name after a crash gets its own back', a
       .map((path) => byteText(Buffer.from(path, 'hex')))
       .toSorted(),
   );
-  assert.equal(then.size, ownEntries(tree).size);
+  assert.equal(past.size, ownEntries(tree).size);
 });

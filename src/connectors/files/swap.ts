@@ -35,7 +35,8 @@ export async function exchangeFolders({ place, home }: Exchange, journal: Journa
 
 /** Durable: the exchange has begun, or has ended. */
 export async function noteState(exchange: Exchange, journal: Journal, run: Run): Promise<Journal> {
-  await writeJournal(exchange.home, exchange.place.beside.journal, journal, exchange.runtime, run);
+  const { home, place, runtime } = exchange;
+  await writeJournal({ home, name: place.beside.journal, random: runtime.random }, journal, run);
   return journal;
 }
 

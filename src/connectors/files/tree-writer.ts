@@ -108,8 +108,9 @@ export class TreeWriter {
       else return this.#addFileOrLink(entry, relative);
     } catch (error) {
       // Without a folder nothing in it can be restored.
-      if (attributes.type === 'folder')
+      if (attributes.type === 'folder') {
         throw fileError('RESTORE_FAILED', `${printablePath(relative)} can’t be created`, error);
+      }
       this.#fail(name, error);
     }
     return undefined;

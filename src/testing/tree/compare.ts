@@ -50,8 +50,9 @@ export function compareSnapshots(
     else if (!ignored(entry)) differences.push({ path: textOf(path), what: 'missing', left: entry.type, right: '' });
   }
   for (const [path, entry] of right) {
-    if (!left.has(path) && !ignored(entry))
+    if (!left.has(path) && !ignored(entry)) {
       differences.push({ path: textOf(path), what: 'extra', left: '', right: entry.type });
+    }
   }
   return differences;
 }

@@ -74,8 +74,9 @@ function placesOf(folder: Buffer): Place[] {
       if (stats.isDirectory()) {
         places.push({ path, type: 'folder' });
         list(path);
-      } else if (stats.isFile() || stats.isSymbolicLink())
+      } else if (stats.isFile() || stats.isSymbolicLink()) {
         places.push({ path, type: stats.isFile() ? 'file' : 'link' });
+      }
     }
   };
   list(folder);

@@ -44,7 +44,8 @@ export function runsOf(pattern: HolePattern): { readonly sizeBytes: number; read
   if (pattern === 'middle') return { sizeBytes: 64 * BLOCK, runs: [blocks(0, 2), blocks(48, 16)] };
   if (pattern === 'trailing') return { sizeBytes: 1 << 22, runs: [blocks(0, 3)] };
   if (pattern === 'all') return { sizeBytes: 123_456, runs: [] };
-  if (pattern === 'ragged')
+  if (pattern === 'ragged') {
     return { sizeBytes: 20 * BLOCK + 17, runs: [blocks(16, 4), { offset: 20 * BLOCK, sizeBytes: 17 }] };
+  }
   return { sizeBytes: 200 * BLOCK, runs: Array.from({ length: 50 }, (_, index) => blocks(index * 4, 1)) };
 }

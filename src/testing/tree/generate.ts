@@ -24,7 +24,7 @@ export type GeneratedTree = { readonly missing: readonly string[] };
 
 /** Room that is left below PATH_MAX, so that a tree can be restored beside and under a somewhat longer name. */
 const LONGEST_PATH = 4_000;
-const DEPTH = 200;
+const DEPTH = 100;
 const SAFE_OWNERS = 60_000;
 
 /**
@@ -116,8 +116,9 @@ class TreeMaker {
   }
 
   #own(path: Buffer): void {
-    if (this.isRoot && this.random.chance(0.3))
+    if (this.isRoot && this.random.chance(0.3)) {
       chownSync(path, this.random.integer(SAFE_OWNERS), this.random.integer(SAFE_OWNERS));
+    }
   }
 }
 
@@ -199,8 +200,9 @@ function makeXattrs(tree: TreeMaker): void {
     tree.attempt(name, () => writeXattr(path, Buffer.from(name, 'latin1'), value));
   };
   const several = file('several');
-  for (const name of ['user.z', 'user.a', 'user.\xff', `user.${'n'.repeat(LONGEST_NAME - 5)}`])
+  for (const name of ['user.z', 'user.a', 'user.\xff', `user.${'n'.repeat(LONGEST_NAME - 5)}`]) {
     put(several, name, random.bytes(30));
+  }
   put(file('empty value'), 'user.empty', Buffer.alloc(0));
   put(file('large value'), 'user.large', random.bytes(2_000));
   put(file('read-only'), 'user.a', Buffer.from('x'));
@@ -234,8 +236,9 @@ function makeDeepAndLong(tree: TreeMaker): void {
   for (let level = 0; level < DEPTH; level++) deep = tree.folderAt(childPath(deep, Buffer.from('d')), { owned: false });
   tree.file(childPath(deep, Buffer.from('bottom')), Buffer.from('deep'));
   let long = tree.folder('long');
-  while (long.byteLength + LONGEST_NAME + 1 < LONGEST_PATH)
+  while (long.byteLength + LONGEST_NAME + 1 < LONGEST_PATH) {
     long = tree.folderAt(childPath(long, Buffer.alloc(LONGEST_NAME, 'l')));
+  }
   tree.file(childPath(long, Buffer.alloc(LONGEST_PATH - long.byteLength - 1, 'f')), Buffer.from('long'));
 }
 

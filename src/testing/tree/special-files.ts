@@ -6,7 +6,8 @@ import { setTimes } from '../../io/native-time.ts';
 
 /** Puts a socket and a fifo into `folder`, for root also devices. What can't be made is added to `missing`. */
 export async function makeSpecialFiles(folder: Buffer, missing: string[]): Promise<void> {
-  await makeSocket(`${folder}/socket`);
+  const path = (name: string): string => `${folder.toString()}/${name}`;
+  await makeSocket(path('socket'));
   const nodes: readonly (readonly [string, ...string[]])[] = [
     ['fifo', 'p'],
     ['null', 'c', '1', '3'],
@@ -14,8 +15,8 @@ export async function makeSpecialFiles(folder: Buffer, missing: string[]): Promi
   ];
   for (const [name, ...type] of nodes) {
     try {
-      execFileSync('mknod', [`${folder}/${name}`, ...type], { stdio: 'ignore' });
-      setTimes(Buffer.from(`${folder}/${name}`), { mtimeNs: 0n });
+      execFileSync('mknod', [path(name), ...type], { stdio: 'ignore' });
+      setTimes(Buffer.from(path(name)), { mtimeNs: 0n });
     } catch {
       missing.push(name);
     }
