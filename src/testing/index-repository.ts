@@ -1,6 +1,7 @@
 import { fromHex, toHex } from '../core/bytes.ts';
 import { createVirtualClock } from '../flow/virtual-clock.ts';
 import { createSeededRandom } from '../flow/random.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
 import { countingStore } from '../objects/wrappers/counting.ts';
 import type { CountingStore } from '../objects/wrappers/counting.ts';
 import { boxPair, sha256 } from '../repository/format/crypto.ts';
@@ -19,14 +20,26 @@ const CHUNKS_PER_BLOCK = 2;
 
 /** A repository of one writer in memory, as far as its index goes: real packs, whose chunks are names. */
 export class IndexRepository {
-  readonly memory: MemoryObjectStore = new MemoryObjectStore({ clock: createVirtualClock(0) });
-  readonly objects: CountingStore = countingStore(this.memory);
+  readonly memory: MemoryObjectStore;
+  readonly objects: CountingStore;
   readonly credential = 'c'.repeat(32);
   readonly #repository = fromHex('d'.repeat(32));
   readonly #idKey = idOf('id key');
   readonly #random = createSeededRandom('repository').bytes;
   readonly #contentKey = boxPair(idOf('content')).publicKey;
-  #sessions = 0;
+
+  constructor(
+    memory: MemoryObjectStore = new MemoryObjectStore({ clock: createVirtualClock(0) }),
+    store: ObjectStore = memory,
+  ) {
+    this.memory = memory;
+    this.objects = countingStore(store);
+  }
+
+  /** The same repository through another store. */
+  over(wrap: (store: ObjectStore) => ObjectStore): IndexRepository {
+    return new IndexRepository(this.memory, wrap(this.memory));
+  }
 
   /** Stores a pack, and adds it to the index where one is given. Returns its key. */
   async putPack(chunks: readonly string[], index?: ChunkIndex): Promise<string> {
@@ -61,8 +74,7 @@ export class IndexRepository {
   /** As one session. */
   publish(index: ChunkIndex): Promise<PublishReport> {
     const { objects, credential } = this;
-    this.#sessions += 1;
-    const session = toHex(idOf(`session ${this.#sessions}`).subarray(0, 16));
+    const session = toHex(this.#random(16));
     return publishIndex({ index, objects, credential, session, idKey: this.#idKey, random: this.#random }, testRun);
   }
 

@@ -64,6 +64,7 @@ export class IndexFolder implements AsyncDisposable {
       try {
         return await IndexFolder.#openAt(folder, true, options, run);
       } catch (error) {
+        if (run.signal.aborted) throw error;
         if (!UNWRITABLE.has(systemCode(error)) && !isTidemarkError(error, 'UNSUPPORTED')) {
           throw fromSystem(error, 'FAILED', `the local index of chunks in ${folder} can’t be opened`);
         }
