@@ -1,4 +1,4 @@
-import { closeSync, lstatSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { RestorerContext } from '../../core/connector.ts';
@@ -21,7 +21,7 @@ import type { Place } from './place.ts';
 import { chooseFromBase, planBase, planPart } from './planned.ts';
 import type { Planned } from './planned.ts';
 import { removeTree } from './remove-tree.ts';
-import { openHome, openStaging } from './staging.ts';
+import { openStaging, withHome } from './staging.ts';
 import type { Staging } from './staging.ts';
 import type { FilesStore } from './store.ts';
 import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
@@ -229,15 +229,6 @@ function beginning({ place, home }: Exchange, verified: Journal): Journal {
   const begun = { ...verified, state: 'exchanging' } as const;
   if (!place.mounted) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
   return { ...begun, going: statOpen(home).inode.toString(), children: childrenToExchange(home, place.beside.fresh) };
-}
-
-async function withHome<T>(place: Place, work: (home: number) => Promise<T>): Promise<T> {
-  const home = openHome(place);
-  try {
-    return await work(home);
-  } finally {
-    closeSync(home);
-  }
 }
 
 /** A file of the same path and size: what an interrupted call wrote, else the one that is there now. */

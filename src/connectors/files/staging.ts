@@ -37,8 +37,17 @@ const PROBE_MODE = 0o751;
 const PROBE_TIME_NS = 1_234_567_891_123_456_789n;
 const ACLS = [Buffer.from('system.posix_acl_access'), Buffer.from('system.posix_acl_default')];
 
-/** The folder that holds the names beside, open. */
-export function openHome(place: Place): number {
+/** Opens the folder that holds the names beside for the time of `work`. @throws RESTORE_CONFLICT when it can't be opened */
+export async function withHome<T>(place: Place, work: (home: number) => Promise<T>): Promise<T> {
+  const home = openHome(place);
+  try {
+    return await work(home);
+  } finally {
+    closeSync(home);
+  }
+}
+
+function openHome(place: Place): number {
   try {
     return openFolderAt(WORKING_FOLDER, bytesOf(place.home));
   } catch (error) {

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
@@ -10,7 +10,7 @@ import type { Journal } from './journal.ts';
 import { findPlace } from './place.ts';
 import type { Place } from './place.ts';
 import { removeTree } from './remove-tree.ts';
-import { openHome } from './staging.ts';
+import { withHome } from './staging.ts';
 import type { FilesStore } from './store.ts';
 import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
 import type { Exchange } from './swap.ts';
@@ -26,7 +26,8 @@ export async function undoRestore(
   run: Run,
 ): Promise<{ readonly keptAside?: string | undefined }> {
   const place = findPlace(context.target ?? store.folder, context.id);
-  return await inHome(place, async (home) => {
+  if (!isHomeThere(place)) throw nothingThere(place);
+  return await withHome(place, async (home) => {
     const exchange: Exchange = { place, home, runtime: context.runtime };
     let journal = await readJournal(home, place.beside.journal);
     if (journal === undefined) throw nothingThere(place);
@@ -49,30 +50,24 @@ function beginUndo({ place, home }: Exchange, { children }: Journal): Journal {
 }
 
 /**
- * Deletes what a restore kept aside, or what it left unfinished.
- * @throws NOTHING_TO_RESUME when there is nothing of that id; RESTORE_UNFINISHED in the middle of an exchange, which has to be finished first.
+ * Deletes what a restore kept aside, or what it left unfinished; nothing there is fine.
+ * @throws RESTORE_UNFINISHED in the middle of an exchange, which has to be finished first.
  */
 export async function discardRestore(store: FilesStore, context: RestorerContext, run: Run): Promise<void> {
   const place = findPlace(context.target ?? store.folder, context.id);
-  await inHome(place, async (home) => {
+  if (!isHomeThere(place)) return;
+  await withHome(place, async (home) => {
     const { fresh, aside, part, journal: journalName } = place.beside;
     const journal = await readJournal(home, journalName);
     if (journal?.state === 'exchanging') throw unfinished(place);
-    const names = [fresh, aside, part, journalName].map((name) => Buffer.from(name));
-    if (names.every((name) => inodeAt(home, name) === null)) throw nothingThere(place);
-    for (const name of names) await removeTree(home, name, run);
+    // The journal goes last: as long as it is there, what it speaks of may be, too.
+    for (const name of [fresh, part, aside, journalName]) await removeTree(home, Buffer.from(name), run);
     await syncFolder(`/proc/self/fd/${home}`);
   });
 }
 
-async function inHome<T>(place: Place, work: (home: number) => Promise<T>): Promise<T> {
-  if (lstatSync(systemPath(place.home), { throwIfNoEntry: false }) === undefined) throw nothingThere(place);
-  const home = openHome(place);
-  try {
-    return await work(home);
-  } finally {
-    closeSync(home);
-  }
+function isHomeThere({ home }: Place): boolean {
+  return lstatSync(systemPath(home), { throwIfNoEntry: false }) !== undefined;
 }
 
 function nothingThere({ target }: Place): TidemarkError {
