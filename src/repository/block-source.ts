@@ -17,7 +17,9 @@ import { openBlock } from './pipeline/block.ts';
 
 const BLOCK_CACHE_BYTES = 64 * 1024 * 1024;
 const PACK_CACHE_BYTES = 4 * 1024 * 1024;
+/** What keeping one takes besides its bytes. */
 const PACK_BYTES = 512;
+const BLOCK_BYTES = 512;
 const BAD_BLOCKS_KEPT = 1024;
 
 /** What is known of a pack once it has been opened: its key, and where each of its blocks lies, ascending. A block's number is its place in these. */
@@ -64,7 +66,7 @@ export class BlockSource implements AsyncDisposable {
     this.#access = options.access;
     this.#credential = options.credential;
     const limitBytes = options.cacheBytes ?? BLOCK_CACHE_BYTES;
-    this.#blocks = new ByteCache({ limitBytes, sizeOf: (block) => block.byteLength });
+    this.#blocks = new ByteCache({ limitBytes, sizeOf: (block) => BLOCK_BYTES + block.byteLength });
   }
 
   /** The chunk's bytes: a view into a block that others have as well. @throws REPOSITORY_DAMAGED when no place yields it */
