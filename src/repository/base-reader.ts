@@ -1,6 +1,6 @@
 import { compareBytes, equalBytes, startsWithBytes, toHex } from '../core/bytes.ts';
 import { TidemarkError } from '../core/errors.ts';
-import { BugError } from '../core/must.ts';
+import { BugError, must } from '../core/must.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BlockSource } from './block-source.ts';
@@ -41,14 +41,17 @@ export type BaseRoot = {
 
 type Range = { readonly prefix?: Uint8Array | undefined; readonly from?: Uint8Array | undefined };
 
-/** A node that is still to be read: all its names are from `first` on and before `end`. */
-type NodePlace = {
+/** A node that is still to be read: all its names are from `first` on and before `end`. Equal ids of one writer are the same subtree. */
+export type NodePlace = {
   readonly id: Uint8Array;
   readonly level: number;
   readonly first?: Uint8Array | undefined;
   readonly end?: Uint8Array | undefined;
   readonly entryCount: number;
 };
+
+/** What a node holds: entries in the leaves, further nodes above them. */
+export type NodeItems = { readonly entries: readonly StoredEntry[]; readonly children: readonly NodePlace[] };
 
 /**
  * Reads the tree of one base. What is damaged fails when it is needed, with REPOSITORY_DAMAGED and the names that it takes along; all else can be
@@ -68,6 +71,19 @@ export class RepositoryBaseReader implements BaseReader {
     this.#extract = options.extract;
     this.entryCount = entries;
     this.contentBytes = bytes;
+  }
+
+  /** Where a walk by oneself begins: whoever compares bases skips what they share. */
+  get root(): NodePlace {
+    return this.#root;
+  }
+
+  async open(place: NodePlace, run: Run): Promise<NodeItems> {
+    const { leaves, children } = await this.#node(place, run);
+    return {
+      entries: leaves.map(storedEntry),
+      children: children.flatMap((_, index) => childPlace(place, children, index) ?? []),
+    };
   }
 
   async *entries(run: Run, range: Range = {}): AsyncGenerator<readonly StoredEntry[]> {
@@ -156,6 +172,21 @@ export class RepositoryBaseReader implements BaseReader {
       });
     }
   }
+}
+
+/** Whether two contents of one writer are the same bytes. It reads nothing. */
+export function isSameContent(left: StoredContent | undefined, right: StoredContent | undefined): boolean {
+  if (left === undefined || right === undefined) return left === right;
+  if (!(left instanceof BaseContent) || !(right instanceof BaseContent))
+    throw new BugError('content of another reader');
+  const [one, other] = [left.node, right.node];
+  if (one.kind === 'list' || other.kind === 'list') {
+    return one.kind === 'list' && other.kind === 'list' && one.depth === other.depth && equalBytes(one.id, other.id);
+  }
+  return (
+    one.chunks.length === other.chunks.length &&
+    one.chunks.every(({ id }, index) => equalBytes(id, must(other.chunks[index], 'as many chunks').id))
+  );
 }
 
 function storedEntry({ name, attributes, content }: LeafItem): StoredEntry {

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { TidemarkError } from '../core/errors.ts';
 import { fromHex } from '../core/bytes.ts';
-import type { BaseReader } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -53,7 +52,7 @@ export class RepositoryReader implements AsyncDisposable {
     return readContent(fields);
   }
 
-  async base(base: BaseRecord, run: Run): Promise<BaseReader> {
+  async base(base: BaseRecord, run: Run): Promise<RepositoryBaseReader> {
     const { root, level } = this.content(base);
     const { entries, bytes } = base.summary;
     const source = await this.source(base.credential, run);
@@ -85,8 +84,12 @@ export class RepositoryReader implements AsyncDisposable {
       ),
     );
     const repository = fromHex(access.header.id);
-    const { findings } = await syncIndex({ index, objects: access.objects, repository, credential, idKey: keys.idKey }, run);
-    for (const { message, severity } of findings) access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
+    const { findings } = await syncIndex(
+      { index, objects: access.objects, repository, credential, idKey: keys.idKey },
+      run,
+    );
+    for (const { message, severity } of findings)
+      access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
     return this.#stack.use(new BlockSource({ access, credential, keys, index }));
   }
 
