@@ -177,8 +177,9 @@ export class RepositoryBaseReader implements BaseReader {
 /** Whether two contents of one writer are the same bytes. It reads nothing. */
 export function isSameContent(left: StoredContent | undefined, right: StoredContent | undefined): boolean {
   if (left === undefined || right === undefined) return left === right;
-  if (!(left instanceof BaseContent) || !(right instanceof BaseContent))
+  if (!(left instanceof BaseContent) || !(right instanceof BaseContent)) {
     throw new BugError('content of another reader');
+  }
   const [one, other] = [left.node, right.node];
   if (one.kind === 'list' || other.kind === 'list') {
     return one.kind === 'list' && other.kind === 'list' && one.depth === other.depth && equalBytes(one.id, other.id);
