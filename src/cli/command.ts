@@ -30,6 +30,8 @@ export type CommandSpec = {
   readonly says: string;
   /** More, in paragraphs, for the command's own help. */
   readonly details?: readonly string[] | undefined;
+  /** What is read before the command is loaded. With `--repository` and without `-f` no manifest is. */
+  readonly needs: 'manifest' | 'optional manifest' | 'nothing';
   readonly arguments: Readonly<Record<string, ArgumentSpec>>;
   readonly options: Readonly<Record<string, OptionSpec>>;
   /** The fields of the result with --json, besides `type`, `command`, `durationMs` and `warnings`. */

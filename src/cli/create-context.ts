@@ -10,15 +10,14 @@ import type { PassphraseSources } from './passphrase.ts';
 import { createPrinter } from './printer.ts';
 import { createPrompter } from './prompt.ts';
 import type { Prompter } from './prompt.ts';
-import type { CliProcess } from './run-cli.ts';
+import type { CliProcess } from './session.ts';
 import type { TerminalLine } from './terminal-line.ts';
-
-/** Looked for in the working folder. */
-export const DEFAULT_MANIFEST = 'tidemark.yaml';
 
 export type ContextParts = {
   readonly process: CliProcess;
   readonly options: GlobalOptions;
+  /** Of the manifest, when it has been read already. */
+  readonly configuration: Configuration | undefined;
   readonly logger: Logger;
   readonly progress: ProgressSink;
   readonly line: TerminalLine;
@@ -28,10 +27,12 @@ export type ContextParts = {
 /** `zone`: of the manifest when the command has read one, else UTC. */
 export function createContext(parts: ContextParts): { readonly command: CommandContext; zone(): string } {
   const { process, options } = parts;
-  let zone = 'UTC';
+  let zone = parts.configuration?.timezone ?? 'UTC';
   const prompter = lazyPrompter(parts);
   const runtime = once(() => openRuntime(parts));
   const configuration = once(async () => {
+    if (parts.configuration !== undefined) return parts.configuration;
+    const { readConfiguration } = await import('./read-configuration.ts');
     const read = await readConfiguration(options.file, process);
     zone = read.timezone;
     return read;
@@ -44,6 +45,11 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     prompter,
     runtime: await runtime(),
     warn: parts.warn,
+  });
+  // Read once for both, since the source may be a program that asks somebody.
+  const knownPassphrase = once(async () => {
+    const { givenPassphrase } = await import('./passphrase.ts');
+    return await givenPassphrase(await sources(await repository()), process.run);
   });
   const command: CommandContext = {
     options,
@@ -67,12 +73,9 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     repository,
     passphrase: once(async () => {
       const { askPassphrase } = await import('./passphrase.ts');
-      return await askPassphrase(await sources(await repository()), process.run);
+      return (await knownPassphrase()) ?? (await askPassphrase(await sources(await repository()), process.run));
     }),
-    knownPassphrase: once(async () => {
-      const { givenPassphrase } = await import('./passphrase.ts');
-      return await givenPassphrase(await sources(await repository()), process.run);
-    }),
+    knownPassphrase,
     firstPassphrase: once(async () => {
       const { askFirstPassphrase } = await import('./passphrase.ts');
       return await askFirstPassphrase(await sources(await repository()), process.run);
@@ -113,14 +116,6 @@ function lazyPrompter({ process, line }: ContextParts): Prompter {
 async function openRuntime({ process, logger }: ContextParts): Promise<Runtime> {
   const { createRuntime } = await import('./runtime.ts');
   return createRuntime({ logger, temporaryFolder: process.environment.temporaryFolder });
-}
-
-async function readConfiguration(file: string | undefined, { workingFolder, run }: CliProcess): Promise<Configuration> {
-  const { readManifestFile } = await import('../config/manifest-file.ts');
-  const shown = file ?? DEFAULT_MANIFEST;
-  const { text, origin } = await readManifestFile(resolve(workingFolder, shown), shown, run);
-  const { parseManifest } = await import('../config/parse-manifest.ts');
-  return await parseManifest(text, origin);
 }
 
 async function chooseRepository(

@@ -3,7 +3,7 @@ import { createSystemClock } from '../flow/clock.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { OutputStream } from './output-stream.ts';
 import { reportUncaught, runCli } from './run-cli.ts';
-import type { CliProcess } from './run-cli.ts';
+import type { CliProcess } from './session.ts';
 
 /** The only file that touches the process: its arguments, streams, signals and exit status. */
 

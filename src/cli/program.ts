@@ -10,9 +10,14 @@ import { optionFlag } from './option-flag.ts';
 import { globalOptions } from './table/global-options.ts';
 
 /** A command to run; or a text that was asked for, which is help or the version. */
-export type Parsed =
-  | { readonly kind: 'command'; readonly entry: TableEntry; readonly input: RawInput; readonly globals: GlobalOptions }
-  | { readonly kind: 'text'; readonly text: string };
+export type Parsed = ParsedCommand | { readonly kind: 'text'; readonly text: string };
+
+export type ParsedCommand = {
+  readonly kind: 'command';
+  readonly entry: TableEntry;
+  readonly input: RawInput;
+  readonly globals: GlobalOptions;
+};
 
 /** Terminal facts that the help is laid out for. */
 export type HelpLayout = { readonly columns: number; readonly colours: boolean };

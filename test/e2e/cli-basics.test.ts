@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -14,6 +14,7 @@ let folder = '';
 
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'tidemark-cli-'));
+  mkdirSync(join(folder, 'elsewhere'));
   writeFileSync(
     join(folder, 'tidemark.yaml'),
     'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n',
@@ -30,9 +31,9 @@ function environment(more: Readonly<Record<string, string>> = {}): NodeJS.Proces
   return { PATH: process.env['PATH'] ?? '', HOME: folder, ...more };
 }
 
-function tidemark(args: readonly string[], more: Readonly<Record<string, string>> = {}): Ended {
+function tidemark(args: readonly string[], more: Readonly<Record<string, string>> = {}, cwd = folder): Ended {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    cwd: folder,
+    cwd,
     env: environment(more),
     encoding: 'utf8',
     input: '',
@@ -117,6 +118,18 @@ test('mistakes in the manifest are status 2, a line each with its place', () => 
   assert.ok(typeof error === 'object' && error !== null && 'where' in error && 'mistakes' in error);
   assert.deepEqual(error.where, { file: 'wrong.yaml', line: 1, column: 14, key: 'application' });
   assert.ok(Array.isArray(error.mistakes) && error.mistakes.length === 2);
+});
+
+test('every command that needs the manifest tells of its mistakes, and one that names a repository does not read it', () => {
+  for (const command of ['init', 'backup', 'marks', 'doctor']) {
+    const { status, err } = tidemark([command, '-f', 'wrong.yaml']);
+    assert.equal(status, 2, command);
+    assert.match(err, /^wrong\.yaml:1:14: /, command);
+  }
+  writeFileSync(join(folder, 'elsewhere', 'tidemark.yaml'), 'not: a manifest\n');
+  const { status, err } = tidemark(['marks', '--repository', './nothing'], {}, join(folder, 'elsewhere'));
+  assert.equal(status, 7, err);
+  assert.equal(tidemark(['marks', '--repository', 's3://bucket']).status, 2);
 });
 
 test('no manifest is status 2 and says what to do', () => {

@@ -9,7 +9,7 @@ import { initRepository } from '../../app/init.ts';
 import { systemCode } from '../../core/errors.ts';
 import { appContext } from '../application.ts';
 import type { CommandContext } from '../context.ts';
-import { DEFAULT_MANIFEST } from '../create-context.ts';
+import { DEFAULT_MANIFEST } from '../read-configuration.ts';
 
 /** Where editors find what a manifest may say: the schema that is installed with this package. */
 const SCHEMA_URL = new URL('../../../schema/tidemark.schema.json', import.meta.url).href;

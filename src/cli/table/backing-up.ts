@@ -10,6 +10,7 @@ export const backupSpec = {
     'Stores are read in the order of their references. A store that is not named enters the mark with its newest base; one that has none makes the mark partial.',
     'A file that can’t be read or never stands still is left out, reported, and makes the exit status 3. Sockets, fifos and devices are only reported.',
   ],
+  needs: 'manifest',
   arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },
   options: {
     name: { kind: 'text', value: 'NAME', says: 'a name for the mark: a-z, 0-9 and -; named marks are kept for ever' },
@@ -36,6 +37,7 @@ export const marksSpec = {
   name: 'marks',
   group,
   says: 'list the moments that can be restored',
+  needs: 'manifest',
   arguments: {},
   options: {
     tag: { kind: 'list', value: 'TAG', says: 'only marks with this tag; may be repeated, then all must be there' },
@@ -53,6 +55,7 @@ export const pinSpec = {
   name: 'pin',
   group,
   says: 'keep a mark for ever',
+  needs: 'manifest',
   arguments: { mark: { kind: 'one', value: 'MARK', says: 'the mark’s id or name, or latest' } },
   options: {},
   result: 'mark',
@@ -63,6 +66,7 @@ export const unpinSpec = {
   name: 'unpin',
   group,
   says: 'leave a mark to retention again',
+  needs: 'manifest',
   arguments: { mark: { kind: 'one', value: 'MARK', says: 'the mark’s id or name, or latest' } },
   options: {},
   result: 'mark',

@@ -9,6 +9,7 @@ export const verifySpec = {
   details: [
     'Without options it checks the structure: every object is there, of the right size, signed and linked. With --data every byte is read, decrypted and compared. It needs a reader’s key and never answers from this host’s own caches.',
   ],
+  needs: 'manifest',
   arguments: {},
   options: {
     data: { kind: 'flag', says: 'read every byte' },
@@ -27,6 +28,7 @@ export const forgetSpec = {
   group,
   says: 'say which marks retention would take; take them with --apply',
   details: ['Nothing is freed by this: `tidemark sweep` does that.'],
+  needs: 'manifest',
   arguments: {},
   options: { apply: { kind: 'flag', says: 'do it' } },
   result: 'kept [], removed [], condemned [], freedBytes, freeAfter, applied',
@@ -43,6 +45,7 @@ export const sweepSpec = {
   details: [
     'Without --apply it says what it would do. The first pass condemns, a later one frees what is still not needed: run it daily, or let --wait do both.',
   ],
+  needs: 'manifest',
   arguments: {},
   options: {
     apply: { kind: 'flag', says: 'do it' },
@@ -59,6 +62,7 @@ export const statsSpec = {
   name: 'stats',
   group,
   says: 'tell how much the repository and its stores hold',
+  needs: 'manifest',
   arguments: {},
   options: {},
   result: 'marks, bases, packs, chunks, bytes, storedBytes, stores [{store, bases, entries, bytes, storedBytes}]',
@@ -69,6 +73,7 @@ export const runsSpec = {
   name: 'runs',
   group,
   says: 'list past backups, restores and verifications',
+  needs: 'manifest',
   arguments: {},
   options: { last: { kind: 'count', value: 'COUNT', says: 'only the newest' } },
   result: 'runs [{id, command, startedAt, durationMs, outcome}]',
@@ -79,6 +84,7 @@ export const keysListSpec = {
   name: 'keys list',
   group,
   says: 'list the passphrases and credentials that open the repository',
+  needs: 'manifest',
   arguments: {},
   options: {},
   result: 'keys [{id, kind, role, name, createdAt}]',
@@ -90,6 +96,7 @@ export const keysAddSpec = {
   group,
   says: 'add another passphrase',
   details: ['It is asked for twice on a terminal. Afterwards each passphrase opens the repository by itself.'],
+  needs: 'manifest',
   arguments: { name: { kind: 'one', value: 'NAME', says: 'what to call it' } },
   options: { newPassphraseFile: { kind: 'text', value: 'FILE', says: 'read the new passphrase from this file' } },
   result: 'key',
@@ -101,6 +108,7 @@ export const keysRemoveSpec = {
   group,
   says: 'remove a passphrase',
   details: ['The last one can’t be removed. Who has read the repository with it may have kept its keys.'],
+  needs: 'manifest',
   arguments: { key: { kind: 'one', value: 'KEY', says: 'its id or name' } },
   options: { yes: { kind: 'flag', short: 'y', says: 'do not ask' } },
   result: 'key',

@@ -29,6 +29,7 @@ export const planSpec = {
   name: 'plan',
   group,
   says: 'say what a restore would do, take and lose; write nothing',
+  needs: 'manifest',
   arguments: { stores },
   options: restoreOptions,
   result:
@@ -47,6 +48,7 @@ export const restoreSpec = {
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
     'A restore that was cut off is finished by --resume. --undo puts back what the last restore kept aside; --discard deletes it.',
   ],
+  needs: 'manifest',
   arguments: { stores },
   options: {
     ...restoreOptions,
@@ -73,6 +75,7 @@ export const lsSpec = {
   name: 'ls',
   group,
   says: 'list what a store held',
+  needs: 'manifest',
   arguments: {
     target: { kind: 'one', value: 'TARGET', says: TARGET },
     store: { kind: 'one', value: 'STORE', says: 'the store' },
@@ -90,6 +93,7 @@ export const catSpec = {
   name: 'cat',
   group,
   says: 'print one file as a store held it',
+  needs: 'manifest',
   arguments: {
     target: { kind: 'one', value: 'TARGET', says: TARGET },
     store: { kind: 'one', value: 'STORE', says: 'the store' },
@@ -104,6 +108,7 @@ export const diffSpec = {
   name: 'diff',
   group,
   says: 'list what changed between two marks',
+  needs: 'manifest',
   arguments: {
     from: { kind: 'one', value: 'FROM', says: TARGET },
     to: { kind: 'one', value: 'TO', says: 'the later one, in the same forms' },
@@ -118,6 +123,7 @@ export const findSpec = {
   name: 'find',
   group,
   says: 'find names over all marks',
+  needs: 'manifest',
   arguments: { patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax' } },
   options: {
     store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
