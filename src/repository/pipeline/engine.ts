@@ -38,7 +38,10 @@ export type PlainBlock = {
   readonly chunks: readonly ChunkRef[];
 };
 
-/** Who decides what is new and takes it. Called on the owner's thread only, in an order that depends on the sources alone. */
+/**
+ * Who decides what is new and takes it. Called on the owner's thread only. The claims come in an order that depends on the sources alone, and so
+ * do the blocks; claims run ahead of blocks by as much as the engine has under way.
+ */
 export interface BlockSink {
   /** True when the chunk must be stored: then it comes in a block, once. The engine asks again for each occurrence. */
   claim(id: Uint8Array, sizeBytes: number): boolean;
@@ -47,16 +50,22 @@ export interface BlockSink {
 }
 
 /**
- * Reads, cuts, identifies and compresses contents. Two engines, in place and on workers, produce the same calls of the sink and the same
- * outcomes, byte for byte.
+ * Reads, cuts, identifies and compresses contents. Two engines, in place and on workers, make the same claims, blocks and
+ * outcomes, byte for byte. Dispose ends what still runs; it can be repeated.
  */
 export interface PipelineEngine extends AsyncDisposable {
+  /**
+   * An outcome comes once its chunks are with the sink. Sources are collected before they are worked on, and must not wait for the outcomes of earlier
+   * ones. The run ends when the sink or the sources throw, when the signal aborts, and when the outcomes are left early; then nothing
+   * of it is under way any more. Several may run at once, also one within the loop over another's outcomes.
+   * @throws what the sink or the sources throw, the signal's reason, FAILED when a worker has crashed
+   */
   store<Tag>(
     sources: AsyncIterable<readonly StoreSource<Tag>[]>,
     sink: BlockSink,
     run: Run,
   ): AsyncIterable<readonly StoreOutcome<Tag>[]>;
-  /** The plain of one block that holds `chunks` one after another. */
+  /** The plain of one block that holds `chunks` one after another. The result is the caller's. */
   compress(
     chunks: readonly Uint8Array[],
     run: Run,

@@ -23,7 +23,6 @@ const SLOTS = 2;
 export function createInPlaceEngine(options: InPlaceOptions): PipelineEngine {
   const shape = shapeOf(options.sizes, options.capacityBytes);
   const slotBytes = shape.reserveBytes + shape.capacityBytes;
-  const slots = Array.from({ length: SLOTS }, (_, index) => ({ index, bytes: new Uint8Array(slotBytes) }));
   const tools = {
     cutters: createCutters(options.sizes, options.keys),
     identify: createIdentify(options.keys.chunkKey),
@@ -31,7 +30,7 @@ export function createInPlaceEngine(options: InPlaceOptions): PipelineEngine {
   };
   return createStagedEngine({
     shape,
-    slots: new SlotPool(slots),
+    slots: new SlotPool(SLOTS, () => new Uint8Array(slotBytes)),
     stages: {
       identify: async ({ slot, pieces, onCut }, run) => {
         run.signal.throwIfAborted();

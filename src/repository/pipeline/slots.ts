@@ -8,16 +8,26 @@ export type Slot = { readonly index: number; readonly bytes: Uint8Array };
  * first, so that small runs touch little memory.
  */
 export class SlotPool {
-  readonly #free: Slot[];
+  readonly #create: (index: number) => Uint8Array;
+  readonly #count: number;
+  readonly #free: Slot[] = [];
+  #created = 0;
   readonly #waiting = new Set<(slot: Slot) => void>();
 
-  constructor(slots: readonly Slot[]) {
-    this.#free = slots.toReversed();
+  /** `create` gives the memory of a slot when it is used for the first time. */
+  constructor(count: number, create: (index: number) => Uint8Array) {
+    this.#count = count;
+    this.#create = create;
   }
 
   async acquire(run: Run): Promise<Slot> {
     run.signal.throwIfAborted();
-    return this.#free.pop() ?? (await this.#wait(run));
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#created === this.#count) return await this.#wait(run);
+    const index = this.#created;
+    this.#created += 1;
+    return { index, bytes: this.#create(index) };
   }
 
   release(slot: Slot): void {

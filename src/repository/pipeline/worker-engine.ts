@@ -1,3 +1,4 @@
+import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { BLOCK_HEADER_BYTES, encodeBlock } from './block.ts';
 import type { ChunkSizes, CutKeys, PipelineEngine } from './engine.ts';
@@ -7,17 +8,13 @@ import { SlotPool } from './slots.ts';
 import { createStagedEngine } from './staged-engine.ts';
 import type { Stages } from './stages.ts';
 import { createWorkerPool } from './worker-pool.ts';
-import type { WorkerPool, WorkerRest } from './worker-pool.ts';
+import type { WorkerPool } from './worker-pool.ts';
 
 export type WorkerEngineOptions = {
   readonly sizes: ChunkSizes;
   readonly keys: CutKeys;
   /** Threads besides the caller's. 2 unless given. */
   readonly workers?: number | undefined;
-  /** How much the workers give way to other processes, 0 (not at all, the default) to 19. */
-  readonly niceness?: number | undefined;
-  /** Limits the share of the time that the workers work; without it they never rest. */
-  readonly rest?: WorkerRest | undefined;
   /** What a task holds; engines are equal only with equal capacities. 8 MiB unless given. */
   readonly capacityBytes?: number | undefined;
   /** The program of the workers, for tests of what happens when one fails. */
@@ -32,17 +29,17 @@ const SENT_FROM_BYTES = 64 * 1024;
 
 /** Reads, cuts, identifies and compresses on threads of its own; claims and blocks come to the caller's thread. */
 export function createWorkerEngine(options: WorkerEngineOptions): PipelineEngine {
-  const { sizes, keys, workers = WORKERS, niceness = 0, rest, program } = options;
+  const { sizes, keys, workers = WORKERS, program } = options;
   const shape = shapeOf(sizes, options.capacityBytes);
   const memory = Array.from(
     { length: workers * SLOTS_PER_WORKER },
     () => new SharedArrayBuffer(shape.reserveBytes + shape.capacityBytes),
   );
-  const setup = { niceness, store: { sizes, keys, slots: memory } };
-  const pool = createWorkerPool({ count: workers, setup, rest, program });
+  const setup = { store: { sizes, keys, slots: memory } };
+  const pool = createWorkerPool({ count: workers, setup, program });
   return createStagedEngine({
     shape,
-    slots: new SlotPool(memory.map((shared, index) => ({ index, bytes: new Uint8Array(shared) }))),
+    slots: new SlotPool(memory.length, (index) => new Uint8Array(must(memory[index], 'every slot has memory'))),
     stages: stagesOn(pool),
     compress: async (chunks, run) => await compressOn(pool, chunks, run),
     close: async () => await pool[Symbol.asyncDispose](),

@@ -7,8 +7,6 @@ import type { StoreSetup } from './store-operations.ts';
  * setup has.
  */
 export type WorkerSetup = {
-  /** How much the worker gives way to others, 0 to 19. */
-  readonly niceness: number;
   readonly store?: StoreSetup | undefined;
 };
 

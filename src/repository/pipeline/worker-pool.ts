@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Transferable } from 'node:worker_threads';
 import { TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
-import type { Clock, Run } from '../../core/run.ts';
+import type { Run } from '../../core/run.ts';
 import { unpackError } from './thread-error.ts';
 import type { WorkerCall, WorkerReply } from './worker-call.ts';
 import type { OperationName, Operations, WorkerSetup } from './worker-operations.ts';
@@ -20,13 +20,9 @@ export type Job<Name extends OperationName> = {
   readonly onNote?: ((note: NoteOf<Name>) => void) | undefined;
 };
 
-/** A limit on the processor: after each job a worker rests, so that it works this share of the time (above 0, up to 1). */
-export type WorkerRest = { readonly clock: Clock; readonly share: number };
-
 export type WorkerPoolOptions = {
   readonly count: number;
   readonly setup: WorkerSetup;
-  readonly rest?: WorkerRest | undefined;
   /** The program of the workers; the one beside this file unless given. */
   readonly program?: URL | undefined;
 };
@@ -66,14 +62,11 @@ type PendingJob = {
 type Thread = {
   readonly worker: Worker;
   readonly jobs: Map<number, PendingJob>;
-  busySinceMs: number;
-  resting: boolean;
 };
 
 class ThreadPool implements WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #threads: Thread[] = [];
-  readonly #disposal = new AbortController();
   #queue: PendingJob[] = [];
   #lastId = 0;
   #broken: Promise<TidemarkError> | undefined;
@@ -115,14 +108,8 @@ class ThreadPool implements WorkerPool {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.#endAll(new Error('the pool of workers was closed'));
     await this.#closed;
-  }
-
-  async #close(): Promise<void> {
-    const reason = new Error('the pool of workers was closed');
-    this.#disposal.abort(reason);
-    await this.#endAll(reason);
   }
 
   #enqueue(pending: PendingJob): void {
@@ -149,21 +136,16 @@ class ThreadPool implements WorkerPool {
 
   /** The one with the least to do, or a new one rather than one that is busy. */
   #freeThread(): Thread | undefined {
-    const awake = this.#threads
-      .filter(({ resting }) => !resting)
-      .sort((left, right) => left.jobs.size - right.jobs.size);
-    const [best] = awake;
+    const [best] = this.#threads.toSorted((left, right) => left.jobs.size - right.jobs.size);
     if (best?.jobs.size === 0) return best;
     if (this.#threads.length < this.#options.count) return this.#start();
-    // Who rests after each job gets the next one only then.
-    const most = this.#options.rest === undefined ? JOBS_PER_WORKER : 1;
-    return best !== undefined && best.jobs.size < most ? best : undefined;
+    return best !== undefined && best.jobs.size < JOBS_PER_WORKER ? best : undefined;
   }
 
   #start(): Thread {
     const { setup, program = PROGRAM } = this.#options;
     const worker = new Worker(program, { workerData: setup, name: 'tidemark', resourceLimits: LIMITS });
-    const thread: Thread = { worker, jobs: new Map(), busySinceMs: 0, resting: false };
+    const thread: Thread = { worker, jobs: new Map() };
     worker.on('message', (reply: WorkerReply) => this.#receive(thread, reply));
     worker.on('messageerror', (error) => this.#break(error));
     worker.on('error', (error) => this.#break(error));
@@ -173,10 +155,7 @@ class ThreadPool implements WorkerPool {
   }
 
   #send(thread: Thread, pending: PendingJob): void {
-    if (thread.jobs.size === 0) {
-      thread.worker.ref();
-      thread.busySinceMs = this.#options.rest?.clock.monotonicMs() ?? 0;
-    }
+    if (thread.jobs.size === 0) thread.worker.ref();
     thread.jobs.set(pending.call.id, pending);
     thread.worker.postMessage(pending.call, pending.transfer);
   }
@@ -190,29 +169,15 @@ class ThreadPool implements WorkerPool {
       return;
     }
     thread.jobs.delete(reply.id);
-    if (thread.jobs.size === 0) this.#becomeIdle(thread);
+    if (thread.jobs.size === 0) thread.worker.unref();
     if (reply.kind === 'result') pending.resolve(reply.value);
     else pending.reject(unpackError(reply.error));
     this.#dispatch();
   }
 
-  #becomeIdle(thread: Thread): void {
-    thread.worker.unref();
-    const { rest } = this.#options;
-    if (rest === undefined || rest.share >= 1) return;
-    const worked = rest.clock.monotonicMs() - thread.busySinceMs;
-    thread.resting = true;
-    const awake = (): void => {
-      thread.resting = false;
-      this.#dispatch();
-    };
-    // Sleep ends early only when the pool is closed.
-    rest.clock.sleep(worked * (1 / rest.share - 1), this.#disposal).then(awake, awake);
-  }
-
   /** A worker that ended by itself may have left anything half done: no further job is trusted to the pool. */
   #break(cause: unknown): void {
-    if (this.#broken !== undefined || this.#disposal.signal.aborted) return;
+    if (this.#broken !== undefined || this.#closed !== undefined) return;
     const error = new TidemarkError('FAILED', `a worker thread has crashed: ${messageOf(cause)}`, { cause });
     this.#broken = this.#endAll(error).then(() => error);
   }

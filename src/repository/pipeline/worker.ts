@@ -1,4 +1,3 @@
-import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../../core/must.ts';
 import { packError } from './thread-error.ts';
@@ -9,8 +8,6 @@ import type { Operation, OperationName, WorkerSetup } from './worker-operations.
 const port = must(parentPort, 'this file runs in a worker');
 // Whoever starts a worker gives it this.
 const setup = workerData as WorkerSetup;
-// On Linux the priority is the thread's own.
-if (setup.niceness > 0) setPriority(setup.niceness);
 const operations = createOperations(setup);
 
 port.on('message', ({ id, name, request }: WorkerCall) => {
