@@ -104,6 +104,7 @@ export class Planner<Tag> {
       addPiece(start, this.#windowBytes(cut), false);
       const window = await this.#options.launchWindow(this.#take(), () => {});
       if (window === undefined) return;
+      assume(window.ended || window.consumedBytes > 0, 'a full window has a cut');
       start += window.consumedBytes;
       if (window.ended) return;
     }

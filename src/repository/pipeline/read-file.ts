@@ -10,6 +10,7 @@ export type ReadFilePiece = (file: FilePiece, into: Uint8Array) => number;
 
 // Without O_NONBLOCK a fifo that took the file's place would block the thread for ever.
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const REPLACED = 'something else took the file’s place';
 /** Linux only; absent elsewhere. */
 const WITHOUT_ACCESS_TIME = (constants.O_NOATIME as number | undefined) ?? 0;
 
@@ -24,12 +25,14 @@ export function createReadFilePiece(): ReadFilePiece {
     try {
       return openSync(name, READ | withoutAccessTime);
     } catch (error) {
-      if (withoutAccessTime === 0 || systemCode(error) !== 'EPERM') throw error;
-      const file = openSync(name, READ);
-      // Only the owner may leave the access time alone, and whoever is not will meet more such files.
-      withoutAccessTime = 0;
-      return file;
+      const code = systemCode(error);
+      if (code === 'ENXIO') throw new ContentChangedError(REPLACED, { cause: error });
+      if (withoutAccessTime === 0 || code !== 'EPERM') throw error;
     }
+    const file = openSync(name, READ);
+    // Only the owner may leave the access time alone, and whoever is not will meet more such files.
+    withoutAccessTime = 0;
+    return file;
   };
   return (piece, into) => {
     const file = open(piece.path);
@@ -70,7 +73,7 @@ function assertUnchanged(stats: BigIntStats, { state, tolerant }: FilePiece): vo
 }
 
 function assertRegular(stats: BigIntStats): void {
-  if (!stats.isFile()) throw new ContentChangedError('something else took the file’s place');
+  if (!stats.isFile()) throw new ContentChangedError(REPLACED);
 }
 
 function isAsDescribed(stats: BigIntStats, state: FileState): boolean {
