@@ -9,6 +9,7 @@ import { packKey } from '../repository/format/names.ts';
 import { BLOCK_SEAL_BYTES, PACK_HEADER_BYTES, packEnd, packHeader, sealBlockInto } from '../repository/format/pack.ts';
 import type { DirectoryBlock, PackSecret } from '../repository/format/pack.ts';
 import type { ChunkIndex } from '../repository/index/chunk-index.ts';
+import type { OpenDirectory } from '../repository/index/pack-reader.ts';
 import { publishIndex } from '../repository/index/publish.ts';
 import type { PublishReport } from '../repository/index/publish.ts';
 import { syncIndex } from '../repository/index/sync.ts';
@@ -66,9 +67,10 @@ export class IndexRepository {
     return key;
   }
 
-  sync(index: ChunkIndex): Promise<SyncReport> {
+  sync(index: ChunkIndex, openDirectory?: OpenDirectory): Promise<SyncReport> {
     const { objects, credential } = this;
-    return syncIndex({ index, objects, credential, repository: this.#repository, idKey: this.#idKey }, testRun);
+    const repository = this.#repository;
+    return syncIndex({ index, objects, credential, repository, idKey: this.#idKey, openDirectory }, testRun);
   }
 
   /** As one session. */

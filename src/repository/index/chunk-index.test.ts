@@ -191,3 +191,51 @@ test('an index answers like a map of packs, through any order of additions, flus
     { numRuns: 12 },
   );
 });
+
+test('a pack that was missing while runs were merged is no longer covered', async () => {
+  await using fixture = await IndexFixture.create();
+  await using index = await fixture.openTemporary();
+  const missing = addPack(index, 'missing', ['x']);
+  const kept = addPack(index, 'kept', ['y']);
+  await index.flushAll(testRun);
+  index.restrictTo([idOf('kept')]);
+  for (let pack = 0; pack < 5; pack += 1) {
+    addPack(index, `pack ${pack}`, [`chunk ${pack}`]);
+    await index.flushAll(testRun);
+  }
+  index.restrictTo([idOf('kept'), idOf('missing')]);
+  assert.deepEqual(
+    [missing, kept].map((pack) => index.packs.covered(pack)),
+    [false, true],
+  );
+  assert.equal(index.findPack(idOf('x')), -1);
+});
+
+test('once packs are restricted, those that another process names do not count, and those that are added do', async () => {
+  await using fixture = await IndexFixture.create();
+  await using index = await fixture.open();
+  await using other = await fixture.open();
+  const restriction = index.startRestriction();
+  restriction.keep(idOf('kept'));
+  const added = addPack(index, 'added meanwhile', ['a']);
+  restriction.apply();
+  assert.equal(index.findPack(idOf('a')), added);
+  addPack(other, 'of another', ['b']);
+  await other.flushAll(testRun);
+  await index.reload(testRun);
+  assert.ok(index.packNumber(idOf('of another')) >= 0);
+  assert.equal(index.findPack(idOf('b')), -1);
+  assert.equal(index.findPack(idOf('c')), -1);
+  const later = addPack(index, 'added later', ['c']);
+  assert.equal(index.findPack(idOf('c')), later);
+});
+
+test('the same record added twice is one', async () => {
+  await using fixture = await IndexFixture.create();
+  await using index = await fixture.openTemporary();
+  const pack = addPack(index, 'pack', ['x']);
+  index.add(idOf('x'), placeOf(pack, 0));
+  assert.equal(index.statistics.records, 1);
+  index.add(idOf('x'), placeOf(pack, 1));
+  assert.equal(index.statistics.records, 2);
+});

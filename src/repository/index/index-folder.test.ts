@@ -41,25 +41,31 @@ test('two processes add to one folder; each sees the other after a reload, and w
   for (const name of names) assert.ok(has(third, `chunk ${name}`), name);
 });
 
-test('both merge the same runs at once: one wins, nothing is lost, nothing is left over', async () => {
-  await using fixture = await IndexFixture.create();
-  const names = ['a', 'b', 'c', 'd'];
-  {
-    await using writer = await fixture.open();
-    for (const name of names.slice(0, 2)) await addAndFlush(writer, name);
-  }
-  await using one = await fixture.open();
-  await using other = await fixture.open();
-  addPack(one, 'pack c', ['chunk c']);
-  addPack(other, 'pack d', ['chunk d']);
-  await Promise.all([one.flushAll(testRun), other.flushAll(testRun)]);
-  await one.reload(testRun);
-  await other.reload(testRun);
-  for (const name of names) assert.ok(has(one, `chunk ${name}`) && has(other, `chunk ${name}`), name);
-  const listed = readFileSync(join(fixture.folder, 'list'), 'utf8');
-  for (const file of readdirSync(fixture.folder)) {
-    assert.ok(!file.endsWith('.run') || listed.includes(file), `${file} is in the list`);
-    assert.equal(file.endsWith('.part'), false, file);
+test('of two that would merge the same runs the second one leaves it, nothing is lost and nothing is left over', async () => {
+  for (const atOnce of [false, true]) {
+    await using fixture = await IndexFixture.create();
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    {
+      await using writer = await fixture.open();
+      for (const name of names.slice(0, 4)) await addAndFlush(writer, name);
+    }
+    await using one = await fixture.open();
+    await using other = await fixture.open();
+    addPack(one, 'pack e', ['chunk e']);
+    addPack(other, 'pack f', ['chunk f']);
+    const flushed = one.flushAll(testRun);
+    if (!atOnce) await flushed;
+    await Promise.all([flushed, other.flushAll(testRun)]);
+    for (const index of [one, other]) {
+      await index.reload(testRun);
+      assert.equal(index.statistics.records, names.length);
+      for (const name of names) assert.ok(has(index, `chunk ${name}`), name);
+    }
+    const listed = readFileSync(join(fixture.folder, 'list'), 'utf8');
+    for (const file of readdirSync(fixture.folder)) {
+      assert.ok(!file.endsWith('.run') || listed.includes(file), `${file} is in the list`);
+      assert.equal(file.endsWith('.part'), false, file);
+    }
   }
 });
 

@@ -4,6 +4,9 @@ import { must } from '../../core/must.ts';
 
 const SLOTS = 4096;
 
+/** Whose pages they are. `serial` tells it apart from all others and is not 0. */
+export type PageOwner = Pick<RunFile, 'serial' | 'readPage'>;
+
 /**
  * Pages of runs that were read last, checked. It holds a small index whole; for a large one each look-up reads a page, and this is only the
  * place to read it to. Never more than 8 MiB.
@@ -18,7 +21,7 @@ export class PageCache {
   #slot = 0;
 
   /** Brings a page in. Returns the number of its records, -1 when it is damaged. */
-  load(run: RunFile, page: number): number {
+  load(run: PageOwner, page: number): number {
     const slot = (page + run.serial * 677) % SLOTS;
     this.#slot = slot;
     if (this.#runs[slot] === run.serial && this.#numbers[slot] === page) return must(this.#counts[slot], 'a slot');

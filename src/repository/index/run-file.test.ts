@@ -3,9 +3,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { toHex } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import { IndexFixture, idOf, placeOf, testRun } from '../../testing/chunk-index-fixture.ts';
+import { INDEX_RECORD_BYTES } from '../format/index-object.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 
 /** Ids as they hardly ever are: most share their first bytes with others, so that runs of equal ones cross pages. */
@@ -29,6 +31,14 @@ test('every place is found on its page, also where equal heads and equal ids fil
       }
       await index.flushAll(testRun);
       for (const [id, count] of expected) assert.equal(index.places(Buffer.from(id, 'hex')).length, count);
+      let last = '';
+      for await (const { bytes, count } of index.records(testRun)) {
+        for (let at = 0; at < count; at += 1) {
+          const id = toHex(bytes.subarray(at * INDEX_RECORD_BYTES, at * INDEX_RECORD_BYTES + 32));
+          assert.ok(id >= last, 'ascending by id');
+          last = id;
+        }
+      }
       for (let head = 0; head < 4; head += 1) {
         const absent = Buffer.alloc(32, 0xab);
         absent.writeUInt32BE(head * 0x55555555, 0);

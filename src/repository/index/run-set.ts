@@ -16,7 +16,7 @@ import type { RunEntry, RunList } from './run-list.ts';
 import { RunWriter } from './run-writer.ts';
 
 const MAX_PUBLISHED_RUNS = 6;
-const MAX_UNPUBLISHED_RUNS = 2;
+const MAX_UNPUBLISHED_RUNS = 4;
 
 /** A run of this process's view. It is in the list, under the name of `entry`, or still a part. */
 export type OpenRun = { readonly run: RunFile; readonly published: boolean; path: string; file: string | undefined };

@@ -29,7 +29,7 @@ export class RunWriter implements Disposable {
   readonly #fences: Uint32Array;
   readonly #filter: IdFilter;
   /** The place in this file's pack ids, by number in the pack table, plus 1. */
-  #localPacks: Uint32Array;
+  readonly #localPacks: Uint32Array;
   readonly #packNumbers: number[] = [];
   #recordCount = 0;
   #pageCount = 0;
@@ -101,12 +101,7 @@ export class RunWriter implements Disposable {
   }
 
   #localPack(number: number): number {
-    // Packs may have become known since the run was begun.
-    if (number >= this.#localPacks.length) {
-      const larger = new Uint32Array(this.#options.packs.count);
-      larger.set(this.#localPacks);
-      this.#localPacks = larger;
-    }
+    assume(number < this.#localPacks.length, 'a pack that was known when the run was begun');
     const known = this.#localPacks[number] ?? 0;
     if (known > 0) return known - 1;
     this.#packNumbers.push(number);

@@ -8,7 +8,10 @@ import { idOf, IndexFixture, testRun } from '../../testing/chunk-index-fixture.t
 import { IndexRepository } from '../../testing/index-repository.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import { toHex } from '../../core/bytes.ts';
+import { openIndexObject, PACK_ID_BYTES } from '../format/index-object.ts';
 import { packKey } from '../format/names.ts';
+import { openDirectory } from '../format/pack.ts';
+import type { DirectoryBlock } from '../format/pack.ts';
 
 const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${prefix} ${at}`);
 
@@ -176,32 +179,82 @@ test('a crash between putting an index object and noting it costs one download',
   assert.equal(count, 3);
 });
 
-test('small objects are merged when there are many, once, and the old ones may go', async () => {
+test('small objects are merged when there are many, each once, and the old ones are not read and may go', async () => {
   await using fixture = await IndexFixture.create();
   const repository = new IndexRepository();
   await using index = await fixture.openTemporary();
-  let replaced = 0;
-  for (let session = 0; session < 33; session += 1) {
+  const replaced: number[] = [];
+  const sessions = 65;
+  for (let session = 0; session < sessions; session += 1) {
     await repository.putPack([`chunk ${session}`, 'common'], index);
-    replaced += (await repository.publish(index)).replaced;
+    const report = await repository.publish(index);
+    if (report.replaced > 0) replaced.push(report.replaced);
   }
-  assert.equal(replaced, 33);
-  assert.equal(repository.keys('index').length, 34);
-  await repository.putPack(['one more'], index);
-  assert.equal((await repository.publish(index)).replaced, 0);
-  assert.equal(repository.keys('index').length, 35);
+  // The merged object is small itself, so it is one of those that are merged next.
+  assert.deepEqual(replaced, [33, 33]);
+  assert.equal(repository.keys('index').length, sessions + 2);
+  {
+    await using fresh = await fixture.openTemporary();
+    const report = await repository.sync(fresh);
+    assert.ok(report.objectsRead < 20, `${report.objectsRead} objects read`);
+    assert.equal(report.packsRead, 0);
+  }
   const old = [...index.replacedObjects].map((name) => `index/${repository.credential}/${name}`);
-  assert.equal(old.length, 33);
+  assert.equal(old.length, 66);
   for (const key of old) repository.memory.remove(key);
-  assert.deepEqual((await repository.sync(index)).objectsRead, 0);
+  assert.equal((await repository.sync(index)).objectsRead, 0);
   assert.equal(index.replacedObjects.size, 0);
-  assert.equal(index.knownObjects.size, 2);
+  assert.equal(index.knownObjects.size, 1);
   await using fresh = await fixture.openTemporary();
-  assert.deepEqual(await repository.sync(fresh), { findings: [], objectsRead: 2, packsRead: 0, packs: 34 });
-  for (let session = 0; session < 33; session += 1) {
+  assert.deepEqual(await repository.sync(fresh), { findings: [], objectsRead: 1, packsRead: 0, packs: sessions });
+  for (let session = 0; session < sessions; session += 1) {
     assert.equal(packsOf(fresh, repository, `chunk ${session}`).length, 1);
   }
-  assert.equal(packsOf(fresh, repository, 'common').length, 33);
+  assert.equal(packsOf(fresh, repository, 'common').length, sessions);
+});
+
+test('index objects whose packs are all gone are not read again, also when their records are dropped', async () => {
+  await using fixture = await IndexFixture.create();
+  const repository = new IndexRepository();
+  await using writer = await fixture.openTemporary();
+  await using reader = await fixture.openTemporary();
+  const packs: string[] = [];
+  for (let session = 0; session < 6; session += 1) {
+    packs.push(await repository.putPack([`chunk ${session}`], writer));
+    await repository.publish(writer);
+    await repository.sync(reader);
+  }
+  for (const key of packs) repository.memory.remove(key);
+  await repository.putPack(names('large', 50), writer);
+  await repository.publish(writer);
+  assert.equal((await repository.sync(reader)).objectsRead, 1);
+  assert.deepEqual(reader.statistics.records, 50);
+  assert.equal((await repository.sync(reader)).objectsRead, 0);
+});
+
+test('a directory that does not fit its pack is damaged, however it was sealed', async () => {
+  await using fixture = await IndexFixture.create();
+  const repository = new IndexRepository();
+  await repository.putPack(names('a', 4));
+  const changes: readonly ((blocks: readonly DirectoryBlock[]) => readonly DirectoryBlock[])[] = [
+    (blocks) => blocks.slice(1),
+    (blocks) => [...blocks, ...blocks],
+    (blocks) => blocks.map((block) => ({ ...block, sealedBytes: block.sealedBytes + 1 })),
+    (blocks) => [...blocks, { sealedBytes: 0, chunks: [] }],
+    (blocks) =>
+      blocks.map((block) => ({ ...block, chunks: block.chunks.map((chunk) => ({ ...chunk, sizeBytes: 1 << 24 })) })),
+  ];
+  for (const change of changes) {
+    await using index = await fixture.openTemporary();
+    const report = await repository.sync(index, (options) => change(openDirectory(options)));
+    assert.deepEqual(
+      report.findings.map(({ code }) => code),
+      ['pack'],
+    );
+    assert.equal(index.statistics.records, 0);
+  }
+  await using index = await fixture.openTemporary();
+  assert.equal((await repository.sync(index, openDirectory)).packsRead, 1);
 });
 
 test('merging leaves out packs that are gone and keeps a damaged object', async () => {
@@ -220,6 +273,9 @@ test('merging leaves out packs that are gone and keeps a damaged object', async 
   await repository.putPack(['the last'], index);
   const { written, replaced } = await repository.publish(index);
   assert.equal(replaced, 32);
+  const merged = `index/${repository.credential}/${must(written.at(-1), 'a merged object')}`;
+  const bytes = must(repository.memory.get(merged), 'an object');
+  assert.equal(openIndexObject({ bytes, idKey: idOf('id key'), what: merged }).packs.byteLength / PACK_ID_BYTES, 31);
   assert.equal(index.replacedObjects.has(damaged.slice(-41)), false);
   for (const key of repository.keys('index')) {
     if (key !== damaged && !written.includes(key.slice(-41))) repository.memory.remove(key);

@@ -113,7 +113,10 @@ class Sync {
     const { index } = this.#options;
     const known = index.knownObjects;
     const replaced = new Set(index.replacedObjects);
-    const wanted = listed.filter(({ name }) => !known.has(name));
+    // Large ones first: they may be merged ones, after which those that they contain are left out.
+    const wanted = listed
+      .filter(({ name }) => !known.has(name))
+      .toSorted((left, right) => right.sizeBytes - left.sizeBytes);
     const table = new Memtable();
     let pending = { read: [] as string[], replaced: [] as string[] };
     const insert = async (): Promise<void> => {
