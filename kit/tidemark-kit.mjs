@@ -185,6 +185,7 @@ const ID = /^[0-9a-f]{32}$/;
 const FIELD_TYPES = {
   text: (value) => typeof value === 'string',
   texts: (value) => Array.isArray(value) && value.every(FIELD_TYPES.text),
+  zero: (value) => value === 0,
   count: (value) => Number.isSafeInteger(value) && value >= 0,
   id: matches(ID),
   digest: matches(/^[0-9a-f]{64}$/),
@@ -246,9 +247,11 @@ function isSigned(rawKey, message, signature) {
   }
 }
 
-/** A signed JSON object: the signature covers its fields in their order, without `signature` and white space. */
-function isSignedJson(rawKey, label, { signature, ...fields }) {
-  return isSigned(rawKey, Buffer.from(`tidemark ${label}\n${JSON.stringify(fields)}`), base64(signature));
+/** A signed JSON object: the signature covers the fields that `names` lists, in this order, without white space. */
+function isSignedJson(rawKey, label, names, object) {
+  const fields = names.split(' ').filter((name) => object[name] !== undefined);
+  const text = JSON.stringify(Object.fromEntries(fields.map((name) => [name, object[name]])));
+  return isSigned(rawKey, Buffer.from(`tidemark ${label}\n${text}`), base64(object.signature));
 }
 
 /** AES-256-GCM; what does not fit its tag is damage. `what` is sealed bytes with the name that damage gets. */
@@ -331,8 +334,9 @@ function listKeys(repo, folder, pattern) {
 
 // ── Header and keys (sections 3 and 4) ──────────────────────────────────────────────────────────────────────────────
 
-const HEADER = 'id:id createdAtMs:count rootKey:key contentKey:key maintenanceKey:key signature:signature';
-const SLOT = 'id:id kind:text role:text nonce:nonce sealed:base64 kdf:object';
+const HEADER = 'id:id rootKey:key contentKey:key maintenanceKey:key signature:signature chunks:object';
+const SIGNED_HEADER = 'format version id createdAtMs rootKey contentKey maintenanceKey leaseMs chunks';
+const SLOT = 'version:zero id:id kind:text role:text nonce:nonce sealed:base64 kdf:object';
 const KEYRING = 'repository:id rootKey:key contentSeed:key? maintenanceSeed:key?';
 
 /** Before a passphrase is asked for: is there a repository that this kit knows? Who wrote the header is proven later. */
@@ -357,7 +361,8 @@ function openRepository(folder, header, passphrase) {
   const keyring = findKeyring(repo, passphrase);
   const isOurs = keyring.repository === header.id && keyring.rootKey === header.rootKey;
   if (!isOurs) stop(5, 'tidemark.json is not of the repository that this passphrase opens');
-  if (!isSignedJson(header.rootKey, 'header', header)) stop(5, 'tidemark.json was changed: its signature is wrong');
+  if (!isSignedJson(header.rootKey, 'header', SIGNED_HEADER, header))
+    stop(5, 'tidemark.json was changed: its signature is wrong');
   for (const name of ['content', 'maintenance']) {
     const seed = base64(
       keyring[`${name}Seed`] ?? stop(6, 'this passphrase may not read: take one with the role reader'),
@@ -436,7 +441,9 @@ async function typePassphrase() {
 
 // ── Certificates (section 5) ────────────────────────────────────────────────────────────────────────────────────────
 
-const CERTIFICATE = 'id:id repository:id role:text stores:texts signingKey:key idKeyBox:base64? signature:signature';
+const SIGNED_CERTIFICATE = 'version id repository role name stores signingKey idKeyBox createdAtMs';
+const CERTIFICATE =
+  'version:zero id:id repository:id role:text stores:texts signingKey:key idKeyBox:base64? signature:signature';
 
 function readCredentials(repo) {
   const credentials = new Map();
@@ -444,8 +451,8 @@ function readCredentials(repo) {
     orDamaged(key, () => {
       const certificate = parseJson(readObject(repo, key, MIB), 'the certificate', CERTIFICATE);
       const belongs = `credentials/${certificate.id}` === key && certificate.repository === repo.header.id;
-      const isRight = belongs && isSignedJson(repo.header.rootKey, 'certificate', certificate);
-      need(isRight, 'the root key did not sign this certificate for this place');
+      const isSound = isSignedJson(repo.header.rootKey, 'certificate', SIGNED_CERTIFICATE, certificate);
+      need(belongs && isSound, 'the root key did not sign this certificate for this place');
       credentials.set(certificate.id, { ...certificate, ...writerKeys(repo, certificate) });
     });
   }
@@ -465,28 +472,35 @@ function writerKeys(repo, { id, role, idKeyBox }) {
 const RECORD = 'kind:text repository:id credential:id session:id counter:count previous:digest sections:texts';
 const MOST_RECORD_BYTES = 256 * MIB;
 
-const numbered = ({ session, counter }) => `${session}-${counter.toString(16).padStart(8, '0')}`;
-const beaten = (record) => `sessions/${numbered(record).replace('-', '/')}`;
-/** Of each kind: the key that it must lie under, who may write it, and whether it is a link of its session's chain. */
+/** The folder of each kind of record, and who may write it. */
 const KINDS = {
-  start: { key: beaten, roles: ['writer', 'maintainer'], chained: true },
-  beat: { key: beaten, roles: ['writer', 'maintainer'], chained: false },
-  end: { key: ({ session }) => `sessions/${session}/end`, roles: ['writer', 'maintainer'], chained: true },
-  manifest: { key: (record) => `manifests/${numbered(record)}`, roles: ['writer'], chained: true },
-  journal: { key: (record) => `journal/${numbered(record)}`, roles: ['writer'], chained: true },
-  void: { key: (record) => `void/${numbered(record)}`, roles: ['writer'], chained: true },
-  run: { key: (record) => `runs/${numbered(record)}`, roles: ['writer', 'maintainer'], chained: true },
-  pin: { key: (record) => `pins/${numbered(record)}`, roles: ['maintainer'], chained: true },
-  unpin: { key: (record) => `unpins/${numbered(record)}`, roles: ['maintainer'], chained: true },
-  proof: { key: (record) => `proofs/${numbered(record)}`, roles: ['maintainer'], chained: true },
-  ledger: { key: (record) => `ledger/${numbered(record)}`, roles: ['maintainer'], chained: true },
-  condemned: { key: (record) => `condemned/${numbered(record)}`, roles: ['maintainer'], chained: false },
+  start: ['sessions', 'writer', 'maintainer'],
+  beat: ['sessions', 'writer', 'maintainer'],
+  end: ['sessions', 'writer', 'maintainer'],
+  manifest: ['manifests', 'writer'],
+  journal: ['journal', 'writer'],
+  void: ['void', 'writer'],
+  run: ['runs', 'writer', 'maintainer'],
+  pin: ['pins', 'maintainer'],
+  unpin: ['unpins', 'maintainer'],
+  proof: ['proofs', 'maintainer'],
+  ledger: ['ledger', 'maintainer'],
+  condemned: ['condemned', 'maintainer'],
 };
 
+const isChained = ({ kind }) => kind !== 'beat' && kind !== 'condemned';
+
+/** The key that a record must lie under. */
+function keyOf({ kind, session, counter }) {
+  if (kind === 'end') return `sessions/${session}/end`;
+  const [folder] = Object.hasOwn(KINDS, kind) ? KINDS[kind] : ['unknown'];
+  return `${folder}/${session}${folder === 'sessions' ? '/' : '-'}${counter.toString(16).padStart(8, '0')}`;
+}
+
 function recordKeys(repo) {
-  const folders = ['manifests', 'journal', 'void', 'pins', 'unpins', 'proofs', 'runs', 'ledger', 'condemned'];
   const sessions = listKeys(repo, 'sessions', ID).flatMap((key) => listKeys(repo, key, /^(?:[0-9a-f]{8}|end)$/));
-  return sessions.concat(folders.flatMap((folder) => listKeys(repo, folder, /^[0-9a-f]{32}-[0-9a-f]{8}$/)));
+  const folders = new Set(Object.values(KINDS).map(([folder]) => folder));
+  return sessions.concat([...folders].flatMap((folder) => listKeys(repo, folder, /^[0-9a-f]{32}-[0-9a-f]{8}$/)));
 }
 
 /** Reads a record and proves that it is what its key says. Its sections are opened by `openSection`. */
@@ -499,16 +513,14 @@ function readRecord(repo, key) {
   const bodies = Array.from({ length: parser.u8() }, () => parser.take(parser.u32()));
   const signature = parser.take(64);
   parser.end();
-  const kind = Object.hasOwn(KINDS, header.kind) ? KINDS[header.kind] : undefined;
-  need(kind?.key(header) === key && header.repository === repo.header.id, 'the record belongs elsewhere');
+  need(keyOf(header) === key && header.repository === repo.header.id, 'the record belongs elsewhere');
   const credential = repo.credentials.get(header.credential);
   need(credential !== undefined, `its credential ${header.credential} has no certificate`);
   const isRight = isSigned(credential.signingKey, join('tidemark record\n', bytes.subarray(0, -64)), signature);
   need(isRight, 'the signature of the record is wrong');
-  need(kind.roles.includes(credential.role), `a ${credential.role} may not write this`);
+  need(KINDS[header.kind].indexOf(credential.role) > 0, `a ${credential.role} may not write this`);
   need(header.sections.length === bodies.length, 'the record does not have the sections that it names');
-  const digest = sha256(bytes).toString('hex');
-  return { ...header, key, chained: kind.chained, digest, bodies, headerDigest: sha256(headerBytes) };
+  return { ...header, key, digest: sha256(bytes).toString('hex'), bodies, headerDigest: sha256(headerBytes) };
 }
 
 function openSection(repo, record, name, fields) {
@@ -531,12 +543,15 @@ function openSection(repo, record, name, fields) {
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
 
+const POSITION = 'lineage:text order:text resume:text';
+const MANIFEST = 'store:store history:text cut:object entries:count bytes:count packs:base64';
 const MARK =
   'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object missing:texts';
 
 /** What is read of each kind when the repository is opened: the section, and its fields. */
 const READ_AT_ONCE = {
   start: ['plain', 'heads:list'],
+  manifest: ['maintenance', MANIFEST],
   journal: ['maintenance', 'marks:list'],
   void: ['plain', 'record:text'],
   pin: ['maintenance', 'mark:markId'],
@@ -551,18 +566,26 @@ function readHistory(repo, everySection = false) {
     orDamaged(key, () => {
       const record = readRecord(repo, key);
       const [section, fields] = READ_AT_ONCE[record.kind] ?? [];
-      const content = section === undefined ? {} : openSection(repo, record, section, fields);
+      const { packs: _packs, ...content } = section === undefined ? {} : openSection(repo, record, section, fields);
       for (const name of everySection ? record.sections : []) openSection(repo, record, name, '');
       for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
-      for (const ranges of Object.values(content.removed ?? {}))
-        need(areRanges(ranges), 'the ledger is not well formed');
-      const { kind, credential, session, counter, previous, digest, chained } = record;
-      records.set(key, { key, kind, credential, session, counter, previous, digest, chained, content });
+      need(Object.values(content.removed ?? {}).every(areRanges), 'the ledger is not well formed');
+      const { kind, credential, session, counter, previous, digest } = record;
+      records.set(key, { key, kind, credential, session, counter, previous, digest, content });
     });
   }
-  const of = (kind) => [...records.values()].filter((record) => record.kind === kind);
-  return { records, ...readMarks(records, of), ...checkChains(records, of) };
+  const removed = new Map();
+  for (const { kind, content } of records.values()) {
+    for (const [id, ranges] of kind === 'ledger' ? Object.entries(content.removed) : []) {
+      removed.set(id, [...(removed.get(id) ?? []), ...ranges]);
+    }
+  }
+  const isIn = (counter) => (range) => range[0] <= counter && counter <= range[1];
+  const stays = ({ session, counter }) => removed.get(session)?.some(isIn(counter)) !== true;
+  refuseStrangers(records, stays);
+  const standing = [...records.values()].filter((record) => !isChained(record) || stays(record));
+  return { records, ...checkChains([...records.values()].filter(isChained), removed), ...readMarks(repo, standing) };
 }
 
 function areRanges(ranges) {
@@ -570,61 +593,109 @@ function areRanges(ranges) {
   return Array.isArray(ranges) && ranges.every(isRange);
 }
 
+/** A session is of one writer, that of its first record: what others put into it does not count. */
+function refuseStrangers(records, stays) {
+  const firsts = new Map();
+  for (const record of records.values()) {
+    const isEarlier = record.counter < (firsts.get(record.session)?.counter ?? Number.POSITIVE_INFINITY);
+    if (isChained(record) && stays(record) && isEarlier) firsts.set(record.session, record);
+  }
+  for (const [key, { session, credential }] of records) {
+    const owner = firsts.get(session)?.credential ?? credential;
+    if (owner === credential) continue;
+    records.delete(key);
+    damaged(key, new Damage('it is not by the writer of its session'));
+  }
+}
+
 /** The marks that count, oldest first; those that retention gave up are apart, because what they need may be gone. */
-function readMarks(records, of) {
-  const ownVoids = of('void').filter(({ session, content }) => records.get(content.record)?.session === session);
-  const voided = new Set(ownVoids.map(({ content }) => content.record));
+function readMarks(repo, standing) {
+  const of = (kind) => standing.filter((record) => record.kind === kind);
+  const sessions = new Map(standing.map(({ key, session }) => [key, session]));
+  const voids = of('void').filter(({ session, content }) => sessions.get(content.record) === session);
+  const voided = new Set(voids.map(({ content }) => content.record));
   const unpinned = new Set(of('unpin').flatMap(({ content }) => content.pins));
   const pins = of('pin').filter(({ key }) => !unpinned.has(key));
   const pinned = new Set(pins.map(({ content }) => content.mark));
   const given = new Set(of('ledger').flatMap(({ content }) => content.forgotten));
-  const isForgotten = ({ id }) => given.has(id) && !pinned.has(id);
-  const marks = of('journal').flatMap(({ key, content }) => (voided.has(key) ? [] : content.marks));
+  const bases = new Map();
+  for (const { key, credential, content } of of('manifest')) {
+    if (voided.has(key)) continue;
+    if (mayWrite(repo, credential, content.store)) bases.set(key, content);
+    else damaged(key, new Damage(`its writer may not write the store ${content.store}`));
+  }
+  const marks = [];
+  for (const { key, credential, content } of of('journal')) {
+    for (const mark of voided.has(key) ? [] : content.marks) {
+      const isForgotten = given.has(mark.id) && !pinned.has(mark.id);
+      const check = () => checkMark(mark, bases, (store) => mayWrite(repo, credential, store));
+      const lacking = isForgotten ? [] : orDamaged(`mark ${mark.id} in ${key}`, check);
+      if (lacking !== undefined) marks.push({ ...mark, lacking, isForgotten, isPinned: pinned.has(mark.id) });
+    }
+  }
   marks.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
-  const kept = marks.filter((mark) => !isForgotten(mark));
-  const latest = kept.findLast(({ missing }) => missing.length === 0);
-  return { voided, pinned, marks: kept, forgotten: marks.filter(isForgotten), latest };
+  const isComplete = ({ missing, lacking, isForgotten }) => missing.length + lacking.length === 0 && !isForgotten;
+  return { marks, bases, latest: marks.findLast(isComplete) };
+}
+
+function mayWrite(repo, credential, store) {
+  return repo.credentials.get(credential).stores.some((name) => name === '*' || name === store);
+}
+
+/** The histories of a mark whose base is not there. @throws Damage for a mark that can't be true */
+function checkMark({ id, positions, bases: named }, bases, mayWriteStore) {
+  const lacking = [];
+  for (const history of new Set([...Object.keys(positions), ...Object.keys(named)])) {
+    const position = checkFields(positions[history], 'a position', POSITION);
+    const base = bases.get(named[history]);
+    if (base === undefined) {
+      damaged(`mark ${id}`, new Damage(`the base of ${safe(history)} is missing`));
+      lacking.push(history);
+      continue;
+    }
+    const isCut = ['lineage', 'order', 'resume'].every((field) => position[field] === base.cut[field]);
+    need(isCut && base.history === history, `the base of ${safe(history)} is not at its position`);
+    need(mayWriteStore(base.store), `its writer may not write the store ${base.store}`);
+  }
+  return lacking;
 }
 
 /** Reports what is missing from the sessions' chains; finds the heads that no start names, and their fingerprint. */
-function checkChains(records, of) {
+function checkChains(chained, removed) {
   const sessions = new Map();
   const session = (id) => {
-    if (!sessions.has(id)) sessions.set(id, { chain: new Map(), heads: [], removed: [] });
+    if (!sessions.has(id)) sessions.set(id, { chain: new Map(), named: [] });
     return sessions.get(id);
   };
-  for (const record of records.values()) if (record.chained) session(record.session).chain.set(record.counter, record);
-  for (const { content } of of('start')) for (const head of content.heads) session(head.session).heads.push(head);
-  for (const { content } of of('ledger')) {
-    for (const [id, ranges] of Object.entries(content.removed)) session(id).removed.push(...ranges);
+  for (const record of chained) {
+    const { chain } = session(record.session);
+    if (chain.has(record.counter)) damaged(record.key, new Damage('its session has another record of this number'));
+    chain.set(record.counter, record);
+    for (const head of record.kind === 'start' ? record.content.heads : []) session(head.session).named.push(head);
   }
   const lines = [];
-  for (const [id, { chain, heads, removed }] of sessions) {
-    const present = [...chain.keys()];
-    const last = Math.max(-1, ...present, ...heads.map(({ counter }) => counter));
-    const check = (isRight, message) => orDamaged(`session ${safe(id)}`, () => need(isRight, message));
-    for (const [from, to] of gaps([...present.map((counter) => [counter, counter]), ...removed], last)) {
+  for (const [id, { chain, named }] of sessions) {
+    const check = (isRight, message) => isRight || damaged(`session ${id}`, new Damage(message));
+    const lastPresent = Math.max(-1, ...chain.keys());
+    const lastNamed = Math.max(-1, ...named.map(({ counter }) => counter));
+    const there = [...[...chain.keys()].map((counter) => [counter, counter]), ...(removed.get(id) ?? [])];
+    for (const [from, to] of gaps(there, Math.max(lastPresent, lastNamed))) {
       check(false, `its records ${from} to ${to} are missing`);
     }
-    for (const record of chain.values()) checkLink(record, chain.get(record.counter - 1), check);
-    for (const { counter, digest } of heads) {
+    for (const record of chain.values()) {
+      const before = chain.get(record.counter - 1);
+      const expected = record.counter === 0 ? '0'.repeat(64) : (before?.digest ?? record.previous);
+      check(record.previous === expected, `${record.key} does not follow the record before it`);
+      check((record.counter === 0) === (record.kind === 'start'), `${record.key} is not where its chain begins`);
+      check(before?.kind !== 'end', `${record.key} comes after the end of its session`);
+    }
+    for (const { counter, digest } of named) {
       const isSame = !chain.has(counter) || chain.get(counter).digest === digest;
       check(isSame, `its record ${counter} is not the one that a later session saw`);
     }
-    const head = chain.get(Math.max(...present));
-    const isNamed = heads.some(({ counter }) => counter === head?.counter);
-    if (head !== undefined && !isNamed) lines.push(`${id} ${head.counter} ${head.digest}\n`);
+    if (lastPresent > lastNamed) lines.push(`${id} ${lastPresent} ${chain.get(lastPresent).digest}\n`);
   }
   return { heads: lines.length, fingerprint: sha256(lines.sort().join('')).toString('hex', 0, 16) };
-}
-
-/** `before` is undefined where a ledger says that it was removed, or where its absence has been reported. */
-function checkLink({ key, kind, counter, previous, credential }, before, check) {
-  const isFirst = counter === 0;
-  const follows = isFirst ? /^0+$/.test(previous) : before === undefined || previous === before.digest;
-  check(follows && isFirst === (kind === 'start'), `${key} does not follow the record before it`);
-  check(before?.kind !== 'end', `${key} comes after the end of its session`);
-  check(before === undefined || before.credential === credential, `${key} is by another writer than the one before it`);
 }
 
 /** What the ranges `there` leave out of 0 to `last`. */
@@ -638,50 +709,44 @@ function gaps(there, last) {
   return missing;
 }
 
-function findMark({ marks, forgotten, latest }, text) {
+function findMark({ marks, latest }, text) {
   if (text === 'latest') return latest ?? stop(4, 'there is no complete mark');
-  const all = [...marks, ...forgotten];
-  const exact = all.filter(({ id }) => id === text);
-  const hits = exact.length > 0 ? exact : all.filter(({ id, name }) => name === text || id.startsWith(text));
+  const exact = marks.filter(({ id }) => id === text);
+  const hits = exact.length > 0 ? exact : marks.filter(({ id, name }) => name === text || id.startsWith(text));
   if (hits.length > 1) stop(4, `"${safe(text)}" fits ${hits.length} marks, such as ${hits[0].id} and ${hits[1].id}`);
   return hits[0] ?? stop(4, `there is no mark "${safe(text)}"; the command list shows those that are there`);
 }
 
 // ── Bases (section 9) ───────────────────────────────────────────────────────────────────────────────────────────────
 
-const SUMMARY = 'store:store history:text cut:object entries:count bytes:count packs:base64';
-const CONTENT = 'root:digest level:count connector:text skipped:list';
-const POSITION = 'lineage:text order:text resume:text';
-const MOST_PACKS = 2 ** 24;
-
 /** The base that a manifest commits. `packs` are the ids of its packs, one after another. */
-function openBase(repo, history, key) {
-  need(history.records.get(key)?.kind === 'manifest', `the manifest ${safe(key)} is missing or damaged`);
-  need(!history.voided.has(key), `the manifest ${key} was declared void by its writer`);
+function openBase(repo, key) {
   const record = readRecord(repo, key);
-  const summary = openSection(repo, record, 'maintenance', SUMMARY);
-  const { root, level, connector, skipped } = openSection(repo, record, 'content', CONTENT);
-  checkFields(summary.cut, 'the cut', POSITION);
+  const summary = openSection(repo, record, 'maintenance', MANIFEST);
+  const fields = 'root:digest level:count connector:text skipped:list';
+  const { root, level, connector, skipped } = openSection(repo, record, 'content', fields);
   for (const entry of skipped) checkFields(entry, 'a skipped entry', 'name:base64 reason:text message:text');
-  const credential = repo.credentials.get(record.credential);
-  const mayWrite = credential.stores.some((store) => store === '*' || store === summary.store);
-  need(mayWrite, `the writer of ${key} may not write the store ${summary.store}`);
   const packs = base64(summary.packs);
-  need(packs.length % 32 === 0 && packs.length / 32 <= MOST_PACKS, `the packs of ${key} are not well formed`);
-  return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
+  need(packs.length % 32 === 0, 'the packs of the base are not well formed');
+  need(level <= MOST_LEVEL, 'the level of the base is too high');
+  return {
+    ...summary,
+    key,
+    credential: repo.credentials.get(record.credential),
+    root: hex(root),
+    level,
+    connector,
+    skipped,
+    packs,
+  };
 }
 
-/** The bases of a mark as `{ name, base }`; the base of one that can't be used is undefined, and reported. */
+/** The bases of a mark as `{ store, base }`; the base of one that can't be used is undefined, and reported. */
 function basesOf(repo, history, mark) {
   return Object.entries(mark.bases).map(([name, key]) => {
-    const base = orDamaged(`mark ${mark.id}, ${safe(name)}`, () => {
-      const result = openBase(repo, history, key);
-      const position = checkFields(mark.positions[name], 'the position', POSITION);
-      const isCut = ['lineage', 'order', 'resume'].every((field) => position[field] === result.cut[field]);
-      need(isCut && result.history === name, `the mark names a position that ${key} does not have`);
-      return result;
-    });
-    return { name: base?.store ?? name, base };
+    const summary = history.bases.get(key);
+    if (summary === undefined) return { store: name, base: undefined };
+    return { store: summary.store, base: orDamaged(key, () => openBase(repo, key)) };
   });
 }
 
@@ -691,6 +756,7 @@ const PACK_HEADER_BYTES = 104;
 const PACK_TRAILER_BYTES = 8;
 const MOST_PACK_BYTES = 128 * MIB;
 const MOST_BLOCK_BYTES = 16 * MIB;
+const MOST_PACKS = 2 ** 24;
 const BLOCK_OVERHEAD_BYTES = 21;
 
 /** Remembers the last `limit` results; `drop` takes those that fall out. */
@@ -709,6 +775,7 @@ function remember(limit, drop) {
   };
 }
 
+const PACK_NAME = /^[0-9a-f]{64}$/;
 const recentPack = remember(8, ({ file }) => fs.closeSync(file));
 const recentBlock = remember(4, () => {});
 const chunkName = (kind, id) => `${kind}${id.toString('latin1')}`;
@@ -720,7 +787,8 @@ function openPack(repo, credential, id) {
   try {
     need(size >= PACK_HEADER_BYTES + PACK_TRAILER_BYTES, 'the pack is too short');
     const head = new Parser(readAt(file, 0, PACK_HEADER_BYTES), 'the pack');
-    head.magic('TMPK\0\0\0\0');
+    head.magic('TMPK\0');
+    head.take(3);
     const salt = head.take(16);
     const keyBox = head.take(80);
     const tail = new Parser(readAt(file, size - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES), 'the pack');
@@ -796,21 +864,36 @@ function takeChunk(credential, { kind, id, offset, size }, block) {
   return plain;
 }
 
-/** Finds the chunks of one base in its packs: 40 bits of each id and 24 of its pack's number, sorted, 8 bytes a chunk. */
+/** Finds chunks in packs: 40 bits of each id and 24 of its pack's number, sorted, 8 bytes a chunk. */
 class ChunkFinder {
   constructor(repo, base, isGood = () => true) {
     this.repo = repo;
     this.base = base;
     this.isGood = isGood;
-    const tables = [];
-    for (let number = 0; number < base.packs.length / 32; number += 1) {
-      const word = ({ id }) => (this.prefix(id) << 24n) | BigInt(number);
-      const open = () => tables.push(BigUint64Array.from(this.pack(number).places.values(), word));
-      orDamaged(`packs/${base.credential.id}/${this.packId(number)}`, open);
+    this.packs = [];
+    this.table = new BigUint64Array();
+    const ids = Array.from({ length: base.packs.length / 32 }, (_, at) =>
+      base.packs.toString('hex', at * 32, at * 32 + 32),
+    );
+    this.addPacks(ids, damaged);
+  }
+
+  addPacks(ids, onDamage) {
+    const tables = [this.table];
+    for (const id of ids) {
+      try {
+        need(this.packs.length < MOST_PACKS, 'there are more packs than this kit can use');
+        const number = BigInt(this.packs.push(id) - 1);
+        tables.push(
+          BigUint64Array.from(this.pack(id).places.values(), (chunk) => (this.prefix(chunk.id) << 24n) | number),
+        );
+      } catch (error) {
+        onDamage(`packs/${this.base.credential.id}/${id}`, error);
+      }
     }
-    this.table = new BigUint64Array(tables.reduce((sum, table) => sum + table.length, 0));
+    this.table = new BigUint64Array(sumOf(tables, 'length'));
     let filled = 0;
-    for (const table of tables.splice(0)) {
+    for (const table of tables) {
       this.table.set(table, filled);
       filled += table.length;
     }
@@ -821,12 +904,7 @@ class ChunkFinder {
     return BigInt(id.readUIntBE(0, 5));
   }
 
-  packId(number) {
-    return this.base.packs.toString('hex', number * 32, number * 32 + 32);
-  }
-
-  pack(number) {
-    const id = this.packId(number);
+  pack(id) {
     return recentPack(`${this.base.credential.id}/${id}`, () => openPack(this.repo, this.base.credential, id));
   }
 
@@ -840,29 +918,42 @@ class ChunkFinder {
       else high = middle;
     }
     for (; low < this.table.length && this.table[low] >> 24n === prefix; low += 1) {
-      const pack = this.pack(Number(this.table[low] & 0xffffffn));
+      const pack = this.pack(this.packs[Number(this.table[low] & 0xffffffn)]);
       const place = pack.places.get(chunkName(kind, id));
       if (place !== undefined && this.isGood(pack, place)) yield { pack, place };
     }
   }
 
-  /** A chunk from the first place where it is whole. */
+  /** A chunk from the first place where it is whole; where the base's own packs fail, from any pack of its writer. */
   read(kind, id) {
-    let problem = new Damage(`the chunk ${id.toString('hex')} is in no pack of the base that can be read`);
-    for (const { pack, place } of this.places(kind, id)) {
-      try {
-        const block = recentBlock(`${pack.key}/${place.block.index}`, () => openBlock(pack, place.block));
-        return takeChunk(this.base.credential, place, block);
-      } catch (error) {
-        if (!(error instanceof Damage)) throw error;
-        problem = new Damage(`the chunk ${id.toString('hex')} in pack ${pack.id}: ${error.message}`);
+    let problem = `it is in no pack that can be read`;
+    for (;;) {
+      for (const { pack, place } of this.places(kind, id)) {
+        try {
+          const block = recentBlock(`${pack.key}/${place.block.index}`, () => openBlock(pack, place.block));
+          return takeChunk(this.base.credential, place, block);
+        } catch (error) {
+          if (!(error instanceof Damage)) throw error;
+          problem = `${pack.key}: ${error.message}`;
+        }
       }
+      need(!this.hasAll, `the chunk ${id.toString('hex')} is lost: ${problem}`);
+      this.hasAll = true;
+      const all = listKeys(this.repo, `packs/${this.base.credential.id}`, PACK_NAME).map((key) => key.slice(-64));
+      const known = new Set(this.packs);
+      // Damage of packs that the base does not need is not its damage.
+      const pass = (_where, error) => need(error instanceof Damage, error.message);
+      this.addPacks(
+        all.filter((name) => !known.has(name)),
+        pass,
+      );
     }
-    throw problem;
   }
 }
 
 // ── Trees (section 7) ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const MOST_LEVEL = 32;
 
 /** The items of a node. Its names ascend, begin with `first` where that is known, and stay below `upper`. */
 function parseNode(bytes, { level, first, upper }) {
@@ -892,6 +983,7 @@ function parseContent(parser) {
   need(form <= 2, 'a node of the tree holds an unknown form of content');
   const runs = [];
   if (form === 2) runs.push({ depth: parser.varint(), bytes: parser.varint(), id: parser.take(32) });
+  need(form !== 2 || runs[0].depth <= MOST_LEVEL, 'a list of chunks is too deep');
   for (let left = form === 1 ? parser.varint() : 0; left > 0; left -= 1) {
     runs.push({ id: parser.take(32), bytes: parser.varint() });
   }
@@ -1045,7 +1137,10 @@ function parseField(fields, tag, parser) {
     fields.group = parser.take(16);
     parser.varint();
   } else if (tag === 3) {
-    fields.xattrs.push({ name: parser.take(parser.varint()), value: parser.take(parser.left) });
+    const name = parser.take(parser.varint());
+    const isNext = name.length > 0 && Buffer.compare(name, fields.xattrs.at(-1)?.name ?? NO_NAME) > 0;
+    need(isNext && !name.includes(0), 'the extended attributes are not well formed');
+    fields.xattrs.push({ name, value: parser.take(parser.left) });
   } else if (tag === 4) {
     fields.runs = [];
     for (let end = 0; parser.left > 0; ) {
@@ -1255,13 +1350,15 @@ class TreeWriter {
 const wholeMicros = (ns) => (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n;
 
 /**
- * A time as Node takes it: a double as near as can be, in the same microsecond. As text, because Node takes a negative
- * number for the present time.
+ * A time as Node takes it: the nearest double, or another one where rounding would leave the microsecond. As text, because
+ * Node takes a negative number for the present time.
  */
 function secondsText(seconds, nanoseconds) {
   const lowest = nanoseconds - (nanoseconds % 1000);
-  const isInside = (ns) => Math.floor(Math.round((seconds + ns / 1e9 - seconds) * 1e9) / 1000) * 1000 === lowest;
-  return String(seconds + (isInside(nanoseconds) ? nanoseconds : lowest + 500) / 1e9);
+  const nearest = seconds + nanoseconds / 1e9;
+  const whole = Math.trunc(nearest);
+  const stored = (whole - seconds) * 1e9 + Math.trunc((nearest - whole) * 1e9);
+  return String(stored >= lowest && stored < lowest + 1000 ? nearest : seconds + (lowest + 500) / 1e9);
 }
 
 // ── Commands ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1270,25 +1367,25 @@ function list(repo) {
   const history = readHistory(repo);
   print(`repository ${repo.header.id}, format ${repo.header.version}, created ${timeText(repo.header.createdAtMs)}`);
   print(`head fingerprint ${history.fingerprint} of ${history.heads} heads: compare it with the last one written down`);
-  for (const mark of history.marks) {
+  const shown = history.marks.filter(({ isForgotten }) => !isForgotten);
+  for (const mark of shown) {
     const name = mark.name === undefined ? '' : `  "${safe(mark.name)}"`;
     const tags = (mark.tags ?? []).map((tag) => `  #${safe(tag)}`).join('');
-    const state = mark.missing.length === 0 ? 'complete' : 'partial';
-    const pin = history.pinned.has(mark.id) ? '  pinned' : '';
+    const state = mark.missing.length + mark.lacking.length === 0 ? 'complete' : 'partial';
+    const pin = mark.isPinned ? '  pinned' : '';
     print(
       `\n${mark.id}  ${timeText(mark.atMs)}  ${state}, ${safe(mark.class)} within ${mark.skewMs} ms${name}${tags}${pin}`,
     );
-    for (const { name: store, base } of basesOf(repo, history, mark))
+    for (const { store, base } of basesOf(repo, history, mark)) {
       print(`  ${safe(store).padEnd(20)} ${baseText(repo, base)}`);
+    }
     for (const store of mark.missing) print(`  ${safe(store).padEnd(20)} is not in this mark`);
   }
-  const { latest, forgotten } = history;
-  const hours = latest === undefined ? 0 : (Date.now() - latest.atMs) / 3_600_000;
-  print(
-    latest === undefined ? '\nthere is no complete mark' : `\nlatest is ${latest.id}, ${hours.toFixed(1)} hours old`,
-  );
-  if (forgotten.length > 0)
-    print(`not shown: ${forgotten.length} marks that retention gave up; parts of them may be gone`);
+  const { latest } = history;
+  const hours = ((Date.now() - (latest?.atMs ?? 0)) / 3_600_000).toFixed(1);
+  print(latest === undefined ? '\nthere is no complete mark' : `\nlatest is ${latest.id}, ${hours} hours old`);
+  const hidden = history.marks.length - shown.length;
+  if (hidden > 0) print(`not shown: ${hidden} marks that retention gave up; parts of them may be gone`);
 }
 
 /** Says whether all packs of a base are there; whether they are whole only restore and verify can say. */
@@ -1313,7 +1410,7 @@ function onlyFiles({ store, connector }) {
 function ls(repo, markText, store, pathText = '') {
   const history = readHistory(repo);
   const mark = findMark(history, markText);
-  const base = basesOf(repo, history, mark).find(({ name }) => name === store)?.base;
+  const base = basesOf(repo, history, mark).find((other) => other.store === store)?.base;
   if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no base of ${safe(store)} in the mark ${mark.id}`);
   onlyFiles(base);
   const name = nameOf(pathText);
@@ -1354,8 +1451,8 @@ function printEntry(name, { type, mode, uid, gid, size, seconds, nanoseconds, ta
 function restore(repo, { mark: markText, folder, stores, only }) {
   const history = readHistory(repo);
   const mark = findMark(history, markText);
-  const chosen = basesOf(repo, history, mark).filter(({ name }) => stores.length === 0 || stores.includes(name));
-  const unknown = stores.find((store) => !chosen.some(({ name }) => name === store));
+  const chosen = basesOf(repo, history, mark).filter(({ store }) => stores.length === 0 || stores.includes(store));
+  const unknown = stores.find((store) => !chosen.some((other) => other.store === store));
   if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);
   const bases = chosen.flatMap(({ base }) => base ?? []);
   bases.forEach(onlyFiles);
@@ -1414,7 +1511,7 @@ function verify(repo) {
   const state = { badBlocks: new Set(), packs: 0, chunks: 0, bytes: 0, bases: 0, entries: 0 };
   for (const folder of listKeys(repo, 'packs', ID)) {
     const credential = repo.credentials.get(folder.slice('packs/'.length));
-    for (const key of listKeys(repo, folder, /^[0-9a-f]{64}$/)) {
+    for (const key of listKeys(repo, folder, PACK_NAME)) {
       orDamaged(key, () =>
         verifyPack(openPack(repo, credential ?? { id: folder.slice(6) }, key.slice(-64)), credential, state),
       );
@@ -1425,10 +1522,7 @@ function verify(repo) {
       orDamaged(`${key} (a hint only, nothing is lost)`, () => verifyIndex(repo, key));
     }
   }
-  for (const { key, kind } of history.records.values()) {
-    if (kind === 'manifest' && !history.voided.has(key)) orDamaged(key, () => verifyBase(repo, history, key, state));
-  }
-  for (const mark of history.marks) basesOf(repo, history, mark);
+  for (const key of history.bases.keys()) orDamaged(key, () => verifyBase(repo, history, key, state));
   print(
     `read ${history.records.size} records, ${state.packs} packs with ${state.chunks} chunks of ${sizeText(state.bytes)}`,
   );
@@ -1480,7 +1574,7 @@ function verifyIndex(repo, key) {
 
 /** Walks the tree of a base and proves that each chunk that it names is in a good block of its packs. */
 function verifyBase(repo, history, key, state) {
-  const base = openBase(repo, history, key);
+  const base = openBase(repo, key);
   const marks = history.marks.filter(({ bases }) => Object.values(bases).includes(key)).map(({ id }) => id);
   const where = `${base.store} (${marks.length === 0 ? 'in no mark' : marks.slice(-3).join(', ')}${marks.length > 3 ? ', …' : ''})`;
   const finder = new ChunkFinder(repo, base, (pack, { block }) => !state.badBlocks.has(`${pack.key}/${block.index}`));
