@@ -5,34 +5,37 @@ import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
 import { openBaseAt } from './look.ts';
 import type { ListedResult, Streamed } from './results.ts';
-import { shownName } from './shown.ts';
+import { listedResult, shownName } from './shown.ts';
 
 export type BrowseRequest = { readonly target: string; readonly store: string; readonly path: Uint8Array };
 
 /** What lies at a path of a store at a target. Found when it resolves; read while it is pulled. @throws ENTRY_NOT_FOUND */
-export async function listAt(application: OpenApplication, reader: RepositoryReader, request: BrowseRequest, run: Run): Promise<Streamed<ListedResult>> {
+export async function listAt(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  request: BrowseRequest & { readonly recursive: boolean },
+  run: Run,
+): Promise<Streamed<ListedResult>> {
   const { base, kind } = await openBaseAt(application, reader, request, run);
   const connector = await loadConnector(kind);
-  const listing = connector.list(base, request.path, run)[Symbol.asyncIterator]();
+  const { path, recursive } = request;
+  const listing = connector.list(base, path, { recursive }, run)[Symbol.asyncIterator]();
   // The first batch is pulled now, so that an unknown path fails before anything is printed.
   const first = await listing.next();
   return (async function* () {
     for (let batch = first; batch.done !== true; batch = await listing.next()) {
-      yield batch.value.map(
-        ({ name, type, sizeBytes, mode, mtimeNs }): ListedResult => ({
-          ...shownName(name),
-          type,
-          size: sizeBytes,
-          mode: mode & 0o7777,
-          mtime: new Date(Number(mtimeNs / 1_000_000n)).toISOString(),
-        }),
-      );
+      yield batch.value.map(listedResult);
     }
   })();
 }
 
 /** The bytes of one file, in pieces. @throws ENTRY_NOT_FOUND, also for what has no bytes */
-export async function* readAt(application: OpenApplication, reader: RepositoryReader, request: BrowseRequest, run: Run): AsyncGenerator<Uint8Array> {
+export async function* readAt(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  request: BrowseRequest,
+  run: Run,
+): AsyncGenerator<Uint8Array> {
   const { base, kind } = await openBaseAt(application, reader, request, run);
   const connector = await loadConnector(kind);
   const shown = shownName(request.path).name;
@@ -41,14 +44,4 @@ export async function* readAt(application: OpenApplication, reader: RepositoryRe
   const content = connector.content(entry);
   if (content === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `${shown} is not a file`);
   yield* content.read(base, run);
-}
-
-/** A path as typed: `\xHH` stands for a byte. */
-export function typedPath(text: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const part of text.split(/(\\x[0-9a-fA-F]{2})/)) {
-    if (/^\\x[0-9a-fA-F]{2}$/.test(part)) bytes.push(Number.parseInt(part.slice(2), 16));
-    else bytes.push(...Buffer.from(part, 'utf8'));
-  }
-  return Uint8Array.from(bytes);
 }

@@ -34,19 +34,33 @@ export async function initRepository(context: AppContext, request: InitRequest, 
   );
   const access = isThere
     ? await openWithPassphrase(objects, secret.reveal(), runtime, run)
-    : await createRepository(objects, { passphrase: secret.reveal(), slotName: context.host, leaseMs: request.leaseMs }, runtime, run);
+    : await createRepository(
+        objects,
+        { passphrase: secret.reveal(), slotName: context.host, leaseMs: request.leaseMs },
+        runtime,
+        run,
+      );
   const catalogue = await loadCatalogue(access, [], run);
   const folder = await openStateFolder(access.header.id, context.stateOwner);
   if (!isThere) await rememberHeads({ folder, heads: catalogue.heads.frontier, random: runtime.random }, run);
   return {
-    repository: { id: access.header.id, url: objects.url, formatVersion: FORMAT_VERSION, headFingerprint: catalogue.fingerprint },
+    repository: {
+      id: access.header.id,
+      url: objects.url,
+      formatVersion: FORMAT_VERSION,
+      headFingerprint: catalogue.fingerprint,
+    },
     created: !isThere,
   };
 }
 
 async function repositoryIsThere(context: AppContext, run: Run): Promise<boolean> {
   try {
-    await using objects = await openObjectStore(context.repositoryUrl, { runtime: context.runtime, baseFolder: context.workingFolder }, run);
+    await using objects = await openObjectStore(
+      context.repositoryUrl,
+      { runtime: context.runtime, baseFolder: context.workingFolder },
+      run,
+    );
     await peekHeader(objects, run);
     return true;
   } catch (error) {

@@ -8,10 +8,17 @@ import { expectHead, lostHeads } from './rollback.ts';
 import { resolveTarget } from './target.ts';
 
 /** Opens the repository for reading and tells the operator what is wrong with it. `expectedHead`: `--expect-head`. */
-export async function openReader(application: OpenApplication, options: { readonly expectedHead?: string | undefined }, run: Run): Promise<RepositoryReader> {
+export async function openReader(
+  application: OpenApplication,
+  options: { readonly expectedHead?: string | undefined },
+  run: Run,
+): Promise<RepositoryReader> {
   const access = await application.openAsReader(run);
   const remembered = await application.rememberedHeads(run);
-  const reader = await RepositoryReader.open({ access, remembered, stateFolder: application.stateFolder, extract: application.context.engines.extract }, run);
+  const reader = await RepositoryReader.open(
+    { access, remembered, stateFolder: application.stateFolder, extract: application.context.engines.extract },
+    run,
+  );
   expectHead(reader.catalogue, options.expectedHead);
   for (const { message } of reader.catalogue.findings) application.context.warn(message);
   if (lostHeads(reader.catalogue, remembered).length === 0 && reader.catalogue.findings.length === 0) {
@@ -37,16 +44,30 @@ export function baseOf(reader: RepositoryReader, { mark }: MarkRecord, store: st
   if (base !== undefined) return base;
   if (key !== undefined) {
     const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
-    throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${store} that mark ${mark.id} needs is damaged or gone (${key})`, { hint });
+    throw new TidemarkError(
+      'REPOSITORY_DAMAGED',
+      `the base of ${store} that mark ${mark.id} needs is damaged or gone (${key})`,
+      { hint },
+    );
   }
   const known = Object.keys(mark.bases).join(', ');
   throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
 }
 
-export type OpenedBase = { readonly mark: MarkRecord; readonly record: BaseRecord; readonly base: BaseReader; readonly kind: string };
+export type OpenedBase = {
+  readonly mark: MarkRecord;
+  readonly record: BaseRecord;
+  readonly base: BaseReader;
+  readonly kind: string;
+};
 
 /** The base of a store at a target, ready to be looked into. */
-export async function openBaseAt(application: OpenApplication, reader: RepositoryReader, at: { readonly target: string; readonly store: string }, run: Run): Promise<OpenedBase> {
+export async function openBaseAt(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  at: { readonly target: string; readonly store: string },
+  run: Run,
+): Promise<OpenedBase> {
   const mark = findMark(application, reader, at.target);
   const record = baseOf(reader, mark, at.store);
   return { mark, record, base: await reader.base(record, run), kind: reader.content(record).connector };

@@ -36,11 +36,23 @@ export function listMarks(catalogue: Catalogue): MarksResult {
 }
 
 /** What retention keeps and gives up; with `apply` it does. */
-export async function forgetMarks(application: OpenApplication, options: { readonly apply: boolean }, run: Run): Promise<RetentionResult> {
+export async function forgetMarks(
+  application: OpenApplication,
+  options: { readonly apply: boolean },
+  run: Run,
+): Promise<RetentionResult> {
   const { retention: policy, timezone } = needConfiguration(application.context);
   const { access, remembered } = await openMaintained(application, run);
-  const request = { access, remembered, info: application.sessionInfo('forget'), policy: policy satisfies RetentionPolicy, timezone };
-  const { selection, heads } = options.apply ? await forget(request, run) : { ...(await planForget(request, run)), heads: undefined };
+  const request = {
+    access,
+    remembered,
+    info: application.sessionInfo('forget'),
+    policy: policy satisfies RetentionPolicy,
+    timezone,
+  };
+  const { selection, heads } = options.apply
+    ? await forget(request, run)
+    : { ...(await planForget(request, run)), heads: undefined };
   if (heads !== undefined) await application.rememberHeads(heads, run);
   return {
     kept: [...selection.kept.keys()],
@@ -52,7 +64,11 @@ export async function forgetMarks(application: OpenApplication, options: { reado
 }
 
 /** One pass of a sweep, or with `wait` as many as it takes until what is condemned now is gone. */
-export async function sweepRepository(application: OpenApplication, options: { readonly apply: boolean; readonly wait: boolean }, run: Run): Promise<RetentionResult> {
+export async function sweepRepository(
+  application: OpenApplication,
+  options: { readonly apply: boolean; readonly wait: boolean },
+  run: Run,
+): Promise<RetentionResult> {
   const { access, remembered } = await openMaintained(application, run);
   const request = { access, remembered, info: application.sessionInfo('sweep'), apply: options.apply };
   let report = await sweep(request, run);
@@ -67,12 +83,20 @@ export async function sweepRepository(application: OpenApplication, options: { r
   return retentionResult(report, removed, options.apply);
 }
 
-async function waitUntil(access: RepositoryAccess, atMs: number, application: OpenApplication, run: Run): Promise<void> {
+async function waitUntil(
+  access: RepositoryAccess,
+  atMs: number,
+  application: OpenApplication,
+  run: Run,
+): Promise<void> {
   const { clock } = application.context.runtime;
   while (true) {
     const leftMs = atMs - (await access.objects.nowMs(run));
     if (leftMs < 0) return;
-    application.context.progress.report({ phase: `waiting ${Math.ceil(leftMs / 1000)} s for the lease to end`, bytes: 0 });
+    application.context.progress.report({
+      phase: `waiting ${Math.ceil(leftMs / 1000)} s for the lease to end`,
+      bytes: 0,
+    });
     await clock.sleep(Math.min(leftMs + 1, WAIT_STEP_MS), run);
   }
 }
@@ -89,13 +113,20 @@ function retentionResult(report: SweepReport, removed: SweepReport['removed'], a
 }
 
 /** Keeps a mark for ever, or no longer. */
-export async function pinMark(application: OpenApplication, options: { readonly target: string; readonly pinned: boolean }, run: Run): Promise<PinResult> {
+export async function pinMark(
+  application: OpenApplication,
+  options: { readonly target: string; readonly pinned: boolean },
+  run: Run,
+): Promise<PinResult> {
   const { access, remembered, catalogue } = await openMaintained(application, run);
   const nowMs = application.context.runtime.clock.nowMs();
   const found = resolveTarget(catalogue, options.target, { nowMs, timezone: timezoneOf(application) });
   if (found.pinned !== options.pinned) {
     const info = application.sessionInfo(options.pinned ? 'pin' : 'unpin');
-    const heads = await setPinned({ access, remembered, info, catalogue, mark: found.mark.id, pinned: options.pinned }, run);
+    const heads = await setPinned(
+      { access, remembered, info, catalogue, mark: found.mark.id, pinned: options.pinned },
+      run,
+    );
     await application.rememberHeads(heads, run);
   }
   return { mark: markResult(found.mark, options.pinned) };
@@ -103,13 +134,27 @@ export async function pinMark(application: OpenApplication, options: { readonly 
 
 export async function listKeys(application: OpenApplication, run: Run): Promise<KeysListResult> {
   const access = await application.openAsReader(run);
-  const keys = (await listSlots(access, run)).map(({ id, kind, role, name, createdAtMs }): KeyResult => ({ id, kind, role, name, createdAt: isoTime(createdAtMs) }));
+  const keys = (await listSlots(access, run)).map(
+    ({ id, kind, role, name, createdAtMs }): KeyResult => ({ id, kind, role, name, createdAt: isoTime(createdAtMs) }),
+  );
   const catalogue = await loadCatalogue(access, [], run);
-  const credentials = [...catalogue.log.certificates.byId.values()].map(({ id, role, name, createdAtMs }): KeyResult => ({ id, kind: 'credential', role, name, createdAt: isoTime(createdAtMs) }));
+  const credentials = [...catalogue.log.certificates.byId.values()].map(
+    ({ id, role, name, createdAtMs }): KeyResult => ({
+      id,
+      kind: 'credential',
+      role,
+      name,
+      createdAt: isoTime(createdAtMs),
+    }),
+  );
   return { keys: [...keys, ...credentials] };
 }
 
-export async function addKey(application: OpenApplication, options: { readonly passphrase: string; readonly role: SlotRole; readonly name: string }, run: Run): Promise<KeyResult> {
+export async function addKey(
+  application: OpenApplication,
+  options: { readonly passphrase: string; readonly role: SlotRole; readonly name: string },
+  run: Run,
+): Promise<KeyResult> {
   const access = await application.openAsReader(run);
   const { id, kind, role, name, createdAtMs } = await addPassphrase(access, options, run);
   return { id, kind, role, name, createdAt: isoTime(createdAtMs) };
@@ -120,7 +165,8 @@ export async function removeKey(application: OpenApplication, id: string, run: R
   const access = await application.openAsReader(run);
   const found = (await listSlots(access, run)).filter((slot) => slot.id.startsWith(id));
   const [slot] = found;
-  if (slot === undefined) throw new TidemarkError('USAGE', `there is no passphrase ${id}`, { hint: 'See `tidemark keys list`.' });
+  if (slot === undefined)
+    throw new TidemarkError('USAGE', `there is no passphrase ${id}`, { hint: 'See `tidemark keys list`.' });
   if (found.length > 1) throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} keys begin with ${id}`);
   await removeSlot(access, slot.id, run);
   return { id: slot.id, kind: slot.kind, role: slot.role, name: slot.name, createdAt: isoTime(slot.createdAtMs) };
@@ -130,6 +176,12 @@ export async function removeKey(application: OpenApplication, id: string, run: R
 export async function listPastRuns(application: OpenApplication, run: Run): Promise<RunsResult> {
   const access = await application.openAsReader(run);
   const catalogue = await loadCatalogue(access, await application.rememberedHeads(run), run);
-  const runs = listRuns(access, catalogue).map(({ key, command, startedAtMs, durationMs, outcome }) => ({ id: key.slice(key.indexOf('/') + 1), command, startedAt: isoTime(startedAtMs), durationMs, outcome }));
+  const runs = listRuns(access, catalogue).map(({ key, command, startedAtMs, durationMs, outcome }) => ({
+    id: key.slice(key.indexOf('/') + 1),
+    command,
+    startedAt: isoTime(startedAtMs),
+    durationMs,
+    outcome,
+  }));
   return { runs };
 }

@@ -2,7 +2,10 @@ import type { BaseReader, FileTarget } from '../core/restorer.ts';
 import type { ProgressSink } from './progress.ts';
 
 /** A base reader that reports how much has been extracted. */
-export function withProgress(base: BaseReader, options: { readonly phase: string; readonly store: string; readonly progress: ProgressSink }): BaseReader {
+export function withProgress(
+  base: BaseReader,
+  options: { readonly phase: string; readonly store: string; readonly progress: ProgressSink },
+): BaseReader {
   const { phase, store, progress } = options;
   let bytes = 0;
   let files = 0;
@@ -16,7 +19,14 @@ export function withProgress(base: BaseReader, options: { readonly phase: string
       for await (const results of base.extract(targets, run)) {
         for (const { sizeBytes } of results) bytes += sizeBytes;
         files += results.length;
-        progress.report({ phase, store, entries: files, totalEntries: base.entryCount, bytes, totalBytes: base.contentBytes });
+        progress.report({
+          phase,
+          store,
+          entries: files,
+          totalEntries: base.entryCount,
+          bytes,
+          totalBytes: base.contentBytes,
+        });
         yield results;
       }
     },

@@ -42,11 +42,19 @@ function journalPath(stateFolder: string, id: string): string {
 }
 
 /** Durable when it resolves. */
-export async function saveJournal(options: { readonly stateFolder: string; readonly journal: RestoreJournal; readonly random: RandomBytes }, run: Run): Promise<void> {
+export async function saveJournal(
+  options: { readonly stateFolder: string; readonly journal: RestoreJournal; readonly random: RandomBytes },
+  run: Run,
+): Promise<void> {
   const { stateFolder, journal, random } = options;
   await mkdir(join(stateFolder, FOLDER), { recursive: true, mode: 0o700 });
   const stores = journal.stores.map((store) => ({ ...store }));
-  await replaceFile(journalPath(stateFolder, journal.id), [encodeJson({ ...journal, stores })], { mode: 0o600, random }, run);
+  await replaceFile(
+    journalPath(stateFolder, journal.id),
+    [encodeJson({ ...journal, stores })],
+    { mode: 0o600, random },
+    run,
+  );
 }
 
 export async function removeJournal(stateFolder: string, id: string): Promise<void> {

@@ -43,7 +43,12 @@ export type RestorePlan = {
 };
 
 /** What a restore would do. Writes nothing. @throws USAGE for what the command line gets wrong, and as `resolveTarget` */
-export async function planRestore(application: OpenApplication, reader: RepositoryReader, options: { readonly id: string; readonly request: RestoreRequest }, run: Run): Promise<RestorePlan> {
+export async function planRestore(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  options: { readonly id: string; readonly request: RestoreRequest },
+  run: Run,
+): Promise<RestorePlan> {
   const { id, request } = options;
   const mark = findMark(application, reader, request.target);
   const names = request.stores.length > 0 ? request.stores : Object.keys(mark.mark.bases);
@@ -54,11 +59,17 @@ export async function planRestore(application: OpenApplication, reader: Reposito
     const found = await storePlace(application, reader, record);
     const into = places.get(store);
     if (into === undefined && !found.isHere) {
-      throw new TidemarkError('USAGE', `without a manifest there is no place of its own for the store ${store}`, { hint: 'Name a folder to restore into: --into DIR.' });
+      throw new TidemarkError('USAGE', `without a manifest there is no place of its own for the store ${store}`, {
+        hint: 'Name a folder to restore into: --into DIR.',
+      });
     }
     const connector = await loadConnector(found.kind);
     const resolved = connector.resolve({ ...found.place, leaveOut: [] });
-    const preview = await connector.preview(resolved.options, { runtime: application.context.runtime, id, target: into, only: onlyOf(request) }, run);
+    const preview = await connector.preview(
+      resolved.options,
+      { runtime: application.context.runtime, id, target: into, only: onlyOf(request) },
+      run,
+    );
     stores.push({ store, kind: found.kind, place: found.place, into, record, preview });
   }
   return { id, request, mark, stores, result: planResult(reader, mark, stores) };
@@ -75,16 +86,24 @@ async function storePlace(application: OpenApplication, reader: RepositoryReader
   const content = reader.content(record);
   const kept = await parseManifest(content.manifest, { file: `the manifest in ${record.key}`, folder: '/' });
   const then = kept.stores.find(({ name }) => name === record.summary.store);
-  if (then === undefined) throw new TidemarkError('REPOSITORY_DAMAGED', `the manifest in ${record.key} has no store ${record.summary.store}`);
+  if (then === undefined)
+    throw new TidemarkError('REPOSITORY_DAMAGED', `the manifest in ${record.key} has no store ${record.summary.store}`);
   return { kind: content.connector, place: { target: then.target, options: then.options }, isHere: false };
 }
 
 /** Where each store goes: `DIR` puts it into `DIR/STORE`, `STORE=URL` sends one elsewhere. */
-function parseInto(application: OpenApplication, into: readonly string[], names: readonly string[]): ReadonlyMap<string, string> {
+function parseInto(
+  application: OpenApplication,
+  into: readonly string[],
+  names: readonly string[],
+): ReadonlyMap<string, string> {
   const { workingFolder } = application.context;
   const places = new Map<string, string>();
   const folders = into.filter((text) => storeOf(text, names) === undefined);
-  if (folders.length > 1) throw new TidemarkError('USAGE', '--into DIR can be given once', { hint: 'For single stores write --into STORE=URL.' });
+  if (folders.length > 1)
+    throw new TidemarkError('USAGE', '--into DIR can be given once', {
+      hint: 'For single stores write --into STORE=URL.',
+    });
   for (const folder of folders) for (const name of names) places.set(name, join(resolve(workingFolder, folder), name));
   for (const text of into) {
     const store = storeOf(text, names);
@@ -100,7 +119,9 @@ function storeOf(text: string, names: readonly string[]): string | undefined {
 function placeOf(url: string, workingFolder: string): string {
   const scheme = /^([a-z]+):/.exec(url)?.[1];
   if (scheme !== undefined && connectorKind(scheme) === undefined) {
-    throw new TidemarkError('USAGE', `--into ${scheme}: is not in this version`, { hint: 'A folder of files goes to files:PATH.' });
+    throw new TidemarkError('USAGE', `--into ${scheme}: is not in this version`, {
+      hint: 'A folder of files goes to files:PATH.',
+    });
   }
   const path = scheme === undefined ? url : url.slice(scheme.length + 1);
   return isAbsolute(path) ? path : resolve(workingFolder, path);
@@ -109,26 +130,33 @@ function placeOf(url: string, workingFolder: string): string {
 function planResult(reader: RepositoryReader, mark: MarkRecord, stores: readonly PlannedStore[]): PlanResult {
   const newest = reader.catalogue.marks.findLast((record) => markState(record.mark) === 'complete');
   const lostAfterMs = Math.max(0, (newest?.mark.atMs ?? mark.mark.atMs) - mark.mark.atMs);
-  const shown = stores.map(({ store, record, preview }, index): PlanStoreResult => ({
-    store,
-    order: index + 1,
-    base: record.key,
-    segments: 0,
-    position: record.summary.cut,
-    exact: record.summary.exact,
-    into: preview.into,
-    inOneStep: preview.inOneStep,
-    replaces: preview.replaces,
-    downloadBytes: record.summary.bytes,
-    needBytes: record.summary.bytes,
-    freeBytes: preview.freeBytes,
-    lostAfterMs,
-  }));
-  const noRoom = shown.filter(({ needBytes, freeBytes }) => needBytes > freeBytes).map(({ store, into }) => `${store}: there is not enough room at ${into}`);
+  const shown = stores.map(
+    ({ store, record, preview }, index): PlanStoreResult => ({
+      store,
+      order: index + 1,
+      base: record.key,
+      segments: 0,
+      position: record.summary.cut,
+      exact: record.summary.exact,
+      into: preview.into,
+      inOneStep: preview.inOneStep,
+      replaces: preview.replaces,
+      downloadBytes: record.summary.bytes,
+      needBytes: record.summary.bytes,
+      freeBytes: preview.freeBytes,
+      lostAfterMs,
+    }),
+  );
+  const noRoom = shown
+    .filter(({ needBytes, freeBytes }) => needBytes > freeBytes)
+    .map(({ store, into }) => `${store}: there is not enough room at ${into}`);
   return {
     mark: markResult(mark.mark, mark.pinned),
     stores: shown,
     sideEffects: stores.flatMap(({ store, preview }) => preview.sideEffects.map((text) => `${store}: ${text}`)),
-    blockers: [...stores.flatMap(({ store, preview }) => preview.blockers.map((text) => `${store}: ${text}`)), ...noRoom],
+    blockers: [
+      ...stores.flatMap(({ store, preview }) => preview.blockers.map((text) => `${store}: ${text}`)),
+      ...noRoom,
+    ],
   };
 }

@@ -21,17 +21,29 @@ import { withProgress } from './read-progress.ts';
 const ID_BYTES = 4;
 
 /** Plans a restore and begins nothing. @throws RESTORE_UNFINISHED when an earlier one of this host was cut off */
-export async function prepareRestore(application: OpenApplication, reader: RepositoryReader, request: RestoreRequest, run: Run): Promise<RestorePlan> {
+export async function prepareRestore(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  request: RestoreRequest,
+  run: Run,
+): Promise<RestorePlan> {
   const unfinished = (await listJournals(application.stateFolder)).find(isUnfinished);
-  if (unfinished !== undefined) throw new TidemarkError('RESTORE_UNFINISHED', `the restore of mark ${unfinished.mark} was cut off`);
+  if (unfinished !== undefined)
+    throw new TidemarkError('RESTORE_UNFINISHED', `the restore of mark ${unfinished.mark} was cut off`);
   const id = toHex(application.context.runtime.random(ID_BYTES));
   return planRestore(application, reader, { id, request }, run);
 }
 
 /** Carries out a plan: all stores beside, all verified, then all exchanged. @throws RESTORE_CONFLICT when the plan has blockers */
-export async function carryOut(application: OpenApplication, reader: RepositoryReader, plan: RestorePlan, run: Run): Promise<RestoreResult> {
+export async function carryOut(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  plan: RestorePlan,
+  run: Run,
+): Promise<RestoreResult> {
   const [blocker] = plan.result.blockers;
-  if (blocker !== undefined) throw new TidemarkError('RESTORE_CONFLICT', `this restore can’t be carried out: ${blocker}`);
+  if (blocker !== undefined)
+    throw new TidemarkError('RESTORE_CONFLICT', `this restore can’t be carried out: ${blocker}`);
   await using _lock = await lockRestore(application);
   const journal: RestoreJournal = {
     id: plan.id,
@@ -53,7 +65,11 @@ export async function carryOut(application: OpenApplication, reader: RepositoryR
 }
 
 /** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */
-export async function resumeRestore(application: OpenApplication, reader: RepositoryReader, run: Run): Promise<RestoreResult> {
+export async function resumeRestore(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  run: Run,
+): Promise<RestoreResult> {
   await using _lock = await lockRestore(application);
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
@@ -61,9 +77,15 @@ export async function resumeRestore(application: OpenApplication, reader: Reposi
 }
 
 /** Puts back what the last restore kept aside. @throws NOTHING_TO_RESUME */
-export async function undoRestore(application: OpenApplication, stores: readonly string[], run: Run): Promise<RestoreUndoResult> {
+export async function undoRestore(
+  application: OpenApplication,
+  stores: readonly string[],
+  run: Run,
+): Promise<RestoreUndoResult> {
   await using _lock = await lockRestore(application);
-  const journal = (await listJournals(application.stateFolder)).findLast(({ phase }) => phase === 'done' || phase === 'undone');
+  const journal = (await listJournals(application.stateFolder)).findLast(
+    ({ phase }) => phase === 'done' || phase === 'undone',
+  );
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host can be undone');
   const chosen = chosenStores(journal, stores);
   const results: RestoreUndoResult['stores'][number][] = [];
@@ -82,7 +104,9 @@ export async function discardRestores(application: OpenApplication, run: Run): P
   const journals = await listJournals(application.stateFolder);
   if (journals.length === 0) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host left anything');
   if (journals.some(({ phase }) => phase === 'swapping')) {
-    throw new TidemarkError('RESTORE_UNFINISHED', 'a restore was cut off while it exchanged stores', { hint: 'Finish it with `tidemark restore --resume` first.' });
+    throw new TidemarkError('RESTORE_UNFINISHED', 'a restore was cut off while it exchanged stores', {
+      hint: 'Finish it with `tidemark restore --resume` first.',
+    });
   }
   const results: RestoreUndoResult['stores'][number][] = [];
   for (const journal of journals) {
@@ -116,7 +140,11 @@ async function openStore(application: OpenApplication, journal: RestoreJournal, 
   const connector = await loadConnector(item.kind);
   const { options } = connector.resolve({ target: item.target, options: item.options, leaveOut: [] });
   const only = journal.only.length > 0 ? journal.only : undefined;
-  return { connector, options, context: { runtime: application.context.runtime, id: journal.id, target: item.into, only } };
+  return {
+    connector,
+    options,
+    context: { runtime: application.context.runtime, id: journal.id, target: item.into, only },
+  };
 }
 
 async function save(application: OpenApplication, journal: RestoreJournal, run: Run): Promise<RestoreJournal> {
@@ -130,12 +158,18 @@ type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; r
  * The order of durable steps: the journal says `writing`; every store is written beside and verified; the journal says `swapping`; every store is
  * exchanged; the journal says `done`. Up to `swapping` nothing live has been touched, from there on `--resume` finishes.
  */
-async function finish(application: OpenApplication, reader: RepositoryReader, start: RestoreJournal, run: Run): Promise<RestoreResult> {
+async function finish(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  start: RestoreJournal,
+  run: Run,
+): Promise<RestoreResult> {
   await using stack = new AsyncDisposableStack();
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
     const record = reader.catalogue.bases.get(item.base);
-    if (record === undefined) throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
+    if (record === undefined)
+      throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
     const { connector, options, context } = await openStore(application, start, item);
     opened.push({ item, record, restorer: stack.use(await connector.openRestorer(options, context, run)) });
   }
@@ -165,15 +199,28 @@ function withPhase(journal: RestoreJournal, phase: RestorePhase): RestoreJournal
   return { ...journal, phase };
 }
 
-async function writeBeside(application: OpenApplication, reader: RepositoryReader, store: OpenedStore, run: Run): Promise<RestoreStoreResult> {
+async function writeBeside(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  store: OpenedStore,
+  run: Run,
+): Promise<RestoreStoreResult> {
   const { item, record, restorer } = store;
-  const base = withProgress(await reader.base(record, run), { phase: `restoring ${item.store}`, store: item.store, progress: application.context.progress });
+  const base = withProgress(await reader.base(record, run), {
+    phase: `restoring ${item.store}`,
+    store: item.store,
+    progress: application.context.progress,
+  });
   const report = await restorer.restoreBase(base, run);
   await restorer.verify(run);
   return storeResult(reader, store, report);
 }
 
-function storeResult(reader: RepositoryReader, store: Pick<OpenedStore, 'item' | 'record'>, report: RestoreReport | undefined): RestoreStoreResult {
+function storeResult(
+  reader: RepositoryReader,
+  store: Pick<OpenedStore, 'item' | 'record'>,
+  report: RestoreReport | undefined,
+): RestoreStoreResult {
   const { item, record } = store;
   const { skipped } = reader.content(record);
   return {
@@ -187,7 +234,12 @@ function storeResult(reader: RepositoryReader, store: Pick<OpenedStore, 'item' |
     verified: true,
     notes: report?.notes ?? [],
     noteCount: report?.noteCount ?? 0,
-    skipped: skipped.map(({ name, reason, incomplete, message }) => ({ ...shownName(name), reason, incomplete, message })),
+    skipped: skipped.map(({ name, reason, incomplete, message }) => ({
+      ...shownName(name),
+      reason,
+      incomplete,
+      message,
+    })),
     skippedCount: record.maintenance?.skippedCount ?? skipped.length,
   };
 }

@@ -183,6 +183,8 @@ export type ListedResult = ShownName & {
   /** Permission bits, such as 0o644 as the number 420. */
   readonly mode: number;
   readonly mtime: string;
+  /** Of a link: where it leads. */
+  readonly target?: string | undefined;
 };
 
 export type LsResult = { readonly entries: Streamed<ListedResult> };

@@ -1,30 +1,35 @@
+import { isUtf8 } from 'node:buffer';
+import { nameText } from '../core/byte-name.ts';
+import type { ListedEntry } from '../core/connector.ts';
 import { markState } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { MarkResult, ShownName } from './results.ts';
+import type { ListedResult, MarkResult, ShownName } from './results.ts';
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const SLASH = 0x2f;
+/** Farthest from 1970 that a date can be. */
+const MOST_DATE_MS = 8.64e15;
 
-/** A stored name as people and scripts see it: components joined by `/`, bytes that are no text as `\xHH`. */
+/** A stored name as scripts see it: components joined by `/`; where it is not UTF-8, with `\xHH` as the command line takes it. */
 export function shownName(name: Uint8Array): ShownName {
   const path = Buffer.from(name);
-  for (let at = 0; at < path.byteLength; at++) if (path[at] === 0) path[at] = 0x2f;
-  try {
-    return { name: decoder.decode(path) };
-  } catch {
-    return { name: escapeBytes(path), nameBase64: path.toString('base64') };
-  }
+  for (let at = path.indexOf(0); at >= 0; at = path.indexOf(0, at)) path[at] = SLASH;
+  return isUtf8(path) ? { name: path.toString('utf8') } : { name: nameText(path), nameBase64: path.toString('base64') };
 }
 
-function escapeBytes(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) {
-    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return text;
+export function listedResult({ name, type, sizeBytes, mode, mtimeNs, target }: ListedEntry): ListedResult {
+  return {
+    ...shownName(name),
+    type,
+    size: sizeBytes,
+    mode: mode & 0o7777,
+    mtime: isoTime(Number(mtimeNs / 1_000_000n)),
+    ...(target === undefined ? {} : { target: nameText(target) }),
+  };
 }
 
+/** ISO 8601 in UTC with milliseconds; a time beyond what a date can be is shown as the last or first one. */
 export function isoTime(atMs: number): string {
-  return new Date(atMs).toISOString();
+  return new Date(Math.min(Math.max(atMs, -MOST_DATE_MS), MOST_DATE_MS)).toISOString();
 }
 
 export function markResult(mark: Mark, pinned: boolean): MarkResult {

@@ -11,13 +11,19 @@ const NEAREST_SHOWN = 2;
  * mark at or before it. `timezone` is for times without a zone.
  * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW naming the window and the nearest marks
  */
-export function resolveTarget(catalogue: Catalogue, target: string, options: { readonly nowMs: number; readonly timezone: string }): MarkRecord {
+export function resolveTarget(
+  catalogue: Catalogue,
+  target: string,
+  options: { readonly nowMs: number; readonly timezone: string },
+): MarkRecord {
   const { marks } = catalogue;
   const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
   if (target === 'latest') {
     const newest = complete.at(-1);
     if (newest !== undefined) return newest;
-    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', 'there is no complete mark yet', { hint: 'Take one with `tidemark backup`.' });
+    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', 'there is no complete mark yet', {
+      hint: 'Take one with `tidemark backup`.',
+    });
   }
   const exact = marks.find(({ mark }) => mark.id === target);
   if (exact !== undefined) return exact;
@@ -34,36 +40,48 @@ function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
   const [first, second] = found;
   if (first !== undefined && second === undefined) return first;
   const ids = found.map(({ mark }) => mark.id);
-  throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} marks fit ${target}`, { hint: `Name one by its id: ${ids.slice(-5).join(', ')}.` });
+  throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} marks fit ${target}`, {
+    hint: `Name one by its id: ${ids.slice(-5).join(', ')}.`,
+  });
 }
 
 function atOrBefore(complete: readonly MarkRecord[], { target, atMs }: { target: string; atMs: number }): MarkRecord {
   const found = complete.findLast(({ mark }) => mark.atMs <= atMs);
   if (found !== undefined) return found;
-  throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, { hint: windowHint(complete) });
+  throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, {
+    hint: windowHint(complete),
+  });
 }
 
 function windowHint(complete: readonly MarkRecord[]): string {
   const [first] = complete;
   const last = complete.at(-1);
-  if (first === undefined || last === undefined) return 'There are no complete marks yet; take one with `tidemark backup`.';
+  if (first === undefined || last === undefined)
+    return 'There are no complete marks yet; take one with `tidemark backup`.';
   const nearest = complete.slice(0, NEAREST_SHOWN).map(({ mark }) => mark.id);
   return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; its first marks are ${nearest.join(', ')}.`;
 }
 
 /** `2026-11-20T14:05:00Z`, `2026-11-20 14:05` in the zone, `2026-11-20`, `5m ago`. Undefined for what is no time. */
-export function parseTargetTime(text: string, options: { readonly nowMs: number; readonly timezone: string }): number | undefined {
+export function parseTargetTime(
+  text: string,
+  options: { readonly nowMs: number; readonly timezone: string },
+): number | undefined {
   const ago = /^(\S+) ago$/.exec(text.trim());
   if (ago?.[1] !== undefined) {
     const durationMs = parseDuration(ago[1]);
     return durationMs === undefined ? undefined : options.nowMs - durationMs;
   }
-  const match = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3}))?)?(Z|[+-]\d{2}:\d{2})?)?$/.exec(text.trim());
+  const match =
+    /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3}))?)?(Z|[+-]\d{2}:\d{2})?)?$/.exec(
+      text.trim(),
+    );
   if (match === null) return undefined;
   const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '0', zone] = match;
   const plain = `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.padEnd(3, '0')}`;
   const asUtcMs = Date.parse(`${plain}${zone ?? 'Z'}`);
-  if (Number.isNaN(asUtcMs) || !isoTime(Date.parse(`${plain}Z`)).startsWith(`${year}-${month}-${day}T${hour}`)) return undefined;
+  if (Number.isNaN(asUtcMs) || !isoTime(Date.parse(`${plain}Z`)).startsWith(`${year}-${month}-${day}T${hour}`))
+    return undefined;
   return zone === undefined ? fromZone(asUtcMs, options.timezone, text) : asUtcMs;
 }
 
@@ -77,7 +95,9 @@ function fromZone(wallMs: number, timezone: string, text: string): number {
   const [first, second] = [...candidates].toSorted((left, right) => left - right);
   if (first === undefined) return wallMs - zoneOffsetMs(wallMs, timezone);
   if (second !== undefined) {
-    throw new TidemarkError('TARGET_AMBIGUOUS', `${text} happened twice in ${timezone}`, { hint: `Write ${isoTime(first)} or ${isoTime(second)}.` });
+    throw new TidemarkError('TARGET_AMBIGUOUS', `${text} happened twice in ${timezone}`, {
+      hint: `Write ${isoTime(first)} or ${isoTime(second)}.`,
+    });
   }
   return first;
 }

@@ -23,7 +23,8 @@ export async function verify(application: OpenApplication, request: VerifyReques
       share: request.share,
       random: runtime.random,
       openChecker: () => application.context.engines.openChecker(access),
-      onProgress: ({ packs, totalPacks, bytes }) => progress.report({ phase: 'verifying', entries: packs, totalEntries: totalPacks, bytes }),
+      onProgress: ({ packs, totalPacks, bytes }) =>
+        progress.report({ phase: 'verifying', entries: packs, totalEntries: totalPacks, bytes }),
     },
     run,
   );
@@ -32,7 +33,11 @@ export async function verify(application: OpenApplication, request: VerifyReques
   return { checked: { bases, segments: 0, chunks, bytes }, damage };
 }
 
-async function writeProofs(application: OpenApplication, options: { access: RepositoryAccess; report: VerifyReport; share: number }, run: Run): Promise<void> {
+async function writeProofs(
+  application: OpenApplication,
+  options: { access: RepositoryAccess; report: VerifyReport; share: number },
+  run: Run,
+): Promise<void> {
   const { access, report, share } = options;
   const { catalogue, proven } = report;
   if (share === 0 || proven.length === 0) {
@@ -44,7 +49,11 @@ async function writeProofs(application: OpenApplication, options: { access: Repo
     { access, info: application.sessionInfo('verify'), remembered: [], catalogue },
     async (session) => {
       for (const { base, chunks, bytes } of proven) {
-        await session.put('proof', [{ name: 'maintenance', value: { manifest: base.key, atMs: clock.nowMs(), chunks, bytes } }], run);
+        await session.put(
+          'proof',
+          [{ name: 'maintenance', value: { manifest: base.key, atMs: clock.nowMs(), chunks, bytes } }],
+          run,
+        );
       }
     },
     run,

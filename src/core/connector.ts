@@ -55,15 +55,33 @@ export interface Connector<Options> {
   entryName(path: Uint8Array): Uint8Array;
   /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */
   content(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined;
-  /** Lists what lies under a path in a base. */
-  list(base: BaseReader, path: Uint8Array, run: Run): AsyncIterable<readonly ListedEntry[]>;
+  /** Lists what lies under a path in a base: directly, or with `recursive` at any depth. */
+  list(
+    base: BaseReader,
+    path: Uint8Array,
+    options: { readonly recursive: boolean },
+    run: Run,
+  ): AsyncIterable<readonly ListedEntry[]>;
+  /** An entry as `list` has it. */
+  describe(entry: StoredEntry): ListedEntry;
+  /** Says which entries patterns in gitignore's syntax mean. What lies in one that matches is not meant again. */
+  matcher(patterns: readonly string[]): (entry: ListedEntry) => boolean;
+  /**
+   * How two entries of one name differ: in what their application reads, only in attributes, or in nothing that it could notice.
+   * `sameContent`: the stored contents are the same bytes.
+   */
+  compare(left: StoredEntry, right: StoredEntry, sameContent: boolean): EntryChange;
   diagnose(options: Options, runtime: Runtime, run: Run): Promise<readonly Finding[]>;
 }
 
+export type EntryChange = 'content' | 'attributes' | 'none';
+
+/** `name`: with '/' between its components. `target`: of a link, where it leads. */
 export type ListedEntry = {
   readonly name: Uint8Array;
   readonly type: 'file' | 'folder' | 'link' | 'other';
   readonly sizeBytes: number;
   readonly mode: number;
   readonly mtimeNs: bigint;
+  readonly target?: Uint8Array | undefined;
 };

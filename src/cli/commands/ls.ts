@@ -1,6 +1,7 @@
 import { listAt } from '../../app/browse.ts';
 import type { ListedResult, LsResult } from '../../app/results.ts';
 import { parseNameText } from '../../core/byte-name.ts';
+import { printable } from '../../core/printable.ts';
 import { closing, openReading } from '../application.ts';
 import type { Command } from '../command.ts';
 import { formatMode, formatSize } from '../format.ts';
@@ -9,9 +10,9 @@ import { safeName } from '../shown-name.ts';
 import type { lsSpec } from '../table/restoring.ts';
 
 export const ls: Command<typeof lsSpec, LsResult> = {
-  async run(context, { target, store, path }) {
+  async run(context, { target, store, path }, { recursive }) {
     const opened = await openReading(context);
-    const request = { target, store, path: parseNameText(path ?? '') };
+    const request = { target, store, path: parseNameText(path ?? ''), recursive };
     const entries = await listAt(opened.application, opened.reader, request, context.run);
     return { result: { entries: closing(entries, opened) } };
   },
@@ -28,6 +29,8 @@ const TYPE_LETTERS: Readonly<Record<ListedResult['type'], string>> = { file: '-'
 /** Like `ls -l`: sizes are of fixed width, since a list may be too long to measure first. */
 export function listedLine(entry: ListedResult, printer: Printer): string {
   const size = entry.type === 'file' ? formatSize(entry.size) : '';
-  const name = entry.type === 'folder' ? printer.paint('cyan', `${safeName(entry)}/`) : safeName(entry);
+  const plain = safeName(entry);
+  const leads = entry.target === undefined ? '' : ` -> ${printable(entry.target)}`;
+  const name = entry.type === 'folder' ? printer.paint('cyan', `${plain}/`) : `${plain}${leads}`;
   return `${TYPE_LETTERS[entry.type]}${formatMode(entry.mode)}  ${size.padStart(9)}  ${printer.time(entry.mtime)}  ${name}`;
 }

@@ -81,10 +81,11 @@ export const lsSpec = {
     store: { kind: 'one', value: 'STORE', says: 'the store' },
     path: { kind: 'optional', value: 'PATH', says: 'a folder in it; \\xHH for a byte that is not UTF-8' },
   },
-  options: {},
-  result: 'entries [{name, nameBase64, type, size, mode, mtime}]',
+  options: { recursive: { kind: 'flag', short: 'r', says: 'also what its folders hold' } },
+  result: 'entries [{name, nameBase64, type, size, mode, mtime, target}]',
   examples: [
     { line: 'tidemark ls latest uploads', says: 'the store’s own folder' },
+    { line: 'tidemark ls latest uploads --recursive', says: 'everything in it' },
     { line: 'tidemark ls "2026-11-20 14:05" uploads photos/2026', says: 'a folder as it was then' },
   ],
 } as const satisfies CommandSpec;

@@ -1,7 +1,9 @@
 import type { Connector } from '../../core/connector.ts';
+import { compareEntries } from './compare-entries.ts';
 import { diagnoseStore } from './diagnose.ts';
 import { fileContent } from './file-content.ts';
-import { entryName, listEntries } from './list.ts';
+import { describeEntry, entryName, listEntries } from './list.ts';
+import { entryMatcher } from './matcher.ts';
 import { previewRestore } from './preview.ts';
 import { openFilesRecorder } from './recorder.ts';
 import { resolveStore } from './resolve.ts';
@@ -27,5 +29,8 @@ export const filesConnector: Connector<FilesStore> = {
   entryName,
   content: fileContent,
   list: listEntries,
+  describe: describeEntry,
+  matcher: entryMatcher,
+  compare: compareEntries,
   diagnose: async (store, runtime) => diagnoseStore(store, runtime),
 };

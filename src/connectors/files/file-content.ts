@@ -13,23 +13,26 @@ export function fileContent(
 ): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined {
   const { content } = entry;
   const { type, sizeBytes, extents } = decodeAttributes(entry.attributes);
-  if (type !== 'file' || content === undefined) return undefined;
+  if (type !== 'file') return undefined;
   return {
     read: (base, run) =>
-      extents === undefined ? base.read(content, run) : readSparse(base, { content, extents, sizeBytes }, run),
+      content !== undefined && extents === undefined
+        ? base.read(content, run)
+        : readSparse(base, { content, extents: extents ?? [], sizeBytes }, run),
   };
 }
 
 async function* readSparse(
   base: BaseReader,
   file: {
-    readonly content: StoredContent;
+    /** Absent when the file is empty, or one hole. */
+    readonly content: StoredContent | undefined;
     readonly extents: readonly { readonly offset: number; readonly sizeBytes: number }[];
     readonly sizeBytes: number;
   },
   run: Run,
 ): AsyncGenerator<Uint8Array> {
-  const data = base.read(file.content, run)[Symbol.asyncIterator]();
+  const data = file.content && base.read(file.content, run)[Symbol.asyncIterator]();
   let rest: Uint8Array = new Uint8Array(0);
   for (const piece of piecesOf(file)) {
     for (let left = piece.sizeBytes; left > 0; ) {
@@ -40,8 +43,8 @@ async function* readSparse(
         continue;
       }
       if (rest.byteLength === 0) {
-        const next = await data.next();
-        if (next.done === true) return;
+        const next = await data?.next();
+        if (next === undefined || next.done === true) return;
         rest = next.value;
       }
       const taken = rest.subarray(0, left);

@@ -428,11 +428,13 @@ test('what lies under a path is listed, and a path that is not there is said', a
   await using folder = temporaryFolder();
   smallTree(folder.at('tree'));
   const base = await record(folder.at('tree'));
-  const list = async (path: string): Promise<string[]> =>
-    (await Array.fromAsync(filesConnector.list(base, Buffer.from(path), run)))
+  const list = async (path: string, recursive = true): Promise<string[]> =>
+    (await Array.fromAsync(filesConnector.list(base, Buffer.from(path), { recursive }, run)))
       .flat()
       .map(({ name, type }) => `${Buffer.from(name).toString()} ${type}`);
   assert.deepEqual(await list(''), ['a folder', 'a/b folder', 'a/b/deep file', 'a/file file', 'link link']);
+  assert.deepEqual(await list('', false), ['a folder', 'link link']);
+  assert.deepEqual(await list('a', false), ['a/b folder', 'a/file file']);
   assert.deepEqual(await list('/a/b/'), ['a/b/deep file']);
   assert.deepEqual(await list('a/file'), ['a/file file']);
   await assert.rejects(list('a/none'), { code: 'ENTRY_NOT_FOUND' });
