@@ -63,6 +63,13 @@ export class ObjectBuilder {
     this.#count += 1;
   }
 
+  /** Forgets what it took, for the next object. */
+  clear(): void {
+    this.#count = 0;
+    this.#localPacks.clear();
+  }
+
+  /** The object's content; `records` is overwritten after `clear`. */
   take(): Omit<IndexObject, 'replaces'> {
     const packs = new Uint8Array(this.#localPacks.size * PACK_ID_BYTES);
     for (const [number, local] of this.#localPacks) this.#packs.copyId(number, packs, local * PACK_ID_BYTES);

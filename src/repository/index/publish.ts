@@ -12,12 +12,11 @@ import {
 } from '../format/index-object.ts';
 import type { IndexObject } from '../format/index-object.ts';
 import { indexKey } from '../format/names.ts';
-import type { ChunkIndex, UnpublishedRun } from './chunk-index.ts';
+import type { ChunkIndex, RecordBatch, UnpublishedRun } from './chunk-index.ts';
 import { Memtable } from './memtable.ts';
 import { fetchIndexObject, listIndexObjects } from './object-listing.ts';
 import type { ListedObject } from './object-listing.ts';
 import { groupPacks, ObjectBuilder, takeExistingRecords } from './object-builder.ts';
-import type { Grouping } from './object-builder.ts';
 import type { PackTable } from './pack-table.ts';
 
 /** Objects that are made in one pass over a run: 14 MB each. */
@@ -119,34 +118,30 @@ async function publishRun(options: PublishOptions, unpublished: UnpublishedRun, 
       if (index.packs.exists(pack)) counts[pack] = (counts[pack] ?? 0) + 1;
     }
   }
-  const grouping = groupPacks(counts);
+  const { groups, groupOf } = groupPacks(counts);
+  const builders = groups.slice(0, GROUPS_AT_ONCE).map(() => new ObjectBuilder(Math.max(...groups), index.packs));
   const names: string[] = [];
-  for (let first = 0; first < grouping.groups.length; first += GROUPS_AT_ONCE) {
-    for (const builder of await collectGroups(options, { unpublished, grouping, first }, run)) {
+  for (let first = 0; first < groups.length; first += GROUPS_AT_ONCE) {
+    for (const builder of builders) builder.clear();
+    for await (const batch of index.recordsOf(unpublished, run)) collect(batch, groupOf, builders, first);
+    for (const builder of builders.slice(0, groups.length - first)) {
       names.push(await putObject(options, builder.take(), [], run));
     }
   }
   return names;
 }
 
-async function collectGroups(
-  { index }: PublishOptions,
-  {
-    unpublished,
-    grouping,
-    first,
-  }: { readonly unpublished: UnpublishedRun; readonly grouping: Grouping; readonly first: number },
-  run: Run,
-): Promise<readonly ObjectBuilder[]> {
-  const counts = grouping.groups.slice(first, first + GROUPS_AT_ONCE);
-  const builders = counts.map((count) => new ObjectBuilder(count, index.packs));
-  for await (const batch of index.recordsOf(unpublished, run)) {
-    for (let offset = 0; offset < batch.count * INDEX_RECORD_BYTES; offset += INDEX_RECORD_BYTES) {
-      const group = grouping.groupOf[batch.view.getUint32(offset + recordField.pack, true)] ?? -1;
-      builders[group - first]?.append(batch.view, offset);
-    }
+/** Gives each record to the builder of its group; `first` is the group of the first builder. */
+function collect(
+  { view, count }: RecordBatch,
+  groupOf: Int32Array,
+  builders: readonly ObjectBuilder[],
+  first: number,
+): void {
+  for (let offset = 0; offset < count * INDEX_RECORD_BYTES; offset += INDEX_RECORD_BYTES) {
+    const group = groupOf[view.getUint32(offset + recordField.pack, true)] ?? -1;
+    builders[group - first]?.append(view, offset);
   }
-  return builders;
 }
 
 function sortedContent(table: Memtable, packs: PackTable): Omit<IndexObject, 'replaces'> {
