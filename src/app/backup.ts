@@ -8,7 +8,6 @@ import type { Run } from '../core/run.ts';
 import { dryRunStore } from '../objects/wrappers/dry-run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { newestBase } from '../repository/catalogue.ts';
-import type { Catalogue } from '../repository/catalogue.ts';
 import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
@@ -78,7 +77,7 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
   for (const finding of writer.catalogue.findings) context.warn(finding.message);
   try {
     const written = await takeBases(application, { ...work, access }, writer, run);
-    const mark = composeMark(application, { ...work, written, catalogue: writer.catalogue });
+    const mark = composeMark(application, { ...work, written, standingBase: (history) => writer.standingBase(history) });
     await writer.putMark(mark, run);
     const stores = written.map(storeResult);
     const isIncomplete = stores.some(({ incompleteCount }) => incompleteCount > 0);
@@ -174,7 +173,7 @@ function chosenStores(configuration: Configuration, names: readonly string[]): r
 /** A clock mark whose positions are the cuts; a store that was not named enters with its newest base, which widens the skew. */
 function composeMark(
   application: OpenApplication,
-  work: BackupWork & { readonly written: readonly TakenBase[]; readonly catalogue: Catalogue },
+  work: BackupWork & { readonly written: readonly TakenBase[]; readonly standingBase: RepositoryWriter['standingBase'] },
 ): Mark {
   const { runtime } = application.context;
   const positions: Record<string, Mark['positions'][string]> = {};
@@ -184,7 +183,7 @@ function composeMark(
   let toMs = 0;
   for (const store of work.configuration.stores) {
     const taken = work.written.find((item) => item.store.name === store.name)?.base;
-    const older = newestBase(work.catalogue, store.name);
+    const older = work.standingBase(store.name);
     if (taken === undefined && older === undefined) {
       missing.push(store.name);
       continue;

@@ -7,6 +7,7 @@ import type { Certificate, CredentialRole } from './format/certificate.ts';
 import { equalBytes } from '../core/bytes.ts';
 import { DEFAULT_CHUNKS, readHeader, writeHeader } from './format/header.ts';
 import type { ChunkLimits, RepositoryHeader } from './format/header.ts';
+import { sha256 } from './format/crypto.ts';
 import { HEADER_KEY } from './format/names.ts';
 import type { SectionAccess } from './format/record.ts';
 import { issueCredential } from './keys/credential.ts';
@@ -17,6 +18,7 @@ import { DEFAULT_KDF_COST, openSlot, readSlotInfo, slotKey, writeSlot } from './
 import type { KdfCost, SlotInfo } from './keys/slot.ts';
 import { toHex } from '../core/bytes.ts';
 import { readWhole } from './read-whole.ts';
+import { RecordMemo } from './records/record-memo.ts';
 
 /** 30 minutes; a writer that is silent for half of it can't commit what it began before. */
 export const DEFAULT_LEASE_MS = 1_800_000;
@@ -27,6 +29,7 @@ export type RepositoryAccess = {
   readonly objects: ObjectStore;
   readonly header: RepositoryHeader;
   readonly runtime: Runtime;
+  readonly memo: RecordMemo;
   readonly keyring?: Keyring | undefined;
   readonly writer?: WriterCredential | undefined;
   readonly maintainer?: MaintainerCredential | undefined;
@@ -51,7 +54,12 @@ export async function peekHeader(objects: ObjectStore, run: Run): Promise<Reposi
 }
 
 /** Makes a new repository in an empty object store: key slot first, header last. @throws OBJECT_EXISTS when one is there */
-export async function createRepository(objects: ObjectStore, options: CreateOptions, runtime: Runtime, run: Run): Promise<RepositoryAccess> {
+export async function createRepository(
+  objects: ObjectStore,
+  options: CreateOptions,
+  runtime: Runtime,
+  run: Run,
+): Promise<RepositoryAccess> {
   const keyring = createKeyring(runtime.random);
   const owner = must(keyring.owner, 'a new keyring to be complete');
   const header: RepositoryHeader = {
@@ -63,42 +71,64 @@ export async function createRepository(objects: ObjectStore, options: CreateOpti
     leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
     chunks: options.chunks ?? DEFAULT_CHUNKS,
   };
-  const access: RepositoryAccess = { objects, header, runtime, keyring };
-  await addPassphrase(access, { passphrase: options.passphrase, role: 'all', name: options.slotName, cost: options.kdfCost }, run);
+  const access: RepositoryAccess = { objects, header, runtime, memo: new RecordMemo(), keyring };
+  await addPassphrase(
+    access,
+    { passphrase: options.passphrase, role: 'all', name: options.slotName, cost: options.kdfCost },
+    run,
+  );
   await objects.create(HEADER_KEY, [writeHeader(header, owner.root)], run);
   return access;
 }
 
 /** Opens with a passphrase. @throws KEY_REFUSED, REPOSITORY_NOT_FOUND, REPOSITORY_NEWER, REPOSITORY_DAMAGED */
-export async function openWithPassphrase(objects: ObjectStore, passphrase: string, runtime: Runtime, run: Run): Promise<RepositoryAccess> {
+export async function openWithPassphrase(
+  objects: ObjectStore,
+  passphrase: string,
+  runtime: Runtime,
+  run: Run,
+): Promise<RepositoryAccess> {
   const header = await peekHeader(objects, run);
+  let damagedCount = 0;
   for await (const slots of objects.list('keys/', '', run)) {
-    for (const slot of slots) {
-      const bytes = await readWhole(objects, slot.key, MAX_SMALL_OBJECT_BYTES, run);
-      const keyring = await openDamagedAsClosed(bytes, slot.key, header.id, passphrase);
-      if (keyring === undefined) continue;
-      refuseForeign(header, keyring, objects.url);
-      return { objects, header, runtime, keyring };
+    for (const { key } of slots) {
+      const found = await openDamagedAsClosed(objects, { key, repository: header.id, passphrase }, run);
+      if (found === 'damaged') damagedCount += 1;
+      if (found === 'damaged' || found === undefined) continue;
+      refuseForeign(header, found, objects.url);
+      return { objects, header, runtime, memo: new RecordMemo(), keyring: found };
     }
   }
-  throw new TidemarkError('KEY_REFUSED', `this passphrase does not open the repository at ${objects.url}`);
+  const hint =
+    damagedCount === 0 ? undefined : `${damagedCount} of its key slots can’t be read: the passphrase may be right.`;
+  throw new TidemarkError('KEY_REFUSED', `this passphrase does not open the repository at ${objects.url}`, { hint });
 }
 
-/** One damaged slot must not lock out the others. */
-async function openDamagedAsClosed(bytes: Uint8Array, key: string, repository: string, passphrase: string): Promise<Keyring | undefined> {
+/** One damaged slot must not lock out the others; one that was removed meanwhile is none. */
+async function openDamagedAsClosed(
+  objects: ObjectStore,
+  slot: { readonly key: string; readonly repository: string; readonly passphrase: string },
+  run: Run,
+): Promise<Keyring | 'damaged' | undefined> {
   try {
-    return await openSlot({ bytes, key, repository, passphrase });
+    return await openSlot({ ...slot, bytes: await readWhole(objects, slot.key, MAX_SMALL_OBJECT_BYTES, run) });
   } catch (error) {
-    if (isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'REPOSITORY_NEWER')) return undefined;
+    if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) return undefined;
+    if (isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'REPOSITORY_NEWER')) return 'damaged';
     throw error;
   }
 }
 
 /** Opens with a credential that a host keeps. @throws KEY_REFUSED when it belongs to another repository */
-export async function openWithCredential(objects: ObjectStore, credential: Credential, runtime: Runtime, run: Run): Promise<RepositoryAccess> {
+export async function openWithCredential(
+  objects: ObjectStore,
+  credential: Credential,
+  runtime: Runtime,
+  run: Run,
+): Promise<RepositoryAccess> {
   const header = await peekHeader(objects, run);
   refuseForeign(header, credential, objects.url);
-  return withCredential({ objects, header, runtime }, credential);
+  return withCredential({ objects, header, runtime, memo: new RecordMemo() }, credential);
 }
 
 function refuseForeign(header: RepositoryHeader, key: { repository: string; rootKey: Uint8Array }, url: string): void {
@@ -120,7 +150,8 @@ export async function withDerivedCredential(
   run: Run,
 ): Promise<RepositoryAccess> {
   const { objects, header, runtime } = access;
-  if (access.keyring === undefined) throw new TidemarkError('KEY_MISSING', 'issuing a credential takes the owner’s passphrase');
+  if (access.keyring === undefined)
+    throw new TidemarkError('KEY_MISSING', 'issuing a credential takes the owner’s passphrase');
   const { credential, certificate } = issueCredential({
     ...options,
     keyring: access.keyring,
@@ -143,11 +174,17 @@ export async function withDerivedCredential(
 /** Adds a key slot. @throws KEY_MISSING when the keys at hand don't cover the role */
 export async function addPassphrase(
   access: RepositoryAccess,
-  options: { readonly passphrase: string; readonly role: SlotRole; readonly name: string; readonly cost?: KdfCost | undefined },
+  options: {
+    readonly passphrase: string;
+    readonly role: SlotRole;
+    readonly name: string;
+    readonly cost?: KdfCost | undefined;
+  },
   run: Run,
 ): Promise<SlotInfo> {
   const { keyring, runtime } = access;
-  if (keyring?.owner === undefined) throw new TidemarkError('KEY_MISSING', 'adding a passphrase takes the owner’s passphrase');
+  if (keyring?.owner === undefined)
+    throw new TidemarkError('KEY_MISSING', 'adding a passphrase takes the owner’s passphrase');
   const info: SlotInfo = {
     id: toHex(runtime.random(16)),
     kind: 'passphrase',
@@ -155,15 +192,22 @@ export async function addPassphrase(
     name: options.name,
     createdAtMs: runtime.clock.nowMs(),
   };
-  const bytes = await writeSlot({ keyring, info, passphrase: options.passphrase, cost: options.cost ?? DEFAULT_KDF_COST });
+  const bytes = await writeSlot({
+    keyring,
+    info,
+    passphrase: options.passphrase,
+    cost: options.cost ?? DEFAULT_KDF_COST,
+  });
   await access.objects.create(slotKey(info.id), [bytes], run);
   return info;
 }
 
+/** What the slots say of themselves. @throws REPOSITORY_DAMAGED when one can't be read */
 export async function listSlots(access: RepositoryAccess, run: Run): Promise<readonly SlotInfo[]> {
   const slots: SlotInfo[] = [];
   for await (const batch of access.objects.list('keys/', '', run)) {
-    for (const { key } of batch) slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SMALL_OBJECT_BYTES, run), key));
+    for (const { key } of batch)
+      slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SMALL_OBJECT_BYTES, run), key));
   }
   return slots;
 }
@@ -171,9 +215,12 @@ export async function listSlots(access: RepositoryAccess, run: Run): Promise<rea
 /** Removes a key slot. @throws USAGE when it is the last one that opens everything */
 export async function removeSlot(access: RepositoryAccess, id: string, run: Run): Promise<void> {
   const slots = await listSlots(access, run);
-  if (!slots.some((slot) => slot.id === id)) throw new TidemarkError('USAGE', `no key ${id}; see \`tidemark keys list\``);
+  if (!slots.some((slot) => slot.id === id))
+    throw new TidemarkError('USAGE', `no key ${id}; see \`tidemark keys list\``);
   if (!slots.some((slot) => slot.id !== id && slot.role === 'all')) {
-    throw new TidemarkError('USAGE', 'this is the last passphrase that opens everything', { hint: 'Add another one first with `tidemark keys add`.' });
+    throw new TidemarkError('USAGE', 'this is the last passphrase that opens everything', {
+      hint: 'Add another one first with `tidemark keys add`.',
+    });
   }
   await access.objects.delete([slotKey(id)], run);
 }
@@ -185,14 +232,16 @@ export type BadObject = { readonly key: string; readonly message: string };
 export type Certificates = { readonly byId: ReadonlyMap<string, Certificate>; readonly bad: readonly BadObject[] };
 
 export async function loadCertificates(access: RepositoryAccess, run: Run): Promise<Certificates> {
-  const { objects, header } = access;
+  const { objects, header, memo } = access;
   const byId = new Map<string, Certificate>();
   const bad: BadObject[] = [];
   for await (const batch of objects.list('credentials/', '', run)) {
     for (const { key } of batch) {
       try {
         const bytes = await readWhole(objects, key, MAX_SMALL_OBJECT_BYTES, run);
-        const certificate = readCertificate(bytes, { key, repository: header.id, rootKey: header.rootKey });
+        const certificate = memo.certificate(`${key} ${toHex(sha256(bytes))}`, () =>
+          readCertificate(bytes, { key, repository: header.id, rootKey: header.rootKey }),
+        );
         byId.set(certificate.id, certificate);
       } catch (error) {
         if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) continue;

@@ -1,3 +1,4 @@
+import { fromHex } from '../core/bytes.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Position } from '../core/position.ts';
@@ -5,6 +6,7 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { coversStore } from './format/certificate.ts';
 import type { JsonFields } from './format/json.ts';
+import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
 import type { Mark } from './mark.ts';
 import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
@@ -28,6 +30,11 @@ export type BaseRecord = {
   readonly maintenance?: ManifestMaintenance | undefined;
   /** When every byte of it was last proven, if ever. */
   readonly provenAtMs?: number | undefined;
+  /**
+   * A later record of its session is there, so its writer found it safe. The last one of a session may be in the making, or its writer
+   * died before it knew: no mark of another session may name it.
+   */
+  readonly isConfirmed: boolean;
   readonly trusted: TrustedRecord;
 };
 
@@ -55,6 +62,8 @@ export type Catalogue = {
   readonly log: RecordLog;
   readonly bases: ReadonlyMap<string, BaseRecord>;
   readonly marks: readonly MarkRecord[];
+  /** Ids of all marks whose record is there, also of those that were given up. */
+  readonly markIds: ReadonlySet<string>;
   /** Keys of records that a void names. */
   readonly voided: ReadonlySet<string>;
   readonly pins: ReadonlyMap<string, readonly string[]>;
@@ -100,13 +109,20 @@ function readVoids(opener: Opener, log: RecordLog): Set<string> {
   for (const trusted of ofKind(log, 'void')) {
     const key = opener.read(trusted, ['plain'], (fields) => fields.text('record'));
     const target = key === undefined ? undefined : log.byKey.get(key);
-    if (target?.record.header.session === trusted.record.header.session) voided.add(target.record.key);
+    const { session, credential } = trusted.record.header;
+    const own = target?.record.header;
+    if (own?.session === session && own.credential === credential)
+      voided.add(recordKey(own.kind, session, own.counter));
   }
   return voided;
 }
 
 function readPins(opener: Opener, log: RecordLog): Map<string, string[]> {
-  const ended = new Set(ofKind(log, 'unpin').flatMap((trusted) => opener.read(trusted, ['maintenance'], (fields) => fields.texts('pins')) ?? []));
+  const ended = new Set(
+    ofKind(log, 'unpin').flatMap(
+      (trusted) => opener.read(trusted, ['maintenance'], (fields) => fields.texts('pins')) ?? [],
+    ),
+  );
   const pins = new Map<string, string[]>();
   for (const trusted of ofKind(log, 'pin')) {
     if (ended.has(trusted.record.key)) continue;
@@ -116,10 +132,18 @@ function readPins(opener: Opener, log: RecordLog): Map<string, string[]> {
   return pins;
 }
 
-function readBases(opener: Opener, log: RecordLog, voided: ReadonlySet<string>): Map<string, BaseRecord> {
+function readBases(
+  opener: Opener,
+  log: RecordLog,
+  voided: ReadonlySet<string>,
+  lastOf: (session: string) => number,
+): Map<string, BaseRecord> {
   const proven = new Map<string, number>();
   for (const trusted of ofKind(log, 'proof')) {
-    const proof = opener.read(trusted, ['maintenance'], (fields) => ({ key: fields.text('manifest'), atMs: fields.number('atMs') }));
+    const proof = opener.read(trusted, ['maintenance'], (fields) => ({
+      key: fields.text('manifest'),
+      atMs: fields.number('atMs'),
+    }));
     if (proof !== undefined) proven.set(proof.key, Math.max(proof.atMs, proven.get(proof.key) ?? 0));
   }
   const bases = new Map<string, BaseRecord>();
@@ -134,7 +158,17 @@ function readBases(opener: Opener, log: RecordLog, voided: ReadonlySet<string>):
       continue;
     }
     const { credential, session } = header;
-    bases.set(key, { key, credential, session, modifiedMs: trusted.modifiedMs, summary, maintenance, provenAtMs: proven.get(key), trusted });
+    bases.set(key, {
+      key,
+      credential,
+      session,
+      modifiedMs: trusted.modifiedMs,
+      summary,
+      maintenance,
+      provenAtMs: proven.get(key),
+      isConfirmed: header.counter < lastOf(session),
+      trusted,
+    });
   }
   return bases;
 }
@@ -143,7 +177,11 @@ function samePosition(left: Position, right: Position): boolean {
   return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
 }
 
-type MarkContext = { readonly key: string; readonly certificate: TrustedRecord['certificate']; readonly bases: ReadonlyMap<string, BaseRecord> };
+type MarkContext = {
+  readonly key: string;
+  readonly certificate: TrustedRecord['certificate'];
+  readonly bases: ReadonlyMap<string, BaseRecord>;
+};
 
 /** What of a mark can't be restored although it is signed. */
 function* findBroken(mark: Mark, { key, certificate, bases }: MarkContext): Generator<BrokenMark> {
@@ -171,15 +209,21 @@ type MarkSources = {
   readonly ledger: Ledger;
 };
 
-function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSources): { readonly marks: MarkRecord[]; readonly broken: BrokenMark[] } {
+type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; readonly ids: Set<string> };
+
+function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSources): MarksRead {
   const marks: MarkRecord[] = [];
   const broken: BrokenMark[] = [];
+  const ids = new Set<string>();
   for (const trusted of ofKind(log, 'journal')) {
     const { key, header } = trusted.record;
     if (voided.has(key)) continue;
     for (const mark of opener.read(trusted, ['maintenance'], (fields) => fields.objects('marks').map(readMark)) ?? []) {
       const pinned = pins.has(mark.id);
+      ids.add(mark.id);
       if (ledger.forgotten.has(mark.id) && !pinned) continue;
+      // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
+      if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
       const found = [...findBroken(mark, { key, certificate: trusted.certificate, bases })];
       broken.push(...found);
       if (found.some(({ isRefused }) => isRefused)) continue;
@@ -187,13 +231,38 @@ function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSou
       marks.push({ key, mark: { ...mark, missing }, modifiedMs: trusted.modifiedMs, pinned, session: header.session });
     }
   }
-  const ascending = (left: MarkRecord, right: MarkRecord): number => left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
-  return { marks: marks.toSorted(ascending), broken };
+  const ascending = (left: MarkRecord, right: MarkRecord): number =>
+    left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
+  return { marks: marks.toSorted(ascending), broken, ids };
+}
+
+/** A session is its credential's own: what another one signed in its name counts for nothing. */
+function withoutForeign(opener: Opener, log: RecordLog, ledger: Ledger): RecordLog {
+  const owners = new Map<string, string>();
+  for (const { record } of ofKind(log, 'start')) {
+    const { session, counter, credential } = record.header;
+    if (!ledger.isRemoved(session, counter)) owners.set(session, credential);
+  }
+  const byKey = new Map<string, TrustedRecord>();
+  for (const [key, trusted] of log.byKey) {
+    const { session, credential } = trusted.record.header;
+    if ((owners.get(session) ?? credential) === credential) byKey.set(key, trusted);
+    else opener.refuse(key, 'it is not by the credential whose session it is');
+  }
+  return { ...log, byKey };
+}
+
+/** Whether a void or a ledger took the record of that key back. */
+function isWithdrawn(key: string, ledger: Ledger, voided: ReadonlySet<string>): boolean {
+  const name = parseRecordKey(key);
+  return voided.has(key) || (typeof name?.number === 'number' && ledger.isRemoved(name.session, name.number));
 }
 
 /** A deletion that was cut off may have left records that a ledger says are gone. */
 function withoutRemoved(log: RecordLog, ledger: Ledger): RecordLog {
-  const byKey = [...log.byKey].filter(([, { record }]) => !ledger.isRemoved(record.header.session, record.header.counter));
+  const byKey = [...log.byKey].filter(
+    ([, { record }]) => !ledger.isRemoved(record.header.session, record.header.counter),
+  );
   return { ...log, byKey: new Map(byKey) };
 }
 
@@ -201,57 +270,109 @@ function withoutRemoved(log: RecordLog, ledger: Ledger): RecordLog {
  * Reads the whole catalogue. Never throws for damage: what is damaged is in `findings`, and what depends on it is left out.
  * `remembered`: heads that this host saw earlier.
  */
-export async function loadCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
-  const first = await readCatalogue(access, remembered, run);
-  if (first.discontinuities.length === 0 && first.broken.length === 0) return first;
+export async function loadCatalogue(
+  access: RepositoryAccess,
+  remembered: readonly Head[],
+  run: Run,
+): Promise<Catalogue> {
+  const first = readCatalogue(access, await loadRecords(access, run), remembered);
+  if (first.findings.length === 0) return first;
   // Folders are listed one after another: a session that writes meanwhile seems to have holes. Only what is missing twice is.
-  const second = await readCatalogue(access, remembered, run);
-  const holes = new Set(first.discontinuities.map(({ message }) => message));
+  const second = readCatalogue(access, await loadRecords(access, run, first.log), remembered);
+  const holes = new Set(first.discontinuities.map(({ session, counter }) => `${session} ${counter}`));
   const marks = new Set(first.broken.map(({ mark }) => mark.id));
-  const discontinuities = second.discontinuities.filter(({ message }) => holes.has(message));
+  const keys = new Set(first.bad.map(({ key }) => key));
+  const discontinuities = second.discontinuities.filter(({ session, counter }) => holes.has(`${session} ${counter}`));
   const broken = second.broken.filter(({ mark }) => marks.has(mark.id));
-  return { ...second, discontinuities, broken, findings: findingsOf(second.log, { bad: second.bad, broken, discontinuities }) };
+  const bad = second.bad.filter(({ key }) => keys.has(key));
+  return {
+    ...second,
+    discontinuities,
+    broken,
+    bad,
+    findings: findingsOf(second.log, { bad, broken, discontinuities }),
+  };
 }
 
-async function readCatalogue(access: RepositoryAccess, remembered: readonly Head[], run: Run): Promise<Catalogue> {
-  const log = await loadRecords(access, run);
+/** What these records say, taken together. */
+export function readCatalogue(access: RepositoryAccess, log: RecordLog, remembered: readonly Head[]): Catalogue {
   const opener = new Opener(access);
   const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
     const body = opener.read(trusted, ['maintenance'], readLedger);
     return body === undefined ? [] : [{ key: trusted.record.key, body, trusted }];
   });
   const ledger = new Ledger(ledgers);
-  const standing = withoutRemoved(log, ledger);
+  const owned = withoutForeign(opener, log, ledger);
+  const standing = withoutRemoved(owned, ledger);
+  const chains = chainsOf(owned);
+  const heads = viewHeads(chains, ledger, (start) => opener.read(start, ['plain'], readHeads) ?? []);
   const voided = readVoids(opener, standing);
   const pins = readPins(opener, standing);
-  const bases = readBases(opener, standing, voided);
-  const { marks, broken } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
-  const chains = chainsOf(log);
-  const heads = viewHeads(chains, (start) => opener.read(start, ['plain'], readHeads) ?? []);
+  const bases = readBases(opener, standing, voided, (session) => heads.present.get(session)?.counter ?? -1);
+  const { marks, broken, ids } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
   // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
   const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;
   const discontinuities = canJudge ? findDiscontinuities(chains, heads, ledger, remembered) : [];
   const bad = [...log.bad, ...opener.bad];
   const fingerprint = fingerprintOf(heads.frontier);
   const findings = findingsOf(log, { bad, broken, discontinuities });
-  return { log, bases, marks, voided, pins, ledger, ledgers, chains, heads, fingerprint, findings, bad, broken, discontinuities };
+  return {
+    log: owned,
+    bases,
+    marks,
+    markIds: ids,
+    voided,
+    pins,
+    ledger,
+    ledgers,
+    chains,
+    heads,
+    fingerprint,
+    findings,
+    bad,
+    broken,
+    discontinuities,
+  };
 }
 
-function findingsOf(log: RecordLog, { bad, broken, discontinuities }: Pick<Catalogue, 'bad' | 'broken' | 'discontinuities'>): readonly Finding[] {
-  const finding = (code: string, message: string, hint: string): Finding => ({ code, severity: 'error', message, hint });
+function findingsOf(
+  log: RecordLog,
+  { bad, broken, discontinuities }: Pick<Catalogue, 'bad' | 'broken' | 'discontinuities'>,
+): readonly Finding[] {
+  const finding = (code: string, message: string, hint: string): Finding => ({
+    code,
+    severity: 'error',
+    message,
+    hint,
+  });
   return [
     ...log.certificates.bad.map((object) => ({ ...badRecordFinding(object), code: 'certificate' })),
     ...bad.map(badRecordFinding),
-    ...broken.map(({ mark, message }) => finding('mark', `mark ${mark.id}: ${message}`, 'Choose another mark; `tidemark verify` shows what is damaged.')),
-    ...discontinuities.map(({ message }) => finding('chain', message, 'Something was removed or replaced in the repository’s storage; run `tidemark verify`.')),
+    ...broken.map(({ mark, message }) =>
+      finding('mark', `mark ${mark.id}: ${message}`, 'Choose another mark; `tidemark verify` shows what is damaged.'),
+    ),
+    ...discontinuities.map(({ message }) =>
+      finding(
+        'chain',
+        message,
+        'Something was removed or replaced in the repository’s storage; run `tidemark verify`.',
+      ),
+    ),
   ];
 }
 
-/** The newest base of a history that counts, by the object store's clock. */
-export function newestBase(catalogue: Catalogue, history: string): BaseRecord | undefined {
-  let newest: BaseRecord | undefined;
-  for (const base of catalogue.bases.values()) {
-    if (base.summary.history === history && (newest === undefined || base.modifiedMs >= newest.modifiedMs)) newest = base;
-  }
-  return newest;
+/** The newest base of a history that counts. */
+export function newestBase(catalogue: Pick<Catalogue, 'bases'>, history: string): BaseRecord | undefined {
+  return newestOf([...catalogue.bases.values()].filter(({ summary }) => summary.history === history));
+}
+
+/** By the object store's clock, as the writer noted it, so that a copied repository keeps the order. */
+export function newestOf(bases: readonly BaseRecord[]): BaseRecord | undefined {
+  const writtenMs = ({ summary, modifiedMs }: BaseRecord): number => Math.min(summary.createdAtMs, modifiedMs);
+  return bases.toSorted((left, right) => writtenMs(left) - writtenMs(right) || (left.key < right.key ? -1 : 1)).at(-1);
+}
+
+/** Keys of all packs that a base needs; nothing without a maintainer's or reader's key. */
+export function packKeysOf({ credential, maintenance }: BaseRecord): readonly string[] {
+  return (maintenance?.packs ?? []).map((pack) => packKey(credential, fromHex(pack)));
 }

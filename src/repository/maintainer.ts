@@ -1,10 +1,12 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { loadCatalogue, newestBase } from './catalogue.ts';
+import { loadCatalogue, newestOf, packKeysOf } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Head } from './records/heads.ts';
 import { writeLedger } from './records/ledger.ts';
+import type { LedgerBody, LedgerNews } from './records/ledger.ts';
+import { loadCondemned } from './records/record-log.ts';
 import { Session } from './records/session.ts';
 import type { SessionInfo } from './records/session.ts';
 import type { MaintainerCredential } from './keys/credential.ts';
@@ -18,45 +20,82 @@ export type MaintainerOptions = {
 };
 
 export function maintainerOf(access: RepositoryAccess): MaintainerCredential {
-  if (access.maintainer === undefined) throw new TidemarkError('KEY_MISSING', 'this takes a maintainer’s credential or the owner’s passphrase');
+  if (access.maintainer === undefined)
+    throw new TidemarkError('KEY_MISSING', 'this takes a maintainer’s credential or the owner’s passphrase');
   return access.maintainer;
 }
 
-/** Bases that retention never takes: of each history the newest, and the newest that was proven. */
-export function protectedBases(catalogue: Catalogue): ReadonlyMap<string, 'newest base' | 'proven base'> {
+export type ProtectedReason = 'newest base' | 'proven base';
+
+/** Bases that retention never takes: of each history the newest that a mark names, or else the newest, and the newest that was proven. */
+export function protectedBases(catalogue: Pick<Catalogue, 'bases' | 'marks'>): ReadonlyMap<string, ProtectedReason> {
   const marked = new Set(catalogue.marks.flatMap(({ mark }) => Object.values(mark.bases)));
-  const kept = new Map<string, 'newest base' | 'proven base'>();
+  const kept = new Map<string, ProtectedReason>();
   const histories = new Set([...catalogue.bases.values()].map(({ summary }) => summary.history));
   for (const history of histories) {
-    const bases = [...catalogue.bases.values()].filter(({ key, summary }) => summary.history === history && marked.has(key));
-    const proven = bases.filter(({ provenAtMs }) => provenAtMs !== undefined).toSorted((left, right) => left.modifiedMs - right.modifiedMs);
-    const newestProven = proven.at(-1);
-    const newest = bases.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1) ?? newestBase(catalogue, history);
-    if (newestProven !== undefined) kept.set(newestProven.key, 'proven base');
+    const all = [...catalogue.bases.values()].filter(({ summary }) => summary.history === history);
+    const bases = all.filter(({ key }) => marked.has(key));
+    const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
+    const newest = newestOf(bases.length > 0 ? bases : all);
+    if (proven !== undefined) kept.set(proven.key, 'proven base');
     if (newest !== undefined) kept.set(newest.key, 'newest base');
   }
   return kept;
 }
 
-/** Runs `work` in a session of the maintainer and ends it. */
+/** Runs `work` in a session of the maintainer and ends it, also when it fails. */
 export async function inMaintainerSession<T>(
   options: MaintainerOptions & { readonly catalogue: Catalogue },
   work: (session: Session) => Promise<T>,
   run: Run,
 ): Promise<{ readonly result: T; readonly head: Head }> {
-  const credential = maintainerOf(options.access);
-  const session = await Session.open({ access: options.access, credential, heads: options.catalogue.heads.frontier, info: options.info }, run);
-  const result = await work(session);
+  const { access, info, catalogue } = options;
+  const credential = maintainerOf(access);
+  const session = await Session.open({ access, credential, heads: catalogue.heads.frontier, info }, run);
+  let result: T;
+  try {
+    result = await work(session);
+  } catch (error) {
+    await endFailed(session);
+    throw error;
+  }
   await session.end(run);
   return { result, head: session.head };
 }
 
+/** So that nobody waits for its lease. The first error is the one that counts. */
+async function endFailed(session: Session): Promise<void> {
+  try {
+    await session.end({ signal: new AbortController().signal });
+  } catch (second) {
+    if (!(second instanceof TidemarkError)) throw second;
+  }
+}
+
 /** What retention keeps and gives up now. Writes nothing. */
-export async function planForget(options: MaintainerOptions & { readonly policy: RetentionPolicy; readonly timezone: string }, run: Run): Promise<{ readonly catalogue: Catalogue; readonly selection: Selection }> {
+export async function planForget(
+  options: MaintainerOptions & { readonly policy: RetentionPolicy; readonly timezone: string },
+  run: Run,
+): Promise<{ readonly catalogue: Catalogue; readonly selection: Selection }> {
   maintainerOf(options.access);
   const catalogue = await loadCatalogue(options.access, options.remembered, run);
   const { policy, timezone } = options;
-  return { catalogue, selection: selectMarks({ marks: catalogue.marks, policy, timezone, keptBases: protectedBases(catalogue) }) };
+  return {
+    catalogue,
+    selection: selectMarks({ marks: catalogue.marks, policy, timezone, keptBases: protectedBases(catalogue) }),
+  };
+}
+
+/** What a ledger says that gives up these marks and records, and all that was said before. */
+export function extendLedger(
+  catalogue: Catalogue,
+  news: Pick<LedgerNews, 'forgotten' | 'removed' | 'heads' | 'atMs'>,
+): LedgerBody {
+  return catalogue.ledger.extend({
+    ...news,
+    isMark: (id) => catalogue.markIds.has(id),
+    isSession: (session) => catalogue.chains.has(session),
+  });
 }
 
 /** Gives up the marks that the policy does not keep. What they needed is freed by the next sweeps. */
@@ -70,8 +109,7 @@ export async function forget(
   const { head } = await inMaintainerSession(
     { ...options, catalogue },
     async (session) => {
-      const atMs = options.access.runtime.clock.nowMs();
-      const body = catalogue.ledger.extend({ forgotten, removed: [], atMs });
+      const body = extendLedger(catalogue, { forgotten, removed: [], heads: [], atMs: session.storeNowMs });
       await session.put('ledger', [{ name: 'maintenance', value: writeLedger(body) }], run);
     },
     run,
@@ -79,21 +117,44 @@ export async function forget(
   return { selection, heads: [...catalogue.heads.frontier, head] };
 }
 
-/** Pins a mark, or ends all its pins. @throws TARGET_UNKNOWN when retention gave it up meanwhile */
-export async function setPinned(options: MaintainerOptions & { readonly catalogue: Catalogue; readonly mark: string; readonly pinned: boolean }, run: Run): Promise<readonly Head[]> {
-  const { access, catalogue, mark } = options;
-  const atMs = access.runtime.clock.nowMs();
-  const { head } = await inMaintainerSession(
+/**
+ * Pins a mark, or ends all its pins. When a pin resolves, the mark stays.
+ * @throws TARGET_UNKNOWN when retention gave the mark up meanwhile and a sweep may be taking it
+ */
+export async function setPinned(
+  options: MaintainerOptions & { readonly catalogue: Catalogue; readonly mark: string; readonly pinned: boolean },
+  run: Run,
+): Promise<readonly Head[]> {
+  const { access, catalogue, mark, remembered } = options;
+  const { result, head } = await inMaintainerSession(
     options,
     async (session) => {
-      const value = options.pinned ? { mark, atMs } : { mark, atMs, pins: catalogue.pins.get(mark) ?? [] };
-      await session.put(options.pinned ? 'pin' : 'unpin', [{ name: 'maintenance', value }], run);
+      const atMs = session.storeNowMs;
+      if (!options.pinned) {
+        const pins = catalogue.pins.get(mark) ?? [];
+        await session.put('unpin', [{ name: 'maintenance', value: { mark, atMs, pins } }], run);
+        return await loadCatalogue(access, remembered, run);
+      }
+      const pin = await session.put('pin', [{ name: 'maintenance', value: { mark, atMs } }], run);
+      // First the lists, then the records: a list goes after what it names.
+      const lists = await loadCondemned(access, run);
+      const after = await loadCatalogue(access, remembered, run);
+      if (isSafe(after, mark, new Set(lists.flatMap(({ objects }) => objects)))) return after;
+      await session.put('unpin', [{ name: 'maintenance', value: { mark, atMs, pins: [pin.key] } }], run);
+      throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark} was given up by retention while it was being pinned`);
     },
     run,
   );
-  const after = await loadCatalogue(access, options.remembered, run);
-  if (!after.marks.some((record) => record.mark.id === mark)) {
-    throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark} was given up by retention while it was being pinned`);
-  }
-  return [...after.heads.frontier, head];
+  return [...result.heads.frontier.filter(({ session }) => session !== head.session), head];
+}
+
+/** Whoever sees a mark given up later sees its pin as well; one that was given up before may be under way to be deleted. */
+function isSafe(catalogue: Catalogue, mark: string, condemned: ReadonlySet<string>): boolean {
+  const records = catalogue.marks.filter((record) => record.mark.id === mark);
+  if (records.length === 0 || !catalogue.ledger.forgotten.has(mark)) return records.length > 0;
+  return records.every((record) => {
+    const bases = Object.values(record.mark.bases).map((key) => catalogue.bases.get(key));
+    const packs = bases.flatMap((base) => (base === undefined ? [] : packKeysOf(base)));
+    return ![record.key, ...Object.values(record.mark.bases), ...packs].some((key) => condemned.has(key));
+  });
 }

@@ -12,9 +12,11 @@ import type { WriterCredential } from './keys/credential.ts';
 import type { PlainBlock } from './pipeline/engine.ts';
 import { openBlock } from './pipeline/block.ts';
 
-/** A pack is closed once it has this much. */
-export const PACK_TARGET_BYTES = 16 * 1024 * 1024;
-const LARGEST_BLOCK_BYTES = 6 * 1024 * 1024;
+/** A pack is closed once it has this much, and where chunks are small, once it has so many of the largest. */
+const PACK_TARGET_BYTES = 16 * 1024 * 1024;
+const PACK_TARGET_CHUNKS = 4;
+/** Room for the block that fills a pack, in parts of the pack; with more the buffer grows. */
+const LAST_BLOCK_PART = 3 / 8;
 const READ_BACK_BYTES = 1024 * 1024;
 
 export type PackWriterOptions = {
@@ -30,7 +32,7 @@ export type PackWriterOptions = {
 
 type OpenPack = {
   readonly secret: PackSecret;
-  readonly buffer: Uint8Array;
+  buffer: Uint8Array;
   size: number;
   readonly blocks: (DirectoryBlock & { readonly offset: number })[];
 };
@@ -41,6 +43,7 @@ type OpenPack = {
  */
 export class PackWriter {
   readonly #options: PackWriterOptions;
+  readonly #targetBytes: number;
   readonly #pending = new Set<string>();
   readonly #spare: Uint8Array[] = [];
   readonly #uploads = new Set<Promise<void>>();
@@ -52,6 +55,7 @@ export class PackWriter {
 
   constructor(options: PackWriterOptions) {
     this.#options = options;
+    this.#targetBytes = Math.min(PACK_TARGET_BYTES, PACK_TARGET_CHUNKS * options.header.chunks.maxBytes);
   }
 
   /** Whether the chunk is on its way into a pack. */
@@ -67,12 +71,17 @@ export class PackWriter {
   /** Appends a block. Waits while too many packs are on their way. @throws what an upload failed with */
   async add(block: PlainBlock, run: Run): Promise<void> {
     const pack = (this.#open ??= this.#newPack());
+    makeRoom(pack, block.plain.byteLength + BLOCK_SEAL_BYTES);
     const sealedBytes = sealBlockInto(pack.secret, pack.blocks.length, block.plain, pack.buffer.subarray(pack.size));
     const { kind } = this.#options;
-    pack.blocks.push({ offset: pack.size, sealedBytes, chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Uint8Array.from(id), sizeBytes })) });
+    pack.blocks.push({
+      offset: pack.size,
+      sealedBytes,
+      chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Uint8Array.from(id), sizeBytes })),
+    });
     pack.size += sealedBytes;
     this.storedBytes += sealedBytes;
-    if (pack.size >= PACK_TARGET_BYTES) await this.#close(run);
+    if (pack.size >= this.#targetBytes) await this.#close(run);
   }
 
   /** Resolves once everything is durable and in the index. */
@@ -91,7 +100,7 @@ export class PackWriter {
     const { random, header, credential } = this.#options;
     const owner = { repository: fromHex(header.id), writer: fromHex(credential.id) };
     const secret: PackSecret = { owner, salt: random(16), key: random(32) };
-    const buffer = this.#spare.pop() ?? new Uint8Array(PACK_TARGET_BYTES + LARGEST_BLOCK_BYTES + BLOCK_SEAL_BYTES);
+    const buffer = this.#spare.pop() ?? new Uint8Array(Math.ceil(this.#targetBytes * (1 + LAST_BLOCK_PART)));
     buffer.set(packHeader(secret, header.contentKey, random(32)));
     return { secret, buffer, size: PACK_HEADER_BYTES, blocks: [] };
   }
@@ -127,7 +136,13 @@ export class PackWriter {
     for (const block of pack.blocks) {
       let offset = 0;
       for (const chunk of block.chunks) {
-        index.add(chunk.id, { pack: number, blockOffset: block.offset, blockBytes: block.sealedBytes, offset, sizeBytes: chunk.sizeBytes });
+        index.add(chunk.id, {
+          pack: number,
+          blockOffset: block.offset,
+          blockBytes: block.sealedBytes,
+          offset,
+          sizeBytes: chunk.sizeBytes,
+        });
         this.#pending.delete(pendingKey(chunk.id));
         offset += chunk.sizeBytes;
       }
@@ -143,12 +158,20 @@ export class PackWriter {
     const what = 'a pack that was just made';
     const bytes = openBlock(unsealBlock({ secret: pack.secret, number, sealed, what }));
     const expected = block.chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
-    if (bytes.byteLength !== expected) throw new TidemarkError('BUG', `a block of ${expected} bytes opens to ${bytes.byteLength}`);
+    if (bytes.byteLength !== expected)
+      throw new TidemarkError('BUG', `a block of ${expected} bytes opens to ${bytes.byteLength}`);
   }
 
   #rethrow(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+function makeRoom(pack: OpenPack, sizeBytes: number): void {
+  if (pack.buffer.byteLength - pack.size >= sizeBytes) return;
+  const larger = new Uint8Array(pack.size + 2 * sizeBytes);
+  larger.set(pack.buffer.subarray(0, pack.size));
+  pack.buffer = larger;
 }
 
 function pendingKey(id: Uint8Array): string {
@@ -164,7 +187,9 @@ async function compareStored(objects: ObjectStore, key: string, parts: readonly 
       const want = Math.min(piece.byteLength, part.byteLength - at);
       const read = await objects.read(key, offset, piece.subarray(0, want), run);
       if (read !== want || Buffer.compare(piece.subarray(0, want), part.subarray(at, at + want)) !== 0) {
-        throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`, { hint: `Check the storage below ${objects.url}.` });
+        throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`, {
+          hint: `Check the storage below ${objects.url}.`,
+        });
       }
       at += want;
       offset += want;

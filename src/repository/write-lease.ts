@@ -1,52 +1,52 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { loadCertificates } from './access.ts';
-import type { Certificates } from './access.ts';
-import { loadCondemned, openTrusted } from './records/record-log.ts';
+import { loadCondemned } from './records/record-log.ts';
 import type { PutRecord, Section, Session } from './records/session.ts';
 
-const RENEWALS_PER_LEASE = 4;
 /** A record counts only when it lies within this part of a lease after the last beat. */
 const COMMIT_PART = 2;
 
 /** What a record depends on, as object keys. */
 export type Needs = { readonly objects: ReadonlySet<string>; readonly packFolder: string };
 
+export type WriteLeaseOptions = {
+  readonly access: RepositoryAccess;
+  readonly session: Session;
+  /** Hears of what counts as absent from now on. */
+  readonly onCondemned: (keys: readonly string[]) => void;
+};
+
 /**
- * Keeps a session alive and makes its commits safe against sweeps, by the protocol of docs/repository-format.md, section 11. What
- * `condemned` names counts as absent for whoever writes.
+ * Keeps a session alive and makes its commits safe against sweeps, by the protocol of docs/repository-format.md, section 11. What a condemned
+ * list names counts as absent for whoever writes, unless the list waits for this very session.
  */
 export class WriteLease {
-  readonly #access: RepositoryAccess;
-  readonly #session: Session;
-  readonly #certificates: Certificates;
-  readonly #onCondemned: (keys: readonly string[]) => void;
+  readonly #options: WriteLeaseOptions;
+  /** Lists that were read. One that is gone again has still been there. */
+  readonly #lists = new Set<string>();
   readonly #condemned = new Set<string>();
+  /** What the lists name that wait for this session. */
+  readonly #waiting: (readonly string[])[] = [];
 
-  private constructor(options: { access: RepositoryAccess; session: Session; certificates: Certificates; onCondemned: (keys: readonly string[]) => void }) {
-    this.#access = options.access;
-    this.#session = options.session;
-    this.#certificates = options.certificates;
-    this.#onCondemned = options.onCondemned;
+  private constructor(options: WriteLeaseOptions) {
+    this.#options = options;
   }
 
-  /** Right after the session's start, before anything is reused. `onCondemned` hears of each newly condemned key once. */
-  static async open(options: { access: RepositoryAccess; session: Session; onCondemned: (keys: readonly string[]) => void }, run: Run): Promise<WriteLease> {
-    const lease = new WriteLease({ ...options, certificates: await loadCertificates(options.access, run) });
+  /** Right after the session's start, before anything is reused. */
+  static async open(options: WriteLeaseOptions, run: Run): Promise<WriteLease> {
+    const lease = new WriteLease(options);
     await lease.#look(run);
     return lease;
   }
 
-  get condemned(): ReadonlySet<string> {
-    return this.#condemned;
+  isCondemned(key: string): boolean {
+    return this.#condemned.has(key);
   }
 
-  /** Renews when a quarter of the lease has passed. Cheap otherwise: call it with every piece of work. */
+  /** Renews when it is time, and looks what was condemned. Cheap otherwise: call it with every piece of work. */
   async keep(run: Run): Promise<void> {
-    if (this.#session.sinceBeatMs < this.#access.header.leaseMs / RENEWALS_PER_LEASE) return;
-    await this.#session.renew(run);
-    await this.#look(run);
+    if (await this.#options.session.keep(run)) await this.#look(run);
   }
 
   /**
@@ -54,30 +54,35 @@ export class WriteLease {
    * @throws FENCED when it came too late or a sweep took something that it needs; then it is void
    */
   async commit(kind: 'manifest' | 'journal', sections: readonly Section[], needs: Needs, run: Run): Promise<PutRecord> {
-    await this.#session.renew(run);
+    const { session, access } = this.#options;
+    await session.renew(run);
     await this.#look(run);
     this.#refuseCondemned(needs);
-    const record = await this.#session.put(kind, sections, run);
-    const lateMs = record.modifiedMs - this.#session.lastBeatModifiedMs - this.#access.header.leaseMs / COMMIT_PART;
+    const record = await session.put(kind, sections, run);
+    const lateMs = record.modifiedMs - session.lastBeatModifiedMs - access.header.leaseMs / COMMIT_PART;
     const problem = lateMs > 0 ? `it came ${lateMs} ms too late` : await this.#findLoss(needs, run);
     if (problem === undefined) return record;
-    await this.#session.put('void', [{ name: 'plain', value: { record: record.key } }], run);
+    await session.put('void', [{ name: 'plain', value: { record: record.key } }], run);
     throw fenced(problem);
   }
 
+  /** First the lists, then the objects: a list goes after what it names. */
   async #findLoss(needs: Needs, run: Run): Promise<string | undefined> {
     await this.#look(run);
     const condemned = [...needs.objects].find((key) => this.#condemned.has(key));
     if (condemned !== undefined) return `${condemned} is about to be deleted`;
+    const { objects } = this.#options.access;
     const missing = new Set(needs.objects);
-    const folders = new Set([...needs.objects].map((key) => (key.startsWith('packs/') ? needs.packFolder : key.slice(0, key.indexOf('/') + 1))));
-    for (const folder of folders) {
-      for await (const batch of this.#access.objects.list(folder, '', run)) {
+    for (const folder of new Set([...needs.objects].map((key) => folderOf(key, needs)))) {
+      for await (const batch of objects.list(folder, '', run)) {
         for (const { key } of batch) missing.delete(key);
       }
     }
-    const [lost] = missing;
-    return lost === undefined ? undefined : `${lost} is gone`;
+    for (const key of missing) {
+      // A listing may not show yet what was just created.
+      if ((await objects.stat(key, run)) === undefined) return `${key} is gone`;
+    }
+    return undefined;
   }
 
   #refuseCondemned(needs: Needs): void {
@@ -87,16 +92,23 @@ export class WriteLease {
   }
 
   async #look(run: Run): Promise<void> {
+    const { access, session, onCondemned } = this.#options;
     const fresh: string[] = [];
-    for (const list of await loadCondemned(this.#access, this.#certificates, run)) {
-      for (const key of openTrusted(this.#access, list, ['plain'])?.texts('objects') ?? []) {
-        if (this.#condemned.has(key)) continue;
-        this.#condemned.add(key);
-        fresh.push(key);
-      }
+    const lists = await loadCondemned(access, run, (key) => this.#lists.has(key));
+    for (const { key, sessions, objects } of lists) {
+      this.#lists.add(key);
+      if (sessions.includes(session.id)) this.#waiting.push(objects);
+      else fresh.push(...objects);
     }
-    if (fresh.length > 0) this.#onCondemned(fresh);
+    if (!session.isUnbroken) fresh.push(...this.#waiting.splice(0).flat());
+    const news = fresh.filter((key) => !this.#condemned.has(key));
+    for (const key of news) this.#condemned.add(key);
+    if (news.length > 0) onCondemned(news);
   }
+}
+
+function folderOf(key: string, { packFolder }: Needs): string {
+  return key.startsWith('packs/') ? packFolder : key.slice(0, key.indexOf('/') + 1);
 }
 
 function fenced(why: string): TidemarkError {

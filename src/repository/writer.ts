@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { TidemarkError } from '../core/errors.ts';
+import { assume } from '../core/must.ts';
 import { fromHex, toHex } from '../core/bytes.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { Base } from '../core/recorder.ts';
@@ -7,10 +8,10 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { storeBase } from './base-writer.ts';
 import type { BaseProgress, StoredBase } from './base-writer.ts';
-import { loadCatalogue, newestBase } from './catalogue.ts';
-import type { Catalogue } from './catalogue.ts';
+import { loadCatalogue, newestBase, newestOf } from './catalogue.ts';
+import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { EntryMemoryWriter, openEntryMemory } from './entry-memory.ts';
-import { packKey, parsePackKey } from './format/names.ts';
+import { packKey, parsePackKey, parseRecordKey } from './format/names.ts';
 import type { Json } from './format/json.ts';
 import { openChunkIndex } from './index/chunk-index.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
@@ -41,6 +42,8 @@ export type WriterOptions = {
   /** Memories of entries are read but not written, and the index is a temporary one. */
   readonly dryRun: boolean;
   readonly remembered: readonly Head[];
+  /** Where the index of chunks is kept: in the state folder unless given. */
+  readonly openIndex?: typeof openChunkIndex | undefined;
   readonly openEngine: (keys: CutKeys) => Promise<PipelineEngine>;
   readonly openRetryEngine: (keys: CutKeys) => Promise<PipelineEngine>;
 };
@@ -62,6 +65,7 @@ export type BaseRequest = {
 export type WrittenBase = {
   readonly key: string;
   readonly cut: Position;
+  /** By the object store's clock. */
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly stored: StoredBase;
@@ -101,7 +105,7 @@ export class RepositoryWriter implements AsyncDisposable {
     this.#index = parts.index;
     this.#engine = parts.engine;
     this.#retryEngine = parts.retryEngine;
-    this.#startedAtMs = parts.options.access.runtime.clock.nowMs();
+    this.#startedAtMs = parts.session.storeNowMs;
   }
 
   /**
@@ -114,29 +118,55 @@ export class RepositoryWriter implements AsyncDisposable {
     if (credential === undefined) throw new TidemarkError('KEY_MISSING', 'writing takes a writer’s credential');
     const catalogue = await loadCatalogue(access, options.remembered, run);
     await using stack = new AsyncDisposableStack();
-    const session = await Session.open({ access, credential, heads: catalogue.heads.frontier, info: options.info }, run);
+    const session = await Session.open(
+      { access, credential, heads: catalogue.heads.frontier, info: options.info },
+      run,
+    );
     const condemned: string[] = [];
     let onCondemned = (keys: readonly string[]): void => {
       condemned.push(...keys);
     };
     const lease = await WriteLease.open({ access, session, onCondemned: (keys) => onCondemned(keys) }, run);
+    const openIndex = options.openIndex ?? openChunkIndex;
     const index = stack.use(
-      await openChunkIndex(
+      await openIndex(
         {
-          folder: options.stateFolder === undefined || options.dryRun ? undefined : join(options.stateFolder, 'index', credential.id),
+          folder:
+            options.stateFolder === undefined || options.dryRun
+              ? undefined
+              : join(options.stateFolder, 'index', credential.id),
           identity: `${access.header.id} ${credential.id}`,
           runtime: access.runtime,
         },
         run,
       ),
     );
-    await syncIndex({ index, objects: access.objects, repository: fromHex(access.header.id), credential: credential.id, idKey: credential.keys.idKey }, run);
+    await syncIndex(
+      {
+        index,
+        objects: access.objects,
+        repository: fromHex(access.header.id),
+        credential: credential.id,
+        idKey: credential.keys.idKey,
+      },
+      run,
+    );
     onCondemned = (keys) => markCondemned(index, keys);
     markCondemned(index, condemned);
     const keys: CutKeys = { chunkKey: credential.keys.chunkKey, gear: credential.keys.gear };
     const engine = stack.use(await options.openEngine(keys));
     const retryEngine = stack.use(await options.openRetryEngine(keys));
-    return new RepositoryWriter({ options, credential, catalogue, stack: stack.move(), session, lease, index, engine, retryEngine });
+    return new RepositoryWriter({
+      options,
+      credential,
+      catalogue,
+      stack: stack.move(),
+      session,
+      lease,
+      index,
+      engine,
+      retryEngine,
+    });
   }
 
   get sessionId(): string {
@@ -158,7 +188,7 @@ export class RepositoryWriter implements AsyncDisposable {
    * @throws BASE_COLLAPSED, FENCED (then a new session may try again)
    */
   async writeBase(request: BaseRequest, run: Run): Promise<WrittenBase> {
-    const startedAtMs = this.#options.access.runtime.clock.nowMs();
+    const startedAtMs = this.#session.storeNowMs;
     const subject = `${this.#options.access.header.id} ${this.#credential.id} ${request.history}`;
     const paths = this.#memoryPaths(request.history);
     using memory = paths === undefined ? undefined : openEntryMemory(paths.path, subject);
@@ -190,27 +220,58 @@ export class RepositoryWriter implements AsyncDisposable {
       await Promise.all([content.settle(), nodes.settle()]);
       await this.#index.flushAll({ signal: new AbortController().signal });
     }
-    const endedAtMs = this.#options.access.runtime.clock.nowMs();
+    const endedAtMs = this.#session.storeNowMs;
     if (!request.allowEmpty) this.#refuseCollapsed(request, stored);
-    await publishIndex({ index: this.#index, objects: this.#options.access.objects, credential: this.#credential.id, idKey: this.#credential.keys.idKey, session: this.#session.id, random: this.#options.access.runtime.random }, run);
+    await publishIndex(
+      {
+        index: this.#index,
+        objects: this.#options.access.objects,
+        credential: this.#credential.id,
+        idKey: this.#credential.keys.idKey,
+        session: this.#session.id,
+        random: this.#options.access.runtime.random,
+      },
+      run,
+    );
     const key = await this.#putManifest(request, stored, startedAtMs, run);
     next?.commit();
     return { key, cut: stored.end.cut, startedAtMs, endedAtMs, stored };
   }
 
-  /** Commits a mark over bases that are there. Resolves once it is complete. @throws FENCED */
+  /** The newest base of a history from an earlier session that a mark may name. */
+  standingBase(history: string): BaseRecord | undefined {
+    const ofHistory = [...this.catalogue.bases.values()].filter(({ summary }) => summary.history === history);
+    return newestOf(ofHistory.filter((base) => this.#isStanding(base)));
+  }
+
+  /**
+   * Commits a mark over bases of this session, or of an earlier one as `standingBase` gives them. Resolves once it is complete.
+   * @throws FENCED
+   */
   async putMark(mark: Mark, run: Run): Promise<void> {
     const manifests = new Set(Object.values(mark.bases));
-    await this.#lease.commit('journal', [{ name: 'maintenance', value: { marks: [writeMark(mark)] } }], { objects: manifests, packFolder: this.#packFolder }, run);
+    for (const key of manifests) {
+      const base = this.catalogue.bases.get(key);
+      const isOwn = parseRecordKey(key)?.session === this.#session.id;
+      assume(isOwn || (base?.isConfirmed ?? false), 'a mark over bases that are sure to be whole');
+    }
+    await this.#lease.commit(
+      'journal',
+      [{ name: 'maintenance', value: { marks: [writeMark(mark)] } }],
+      { objects: manifests, packFolder: this.#packFolder },
+      run,
+    );
   }
 
   /** What became of this session, for `runs`. */
-  async putRun(run: Run, body: { readonly outcome: string; readonly code?: string | undefined; readonly summary: Json }): Promise<void> {
-    const { clock } = this.#options.access.runtime;
+  async putRun(
+    run: Run,
+    body: { readonly outcome: string; readonly code?: string | undefined; readonly summary: Json },
+  ): Promise<void> {
     const value: Json = {
       command: this.#options.info.command,
       startedAtMs: this.#startedAtMs,
-      durationMs: clock.nowMs() - this.#startedAtMs,
+      durationMs: this.#session.storeNowMs - this.#startedAtMs,
       outcome: body.outcome,
       ...(body.code === undefined ? {} : { code: body.code }),
       summary: body.summary,
@@ -227,26 +288,42 @@ export class RepositoryWriter implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
+  #isStanding(base: BaseRecord): boolean {
+    return base.isConfirmed && !this.#lease.isCondemned(base.key);
+  }
+
   get #packFolder(): string {
     return `packs/${this.#credential.id}/`;
   }
 
   #packWriter(kind: 'content' | 'node'): PackWriter {
     const { objects, header, runtime } = this.#options.access;
-    return new PackWriter({ objects, header, credential: this.#credential, index: this.#index, random: runtime.random, kind, uploads: UPLOADS_AT_ONCE });
+    return new PackWriter({
+      objects,
+      header,
+      credential: this.#credential,
+      index: this.#index,
+      random: runtime.random,
+      kind,
+      uploads: UPLOADS_AT_ONCE,
+    });
   }
 
   #memoryPaths(history: string): { readonly path: string; readonly temporaryPath: string } | undefined {
     const folder = this.#options.stateFolder;
     if (folder === undefined) return undefined;
     const name = `${history.replaceAll(/[^a-zA-Z0-9_-]/g, '_')}-${toHex(Buffer.from(history)).slice(0, 16)}`;
-    return { path: join(folder, `entries-${name}`), temporaryPath: join(folder, `entries-${name}.${this.#session.id}`) };
+    return {
+      path: join(folder, `entries-${name}`),
+      temporaryPath: join(folder, `entries-${name}.${this.#session.id}`),
+    };
   }
 
   #refuseCollapsed(request: BaseRequest, stored: StoredBase): void {
     const last = newestBase(this.catalogue, request.history)?.summary;
     const hint = `Check ${request.url}; if this is right, run again with --allow-empty ${request.store}.`;
-    if (stored.bytes === 0 && stored.entries <= 1) throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} is empty`, { hint });
+    if (stored.bytes === 0 && stored.entries <= 1)
+      throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} is empty`, { hint });
     if (last === undefined) return;
     const fewer = last.entries >= COLLAPSE_LEAST_ENTRIES && stored.entries < last.entries * COLLAPSED_PART;
     const smaller = last.bytes >= COLLAPSE_LEAST_BYTES && stored.bytes < last.bytes * COLLAPSED_PART;
@@ -256,7 +333,6 @@ export class RepositoryWriter implements AsyncDisposable {
   }
 
   async #putManifest(request: BaseRequest, stored: StoredBase, startedAtMs: number, run: Run): Promise<string> {
-    const { runtime } = this.#options.access;
     const packs = [...stored.packs].map((pack) => toHex(this.#index.packId(pack))).toSorted();
     const { end } = stored;
     const maintenance: ManifestMaintenance = {
@@ -268,7 +344,7 @@ export class RepositoryWriter implements AsyncDisposable {
       entries: stored.entries,
       bytes: stored.bytes,
       startedAtMs,
-      createdAtMs: runtime.clock.nowMs(),
+      createdAtMs: this.#session.storeNowMs,
       newBytes: stored.newBytes,
       storedBytes: stored.storedBytes,
       skippedCount: end.skippedCount,
@@ -287,7 +363,10 @@ export class RepositoryWriter implements AsyncDisposable {
       host: info.host,
       skipped: end.skipped,
     });
-    const needs = { objects: new Set(packs.map((pack) => packKey(this.#credential.id, fromHex(pack)))), packFolder: this.#packFolder };
+    const needs = {
+      objects: new Set(packs.map((pack) => packKey(this.#credential.id, fromHex(pack)))),
+      packFolder: this.#packFolder,
+    };
     const record = await this.#lease.commit(
       'manifest',
       [

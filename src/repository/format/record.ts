@@ -61,7 +61,12 @@ export function writeRecord(options: {
 }): Uint8Array {
   const names = options.sections.map((section) => section.name);
   const headerBytes = encodeJson({ ...options.header, sections: names });
-  const builder = new ByteBuilder(4096).text(MAGIC).u8(VERSION).u32(headerBytes.byteLength).bytes(headerBytes).u8(names.length);
+  const builder = new ByteBuilder(4096)
+    .text(MAGIC)
+    .u8(VERSION)
+    .u32(headerBytes.byteLength)
+    .bytes(headerBytes)
+    .u8(names.length);
   const aad = sha256(headerBytes);
   for (const { name, value } of options.sections) {
     const section = closeSection(name, encodeJson(value), { ...options, aad });
@@ -74,7 +79,12 @@ export function writeRecord(options: {
 function closeSection(
   name: SectionName,
   plain: Uint8Array,
-  options: { aad: Uint8Array; keys: SectionKeys; idKey?: Uint8Array | undefined; random: (sizeBytes: number) => Uint8Array },
+  options: {
+    aad: Uint8Array;
+    keys: SectionKeys;
+    idKey?: Uint8Array | undefined;
+    random: (sizeBytes: number) => Uint8Array;
+  },
 ): Uint8Array {
   const { aad, keys } = options;
   if (name === 'plain') return plain;
@@ -134,27 +144,37 @@ export type SectionAccess = {
   readonly idKey?: Uint8Array | undefined;
 };
 
-/**
- * Opens the first of the named sections that the record has and the access allows; undefined when there is none.
- * @throws REPOSITORY_DAMAGED when it should open and does not
- */
-export function openSection(record: SealedRecord, names: readonly SectionName[], access: SectionAccess): JsonFields | undefined {
+/** A section as it lies in its record. */
+export type SealedSection = { readonly name: SectionName; readonly section: Uint8Array };
+
+/** The first of the named sections that the record has and the access has a key for; undefined when there is none. */
+export function openableSection(
+  record: SealedRecord,
+  names: readonly SectionName[],
+  access: SectionAccess,
+): SealedSection | undefined {
   for (const name of names) {
     const section = record.sections[record.header.sections.indexOf(name)];
-    if (section === undefined) continue;
-    const plain = openOne(record, { name, section }, access);
-    if (plain !== undefined) return JsonFields.parse(plain, record.key);
+    if (section !== undefined && mayOpen(name, access)) return { name, section };
   }
   return undefined;
 }
 
-function openOne(record: SealedRecord, { name, section }: { name: SectionName; section: Uint8Array }, access: SectionAccess): Uint8Array | undefined {
+function mayOpen(name: SectionName, access: SectionAccess): boolean {
+  if (name === 'writer') return access.idKey !== undefined;
+  if (name === 'content') return access.content !== undefined;
+  return name === 'plain' || access.maintenance !== undefined;
+}
+
+/** @throws REPOSITORY_DAMAGED when the section should open and does not */
+export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): JsonFields {
   const aad = sha256(record.headerBytes);
   const what = record.key;
-  if (name === 'plain') return section;
+  if (name === 'plain') return JsonFields.parse(section, what);
   if (name === 'writer') {
-    return access.idKey && unseal({ key: writerSectionKey(access.idKey, aad), aad, sealed: section, what });
+    const key = writerSectionKey(must(access.idKey, 'an id key'), aad);
+    return JsonFields.parse(unseal({ key, aad, sealed: section, what }), what);
   }
-  const pair = name === 'content' ? access.content : access.maintenance;
-  return pair && openBox({ pair, info: 'record', aad, box: section, what });
+  const pair = must(name === 'content' ? access.content : access.maintenance, 'a key of the section');
+  return JsonFields.parse(openBox({ pair, info: 'record', aad, box: section, what }), what);
 }

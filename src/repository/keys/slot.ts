@@ -1,6 +1,7 @@
 import { argon2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { TidemarkError, isTidemarkError } from '../../core/errors.ts';
+import { damaged } from '../format/byte-cursor.ts';
 import { seal, unseal } from '../format/crypto.ts';
 import { encodeJson, JsonFields, toBase64 } from '../format/json.ts';
 import { narrowKeyring, readKeyring, writeKeyring } from './keyring.ts';
@@ -80,11 +81,14 @@ export async function writeSlot(options: {
 function readSlot(bytes: Uint8Array, key: string): Slot {
   const fields = JsonFields.parse(bytes, key);
   const version = fields.count('version');
-  if (version > 0) throw new TidemarkError('REPOSITORY_NEWER', `${key} is of version ${version}; this Tidemark knows 0`);
+  if (version > 0)
+    throw new TidemarkError('REPOSITORY_NEWER', `${key} is of version ${version}; this Tidemark knows 0`);
   const kdf = fields.object('kdf');
   kdf.oneOf('name', ['argon2id']);
+  const id = fields.hex('id', 16);
+  if (slotKey(id) !== key) throw damaged(key, 'it belongs elsewhere');
   return {
-    id: fields.hex('id', 16),
+    id,
     kind: fields.oneOf('kind', ['passphrase']),
     role: fields.oneOf('role', ['all', 'reader', 'maintainer']),
     name: fields.text('name'),

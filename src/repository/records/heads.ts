@@ -1,16 +1,18 @@
 import { sha256 } from '../format/crypto.ts';
 import type { JsonFields } from '../format/json.ts';
 import { NO_PREVIOUS } from '../format/record.ts';
+import { joinRanges } from './ranges.ts';
+import type { Ranges } from './ranges.ts';
 import type { Ledger } from './ledger.ts';
 import type { RecordLog, TrustedRecord } from './record-log.ts';
 
 /** The last record of a session that somebody saw. */
 export type Head = { readonly session: string; readonly counter: number; readonly digest: string };
 
-/** Something that was there once and is not there now, without a ledger that says why. */
+/** Something that was there once and is not there now, without a ledger that says why. `counter`: the first record that it is about. */
 export type Discontinuity = {
   readonly session: string;
-  readonly counter?: number | undefined;
+  readonly counter: number;
   readonly key?: string | undefined;
   readonly message: string;
 };
@@ -32,35 +34,43 @@ export function chainsOf(log: RecordLog): Chains {
 
 /** Heads that a start names in its plain section. @throws REPOSITORY_DAMAGED */
 export function readHeads(plain: JsonFields): readonly Head[] {
-  return plain.objects('heads').map((fields) => ({
+  return plain.objects('heads').map(readHead);
+}
+
+/** @throws REPOSITORY_DAMAGED */
+export function readHead(fields: JsonFields): Head {
+  return {
     session: fields.hex('session', 16),
     counter: fields.count('counter', 0xffffffff),
     digest: fields.hex('digest', 32),
-  }));
+  };
 }
 
 export type HeadView = {
   /** The newest record of each session that is there. */
   readonly present: ReadonlyMap<string, Head>;
-  /** What starts say about sessions: the largest counter named for each. */
+  /** What starts and ledgers say about sessions: the largest counter named for each. */
   readonly named: ReadonlyMap<string, Head>;
-  /** Heads that no start names at their counter: what a new session names, and what a host remembers. */
+  /** Heads that no start and no ledger names at their counter: what a new session names, and what a host remembers. */
   readonly frontier: readonly Head[];
 };
 
-/** `headsNamedBy`: what a start says; nothing when it is damaged. */
-export function viewHeads(chains: Chains, headsNamedBy: (start: TrustedRecord) => readonly Head[]): HeadView {
+/** `headsNamedBy`: what a start says; nothing when it is damaged. `ledger`: what starts said that are there no more. */
+export function viewHeads(
+  chains: Chains,
+  ledger: Ledger,
+  headsNamedBy: (start: TrustedRecord) => readonly Head[],
+): HeadView {
   const present = new Map<string, Head>();
   const named = new Map<string, Head>();
+  for (const head of ledger.heads) keepNewest(named, head);
   for (const [session, chain] of chains) {
-    const counter = Math.max(...chain.keys());
+    const counter = chain.keys().reduce((last, other) => Math.max(last, other), -1);
     const last = chain.get(counter);
     if (last !== undefined) present.set(session, { session, counter, digest: last.record.digest });
     const start = chain.get(0);
     if (start?.record.header.kind !== 'start') continue;
-    for (const head of headsNamedBy(start)) {
-      if (head.counter >= (named.get(head.session)?.counter ?? -1)) named.set(head.session, head);
-    }
+    for (const head of headsNamedBy(start)) keepNewest(named, head);
   }
   const frontier = [...present.values()]
     .filter((head) => (named.get(head.session)?.counter ?? -1) < head.counter)
@@ -68,24 +78,34 @@ export function viewHeads(chains: Chains, headsNamedBy: (start: TrustedRecord) =
   return { present, named, frontier };
 }
 
+export function keepNewest(heads: Map<string, Head>, head: Head): void {
+  if (head.counter >= (heads.get(head.session)?.counter ?? -1)) heads.set(head.session, head);
+}
+
 /** Every hole and every broken link in the chains, and every remembered head that is gone. */
-export function findDiscontinuities(chains: Chains, heads: HeadView, ledger: Ledger, remembered: readonly Head[]): readonly Discontinuity[] {
+export function findDiscontinuities(
+  chains: Chains,
+  heads: HeadView,
+  ledger: Ledger,
+  remembered: readonly Head[],
+): readonly Discontinuity[] {
   const found: Discontinuity[] = [];
-  const sessions = new Set([...chains.keys(), ...heads.named.keys()]);
-  for (const session of sessions) {
+  for (const session of new Set([...chains.keys(), ...heads.named.keys()])) {
     const chain = chains.get(session) ?? new Map<number, TrustedRecord>();
     const last = Math.max(heads.present.get(session)?.counter ?? -1, heads.named.get(session)?.counter ?? -1);
-    for (let counter = 0; counter <= last; counter++) {
-      const trusted = chain.get(counter);
-      if (trusted === undefined) {
-        if (!ledger.isRemoved(session, counter)) found.push({ session, counter, message: `record ${counter} of session ${session} is gone` });
-        continue;
-      }
-      const before = chain.get(counter - 1);
-      const expected = counter === 0 ? NO_PREVIOUS : before?.record.digest;
-      if (expected !== undefined && trusted.record.header.previous !== expected) {
-        found.push({ session, counter, key: trusted.record.key, message: `${trusted.record.key} does not follow the record before it` });
-      }
+    for (const [from, to] of missingRanges([...chain.keys()], ledger.removedOf(session), last)) {
+      const what = from === to ? `record ${from}` : `records ${from} to ${to}`;
+      found.push({
+        session,
+        counter: from,
+        message: `${what} of session ${session} ${from === to ? 'is' : 'are'} gone`,
+      });
+    }
+    for (const [counter, trusted] of chain) {
+      const expected = counter === 0 ? NO_PREVIOUS : chain.get(counter - 1)?.record.digest;
+      if (expected === undefined || trusted.record.header.previous === expected) continue;
+      const { key } = trusted.record;
+      found.push({ session, counter, key, message: `${key} does not follow the record before it` });
     }
   }
   for (const head of [...heads.named.values(), ...remembered]) {
@@ -95,14 +115,30 @@ export function findDiscontinuities(chains: Chains, heads: HeadView, ledger: Led
   return found;
 }
 
+/** What is neither present nor removed of the counters up to `last`; in ranges, since nobody bounds what a start may name. */
+function missingRanges(present: readonly number[], removed: Ranges, last: number): Ranges {
+  const missing: (readonly [number, number])[] = [];
+  let next = 0;
+  const there = joinRanges([...present.map((counter) => [counter, counter] as const), ...removed]);
+  for (const [from, to] of [...there, [last + 1, last + 1] as const]) {
+    const end = Math.min(from - 1, last);
+    if (end >= next) missing.push([next, end]);
+    next = Math.max(next, to + 1);
+  }
+  return missing;
+}
+
 function missingHead(head: Head, chains: Chains, heads: HeadView, ledger: Ledger): Discontinuity | undefined {
   const { session, counter, digest } = head;
   const there = chains.get(session)?.get(counter);
   if (there !== undefined) {
     if (there.record.digest === digest) return undefined;
-    return { session, counter, key: there.record.key, message: `${there.record.key} is not the record that was there before` };
+    const { key } = there.record;
+    return { session, counter, key, message: `${key} is not the record that was there before` };
   }
-  if (ledger.isRemoved(session, counter) || (heads.named.get(session)?.counter ?? -1) >= counter) return undefined;
+  // A hole below what is there or named is found anyway.
+  const known = Math.max(heads.named.get(session)?.counter ?? -1, heads.present.get(session)?.counter ?? -1);
+  if (ledger.isRemoved(session, counter) || known >= counter) return undefined;
   return { session, counter, message: `the head of session ${session} (record ${counter}), seen before, is gone` };
 }
 
@@ -111,4 +147,3 @@ export function fingerprintOf(frontier: readonly Head[]): string {
   const lines = frontier.map(({ session, counter, digest }) => `${session} ${counter} ${digest}\n`).toSorted();
   return Buffer.from(sha256(Buffer.from(lines.join(''))).subarray(0, 16)).toString('hex');
 }
-

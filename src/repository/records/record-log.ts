@@ -1,13 +1,14 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import type { Run } from '../../core/run.ts';
+import type { ObjectInfo } from '../../objects/object-store.ts';
 import { loadCertificates, sectionAccess } from '../access.ts';
 import type { BadObject, Certificates, RepositoryAccess } from '../access.ts';
 import { mayWrite } from '../format/certificate.ts';
 import type { Certificate } from '../format/certificate.ts';
 import { parseRecordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
-import { MAX_RECORD_BYTES, openSection, readRecord, verifyRecord } from '../format/record.ts';
+import { MAX_RECORD_BYTES, openableSection, openSection, readRecord, verifyRecord } from '../format/record.ts';
 import type { SealedRecord, SectionName } from '../format/record.ts';
 import type { JsonFields } from '../format/json.ts';
 import { readWhole } from '../read-whole.ts';
@@ -33,36 +34,52 @@ export type RecordLog = {
   readonly beatKeys: readonly string[];
 };
 
-const FOLDERS = ['sessions', 'manifests', 'journal', 'void', 'pins', 'unpins', 'proofs', 'runs', 'ledger'] as const;
+/**
+ * In this order: what names comes before what it names, so that a session that goes on meanwhile does not look damaged; pins come after the
+ * ledgers, so that whoever sees a mark given up also sees the pin that was there before.
+ */
+const FOLDERS = [
+  'sessions',
+  'journal',
+  'manifests',
+  'void',
+  'proofs',
+  'runs',
+  'ledger',
+  'unpins',
+  'pins',
+] as const satisfies readonly string[];
 const READS_AT_ONCE = 8;
 
-/** Reads every record. What is damaged or forged is in `bad` and nowhere else. */
-export async function loadRecords(access: RepositoryAccess, run: Run): Promise<RecordLog> {
+/** Reads every record. What is damaged or forged is in `bad` and nowhere else. Records of `before` that still lie there are not read again. */
+export async function loadRecords(access: RepositoryAccess, run: Run, before?: RecordLog): Promise<RecordLog> {
   const certificates = await loadCertificates(access, run);
   const byKey = new Map<string, TrustedRecord>();
   const bad: BadRecord[] = [];
   const lastBeatMs = new Map<string, number>();
   const beatKeys: string[] = [];
+  const isRecord = ({ key, modifiedMs }: ObjectInfo): boolean => {
+    const name = parseRecordKey(key);
+    if (name === undefined) return false;
+    if (name.folder !== 'sessions') return true;
+    lastBeatMs.set(name.session, Math.max(modifiedMs, lastBeatMs.get(name.session) ?? 0));
+    if (name.number === 'end' || name.number === 0) return true;
+    beatKeys.push(key);
+    return false;
+  };
+  const read = async (info: ObjectInfo): Promise<void> => {
+    const known = before?.byKey.get(info.key);
+    const found =
+      known?.modifiedMs === info.modifiedMs ? known : await readTrusted(access, certificates, info.key, run);
+    if (found === undefined) return;
+    if ('message' in found) bad.push(found);
+    else byKey.set(info.key, { ...found, modifiedMs: info.modifiedMs });
+  };
   for (const folder of FOLDERS) {
     for await (const batch of access.objects.list(`${folder}/`, '', run)) {
-      const wanted = batch.filter(({ key, modifiedMs }) => {
-        const name = parseRecordKey(key);
-        if (name === undefined) return false;
-        if (folder !== 'sessions') return true;
-        lastBeatMs.set(name.session, Math.max(modifiedMs, lastBeatMs.get(name.session) ?? 0));
-        if (name.number === 'end' || name.number === 0) return true;
-        beatKeys.push(key);
-        return false;
-      });
+      const wanted = batch.filter(isRecord);
       for (let at = 0; at < wanted.length; at += READS_AT_ONCE) {
-        const group = wanted.slice(at, at + READS_AT_ONCE);
-        const read = await Promise.all(group.map(({ key }) => readTrusted(access, certificates, key, run)));
-        for (const [index, found] of read.entries()) {
-          const info = group[index];
-          if (info === undefined || found === undefined) continue;
-          if ('message' in found) bad.push(found);
-          else byKey.set(info.key, { ...found, modifiedMs: info.modifiedMs });
-        }
+        await Promise.all(wanted.slice(at, at + READS_AT_ONCE).map(read));
       }
     }
   }
@@ -83,8 +100,13 @@ async function readTrusted(
     if (certificate === undefined) {
       return { key, message: 'its writer has no certificate', credential: record.header.credential };
     }
-    if (!verifyRecord(record, certificate.signingKey)) return { key, message: 'its signature does not fit' };
-    if (!mayWrite(certificate, record.header.kind)) return { key, message: `a ${certificate.role} may not write it` };
+    const isSigned = (): boolean => verifyRecord(record, certificate.signingKey);
+    if (!access.memo.signature(record.digest, certificate, isSigned)) {
+      return { key, message: 'its signature does not fit' };
+    }
+    if (!mayWrite(certificate, record.header.kind)) {
+      return { key, message: `a ${certificate.role} may not write it` };
+    }
     return { record, certificate };
   } catch (error) {
     if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) return undefined;
@@ -93,24 +115,56 @@ async function readTrusted(
   }
 }
 
-/** The condemned lists that are there now; damaged or forged ones don't count. */
-export async function loadCondemned(access: RepositoryAccess, certificates: Certificates, run: Run): Promise<readonly TrustedRecord[]> {
-  const found: TrustedRecord[] = [];
+/** What is about to be deleted, and for which sessions that waits. */
+export type CondemnedList = {
+  readonly key: string;
+  readonly modifiedMs: number;
+  readonly sessions: readonly string[];
+  readonly objects: readonly string[];
+};
+
+/**
+ * The condemned lists that are there now; damaged or forged ones don't count. Those that `isKnown` are left out, and where nothing else is
+ * there nothing is read.
+ */
+export async function loadCondemned(
+  access: RepositoryAccess,
+  run: Run,
+  isKnown: (key: string) => boolean = () => false,
+): Promise<readonly CondemnedList[]> {
+  const fresh: ObjectInfo[] = [];
   for await (const batch of access.objects.list('condemned/', '', run)) {
-    for (const { key, modifiedMs } of batch) {
-      const read = await readTrusted(access, certificates, key, run);
-      if (read !== undefined && !('message' in read)) found.push({ ...read, modifiedMs });
+    fresh.push(...batch.filter(({ key }) => parseRecordKey(key) !== undefined && !isKnown(key)));
+  }
+  if (fresh.length === 0) return [];
+  // Loaded each time: a list may be by a maintainer who was certified a moment ago.
+  const certificates = await loadCertificates(access, run);
+  const found: CondemnedList[] = [];
+  for (const { key, modifiedMs } of fresh) {
+    const read = await readTrusted(access, certificates, key, run);
+    if (read === undefined || 'message' in read) continue;
+    const fields = openTrusted(access, { ...read, modifiedMs }, ['plain']);
+    if (fields !== undefined) {
+      found.push({ key, modifiedMs, sessions: fields.texts('sessions'), objects: fields.texts('objects') });
     }
   }
   return found;
 }
 
 /** Opens a section of a record. Undefined when this access has no key for any of `names`. @throws REPOSITORY_DAMAGED */
-export function openTrusted(access: RepositoryAccess, trusted: TrustedRecord, names: readonly SectionName[]): JsonFields | undefined {
-  return openSection(trusted.record, names, sectionAccess(access, trusted.record.header.credential));
+export function openTrusted(
+  access: RepositoryAccess,
+  { record }: TrustedRecord,
+  names: readonly SectionName[],
+): JsonFields | undefined {
+  const keys = sectionAccess(access, record.header.credential);
+  const found = openableSection(record, names, keys);
+  if (found === undefined) return undefined;
+  const memoKey = `${record.digest} ${found.name}`;
+  return access.memo.section(memoKey, found.section.byteLength, () => openSection(record, found, keys));
 }
 
-export function ofKind(log: RecordLog, kind: RecordKind): readonly TrustedRecord[] {
+export function ofKind(log: Pick<RecordLog, 'byKey'>, kind: RecordKind): readonly TrustedRecord[] {
   return [...log.byKey.values()].filter(({ record }) => record.header.kind === kind);
 }
 

@@ -14,16 +14,28 @@ import { readWhole } from '../read-whole.ts';
 import type { Head } from './heads.ts';
 
 /** What a session says of itself in its start. */
-export type SessionInfo = { readonly application: string; readonly host: string; readonly command: string; readonly tool: string };
+export type SessionInfo = {
+  readonly application: string;
+  readonly host: string;
+  readonly command: string;
+  readonly tool: string;
+};
 
 export type Section = { readonly name: SectionName; readonly value: Json };
 
 /** A record that was put and read back. */
-export type PutRecord = { readonly key: string; readonly counter: number; readonly digest: string; readonly modifiedMs: number };
+export type PutRecord = {
+  readonly key: string;
+  readonly counter: number;
+  readonly digest: string;
+  readonly modifiedMs: number;
+};
+
+const RENEWALS_PER_LEASE = 4;
 
 /**
- * One run of one credential that writes. Its chained records go out one after another. Whoever holds it calls `renew` at least every
- * quarter of a lease; `WriteLease` does that.
+ * One run of one credential that writes. Its chained records go out one after another. Whoever holds it calls `keep` with every piece of
+ * work, so that others see that it lives.
  */
 export class Session {
   readonly id: string;
@@ -36,6 +48,7 @@ export class Session {
   #previous = NO_PREVIOUS;
   #last: Promise<unknown> = Promise.resolve();
   #lastBeatAt: { readonly modifiedMs: number; readonly monotonicMs: number } = { modifiedMs: 0, monotonicMs: 0 };
+  #longestSilenceMs = 0;
 
   private constructor(access: RepositoryAccess, credential: Credential) {
     this.#access = access;
@@ -44,7 +57,10 @@ export class Session {
   }
 
   /** Puts the start, which names `heads`. */
-  static async open(options: { access: RepositoryAccess; credential: Credential; heads: readonly Head[]; info: SessionInfo }, run: Run): Promise<Session> {
+  static async open(
+    options: { access: RepositoryAccess; credential: Credential; heads: readonly Head[]; info: SessionInfo },
+    run: Run,
+  ): Promise<Session> {
     const { access, info } = options;
     const session = new Session(access, options.credential);
     const heads = options.heads.map(({ session: id, counter, digest }) => ({ session: id, counter, digest }));
@@ -75,12 +91,26 @@ export class Session {
     return this.#access.runtime.clock.monotonicMs() - this.#lastBeatAt.monotonicMs;
   }
 
+  /**
+   * No two beats in a row were more than a lease apart, by the object store's clock: whoever waits until this session has missed two leases
+   * still waits.
+   */
+  get isUnbroken(): boolean {
+    return this.#longestSilenceMs <= this.#access.header.leaseMs;
+  }
+
+  /** The object store's time, as far as it can be known without asking. Late by no more than clocks drift in a quarter of a lease. */
+  get storeNowMs(): number {
+    return Math.round(this.#lastBeatAt.modifiedMs + this.sinceBeatMs);
+  }
+
   /** Puts the next record of the chain and reads it back. */
   put(kind: RecordKind, sections: readonly Section[], run: Run): Promise<PutRecord> {
     return this.#inTurn(async () => {
       const counter = this.#counter;
       // After a failed put nobody knows whether the record is there: a next one would make a hole or overwrite.
-      if (this.#broken !== undefined) throw new TidemarkError('FAILED', 'this session ended with an error', { cause: this.#broken });
+      if (this.#broken !== undefined)
+        throw new TidemarkError('FAILED', 'this session ended with an error', { cause: this.#broken });
       const { key, bytes } = this.#write({ kind, counter, previous: this.#previous, sections });
       try {
         const modifiedMs = await this.#create(key, bytes, run);
@@ -100,15 +130,28 @@ export class Session {
       const monotonicMs = this.#access.runtime.clock.monotonicMs();
       const { key, bytes } = this.#write({ kind: 'beat', counter: ++this.#beat, previous: NO_PREVIOUS, sections: [] });
       const modifiedMs = await this.#create(key, bytes, run);
+      this.#longestSilenceMs = Math.max(this.#longestSilenceMs, modifiedMs - this.#lastBeatAt.modifiedMs);
       this.#lastBeatAt = { modifiedMs, monotonicMs };
     });
+  }
+
+  /** Renews when a quarter of the lease has passed; says whether it did. Cheap otherwise: call it with every piece of work. */
+  async keep(run: Run): Promise<boolean> {
+    if (this.sinceBeatMs < this.#access.header.leaseMs / RENEWALS_PER_LEASE) return false;
+    await this.renew(run);
+    return true;
   }
 
   /** Puts a condemned list; not part of the chain, as it is deleted soon. */
   condemn(body: Json, run: Run): Promise<{ readonly key: string; readonly modifiedMs: number }> {
     return this.#inTurn(async () => {
       const sections: readonly Section[] = [{ name: 'plain', value: body }];
-      const { key, bytes } = this.#write({ kind: 'condemned', counter: this.#condemnedCount++, previous: NO_PREVIOUS, sections });
+      const { key, bytes } = this.#write({
+        kind: 'condemned',
+        counter: this.#condemnedCount++,
+        previous: NO_PREVIOUS,
+        sections,
+      });
       return { key, modifiedMs: await this.#create(key, bytes, run) };
     });
   }
