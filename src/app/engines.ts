@@ -1,10 +1,10 @@
 import type { RepositoryAccess } from '../repository/access.ts';
 import type { Extractor } from '../repository/base-reader.ts';
-import { extractInPlace } from '../repository/extract/in-place.ts';
+import { extractOnWorkers } from '../repository/extract/on-workers.ts';
 import type { ChunkSizes, CutKeys, PipelineEngine } from '../repository/pipeline/engine.ts';
 import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
 import { createWorkerEngine } from '../repository/pipeline/worker-engine.ts';
-import { checkInPlace } from '../repository/verify/check-in-place.ts';
+import { checkOnWorkers } from '../repository/verify/check-on-workers.ts';
 import type { PackChecker } from '../repository/verify.ts';
 
 export type EngineSetup = { readonly keys: CutKeys; readonly sizes: ChunkSizes };
@@ -18,12 +18,14 @@ export interface Engines {
   readonly extract: Extractor;
 }
 
+const WORKERS = 2;
+
 /** Engines on threads of their own; `workers` of them, or one for each processor. */
 export function workerEngines(workers: number | undefined): Engines {
   return {
     openEngine: async (setup) => createWorkerEngine({ ...setup, workers }),
     openRetryEngine: async (setup) => createInPlaceEngine(setup),
-    openChecker: async (access) => checkInPlace(access),
-    extract: extractInPlace,
+    openChecker: async (access) => checkOnWorkers(access, workers ?? WORKERS),
+    extract: extractOnWorkers(workers ?? WORKERS),
   };
 }

@@ -23,10 +23,11 @@ export async function* extractInPlace<Tag>(
   }
 }
 
-async function extractOne<Tag>(source: BlockSource, target: FileTarget<Tag>, chunksOf: ChunksOf, run: Run): Promise<FileResult<Tag>> {
+/** Fills one file, from whatever place yields its chunks. What can't be restored is in the result. */
+export async function extractOne<Tag>(source: BlockSource, target: FileTarget<Tag>, chunksOf: ChunksOf, run: Run): Promise<FileResult<Tag>> {
   const { tag, entry } = target;
   try {
-    using file = new TargetFile(target);
+    using file = TargetFile.create(target);
     if (entry.content !== undefined) {
       for await (const parts of chunksOf(entry.content, run)) {
         for (const part of parts) file.write(await source.content(part, run));

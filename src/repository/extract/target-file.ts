@@ -14,12 +14,27 @@ export class TargetFile implements Disposable {
   #extent = 0;
   #inExtent = 0;
 
-  /** Creates it exclusively, without following links. */
-  constructor(shape: TargetShape) {
+  private constructor(shape: TargetShape, descriptor: number, contentOffset: number) {
     this.#shape = shape;
     this.#extents = shape.extents ?? [{ offset: 0, sizeBytes: shape.fileSizeBytes }];
+    this.#descriptor = descriptor;
+    this.#inExtent = contentOffset;
+    for (const { sizeBytes } of this.#extents) {
+      if (this.#inExtent < sizeBytes) break;
+      this.#inExtent -= sizeBytes;
+      this.#extent++;
+    }
+  }
+
+  /** Creates it exclusively, without following links. */
+  static create(shape: TargetShape): TargetFile {
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
-    this.#descriptor = openSync(Buffer.from(shape.path), flags, 0o600);
+    return new TargetFile(shape, openSync(Buffer.from(shape.path), flags, 0o600), 0);
+  }
+
+  /** Goes on with one that was created, from a place in its content on. */
+  static reopen(shape: TargetShape, contentOffset: number): TargetFile {
+    return new TargetFile(shape, openSync(Buffer.from(shape.path), constants.O_RDWR | constants.O_NOFOLLOW), contentOffset);
   }
 
   get descriptor(): number {

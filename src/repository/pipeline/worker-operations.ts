@@ -1,4 +1,6 @@
 import type { Transferable } from 'node:worker_threads';
+import { createReadOperations } from './read-operations.ts';
+import type { ReadSetup } from './read-operations.ts';
 import { createStoreOperations } from './store-operations.ts';
 import type { StoreSetup } from './store-operations.ts';
 
@@ -8,6 +10,7 @@ import type { StoreSetup } from './store-operations.ts';
  */
 export type WorkerSetup = {
   readonly store?: StoreSetup | undefined;
+  readonly read?: ReadSetup | undefined;
 };
 
 /** What an operation gives back; `transfer` names memory that changes hands instead of being copied. */
@@ -23,7 +26,7 @@ export type Operation<Request, Result, Note = never> = (
 ) => OperationResult<Result>;
 
 export function createOperations(setup: WorkerSetup) {
-  return { ...createStoreOperations(setup.store) };
+  return { ...createStoreOperations(setup.store), ...createReadOperations(setup.read) };
 }
 
 export type Operations = ReturnType<typeof createOperations>;

@@ -1,0 +1,64 @@
+import { createHash, createHmac } from 'node:crypto';
+import { equalBytes } from '../../core/bytes.ts';
+import { must } from '../../core/must.ts';
+import { damaged, isDamage } from '../format/byte-cursor.ts';
+import { PACK_HEADER_BYTES, unsealBlock } from '../format/pack.ts';
+import type { PackSecret } from '../format/pack.ts';
+import { openBlock } from '../pipeline/block.ts';
+
+const ID_BYTES = 32;
+
+/** A pack as its directory describes it; chunks are flattened, in the order of the blocks. */
+export type CheckPackRequest = {
+  readonly what: string;
+  /** Bytes that were read, from the pack's start on. */
+  readonly sizeBytes: number;
+  readonly digest: string;
+  readonly secret: PackSecret;
+  readonly chunkKey: Uint8Array;
+  readonly nodeKey: Uint8Array;
+  readonly sealedBytes: Uint32Array;
+  readonly chunkCounts: Uint32Array;
+  readonly sizes: Uint32Array;
+  /** 1 for nodes. */
+  readonly kinds: Uint8Array;
+  readonly ids: Uint8Array;
+};
+
+/** `bad`: chunks that are not what they should be, by their place in the request. */
+export type CheckedPack = { readonly bad: readonly number[]; readonly bytes: number; readonly message?: string | undefined };
+
+/** Opens every block of a pack and recomputes every id, and the digest that the pack is named by. */
+export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): CheckedPack {
+  const bad: number[] = [];
+  let message: string | undefined;
+  let [chunk, checkedBytes, offset] = [0, 0, PACK_HEADER_BYTES];
+  const whole = bytes.subarray(0, request.sizeBytes);
+  if (createHash('sha256').update(whole).digest('hex') !== request.digest) message = `${request.what} is damaged: its bytes are not the ones that its name says`;
+  for (const [number, sealedBytes] of request.sealedBytes.entries()) {
+    const end = chunk + must(request.chunkCounts[number], 'every block has a count');
+    try {
+      if (offset + sealedBytes > whole.byteLength) throw damaged(request.what, 'it ends too early');
+      const sealed = whole.subarray(offset, offset + sealedBytes);
+      const plain = openBlock(unsealBlock({ secret: request.secret, number, sealed, what: request.what }));
+      for (let at = 0; chunk < end; chunk++) {
+        const sizeBytes = must(request.sizes[chunk], 'every chunk has a size');
+        if (!isChunk(request, chunk, plain.subarray(at, at + sizeBytes))) bad.push(chunk);
+        at += sizeBytes;
+        checkedBytes += sizeBytes;
+      }
+    } catch (error) {
+      if (!isDamage(error) || !(error instanceof Error)) throw error;
+      message ??= error.message;
+      for (; chunk < end; chunk++) bad.push(chunk);
+    }
+    offset += sealedBytes;
+  }
+  return { bad, bytes: checkedBytes, message };
+}
+
+function isChunk(request: CheckPackRequest, chunk: number, bytes: Uint8Array): boolean {
+  const key = request.kinds[chunk] === 1 ? request.nodeKey : request.chunkKey;
+  const id = request.ids.subarray(chunk * ID_BYTES, (chunk + 1) * ID_BYTES);
+  return bytes.byteLength === request.sizes[chunk] && equalBytes(createHmac('sha256', key).update(bytes).digest(), id);
+}
