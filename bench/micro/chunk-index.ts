@@ -16,9 +16,10 @@ import { RunWriter } from '../../src/repository/index/run-writer.ts';
 import { syncIndex } from '../../src/repository/index/sync.ts';
 
 /*
- * What the index of chunks costs at a size: one session that adds all (merges included) and publishes it, look-ups in a fresh process, a merge of
- * everything into one run, reading all records, and a fresh host that reads the index objects. Ids are made, not stored. Each phase is a process
- * of its own, and prints one line of JSON; `peakMb` is the most memory that it had, Node's own 45 MB included.
+ * What the index of chunks costs at a size: one session that adds all (merges included) and publishes it, look-ups in
+ * a fresh process, a merge of everything into one run, reading all records, and a fresh host that reads the index
+ * objects. Ids are made, not stored. Each phase is a process of its own, and prints one line of JSON; `peakMb` is the
+ * most memory that it had, Node's own 45 MB included.
  */
 
 const HELP = 'node bench/micro/chunk-index.ts [--records 10000000] [--per-pack 64] [--folder DIR]';

@@ -1,6 +1,7 @@
 /**
- * Adds packs to the local index in the folder of its first argument until it is killed, merging as it goes. The second argument begins the
- * names. Prints the number of each pack once it is flushed; now and then it takes up what other processes wrote.
+ * Adds packs to the local index in the folder of its first argument until it is killed, merging as it goes. The
+ * second argument begins the names. Prints the number of each pack once it is flushed; now and then it takes up what
+ * other processes wrote.
  */
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';

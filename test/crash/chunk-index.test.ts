@@ -19,7 +19,10 @@ const damage: string[] = [];
 const logger = { log: (_level: unknown, message: string) => void damage.push(message) };
 const runtime: Runtime = { clock: createSystemClock(), random: randomBytes, logger, temporaryFolder: tmpdir() };
 
-/** The last pack that a writer said was flushed, before it was killed after `lines` of that and a moment of its own work. */
+/**
+ * The last pack that a writer said was flushed, before it was killed after `lines` of that and a moment of its own
+ * work.
+ */
 async function writeUntilKilled(folder: string, prefix: string, lines: number, spins: number): Promise<number> {
   const script = join(import.meta.dirname, 'chunk-index-child.ts');
   const writer = spawn(process.execPath, [script, folder, prefix], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -40,8 +40,8 @@ export const MAX_INDEX_OBJECT_BYTES =
 export type IndexObjectName = { readonly session: string; readonly number: number };
 
 /**
- * What an index object says. `packs`: ids one after another. `records`: `INDEX_RECORD_BYTES` each, ascending by id; `pack` counts into
- * `packs`. The same id may come several times, with different places.
+ * What an index object says. `packs`: ids one after another. `records`: `INDEX_RECORD_BYTES` each, ascending by id;
+ * `pack` counts into `packs`. The same id may come several times, with different places.
  */
 export type IndexObject = {
   readonly replaces: readonly IndexObjectName[];
@@ -80,8 +80,8 @@ export function sealIndexObject(object: IndexObject, idKey: Uint8Array, salt: Ui
 }
 
 /**
- * Checks every bound and the order of the records, so that what it returns can be used without further checks. `what` names the object
- * in errors. @throws REPOSITORY_DAMAGED
+ * Checks every bound and the order of the records, so that what it returns can be used without further checks. `what`
+ * names the object in errors. @throws REPOSITORY_DAMAGED
  */
 export function openIndexObject(options: {
   readonly bytes: Uint8Array;

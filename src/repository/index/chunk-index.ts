@@ -5,8 +5,8 @@ import { IndexFolder } from './index-folder.ts';
 import { LocalIndex } from './local-index.ts';
 
 /**
- * Where a chunk is: in the pack of that number, in the sealed block at `blockOffset`, `offset` bytes into the block's chunks. The numbers
- * are those of one `ChunkIndex` and mean nothing elsewhere.
+ * Where a chunk is: in the pack of that number, in the sealed block at `blockOffset`, `offset` bytes into the block's
+ * chunks. The numbers are those of one `ChunkIndex` and mean nothing elsewhere.
  */
 export type ChunkPlace = {
   readonly pack: number;
@@ -16,7 +16,10 @@ export type ChunkPlace = {
   readonly sizeBytes: number;
 };
 
-/** `count` records as in an index object, at the start of `bytes`; `pack` is the index's own number. Overwritten by the next batch. */
+/**
+ * `count` records as in an index object, at the start of `bytes`; `pack` is the index's own number. Overwritten by
+ * the next batch.
+ */
 export type RecordBatch = { readonly bytes: Uint8Array; readonly view: DataView; readonly count: number };
 
 export type IndexStatistics = {
@@ -41,9 +44,10 @@ export type ObjectNews = {
 };
 
 /**
- * Where the chunks of one writer are. A hint: it can miss what is in the repository, and never names a place that was not written there by an
- * index object, a pack's directory or `add`. Look-ups are synchronous; what is awaited runs one after another, and look-ups go on meanwhile.
- * Memory does not grow with the number of calls, but about 1.2 bytes a record and 45 a pack.
+ * Where the chunks of one writer are. A hint: it can miss what is in the repository, and never names a place that was
+ * not written there by an index object, a pack's directory or `add`. Look-ups are synchronous; what is awaited runs
+ * one after another, and look-ups go on meanwhile. Memory does not grow with the number of calls, but about 1.2 bytes
+ * a record and 45 a pack.
  */
 export interface ChunkIndex extends AsyncDisposable {
   /** A place of the chunk in a pack that is neither absent nor condemned. */
@@ -53,9 +57,11 @@ export interface ChunkIndex extends AsyncDisposable {
   /** The number of such a pack, or -1. Allocates nothing. */
   findPack(id: Uint8Array): number;
 
-  /** A pack that was just stored, durably. All its chunks are added before the next pack is. @throws DISK_FULL, FAILED */
+  /**
+   * A pack that was just stored, durably. All its chunks are added before the next pack is. @throws DISK_FULL, FAILED
+   */
   addPack(packId: Uint8Array): number;
-  /** Found at once; kept beyond this process from the next `flush` on. */
+  /** Found at once; kept beyond this process once a `flush` has written it, at the latest `flushAll`. */
   add(id: Uint8Array, place: ChunkPlace): void;
 
   /** The number of a pack that the index knows, or -1. */
@@ -71,19 +77,31 @@ export interface ChunkIndex extends AsyncDisposable {
   startRestriction(): PackRestriction;
   readonly packs: PackTable;
 
-  /** Writes what was added to the folder, and merges runs when there are many. Call it every few packs: it returns at once when little was added. */
+  /**
+   * Writes what was added to the folder, and merges runs when there are many. Call it every few packs: it returns at
+   * once when little was added.
+   */
   flush(run: Run): Promise<void>;
   /** As `flush`, down to the last record. */
   flushAll(run: Run): Promise<void>;
-  /** All records, ascending by id, also those of packs that don't count; each place once. What is added meanwhile may be in it or not. */
+  /**
+   * All records, ascending by id, also those of packs that don't count; each place once. What is added meanwhile may
+   * be in it or not.
+   */
   records(run: Run): AsyncIterable<RecordBatch>;
   readonly statistics: IndexStatistics;
-  /** True when a file of the index was found to be damaged: it does not count from then on, and `syncIndex` rebuilds what it held. */
+  /**
+   * True when a file of the index was found to be damaged: it does not count from then on, and `syncIndex` rebuilds
+   * what it held.
+   */
   readonly damaged: boolean;
 
   /** For `syncIndex`: forgets damaged files and takes up what other processes wrote. */
   reload(run: Run): Promise<void>;
-  /** For `syncIndex`: takes the records of index objects, or of packs' directories, and notes the objects. Leaves `records` empty. */
+  /**
+   * For `syncIndex`: takes the records of index objects, or of packs' directories, and notes the objects. Leaves
+   * `records` empty.
+   */
   insert(records: Memtable, news: ObjectNews, source: 'objects' | 'directories', run: Run): Promise<void>;
   /** Notes what became known of index objects. */
   note(news: ObjectNews, run: Run): Promise<void>;
@@ -104,7 +122,9 @@ export interface ChunkIndex extends AsyncDisposable {
 export type ChunkIndexOptions = {
   /** Kept from one session to the next and shared by processes. Absent: a temporary one, removed at the end. */
   readonly folder?: string | undefined;
-  /** What the index belongs to, such as repository and credential; a folder that belongs to something else is emptied. */
+  /**
+   * What the index belongs to, such as repository and credential; a folder that belongs to something else is emptied.
+   */
   readonly identity: string;
   readonly runtime: Runtime;
   /** How many added records stay in memory, at 60 bytes each, before they become a run: 196,608 unless given. */
@@ -112,8 +132,8 @@ export type ChunkIndexOptions = {
 };
 
 /**
- * Opens the index in a folder, or an empty one. A folder that can't be written, or where nothing can be locked, is replaced by a temporary one.
- * What is damaged there is dropped. @throws DISK_FULL, FAILED
+ * Opens the index in a folder, or an empty one. A folder that can't be written, or where nothing can be locked, is
+ * replaced by a temporary one. What is damaged there is dropped. @throws DISK_FULL, FAILED
  */
 export async function openChunkIndex(options: ChunkIndexOptions, run: Run): Promise<ChunkIndex> {
   return await LocalIndex.open(await IndexFolder.open(options, run), options, run);

@@ -6,8 +6,8 @@ const BLOCK_BITS = BLOCK_WORDS * 32;
 const TWO_TO_32 = 2 ** 32;
 
 /**
- * Says of most ids that are not in a run that they are not (about 97 of 100), and never so of one that is. All bits of an id lie in one
- * cache line. Ids are uniform, so their own bytes are the hash.
+ * Says of most ids that are not in a run that they are not (about 97 of 100), and never so of one that is. All bits
+ * of an id lie in one cache line. Ids are uniform, so their own bytes are the hash.
  */
 export class IdFilter {
   readonly #words: Uint32Array;

@@ -41,9 +41,10 @@ type Place = {
 };
 
 /**
- * The files of a local index. Processes share it: runs never change, and which runs there are says one list, replaced in one step under a lock. A run
- * is written as a part, named after its process, until it is in the list; what a dead process left is removed by the next one that opens the
- * folder. A run that is removed stays readable for who has it open.
+ * The files of a local index. Processes share it: runs never change, and which runs there are says one list, replaced
+ * in one step under a lock. A run is written as a part, named after its process, until it is in the list; what a dead
+ * process left is removed by the next one that opens the folder. A run that is removed stays readable for who has it
+ * open.
  */
 export class IndexFolder implements AsyncDisposable {
   readonly #place: Place;
@@ -109,8 +110,9 @@ export class IndexFolder implements AsyncDisposable {
   }
 
   /**
-   * Replaces the list by what `change` makes of it; durable when it resolves. No other process changes the list or removes files meanwhile.
-   * The same list returned: nothing is written. Runs that are no longer in it are removed. @throws BUSY, DISK_FULL, FAILED
+   * Replaces the list by what `change` makes of it; durable when it resolves. No other process changes the list or
+   * removes files meanwhile. The same list returned: nothing is written. Runs that are no longer in it are removed.
+   * @throws BUSY, DISK_FULL, FAILED
    */
   async change(change: (list: RunList) => Promise<RunList> | RunList, run: Run): Promise<RunList> {
     const { path } = this.#place;

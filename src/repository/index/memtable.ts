@@ -10,8 +10,8 @@ const FIRST_CAPACITY = 1024;
 const MAX_RECORDS = 2 ** 20;
 
 /**
- * Records in memory: one array of their bytes and an open-addressing table of numbers, no objects. `pack` is the number in the
- * pack table. The same id may have several places.
+ * Records in memory: one array of their bytes and an open-addressing table of numbers, no objects. `pack` is the
+ * number in the pack table. The same id may have several places.
  */
 export class Memtable {
   #records = new Uint8Array(FIRST_CAPACITY * INDEX_RECORD_BYTES);

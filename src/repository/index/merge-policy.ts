@@ -1,6 +1,7 @@
 /**
- * Which runs to merge into one, as places in `sizes`; none while there are at most `limit`. Always the smallest ones, and as many as are
- * small beside the rest of them, so that a record is merged again only when its run has grown by a factor.
+ * Which runs to merge into one, as places in `sizes`; none while there are at most `limit`. Always the smallest ones,
+ * and as many as are small beside the rest of them, so that a record is merged again only when its run has grown by a
+ * factor.
  */
 export function chooseMerge(sizes: readonly number[], limit: number): readonly number[] {
   if (sizes.length <= limit) return [];

@@ -37,8 +37,8 @@ export class MemorySource implements RecordSource {
 }
 
 /**
- * All records of the sources, ascending by id, each place of an id once. Memory: a window a source and one batch. Yields to the event loop at
- * each window that is read. @throws FAILED when a source is damaged
+ * All records of the sources, ascending by id, each place of an id once. Memory: a window a source and one batch.
+ * Yields to the event loop at each window that is read. @throws FAILED when a source is damaged
  */
 export async function* mergeRecords(sources: readonly RecordSource[], run: Run): AsyncGenerator<RecordBatch> {
   const batch = new Batch();

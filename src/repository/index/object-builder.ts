@@ -14,8 +14,8 @@ export type Grouping = {
 };
 
 /**
- * Divides packs among objects, each pack whole. A pack with more chunks than an object holds goes into none: its directory is read instead.
- * `counts`: records by pack number.
+ * Divides packs among objects, each pack whole. A pack with more chunks than an object holds goes into none: its
+ * directory is read instead. `counts`: records by pack number.
  */
 export function groupPacks(counts: Uint32Array): Grouping {
   const groups: number[] = [];

@@ -15,8 +15,8 @@ export interface PackRestriction {
 }
 
 /**
- * Packs as small numbers, in the order in which they became known, and what is known of each. Numbers are never given twice and
- * mean something in this process only.
+ * Packs as small numbers, in the order in which they became known, and what is known of each. Numbers are never given
+ * twice and mean something in this process only.
  */
 export class PackTable {
   #ids = new Uint8Array(64 * PACK_ID_BYTES);
@@ -155,7 +155,10 @@ export class PackTable {
     }
   }
 
-  /** Where the pack is in the table of slots, or the free one where it belongs. Ids are digests: their first bytes are the hash. */
+  /**
+   * Where the pack is in the table of slots, or the free one where it belongs. Ids are digests: their first bytes are
+   * the hash.
+   */
   #slot(packId: Uint8Array): number {
     const mask = this.#slots.length - 1;
     const hash = (packId[0] ?? 0) | ((packId[1] ?? 0) << 8) | ((packId[2] ?? 0) << 16) | ((packId[3] ?? 0) << 24);

@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import { PageCache } from './page-cache.ts';
 import type { PageOwner } from './page-cache.ts';
 
-/** Each page begins with the run's serial and the page's number, and says it has one record; `damaged` pages are garbage. */
+/**
+ * Each page begins with the run's serial and the page's number, and says it has one record; `damaged` pages are
+ * garbage.
+ */
 function ownerOf(serial: number, damaged: ReadonlySet<number> = new Set()): PageOwner & { reads: number } {
   return {
     serial,

@@ -8,8 +8,8 @@ const SLOTS = 4096;
 export type PageOwner = Pick<RunFile, 'serial' | 'readPage'>;
 
 /**
- * Pages of runs that were read last, checked. It holds a small index whole; for a large one each look-up reads a page, and this is only the
- * place to read it to. Never more than 8 MiB.
+ * Pages of runs that were read last, checked. It holds a small index whole; for a large one each look-up reads a
+ * page, and this is only the place to read it to. Never more than 8 MiB.
  */
 export class PageCache {
   readonly #bytes = Buffer.from(new ArrayBuffer(SLOTS * PAGE_BYTES));

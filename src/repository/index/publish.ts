@@ -38,8 +38,9 @@ export type PublishOptions = {
 export type PublishReport = { readonly written: readonly string[]; readonly replaced: number };
 
 /**
- * Writes all that is in no index object yet, and merges small objects when there are many of them. Every object holds all chunks of each pack that
- * it names. What an earlier session left behind is written as well. @throws what the object store throws
+ * Writes all that is in no index object yet, and merges small objects when there are many of them. Every object holds
+ * all chunks of each pack that it names. What an earlier session left behind is written as well. @throws what the
+ * object store throws
  */
 export async function publishIndex(options: PublishOptions, run: Run): Promise<PublishReport> {
   await options.index.flushAll(run);
@@ -49,7 +50,8 @@ export async function publishIndex(options: PublishOptions, run: Run): Promise<P
 }
 
 /**
- * As `publishIndex`, for what `flush` has put into files; nothing is merged. For long sessions: what is published survives this host. Returns the names.
+ * As `publishIndex`, for what `flush` has put into files; nothing is merged. For long sessions: what is published
+ * survives this host. Returns the names.
  */
 export async function publishFlushed(options: PublishOptions, run: Run): Promise<readonly string[]> {
   const { index } = options;
@@ -62,7 +64,10 @@ export async function publishFlushed(options: PublishOptions, run: Run): Promise
   return all;
 }
 
-/** Merges objects that are less than half full when there are more than 32 of them. The old ones stay, for a sweep to remove. */
+/**
+ * Merges objects that are less than half full when there are more than 32 of them. The old ones stay, for a sweep to
+ * remove.
+ */
 export async function compactIndexObjects(options: PublishOptions, run: Run): Promise<PublishReport> {
   const { index, objects, credential } = options;
   const replaced = index.replacedObjects;

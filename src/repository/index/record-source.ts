@@ -1,8 +1,8 @@
 import type { Run } from '../../core/run.ts';
 
 /**
- * Records in ascending order, a window at a time: `count` of them from `offset` in `view`, one after another except where a page
- * ends. `pack` is translated by `packOf`.
+ * Records in ascending order, a window at a time: `count` of them from `offset` in `view`, one after another except
+ * where a page ends. `pack` is translated by `packOf`.
  */
 export interface RecordSource {
   readonly view: DataView;

@@ -18,8 +18,8 @@ const readFile = promisify(read);
 const syncFile = promisify(fdatasync);
 
 /**
- * A run that is open: fences, filter and pack numbers in memory, records on disk. The file may be unlinked meanwhile. It closes when the
- * last of those who use it lets go.
+ * A run that is open: fences, filter and pack numbers in memory, records on disk. The file may be unlinked meanwhile.
+ * It closes when the last of those who use it lets go.
  */
 export class RunFile {
   readonly recordCount: number;
@@ -95,7 +95,10 @@ export class RunFile {
     return this.packNumbers[view.getUint32(offset + recordField.pack, true)] ?? -1;
   }
 
-  /** Fills `into` with a page and returns how many records it has; -1 when it is damaged, which makes the whole run so. */
+  /**
+   * Fills `into` with a page and returns how many records it has; -1 when it is damaged, which makes the whole run
+   * so.
+   */
   readPage(page: number, into: Buffer): number {
     let count = -1;
     try {

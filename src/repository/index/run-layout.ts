@@ -4,12 +4,14 @@ import { INDEX_RECORD_BYTES } from '../format/index-object.ts';
 /**
  * A run is a file of pages:
  *
- *   page 0            magic u32, version u32, tag (8), recordCount u32, pageCount u32, packCount u32, filterBytes u32, tablesCrc u32
+ *   page 0            magic u32, version u32, tag (8), then u32 each: recordCount, pageCount, packCount, filterBytes,
+ *                     tablesCrc
  *   pages 1 to n      up to 39 records, ascending by id; then tag (8), number of the page u32, records in it u32
  *   tables            first id's head of each page (u32 each), pack ids (32 each), filter
  *
- * Each page ends with a CRC-32 of the rest of it; `tablesCrc` is of the tables. The pack of a record counts into the pack ids. Numbers
- * are little-endian. The tag is random, so that a page of another file is not taken for one of this.
+ * Each page ends with a CRC-32 of the rest of it; `tablesCrc` is of the tables. The pack of a record counts into the
+ * pack ids. Numbers are little-endian. The tag is random, so that a page of another file is not taken for one
+ * of this.
  */
 export const PAGE_BYTES = 2048;
 export const RECORDS_PER_PAGE = 39;
@@ -39,7 +41,9 @@ export function finishPage(page: Buffer, tag: Uint8Array, number: number, record
   page.writeUInt32LE(crc32(page.subarray(0, PAGE_CRC)), PAGE_CRC);
 }
 
-/** How many records the page holds; -1 when it is damaged or another page than number `number` of the run with `tag`. */
+/**
+ * How many records the page holds; -1 when it is damaged or another page than number `number` of the run with `tag`.
+ */
 export function checkPage(page: Buffer, tag: Uint8Array, number: number): number {
   if (crc32(page.subarray(0, PAGE_CRC)) !== page.readUInt32LE(PAGE_CRC)) return -1;
   for (let at = 0; at < TAG_BYTES; at += 1) {

@@ -11,7 +11,10 @@ const FORMAT = 'tidemark chunk index';
 const VERSION = 1;
 const FILE = 'list';
 
-/** `objects`: index objects of the repository whose records are in it. `published`: all its records are in index objects. */
+/**
+ * `objects`: index objects of the repository whose records are in it. `published`: all its records are in index
+ * objects.
+ */
 export type RunEntry = {
   readonly file: string;
   readonly records: number;
@@ -19,7 +22,10 @@ export type RunEntry = {
   readonly objects: readonly string[];
 };
 
-/** What the folder holds. `objects`: those that were read and added no record; `replaced`: those that another one contains. */
+/**
+ * What the folder holds. `objects`: those that were read and added no record; `replaced`: those that another one
+ * contains.
+ */
 export type RunList = {
   readonly runs: readonly RunEntry[];
   readonly objects: readonly string[];

@@ -24,8 +24,8 @@ export type OpenRun = { readonly run: RunFile; readonly published: boolean; path
 export type RunSetOptions = { readonly folder: IndexFolder; readonly packs: PackTable; readonly runtime: Runtime };
 
 /**
- * The runs that this process looks into, and what is done to them. The view changes only here and in one step; calls that wait must
- * not overlap. What other processes do shows after `reload`.
+ * The runs that this process looks into, and what is done to them. The view changes only here and in one step; calls
+ * that wait must not overlap. What other processes do shows after `reload`.
  */
 export class RunSet implements Disposable {
   readonly #folder: IndexFolder;

@@ -18,8 +18,8 @@ export type RunWriterOptions = {
 };
 
 /**
- * Writes a run, synchronously and in order. The header comes last: until `finish` the file is not a run. Nothing is made durable here:
- * a file that a crash of the machine tore is noticed by its checksums.
+ * Writes a run, synchronously and in order. The header comes last: until `finish` the file is not a run. Nothing is
+ * made durable here: a file that a crash of the machine tore is noticed by its checksums.
  */
 export class RunWriter implements Disposable {
   readonly #options: RunWriterOptions;

@@ -44,9 +44,10 @@ export type SyncReport = {
 };
 
 /**
- * Brings a local index up to date with the repository: what other hosts and processes published, which packs exist, and the directories of packs
- * that nothing covers. What is known already is not read again. Afterwards only packs that were listed count. Memory is bounded; what has
- * been read stays when it is interrupted. @throws what the object store throws
+ * Brings a local index up to date with the repository: what other hosts and processes published, which packs exist,
+ * and the directories of packs that nothing covers. What is known already is not read again. Afterwards only packs
+ * that were listed count. Memory is bounded; what has been read stays when it is interrupted. @throws what the object
+ * store throws
  */
 export async function syncIndex(options: SyncOptions, run: Run): Promise<SyncReport> {
   const sync = new Sync(options);
