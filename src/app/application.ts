@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Configuration } from '../config/configuration.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { TidemarkError, systemCode } from '../core/errors.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { openStateFolder } from '../io/state-folder.ts';
 import type { StateOwner } from '../io/state-folder.ts';
@@ -16,7 +16,6 @@ import type { RepositoryHeader } from '../repository/format/header.ts';
 import { readCredential, writeCredential } from '../repository/keys/credential.ts';
 import type { Credential } from '../repository/keys/credential.ts';
 import type { SessionInfo } from '../repository/records/session.ts';
-import { systemCode } from '../core/errors.ts';
 import { loadRememberedHeads, rememberHeads } from './head-memory.ts';
 import type { Head } from '../repository/records/heads.ts';
 import type { Engines } from './engines.ts';

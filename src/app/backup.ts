@@ -77,7 +77,11 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
   for (const finding of writer.catalogue.findings) context.warn(finding.message);
   try {
     const written = await takeBases(application, { ...work, access }, writer, run);
-    const mark = composeMark(application, { ...work, written, standingBase: (history) => writer.standingBase(history) });
+    const mark = composeMark(application, {
+      ...work,
+      written,
+      standingBase: (history) => writer.standingBase(history),
+    });
     await writer.putMark(mark, run);
     const stores = written.map(storeResult);
     const isIncomplete = stores.some(({ incompleteCount }) => incompleteCount > 0);
@@ -173,7 +177,10 @@ function chosenStores(configuration: Configuration, names: readonly string[]): r
 /** A clock mark whose positions are the cuts; a store that was not named enters with its newest base, which widens the skew. */
 function composeMark(
   application: OpenApplication,
-  work: BackupWork & { readonly written: readonly TakenBase[]; readonly standingBase: RepositoryWriter['standingBase'] },
+  work: BackupWork & {
+    readonly written: readonly TakenBase[];
+    readonly standingBase: RepositoryWriter['standingBase'];
+  },
 ): Mark {
   const { runtime } = application.context;
   const positions: Record<string, Mark['positions'][string]> = {};

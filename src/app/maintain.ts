@@ -165,8 +165,9 @@ export async function removeKey(application: OpenApplication, id: string, run: R
   const access = await application.openAsReader(run);
   const found = (await listSlots(access, run)).filter((slot) => slot.id.startsWith(id));
   const [slot] = found;
-  if (slot === undefined)
+  if (slot === undefined) {
     throw new TidemarkError('USAGE', `there is no passphrase ${id}`, { hint: 'See `tidemark keys list`.' });
+  }
   if (found.length > 1) throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} keys begin with ${id}`);
   await removeSlot(access, slot.id, run);
   return { id: slot.id, kind: slot.kind, role: slot.role, name: slot.name, createdAt: isoTime(slot.createdAtMs) };

@@ -86,8 +86,9 @@ async function storePlace(application: OpenApplication, reader: RepositoryReader
   const content = reader.content(record);
   const kept = await parseManifest(content.manifest, { file: `the manifest in ${record.key}`, folder: '/' });
   const then = kept.stores.find(({ name }) => name === record.summary.store);
-  if (then === undefined)
+  if (then === undefined) {
     throw new TidemarkError('REPOSITORY_DAMAGED', `the manifest in ${record.key} has no store ${record.summary.store}`);
+  }
   return { kind: content.connector, place: { target: then.target, options: then.options }, isHere: false };
 }
 
@@ -100,10 +101,11 @@ function parseInto(
   const { workingFolder } = application.context;
   const places = new Map<string, string>();
   const folders = into.filter((text) => storeOf(text, names) === undefined);
-  if (folders.length > 1)
+  if (folders.length > 1) {
     throw new TidemarkError('USAGE', '--into DIR can be given once', {
       hint: 'For single stores write --into STORE=URL.',
     });
+  }
   for (const folder of folders) for (const name of names) places.set(name, join(resolve(workingFolder, folder), name));
   for (const text of into) {
     const store = storeOf(text, names);

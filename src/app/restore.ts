@@ -28,8 +28,9 @@ export async function prepareRestore(
   run: Run,
 ): Promise<RestorePlan> {
   const unfinished = (await listJournals(application.stateFolder)).find(isUnfinished);
-  if (unfinished !== undefined)
+  if (unfinished !== undefined) {
     throw new TidemarkError('RESTORE_UNFINISHED', `the restore of mark ${unfinished.mark} was cut off`);
+  }
   const id = toHex(application.context.runtime.random(ID_BYTES));
   return planRestore(application, reader, { id, request }, run);
 }
@@ -42,8 +43,9 @@ export async function carryOut(
   run: Run,
 ): Promise<RestoreResult> {
   const [blocker] = plan.result.blockers;
-  if (blocker !== undefined)
+  if (blocker !== undefined) {
     throw new TidemarkError('RESTORE_CONFLICT', `this restore can’t be carried out: ${blocker}`);
+  }
   await using _lock = await lockRestore(application);
   const journal: RestoreJournal = {
     id: plan.id,
@@ -61,7 +63,7 @@ export async function carryOut(
       base: record.key,
     })),
   };
-  return finish(application, reader, journal, run);
+  return await finish(application, reader, journal, run);
 }
 
 /** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */
@@ -73,7 +75,7 @@ export async function resumeRestore(
   await using _lock = await lockRestore(application);
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
-  return finish(application, reader, journal, run);
+  return await finish(application, reader, journal, run);
 }
 
 /** Puts back what the last restore kept aside. @throws NOTHING_TO_RESUME */
@@ -168,8 +170,9 @@ async function finish(
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
     const record = reader.catalogue.bases.get(item.base);
-    if (record === undefined)
+    if (record === undefined) {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
+    }
     const { connector, options, context } = await openStore(application, start, item);
     opened.push({ item, record, restorer: stack.use(await connector.openRestorer(options, context, run)) });
   }

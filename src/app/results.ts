@@ -191,6 +191,7 @@ export type LsResult = { readonly entries: Streamed<ListedResult> };
 
 export type DifferenceResult = ShownName & {
   readonly store: string;
+  readonly type: ListedResult['type'];
   readonly change: 'added' | 'removed' | 'changed' | 'attributes';
   /** Of the content; absent where there is none on that side. */
   readonly sizeBefore?: number | undefined;
@@ -203,7 +204,7 @@ export type DiffResult = {
   readonly differences: Streamed<DifferenceResult>;
 };
 
-/** A name and the marks that hold it in the same state, oldest first. */
+/** A name and the marks that hold it in the same state, ascending by time. */
 export type FoundResult = ListedResult & { readonly store: string; readonly marks: readonly string[] };
 
 export type FindResult = { readonly found: Streamed<FoundResult> };

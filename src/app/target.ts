@@ -56,8 +56,9 @@ function atOrBefore(complete: readonly MarkRecord[], { target, atMs }: { target:
 function windowHint(complete: readonly MarkRecord[]): string {
   const [first] = complete;
   const last = complete.at(-1);
-  if (first === undefined || last === undefined)
+  if (first === undefined || last === undefined) {
     return 'There are no complete marks yet; take one with `tidemark backup`.';
+  }
   const nearest = complete.slice(0, NEAREST_SHOWN).map(({ mark }) => mark.id);
   return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; its first marks are ${nearest.join(', ')}.`;
 }
@@ -80,8 +81,9 @@ export function parseTargetTime(
   const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '0', zone] = match;
   const plain = `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.padEnd(3, '0')}`;
   const asUtcMs = Date.parse(`${plain}${zone ?? 'Z'}`);
-  if (Number.isNaN(asUtcMs) || !isoTime(Date.parse(`${plain}Z`)).startsWith(`${year}-${month}-${day}T${hour}`))
+  if (Number.isNaN(asUtcMs) || !isoTime(Date.parse(`${plain}Z`)).startsWith(`${year}-${month}-${day}T${hour}`)) {
     return undefined;
+  }
   return zone === undefined ? fromZone(asUtcMs, options.timezone, text) : asUtcMs;
 }
 

@@ -64,3 +64,12 @@ export async function* closing<T>(stream: AsyncIterable<T>, resource: AsyncDispo
   await using _resource = resource;
   yield* stream;
 }
+
+/** What `work` yields; when it fails, `resource` is closed, since nobody will pull what would close it. */
+export async function owning<T>(resource: AsyncDisposable, work: Promise<T>): Promise<T> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(resource);
+  const result = await work;
+  stack.move();
+  return result;
+}

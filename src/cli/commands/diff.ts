@@ -1,11 +1,12 @@
+import { diffMarks } from '../../app/diff.ts';
 import type { DifferenceResult, DiffResult } from '../../app/results.ts';
+import { closing, openReading, owning } from '../application.ts';
 import type { Command } from '../command.ts';
-import { formatSize } from '../format.ts';
+import { formatCount, formatSize } from '../format.ts';
 import { markText } from '../mark-text.ts';
 import type { Printer, Style } from '../printer.ts';
 import { safeName } from '../shown-name.ts';
 import type { diffSpec } from '../table/restoring.ts';
-import { notYet } from './not-yet.ts';
 
 const SIGNS: Readonly<Record<DifferenceResult['change'], readonly [string, Style]>> = {
   added: ['+', 'green'],
@@ -15,8 +16,11 @@ const SIGNS: Readonly<Record<DifferenceResult['change'], readonly [string, Style
 };
 
 export const diff: Command<typeof diffSpec, DiffResult> = {
-  async run() {
-    return notYet('diff');
+  async run(context, { from, to, stores }) {
+    const opened = await openReading(context);
+    const request = { from, to, stores };
+    const result = await owning(opened, diffMarks(opened.application, opened.reader, request, context.run));
+    return { result: { ...result, differences: closing(result.differences, opened) } };
   },
   async print({ from, to, differences }, printer) {
     printer.line(`from ${markText(from, printer)}`);
@@ -29,15 +33,31 @@ export const diff: Command<typeof diffSpec, DiffResult> = {
       }
       await printer.drained();
     }
-    printer.line(
-      `${counts.added} added, ${counts.removed} removed, ${counts.changed} changed, ${counts.attributes} with other attributes`,
-    );
+    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    printer.line(total === 0 ? 'No difference.' : countsText(counts));
   },
 };
 
+function countsText({
+  added,
+  removed,
+  changed,
+  attributes,
+}: Readonly<Record<DifferenceResult['change'], number>>): string {
+  const parts = [
+    `${formatCount(added)} added`,
+    `${formatCount(removed)} removed`,
+    `${formatCount(changed)} changed`,
+    `${formatCount(attributes)} with other attributes`,
+  ];
+  return parts.join(', ');
+}
+
+/** The root has no name: it is shown as the folder that it is. */
 function differenceLine(difference: DifferenceResult, printer: Printer): string {
-  const { change, store, sizeBefore, sizeAfter } = difference;
+  const { change, store, type, sizeBefore, sizeAfter } = difference;
   const [sign, style] = SIGNS[change];
-  const sizes = [sizeBefore, sizeAfter].filter((size) => size !== undefined).map(formatSize);
-  return `${printer.paint(style, sign)} ${store}  ${safeName(difference)}${sizes.length === 0 ? '' : `  ${sizes.join(' → ')}`}`;
+  const sizes = change === 'attributes' ? [] : [sizeBefore, sizeAfter].filter((size) => size !== undefined);
+  const name = `${safeName(difference) || '.'}${type === 'folder' ? '/' : ''}`;
+  return `${printer.paint(style, sign)} ${store}  ${name}${sizes.length === 0 ? '' : `  ${sizes.map(formatSize).join(' → ')}`}`;
 }

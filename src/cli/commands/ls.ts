@@ -2,7 +2,7 @@ import { listAt } from '../../app/browse.ts';
 import type { ListedResult, LsResult } from '../../app/results.ts';
 import { parseNameText } from '../../core/byte-name.ts';
 import { printable } from '../../core/printable.ts';
-import { closing, openReading } from '../application.ts';
+import { closing, openReading, owning } from '../application.ts';
 import type { Command } from '../command.ts';
 import { formatMode, formatSize } from '../format.ts';
 import type { Printer } from '../printer.ts';
@@ -13,7 +13,7 @@ export const ls: Command<typeof lsSpec, LsResult> = {
   async run(context, { target, store, path }, { recursive }) {
     const opened = await openReading(context);
     const request = { target, store, path: parseNameText(path ?? ''), recursive };
-    const entries = await listAt(opened.application, opened.reader, request, context.run);
+    const entries = await owning(opened, listAt(opened.application, opened.reader, request, context.run));
     return { result: { entries: closing(entries, opened) } };
   },
   async print({ entries }, printer) {

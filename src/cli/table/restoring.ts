@@ -109,6 +109,9 @@ export const diffSpec = {
   name: 'diff',
   group,
   says: 'list what changed between two marks',
+  details: [
+    '+ is added, - is removed, M has another content, U the same content and other attributes (mode, owner, time, …).',
+  ],
   needs: 'manifest',
   arguments: {
     from: { kind: 'one', value: 'FROM', says: TARGET },
@@ -116,7 +119,7 @@ export const diffSpec = {
     stores,
   },
   options: {},
-  result: 'from mark, to mark, differences [{store, name, nameBase64, change, sizeBefore, sizeAfter}]',
+  result: 'from mark, to mark, differences [{store, name, nameBase64, type, change, sizeBefore, sizeAfter}]',
   examples: [{ line: 'tidemark diff before-upgrade latest uploads', says: 'what changed in one store since' }],
 } as const satisfies CommandSpec;
 
@@ -124,13 +127,16 @@ export const findSpec = {
   name: 'find',
   group,
   says: 'find names over all marks',
+  details: [
+    'An entry that is the same in several marks is listed once, with all of them. A folder that matches stands for what it holds.',
+  ],
   needs: 'manifest',
   arguments: { patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax' } },
   options: {
     store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
     mark: { kind: 'list', value: 'MARK', says: 'only in this mark; may be repeated' },
   },
-  result: 'found [{store, name, nameBase64, type, size, mode, mtime, marks []}]',
+  result: 'found [{store, name, nameBase64, type, size, mode, mtime, target, marks []}]',
   examples: [
     { line: "tidemark find '*.pdf'", says: 'every mark that holds one, and where' },
     { line: 'tidemark find /photos/cat.jpg --store uploads', says: 'which marks still have a lost file' },

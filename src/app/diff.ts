@@ -1,0 +1,102 @@
+import { loadConnector } from '../connectors/load.ts';
+import { TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
+import type { Run } from '../core/run.ts';
+import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
+import { diffBases } from '../repository/compare-bases.ts';
+import type { EntryDifference } from '../repository/compare-bases.ts';
+import type { OpenApplication } from './application.ts';
+import { baseOf, findMark } from './look.ts';
+import type { RepositoryReader } from './look.ts';
+import type { DifferenceResult, DiffResult } from './results.ts';
+import { markResult, shownName } from './shown.ts';
+
+export type DiffRequest = {
+  readonly from: string;
+  readonly to: string;
+  /** Names; none means all that both marks have. */
+  readonly stores: readonly string[];
+};
+
+type Pair = { readonly store: string; readonly before: BaseRecord; readonly after: BaseRecord };
+
+/**
+ * What changed between two marks, store by store. Found when it resolves, compared while it is pulled. A store that only one of the marks
+ * has is told of and left out. @throws as `findMark`, and TARGET_UNKNOWN for a store that is named and missing
+ */
+export async function diffMarks(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  request: DiffRequest,
+  run: Run,
+): Promise<DiffResult> {
+  const from = findMark(application, reader, request.from);
+  const to = findMark(application, reader, request.to);
+  const names = request.stores.length > 0 ? request.stores : commonStores(application, from, to);
+  const pairs = names.map((store) => ({
+    store,
+    before: baseOf(reader, from, store),
+    after: baseOf(reader, to, store),
+  }));
+  return {
+    from: markResult(from.mark, from.pinned),
+    to: markResult(to.mark, to.pinned),
+    differences: (async function* () {
+      for (const pair of pairs) yield* differencesOf(reader, pair, run);
+    })(),
+  };
+}
+
+function commonStores(application: OpenApplication, from: MarkRecord, to: MarkRecord): readonly string[] {
+  const [left, right] = [from, to].map(({ mark }) => Object.keys(mark.bases));
+  const common = must(left, 'the stores of a mark').filter((store) => right?.includes(store));
+  for (const [here, there] of [
+    [from, to],
+    [to, from],
+  ] as const) {
+    for (const store of Object.keys(here.mark.bases)) {
+      if (common.includes(store)) continue;
+      application.context.warn(`only mark ${here.mark.id} has the store ${store}, not ${there.mark.id}`);
+    }
+  }
+  if (common.length > 0) return common;
+  throw new TidemarkError('TARGET_UNKNOWN', 'the two marks have no store in common');
+}
+
+async function* differencesOf(
+  reader: RepositoryReader,
+  { store, before, after }: Pair,
+  run: Run,
+): AsyncGenerator<readonly DifferenceResult[]> {
+  if (before.key === after.key) return;
+  const kind = reader.content(after).connector;
+  if (reader.content(before).connector !== kind) {
+    throw new TidemarkError('UNSUPPORTED', `the store ${store} was of another kind at the first mark`);
+  }
+  const connector = await loadConnector(kind);
+  const left = { reader: await reader.base(before, run), credential: before.credential };
+  const right = { reader: await reader.base(after, run), credential: after.credential };
+  for await (const batch of diffBases(left, right, run)) {
+    const shown = batch.flatMap((item): DifferenceResult[] => {
+      const change = changeOf(item, connector);
+      if (change === 'none') return [];
+      const size = (side: EntryDifference['before']): number | undefined => {
+        const described = side && connector.describe(side);
+        return described?.type === 'file' ? described.sizeBytes : undefined;
+      };
+      const { name, type } = connector.describe(must(item.after ?? item.before, 'an entry on one side'));
+      return [{ store, ...shownName(name), type, change, sizeBefore: size(item.before), sizeAfter: size(item.after) }];
+    });
+    if (shown.length > 0) yield shown;
+  }
+}
+
+function changeOf(
+  { before, after, sameContent }: EntryDifference,
+  connector: Awaited<ReturnType<typeof loadConnector>>,
+): DifferenceResult['change'] | 'none' {
+  if (before === undefined) return 'added';
+  if (after === undefined) return 'removed';
+  const change = connector.compare(before, after, sameContent);
+  return change === 'content' ? 'changed' : change;
+}
