@@ -12,6 +12,8 @@ import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
 const ID_BYTES = 32;
+/** Files come in the order of their blocks, so a block is rarely wanted again after the next few. */
+const BLOCKS_KEPT = 4;
 
 /** A sealed block that lies in the slot. */
 export type SealedBlock = { readonly secret: PackSecret; readonly number: number; readonly what: string; readonly offset: number; readonly sealedBytes: number };
@@ -88,6 +90,7 @@ class Filling {
     const { secret, number, what, offset, sealedBytes } = must(this.#request.blocks[index], 'every piece has a block');
     const sealed = this.#slot.subarray(offset, offset + sealedBytes);
     const block = openBlock(unsealBlock({ secret, number, sealed, what }));
+    if (this.#opened.size >= BLOCKS_KEPT) this.#opened.delete(must(this.#opened.keys().next().value, 'an oldest block'));
     this.#opened.set(index, block);
     return block;
   }

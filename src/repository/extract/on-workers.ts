@@ -221,7 +221,7 @@ function groupsOf<Tag>(files: readonly WantedFile<Tag>[]): readonly (readonly Wa
 }
 
 function finishSplit<Tag>({ target }: WantedFile<Tag>): void {
-  using file = TargetFile.reopen(shapeOf(target), 0);
+  using file = TargetFile.reopen(shapeOf(target), target.entry.content?.sizeBytes ?? 0);
   file.finish();
 }
 
