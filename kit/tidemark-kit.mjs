@@ -59,8 +59,12 @@ function stop(exit, message) {
   throw new Stop(exit, message);
 }
 
+function fail(message) {
+  throw new Damage(message);
+}
+
 function need(condition, message) {
-  if (!condition) throw new Damage(message);
+  if (!condition) fail(message);
 }
 
 /** What this run found and could not do. `log` takes the full list, `unset` the number of things not set, by kind. */
@@ -82,13 +86,18 @@ function damaged(where, error) {
   tell(`damaged: ${where}: ${error.message}`);
 }
 
-/** Runs `action`; damage in it is reported, and then the result is undefined. */
-function orDamaged(where, action) {
+/** The result of `action`, or else of `onError`. */
+function attempt(action, onError) {
   try {
     return action();
   } catch (error) {
-    return damaged(where, error);
+    return onError(error);
   }
+}
+
+/** Runs `action`; damage in it is reported, and then the result is undefined. */
+function orDamaged(where, action) {
+  return attempt(action, (error) => damaged(where, error));
 }
 
 /** One thing that could not be set. It goes to the log; the terminal gets the sums at the end. */
@@ -119,11 +128,6 @@ function safe(text) {
 
 function timeText(ms) {
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`;
-}
-
-function sizeText(bytes) {
-  const unit = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
-  return unit === 0 ? `${bytes} B` : `${(bytes / 1024 ** unit).toFixed(1)} ${' KMGT'[unit]}iB`;
 }
 
 // ── Bytes and JSON (section 1) ──────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +164,7 @@ class Parser {
       value += (byte & 0x7f) * 128 ** index;
       if (byte < 0x80 && Number.isSafeInteger(value) && (byte > 0 || index === 0)) return value;
     }
-    throw new Damage(`${this.what} holds a number that is not well formed`);
+    return fail(`${this.what} holds a number that is not well formed`);
   }
 
   magic(expected) {
@@ -212,12 +216,11 @@ function checkFields(value, what, fields) {
 }
 
 function parseJson(bytes, what, fields) {
-  let value;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    throw new Damage(`${what} is not JSON`);
-  }
+  need(isUtf8(bytes), `${what} is not UTF-8`);
+  const value = attempt(
+    () => JSON.parse(bytes.toString()),
+    () => fail(`${what} is not JSON`),
+  );
   return checkFields(value, what, fields);
 }
 
@@ -240,11 +243,8 @@ const publicOf = (seed) =>
   crypto.createPublicKey(secretKey(seed)).export({ format: 'der', type: 'spki' }).subarray(-32);
 
 function isSigned(rawKey, message, signature) {
-  try {
-    return crypto.verify(null, message, publicKey(base64(rawKey), 'ed25519'), signature);
-  } catch {
-    return false;
-  }
+  const verify = () => crypto.verify(null, message, publicKey(base64(rawKey), 'ed25519'), signature);
+  return attempt(verify, () => false);
 }
 
 /** A signed JSON object: the signature covers the fields that `names` lists, in this order, without white space. */
@@ -259,24 +259,15 @@ function unseal(key, nonce, aad, [what, sealed]) {
   need(sealed.length >= 16, `${what} is too short`);
   const cipher = crypto.createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 });
   cipher.setAAD(aad).setAuthTag(sealed.subarray(-16));
-  const plain = cipher.update(sealed.subarray(0, -16));
-  try {
-    cipher.final();
-  } catch {
-    throw new Damage(`${what} was changed, or belongs elsewhere`);
-  }
-  return plain;
+  const open = () => Buffer.concat([cipher.update(sealed.subarray(0, -16)), cipher.final()]);
+  return attempt(open, () => fail(`${what} was changed, or belongs elsewhere`));
 }
 
 function openBox(seed, info, aad, [what, box]) {
   need(box.length >= 48, `${what} is too short`);
   const sender = box.subarray(0, 32);
-  let shared;
-  try {
-    shared = crypto.diffieHellman({ privateKey: secretKey(seed), publicKey: publicKey(sender) });
-  } catch {
-    throw new Damage(`${what} was changed, or belongs elsewhere`);
-  }
+  const agree = () => crypto.diffieHellman({ privateKey: secretKey(seed), publicKey: publicKey(sender) });
+  const shared = attempt(agree, () => fail(`${what} was changed, or belongs elsewhere`));
   const key = hkdf(shared, join(sender, publicOf(seed)), `tidemark box ${info}`, 32);
   return unseal(key, ZERO_NONCE, aad, [what, box.subarray(32)]);
 }
@@ -285,29 +276,21 @@ function openBox(seed, info, aad, [what, box]) {
 
 /** Opens an object to read. Only plain files are, so that nothing planted makes this program hang or read elsewhere. */
 function openObject(repo, key, mostBytes) {
-  let file;
-  try {
-    file = fs.openSync(path.join(repo.folder, key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    throw new Damage(
-      ['ENOENT', 'ENOTDIR'].includes(error.code) ? 'it is missing' : `it can't be opened: ${error.code}`,
-    );
-  }
+  const open = () => fs.openSync(path.join(repo.folder, key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const file = attempt(open, ({ code }) => fail(code === 'ENOENT' ? 'it is missing' : `it can't be opened: ${code}`));
   const stat = fs.fstatSync(file);
   if (stat.isFile() && stat.size <= mostBytes) return { file, size: stat.size };
   fs.closeSync(file);
-  throw new Damage(stat.isFile() ? `it is larger than ${mostBytes} bytes` : 'it is not a plain file');
+  return fail(stat.isFile() ? `it is larger than ${mostBytes} bytes` : 'it is not a plain file');
 }
 
 function readAt(file, offset, size) {
   const bytes = Buffer.allocUnsafe(size);
-  for (let done = 0, count = 0; done < size; done += count) {
-    try {
-      count = fs.readSync(file, bytes, done, size - done, offset + done);
-    } catch (error) {
-      throw new Damage(`it can't be read: ${error.code}`);
-    }
+  for (let done = 0; done < size; ) {
+    const read = () => fs.readSync(file, bytes, done, size - done, offset + done);
+    const count = attempt(read, ({ code }) => fail(`it can't be read: ${code}`));
     need(count > 0, 'it ends too early');
+    done += count;
   }
   return bytes;
 }
@@ -323,13 +306,10 @@ function readObject(repo, key, mostBytes) {
 
 /** The keys below `folder` that have the form of `pattern`, in order. Everything else there is foreign. */
 function listKeys(repo, folder, pattern) {
-  try {
-    const names = fs.readdirSync(path.join(repo.folder, folder)).filter((name) => pattern.test(name));
-    return names.sort().map((name) => `${folder}/${name}`);
-  } catch (error) {
-    if (error.code === 'ENOENT') return [];
-    return stop(7, `can't read the folder ${path.join(repo.folder, folder)}: ${error.code}`);
-  }
+  const list = () => fs.readdirSync(path.join(repo.folder, folder)).filter((name) => pattern.test(name));
+  const onError = ({ code }) => (code === 'ENOENT' ? [] : stop(7, `can't read the folder ${folder}: ${code}`));
+  const names = attempt(list, onError).sort();
+  return names.map((name) => `${folder}/${name}`);
 }
 
 // ── Header and keys (sections 3 and 4) ──────────────────────────────────────────────────────────────────────────────
@@ -381,11 +361,12 @@ function findKeyring(repo, passphrase) {
   if (slots.length === 0) stop(5, 'the repository has no key slot that can be read (keys/): nothing opens without one');
   slots.sort((a, b) => a.kdf.memoryKiB * a.kdf.passes - b.kdf.memoryKiB * b.kdf.passes);
   for (const slot of slots) {
-    try {
-      return openSlot(repo, slot, passphrase);
-    } catch (error) {
-      if (!(error instanceof Damage)) throw error;
-    }
+    // A slot that does not open is what a wrong passphrase looks like.
+    const keyring = attempt(
+      () => openSlot(repo, slot, passphrase),
+      (error) => need(error instanceof Damage, error.message),
+    );
+    if (keyring !== undefined) return keyring;
   }
   return stop(6, `the passphrase opens none of the ${slots.length} key slots`);
 }
@@ -415,16 +396,10 @@ function openSlot(repo, { kdf, id, role, nonce, sealed }, passphrase) {
 
 async function askPassphrase() {
   const { TIDEMARK_PASSPHRASE_FILE: file, TIDEMARK_PASSPHRASE: text } = process.env;
-  const passphrase = file !== undefined ? readPassphrase(file) : (text ?? (await typePassphrase()));
+  const read = () => fs.readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  const onError = ({ code }) => stop(2, `can't read ${file}, which TIDEMARK_PASSPHRASE_FILE names: ${code}`);
+  const passphrase = file === undefined ? (text ?? (await typePassphrase())) : attempt(read, onError);
   return passphrase === '' ? stop(2, 'the passphrase is empty') : passphrase;
-}
-
-function readPassphrase(file) {
-  try {
-    return fs.readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-  } catch (error) {
-    return stop(2, `can't read ${file}, which TIDEMARK_PASSPHRASE_FILE names: ${error.code}`);
-  }
 }
 
 async function typePassphrase() {
@@ -729,16 +704,8 @@ function openBase(repo, key) {
   const packs = base64(summary.packs);
   need(packs.length % 32 === 0, 'the packs of the base are not well formed');
   need(level <= MOST_LEVEL, 'the level of the base is too high');
-  return {
-    ...summary,
-    key,
-    credential: repo.credentials.get(record.credential),
-    root: hex(root),
-    level,
-    connector,
-    skipped,
-    packs,
-  };
+  const credential = repo.credentials.get(record.credential);
+  return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
 }
 
 /** The bases of a mark as `{ store, base }`; the base of one that can't be used is undefined, and reported. */
@@ -847,12 +814,9 @@ function openBlock(pack, block, sealed = readAt(pack.file, block.offset, block.s
 }
 
 function decompress(payload, size) {
-  const params = { [zlib.constants.ZSTD_d_windowLogMax]: 24 };
-  try {
-    return zlib.zstdDecompressSync(payload, { maxOutputLength: Math.max(size, 1), params });
-  } catch {
-    throw new Damage('a block does not decompress');
-  }
+  const options = { maxOutputLength: Math.max(size, 1), params: { [zlib.constants.ZSTD_d_windowLogMax]: 24 } };
+  const open = () => zlib.zstdDecompressSync(payload, options);
+  return attempt(open, () => fail('a block does not decompress'));
 }
 
 /** A chunk of an opened block, its id recomputed: only this proves that it is what its writer stored. */
@@ -1191,13 +1155,11 @@ class TreeWriter {
     const { name } = entry;
     const target = pathOf(name);
     while (this.open.length > 1 && !isBelow(name, this.open.at(-1).name)) this.leave();
-    let attributes;
-    try {
-      attributes = parseAttributes(entry);
-    } catch (error) {
-      this.lose(nameText(name), error);
-      return;
-    }
+    const attributes = attempt(
+      () => parseAttributes(entry),
+      (error) => this.lose(nameText(name), error),
+    );
+    if (attributes === undefined) return;
     if (name.length === 0) need(attributes.type === 'folder', 'the root of the base is not a folder');
     else this.enter(parentOf(name));
     try {
@@ -1298,21 +1260,14 @@ class TreeWriter {
 
   /** Sets what Node can set, looks at what came of it, and notes the difference. */
   setAttributes(target, { type, mode, uid, gid, seconds, nanoseconds }) {
-    const attempt = (action) => {
-      try {
-        action();
-      } catch (error) {
-        systemError(error);
-      }
-    };
-    attempt(() => fs.lchownSync(target, uid, gid));
+    attempt(() => fs.lchownSync(target, uid, gid), systemError);
     const owner = fs.lstatSync(target);
     const isOwned = owner.uid === uid && owner.gid === gid;
     // A program must not run as another user than the one that it was meant to run as.
     const safeMode = isOwned || type === 'folder' ? mode : mode & 0o1777;
-    if (type !== 'link') attempt(() => fs.chmodSync(target, safeMode));
+    if (type !== 'link') attempt(() => fs.chmodSync(target, safeMode), systemError);
     const time = secondsText(seconds, nanoseconds);
-    attempt(() => fs.lutimesSync(target, time, time));
+    attempt(() => fs.lutimesSync(target, time, time), systemError);
     const stat = fs.lstatSync(target, { bigint: true });
     const wantedNs = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
     if (!isOwned) unset('owner', `${this.text(target)} ${uid}:${gid}`);
@@ -1399,7 +1354,7 @@ function baseText(repo, base) {
   }
   if (absent > 0) damaged(store, new Damage(`${absent} of the ${packs.length / 32} packs of ${base.key} are missing`));
   const lack = absent === 0 ? '' : '  DAMAGED';
-  return `${String(entries).padStart(10)} entries ${sizeText(bytes).padStart(10)} (${bytes} bytes)  ${safe(connector)}${lack}`;
+  return `${String(entries).padStart(10)} entries ${String(bytes).padStart(14)} bytes  ${safe(connector)}${lack}`;
 }
 
 function onlyFiles({ store, connector }) {
@@ -1501,11 +1456,14 @@ function restoreBase(repo, base, target, name) {
   for (const { name: skipped, reason } of base.skipped) {
     tell(`never was in the backup: ${store}: ${nameText(base64(skipped))}: ${safe(reason)}`);
   }
-  tell(`${store}: ${writer.entries} entries, ${sizeText(writer.bytes)} (${writer.bytes} bytes)`);
+  tell(`${store}: ${writer.entries} entries, ${writer.bytes} bytes`);
   return isThere;
 }
 
-/** Reads every byte: all records, all packs with all their chunks, the index, and the trees of all bases. */
+/**
+ * Reads every byte that something could be restored from: all records, all packs with all their chunks, and the trees of
+ * all bases. The index (section 12) is not read: it only saves time, and this kit does without.
+ */
 function verify(repo) {
   const history = readHistory(repo, true);
   const state = { badBlocks: new Set(), packs: 0, chunks: 0, bytes: 0, bases: 0, entries: 0 };
@@ -1517,14 +1475,9 @@ function verify(repo) {
       );
     }
   }
-  for (const folder of listKeys(repo, 'index', ID)) {
-    for (const key of listKeys(repo, folder, /^[0-9a-f]{32}-[0-9a-f]{8}$/)) {
-      orDamaged(`${key} (a hint only, nothing is lost)`, () => verifyIndex(repo, key));
-    }
-  }
   for (const key of history.bases.keys()) orDamaged(key, () => verifyBase(repo, history, key, state));
   print(
-    `read ${history.records.size} records, ${state.packs} packs with ${state.chunks} chunks of ${sizeText(state.bytes)}`,
+    `read ${history.records.size} records, ${state.packs} packs with ${state.chunks} chunks of ${state.bytes} bytes`,
   );
   print(`${state.bases} bases with ${state.entries} entries`);
   print(found.damage === 0 ? 'everything is whole' : `damage: ${found.damage}; what is not named can be restored`);
@@ -1555,23 +1508,6 @@ function verifyPack(pack, credential, state) {
   }
 }
 
-/** Index objects (section 12) only save time, and this kit does without; they are read to prove their bytes. */
-function verifyIndex(repo, key) {
-  const bytes = readObject(repo, key, MOST_RECORD_BYTES);
-  const parser = new Parser(bytes, 'the index object');
-  parser.magic('TMIX\0\0\0\0');
-  const salt = parser.take(16);
-  parser.take(parser.u32() * 20);
-  const aad = bytes.subarray(0, parser.at);
-  const { idKey = NO_NAME } = repo.credentials.get(key.split('/')[1]) ?? {};
-  const indexKey = hkdf(idKey, salt, 'tidemark index', 32);
-  const sealed = ['the index object', parser.take(parser.left)];
-  const body = new Parser(unseal(indexKey, ZERO_NONCE, aad, sealed), 'the index object');
-  const [packs, records] = [body.u32(), body.u32()];
-  body.take(packs * 32 + records * 52);
-  body.end();
-}
-
 /** Walks the tree of a base and proves that each chunk that it names is in a good block of its packs. */
 function verifyBase(repo, history, key, state) {
   const base = openBase(repo, key);
@@ -1597,13 +1533,9 @@ const COMMANDS = { list: [0, 0], ls: [2, 3], restore: [2, Number.POSITIVE_INFINI
 
 function parseArguments() {
   const options = { only: { type: 'string' }, help: { type: 'boolean', short: 'h' } };
-  let parsed;
-  try {
-    parsed = parseArgs({ allowPositionals: true, options });
-  } catch (error) {
-    stop(2, `${error.message.split('\n')[0]} (see --help)`);
-  }
-  const { values, positionals } = parsed;
+  const parse = () => parseArgs({ allowPositionals: true, options });
+  const onError = (error) => stop(2, `${error.message.split('\n')[0]} (see --help)`);
+  const { values, positionals } = attempt(parse, onError);
   const [command = '', repository, ...rest] = positionals;
   if (values.help === true) return { command: 'help' };
   if (!Object.hasOwn(COMMANDS, command)) stop(2, `the commands are ${Object.keys(COMMANDS).join(', ')} (see --help)`);
