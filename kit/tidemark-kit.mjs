@@ -182,8 +182,9 @@ class Parser {
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const matches = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
 const isBase64 = (size) => (value) => {
-  const bytes = typeof value === 'string' ? Buffer.from(value, 'base64') : undefined;
-  return bytes?.toString('base64') === value && (size === undefined || bytes.length === size);
+  if (typeof value !== 'string') return false;
+  const bytes = Buffer.from(value, 'base64');
+  return bytes.toString('base64') === value && (size === undefined || bytes.length === size);
 };
 const ID = /^[0-9a-f]{32}$/;
 const FIELD_TYPES = {

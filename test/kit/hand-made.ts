@@ -16,6 +16,7 @@ import {
   record,
   sha256,
   signedJson,
+  zstdFrame,
 } from './format.ts';
 import type { AttributeOptions, Block, Chunk, Content, Inner, Json, KdfCost, Leaf, Section } from './format.ts';
 
@@ -289,7 +290,8 @@ export class HandMadeSession {
     };
     const leaves = options.entries.map((entry) => leafOf(entry, add));
     const tree = treeOf(leaves, options.leafSize ?? Number.POSITIVE_INFINITY, add);
-    const blocks = contents.map((chunk): Block => ({ compressed, chunks: [chunk] }));
+    const pays = ({ plain }: Chunk): boolean => compressed && zstdFrame(plain).length < plain.length;
+    const blocks = contents.map((chunk): Block => ({ compressed: pays(chunk), chunks: [chunk] }));
     const packs = options.scattered === true ? blocks.map((block) => this.made.pack(this.writer, [block])) : [];
     const nodeBlocks = nodes.map((chunk): Block => ({ chunks: [chunk] }));
     packs.push(this.made.pack(this.writer, options.scattered === true ? nodeBlocks : [...blocks, ...nodeBlocks]));

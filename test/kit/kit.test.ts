@@ -224,7 +224,7 @@ test('who may not give files away gets them as own, without the rights of the ow
 
 test('lists marks, oldest first, with what is in them, and the fingerprint of the heads', async () => {
   await using temporary = temporaryFolder();
-  const made = new HandMade(temporary.path);
+  const made = new HandMade(temporary.at('repository'));
   const [writer, maintainer] = [made.writer(), made.writer(['*'], 'maintainer')];
   const first = made.session(writer);
   const base = first.base({ entries: [folder(''), file('a')] });
@@ -237,7 +237,7 @@ test('lists marks, oldest first, with what is in them, and the fingerprint of th
   second.put('ledger', [
     { name: 'maintenance', value: { includes: [], forgotten: ['forgotten', 'early'], removed: {}, atMs: 1 } },
   ]);
-  const ended = runKit(['list', temporary.path]);
+  const ended = runKit(['list', temporary.at('repository')]);
   assert.equal(ended.status, 0, ended.err);
   const fingerprint = sha256(`${second.id} 2 ${second.previous}\n`).toString('hex', 0, 16);
   assert.match(ended.out, new RegExp(`fingerprint ${fingerprint} of 1 heads`));
@@ -250,7 +250,7 @@ test('lists marks, oldest first, with what is in them, and the fingerprint of th
   assert.match(ended.out, /latest is early/);
   assert.match(ended.out, /not shown: 1 marks/);
   assert.ok(ended.out.indexOf('early') < ended.out.indexOf('part '));
-  assert.equal(runKit(['restore', temporary.path, 'forgotten', temporary.at('out')]).status, 0);
+  assert.equal(runKit(['restore', temporary.at('repository'), 'forgotten', temporary.at('out')]).status, 0);
 });
 
 test('a partial mark restores what it has and says so with status 3', async () => {
@@ -273,7 +273,6 @@ test('each mistake ends with one line and its own status', async () => {
   session.mark([other], { id: 'database' });
   mkdirSync(temporary.at('taken', 'uploads'), { recursive: true });
   mkdirSync(temporary.at('empty'));
-  made.addSlot('maintainers only', { ...made.keyring(), contentSeed: null }, 'maintainer');
   const { contentSeed: _, ...maintenance } = made.keyring();
   made.addSlot('maintainer', maintenance, 'maintainer');
   const cases: readonly (readonly [number, RegExp, readonly string[], { passphrase?: string; env?: {} }?])[] = [
