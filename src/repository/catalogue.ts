@@ -11,7 +11,7 @@ import type { SectionName } from './format/record.ts';
 import type { Mark } from './mark.ts';
 import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
 import type { ManifestMaintenance, ManifestSummary } from './records/bodies.ts';
-import { chainsOf, findDiscontinuities, fingerprintOf, readHeads, viewHeads } from './records/heads.ts';
+import { chainsOf, findDiscontinuities, isChained, fingerprintOf, readHeads, viewHeads } from './records/heads.ts';
 import type { Chains, Discontinuity, Head, HeadView } from './records/heads.ts';
 import { Ledger, readLedger } from './records/ledger.ts';
 import type { LedgerBody } from './records/ledger.ts';
@@ -236,17 +236,21 @@ function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSou
   return { marks: marks.toSorted(ascending), broken, ids };
 }
 
-/** A session is its credential's own: what another one signed in its name counts for nothing. */
+/**
+ * A session is of the credential that signed its start, or where that is not there, its first record that is: what another one signed in its
+ * name counts for nothing.
+ */
 function withoutForeign(opener: Opener, log: RecordLog, ledger: Ledger): RecordLog {
-  const owners = new Map<string, string>();
-  for (const { record } of ofKind(log, 'start')) {
-    const { session, counter, credential } = record.header;
-    if (!ledger.isRemoved(session, counter)) owners.set(session, credential);
+  const firsts = new Map<string, TrustedRecord['record']['header']>();
+  for (const { record } of log.byKey.values()) {
+    const { session, counter, kind } = record.header;
+    if (!isChained(kind) || ledger.isRemoved(session, counter)) continue;
+    if (counter < (firsts.get(session)?.counter ?? Infinity)) firsts.set(session, record.header);
   }
   const byKey = new Map<string, TrustedRecord>();
   for (const [key, trusted] of log.byKey) {
     const { session, credential } = trusted.record.header;
-    if ((owners.get(session) ?? credential) === credential) byKey.set(key, trusted);
+    if ((firsts.get(session)?.credential ?? credential) === credential) byKey.set(key, trusted);
     else opener.refuse(key, 'it is not by the credential whose session it is');
   }
   return { ...log, byKey };

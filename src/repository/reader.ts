@@ -22,6 +22,8 @@ export type ReaderOptions = {
   readonly remembered: readonly Head[];
   /** Where indexes are kept from one run to the next. Undefined: read anew, and removed at the end. */
   readonly stateFolder: string | undefined;
+  /** Where an index of chunks is kept: in the state folder unless given. */
+  readonly openIndex?: typeof openChunkIndex | undefined;
   readonly extract: Extractor;
 };
 
@@ -73,8 +75,9 @@ export class RepositoryReader implements AsyncDisposable {
     const certificate = this.catalogue.log.certificates.byId.get(credential);
     const keys = certificate && writerKeysOf(access, certificate);
     if (keys === undefined) throw damaged(`credentials/${credential}`, 'it is missing');
+    const openIndex = this.#options.openIndex ?? openChunkIndex;
     const index = this.#stack.use(
-      await openChunkIndex(
+      await openIndex(
         {
           folder: stateFolder === undefined ? undefined : join(stateFolder, 'index', credential),
           identity: `${access.header.id} ${credential}`,

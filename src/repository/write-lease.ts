@@ -1,7 +1,8 @@
-import { TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { loadCondemned } from './records/record-log.ts';
+import { RENEWALS_PER_LEASE } from './records/session.ts';
 import type { PutRecord, Section, Session } from './records/session.ts';
 
 /** A record counts only when it lies within this part of a lease after the last beat. */
@@ -21,11 +22,14 @@ export type WriteLeaseOptions = {
  * Keeps a session alive and makes its commits safe against sweeps, by the protocol of docs/repository-format.md, section 11. What a condemned
  * list names counts as absent for whoever writes, unless the list waits for this very session.
  */
-export class WriteLease {
+export class WriteLease implements AsyncDisposable {
   readonly #options: WriteLeaseOptions;
   /** Lists that were read. One that is gone again has still been there. */
   readonly #lists = new Set<string>();
   readonly #condemned = new Set<string>();
+  readonly #stop = new AbortController();
+  #renewing: Promise<void> | undefined;
+  #keeper: Promise<void> | undefined;
   /** What the lists name that wait for this session. */
   readonly #waiting: (readonly string[])[] = [];
 
@@ -33,10 +37,13 @@ export class WriteLease {
     this.#options = options;
   }
 
-  /** Right after the session's start, before anything is reused. */
+  /** Right after the session's start, before anything is reused. Renews from now on, however slow the work is, until it is disposed. */
   static async open(options: WriteLeaseOptions, run: Run): Promise<WriteLease> {
     const lease = new WriteLease(options);
     await lease.#look(run);
+    lease.#keeper = lease.#keepOn();
+    // Who disposes the lease hears of it; until then nobody waits for it.
+    lease.#keeper.catch(() => undefined);
     return lease;
   }
 
@@ -46,7 +53,36 @@ export class WriteLease {
 
   /** Renews when it is time, and looks what was condemned. Cheap otherwise: call it with every piece of work. */
   async keep(run: Run): Promise<void> {
+    this.#renewing ??= this.#renewIfDue(run).finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
+  }
+
+  async #renewIfDue(run: Run): Promise<void> {
     if (await this.#options.session.keep(run)) await this.#look(run);
+  }
+
+  /** For times in which the work does not call: a store that answers slowly, a large file. */
+  async #keepOn(): Promise<void> {
+    const run: Run = { signal: this.#stop.signal };
+    const { access, session } = this.#options;
+    const everyMs = access.header.leaseMs / RENEWALS_PER_LEASE;
+    while (!run.signal.aborted) {
+      try {
+        await access.runtime.clock.sleep(Math.max(everyMs - session.sinceBeatMs, everyMs / RENEWALS_PER_LEASE), run);
+        await this.keep(run);
+      } catch (error) {
+        // What keeps it from renewing now meets the work itself soon; a commit depends on its own renewal.
+        if (!run.signal.aborted && !isTidemarkError(error)) throw error;
+      }
+    }
+  }
+
+  /** Ends renewing. The session stays as it is. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new TidemarkError('INTERRUPTED', 'the writer is closed'));
+    await this.#keeper;
   }
 
   /**

@@ -126,7 +126,7 @@ export class RepositoryWriter implements AsyncDisposable {
     let onCondemned = (keys: readonly string[]): void => {
       condemned.push(...keys);
     };
-    const lease = await WriteLease.open({ access, session, onCondemned: (keys) => onCondemned(keys) }, run);
+    const lease = stack.use(await WriteLease.open({ access, session, onCondemned: (keys) => onCondemned(keys) }, run));
     const openIndex = options.openIndex ?? openChunkIndex;
     const index = stack.use(
       await openIndex(
@@ -281,6 +281,7 @@ export class RepositoryWriter implements AsyncDisposable {
 
   /** Ends the session, which releases its lease. Without it the lease runs out by itself. */
   async end(run: Run): Promise<void> {
+    await this.#lease[Symbol.asyncDispose]();
     await this.#session.end(run);
   }
 

@@ -1,5 +1,6 @@
 import { sha256 } from '../format/crypto.ts';
 import type { JsonFields } from '../format/json.ts';
+import type { RecordKind } from '../format/names.ts';
 import { NO_PREVIOUS } from '../format/record.ts';
 import { joinRanges } from './ranges.ts';
 import type { Ranges } from './ranges.ts';
@@ -9,13 +10,19 @@ import type { RecordLog, TrustedRecord } from './record-log.ts';
 /** The last record of a session that somebody saw. */
 export type Head = { readonly session: string; readonly counter: number; readonly digest: string };
 
-/** Something that was there once and is not there now, without a ledger that says why. `counter`: the first record that it is about. */
+/** Something that was there once and is not there now, without a ledger that says why: records `counter` to `to`. */
 export type Discontinuity = {
   readonly session: string;
   readonly counter: number;
+  readonly to: number;
   readonly key?: string | undefined;
   readonly message: string;
 };
+
+/** Whether records of this kind are part of their session's chain. */
+export function isChained(kind: RecordKind): boolean {
+  return kind !== 'beat' && kind !== 'condemned';
+}
 
 /** The chained records of each session, by counter. */
 export type Chains = ReadonlyMap<string, ReadonlyMap<number, TrustedRecord>>;
@@ -24,7 +31,7 @@ export function chainsOf(log: RecordLog): Chains {
   const chains = new Map<string, Map<number, TrustedRecord>>();
   for (const trusted of log.byKey.values()) {
     const { session, counter, kind } = trusted.record.header;
-    if (kind === 'beat' || kind === 'condemned') continue;
+    if (!isChained(kind)) continue;
     const chain = chains.get(session) ?? new Map<number, TrustedRecord>();
     chains.set(session, chain);
     chain.set(counter, trusted);
@@ -98,6 +105,7 @@ export function findDiscontinuities(
       found.push({
         session,
         counter: from,
+        to,
         message: `${what} of session ${session} ${from === to ? 'is' : 'are'} gone`,
       });
     }
@@ -105,7 +113,7 @@ export function findDiscontinuities(
       const expected = counter === 0 ? NO_PREVIOUS : chain.get(counter - 1)?.record.digest;
       if (expected === undefined || trusted.record.header.previous === expected) continue;
       const { key } = trusted.record;
-      found.push({ session, counter, key, message: `${key} does not follow the record before it` });
+      found.push({ session, counter, to: counter, key, message: `${key} does not follow the record before it` });
     }
   }
   for (const head of [...heads.named.values(), ...remembered]) {
@@ -134,12 +142,17 @@ function missingHead(head: Head, chains: Chains, heads: HeadView, ledger: Ledger
   if (there !== undefined) {
     if (there.record.digest === digest) return undefined;
     const { key } = there.record;
-    return { session, counter, key, message: `${key} is not the record that was there before` };
+    return { session, counter, to: counter, key, message: `${key} is not the record that was there before` };
   }
   // A hole below what is there or named is found anyway.
   const known = Math.max(heads.named.get(session)?.counter ?? -1, heads.present.get(session)?.counter ?? -1);
   if (ledger.isRemoved(session, counter) || known >= counter) return undefined;
-  return { session, counter, message: `the head of session ${session} (record ${counter}), seen before, is gone` };
+  return {
+    session,
+    counter,
+    to: counter,
+    message: `the head of session ${session} (record ${counter}), seen before, is gone`,
+  };
 }
 
 /** A short text that stands for all that a repository holds; equal only when the heads are. */

@@ -31,7 +31,7 @@ export type PutRecord = {
   readonly modifiedMs: number;
 };
 
-const RENEWALS_PER_LEASE = 4;
+export const RENEWALS_PER_LEASE = 4;
 
 /**
  * One run of one credential that writes. Its chained records go out one after another. Whoever holds it calls `keep` with every piece of
