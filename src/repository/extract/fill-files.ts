@@ -3,9 +3,8 @@ import type { KeyObject } from 'node:crypto';
 import { equalBytes, toHex } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { damaged } from '../format/byte-cursor.ts';
-import { unsealBlock } from '../format/pack.ts';
 import type { PackSecret } from '../format/pack.ts';
-import { openBlock } from '../pipeline/block.ts';
+import { OpenedBlock } from '../pipeline/opened-block.ts';
 import { packError } from '../pipeline/thread-error.ts';
 import type { ThreadError } from '../pipeline/thread-error.ts';
 import { TargetFile } from './target-file.ts';
@@ -38,7 +37,7 @@ export type FilledFiles = { readonly failures: readonly { readonly file: number;
 
 /** Opens blocks, proves every chunk by its id, and writes files. What is wrong with one file or block does not stop the others. */
 export function fillFiles(slot: Uint8Array, request: FillRequest): FilledFiles {
-  const filling = new Filling(slot, request);
+  using filling = new Filling(slot, request);
   const failures: { file: number; error: ThreadError }[] = [];
   let piece = 0;
   for (const [index, file] of request.files.entries()) {
@@ -53,11 +52,11 @@ export function fillFiles(slot: Uint8Array, request: FillRequest): FilledFiles {
   return { failures };
 }
 
-class Filling {
+class Filling implements Disposable {
   readonly #slot: Uint8Array;
   readonly #request: FillRequest;
   readonly #key: KeyObject;
-  readonly #opened = new Map<number, Uint8Array>();
+  readonly #opened = new Map<number, OpenedBlock>();
 
   constructor(slot: Uint8Array, request: FillRequest) {
     this.#slot = slot;
@@ -86,12 +85,20 @@ class Filling {
 
   #block(index: number): Uint8Array {
     const known = this.#opened.get(index);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.bytes;
     const { secret, number, what, offset, sealedBytes } = must(this.#request.blocks[index], 'every piece has a block');
-    const sealed = this.#slot.subarray(offset, offset + sealedBytes);
-    const block = openBlock(unsealBlock({ secret, number, sealed, what }));
-    if (this.#opened.size >= BLOCKS_KEPT) this.#opened.delete(must(this.#opened.keys().next().value, 'an oldest block'));
+    const block = new OpenedBlock({ secret, number, what, sealed: this.#slot.subarray(offset, offset + sealedBytes) });
+    const [oldest] = this.#opened.size < BLOCKS_KEPT ? [] : this.#opened;
+    if (oldest !== undefined) {
+      this.#opened.delete(oldest[0]);
+      oldest[1][Symbol.dispose]();
+    }
     this.#opened.set(index, block);
-    return block;
+    return block.bytes;
+  }
+
+  [Symbol.dispose](): void {
+    for (const block of this.#opened.values()) block[Symbol.dispose]();
+    this.#opened.clear();
   }
 }

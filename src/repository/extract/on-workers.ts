@@ -19,8 +19,8 @@ import { TargetFile } from './target-file.ts';
 /** One is read into while another one is opened. */
 const SLOTS_PER_WORKER = 2;
 /** A window is planned as a whole, so that its blocks are fetched once; larger ones take more memory. */
-const WINDOW_FILES = 4096;
-const WINDOW_BYTES = 192 * 1024 * 1024;
+const WINDOW_FILES = 1024;
+const WINDOW_BYTES = 64 * 1024 * 1024;
 const WINDOWS_AHEAD = 2;
 /** A job of candidates is at most so much. */
 const REUSE_FILES = 256;

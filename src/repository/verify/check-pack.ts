@@ -2,9 +2,9 @@ import { createHash, createHmac } from 'node:crypto';
 import { equalBytes } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
-import { PACK_HEADER_BYTES, unsealBlock } from '../format/pack.ts';
+import { PACK_HEADER_BYTES } from '../format/pack.ts';
 import type { PackSecret } from '../format/pack.ts';
-import { openBlock } from '../pipeline/block.ts';
+import { OpenedBlock } from '../pipeline/opened-block.ts';
 
 const ID_BYTES = 32;
 
@@ -40,10 +40,10 @@ export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): Ch
     try {
       if (offset + sealedBytes > whole.byteLength) throw damaged(request.what, 'it ends too early');
       const sealed = whole.subarray(offset, offset + sealedBytes);
-      const plain = openBlock(unsealBlock({ secret: request.secret, number, sealed, what: request.what }));
+      using block = new OpenedBlock({ secret: request.secret, number, sealed, what: request.what });
       for (let at = 0; chunk < end; chunk++) {
         const sizeBytes = must(request.sizes[chunk], 'every chunk has a size');
-        if (!isChunk(request, chunk, plain.subarray(at, at + sizeBytes))) bad.push(chunk);
+        if (!isChunk(request, chunk, block.bytes.subarray(at, at + sizeBytes))) bad.push(chunk);
         at += sizeBytes;
         checkedBytes += sizeBytes;
       }
