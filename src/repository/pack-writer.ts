@@ -15,6 +15,8 @@ import { openBlock } from './pipeline/block.ts';
 /** A pack is closed once it has this much, and where chunks are small, once it has so many of the largest. */
 const PACK_TARGET_BYTES = 16 * 1024 * 1024;
 const PACK_TARGET_CHUNKS = 4;
+/** More would fit into no object of the index. */
+const PACK_MOST_CHUNKS = 65_536;
 /** Room for the block that fills a pack, in parts of the pack; with more the buffer grows. */
 const LAST_BLOCK_PART = 3 / 8;
 const READ_BACK_BYTES = 1024 * 1024;
@@ -34,6 +36,7 @@ type OpenPack = {
   readonly secret: PackSecret;
   buffer: Uint8Array;
   size: number;
+  chunks: number;
   readonly blocks: (DirectoryBlock & { readonly offset: number })[];
 };
 
@@ -81,7 +84,8 @@ export class PackWriter {
     });
     pack.size += sealedBytes;
     this.storedBytes += sealedBytes;
-    if (pack.size >= this.#targetBytes) await this.#close(run);
+    pack.chunks += block.chunks.length;
+    if (pack.size >= this.#targetBytes || pack.chunks >= PACK_MOST_CHUNKS) await this.#close(run);
   }
 
   /** Resolves once everything is durable and in the index. */
@@ -102,7 +106,7 @@ export class PackWriter {
     const secret: PackSecret = { owner, salt: random(16), key: random(32) };
     const buffer = this.#spare.pop() ?? new Uint8Array(Math.ceil(this.#targetBytes * (1 + LAST_BLOCK_PART)));
     buffer.set(packHeader(secret, header.contentKey, random(32)));
-    return { secret, buffer, size: PACK_HEADER_BYTES, blocks: [] };
+    return { secret, buffer, size: PACK_HEADER_BYTES, chunks: 0, blocks: [] };
   }
 
   async #close(run: Run): Promise<void> {

@@ -86,7 +86,10 @@ function blockAad(secret: PackSecret, number: number): Uint8Array {
 export function sealBlockInto(secret: PackSecret, number: number, plain: Uint8Array, into: Uint8Array): number {
   const cipher = createCipheriv('aes-256-gcm', secret.key, blockNonce(number));
   cipher.setAAD(blockAad(secret, number));
-  into.set(cipher.update(plain));
+  const sealed = cipher.update(plain);
+  into.set(sealed);
+  // Garbage collection would keep a MiB for each block for long; small results lie in a pool that others use.
+  if (sealed.buffer instanceof ArrayBuffer && sealed.buffer.byteLength > Buffer.poolSize) sealed.buffer.transfer(0);
   cipher.final();
   into.set(cipher.getAuthTag(), plain.byteLength);
   return plain.byteLength + BLOCK_SEAL_BYTES;
