@@ -2,9 +2,8 @@ import { TidemarkError } from '../core/errors.ts';
 import { fromHex } from '../core/bytes.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
-import { sha256 } from './format/crypto.ts';
 import { packKey } from './format/names.ts';
-import { BLOCK_SEAL_BYTES, PACK_HEADER_BYTES, packEnd, packHeader, sealBlockInto, unsealBlock } from './format/pack.ts';
+import { BLOCK_SEAL_BYTES, PACK_HEADER_BYTES, packEnd, packHeader, packIdOf, sealBlockInto, unsealBlock } from './format/pack.ts';
 import type { ChunkKind, DirectoryBlock, PackSecret } from './format/pack.ts';
 import type { RepositoryHeader } from './format/header.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
@@ -80,7 +79,7 @@ export class PackWriter {
     pack.blocks.push({
       offset: pack.size,
       sealedBytes,
-      chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Uint8Array.from(id), sizeBytes })),
+      chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Buffer.from(id), sizeBytes })),
     });
     pack.size += sealedBytes;
     this.storedBytes += sealedBytes;
@@ -130,8 +129,9 @@ export class PackWriter {
   async #upload(pack: OpenPack, run: Run): Promise<void> {
     const { objects, credential, index } = this.#options;
     this.#proveOne(pack);
-    const parts = [pack.buffer.subarray(0, pack.size), packEnd(pack.secret, credential.keys.idKey, pack.blocks)];
-    const packId = sha256(...parts);
+    const end = packEnd(pack.secret, credential.keys.idKey, pack.blocks);
+    const parts = [pack.buffer.subarray(0, pack.size), end];
+    const packId = packIdOf(pack.buffer.subarray(0, PACK_HEADER_BYTES), end);
     const key = packKey(credential.id, packId);
     await objects.create(key, parts, run);
     if (!objects.capabilities.provesDigest) await compareStored(objects, key, parts, run);

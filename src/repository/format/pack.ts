@@ -1,7 +1,7 @@
 import { createCipheriv } from 'node:crypto';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor } from './byte-cursor.ts';
-import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, unseal } from './crypto.ts';
+import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, sha256, unseal } from './crypto.ts';
 import type { KeyPair } from './crypto.ts';
 
 const MAGIC = 'TMPK';
@@ -118,6 +118,11 @@ export function packEnd(secret: PackSecret, idKey: Uint8Array, blocks: readonly 
   }
   const sealed = seal({ key: directoryKey(idKey, secret.salt), aad: directoryAad(secret.owner), plain: plain.take() });
   return new ByteBuilder(sealed.byteLength + PACK_TRAILER_BYTES).bytes(sealed).u32(sealed.byteLength).text(TRAILER_MAGIC).take();
+}
+
+/** A pack's id: it stands for the directory, and so, by the seals and ids in it, for every byte. `end`: directory and trailer. */
+export function packIdOf(header: Uint8Array, end: Uint8Array): Uint8Array {
+  return sha256(header, end);
 }
 
 /** Size of the sealed directory, from the last 8 bytes of a pack of `packBytes`. @throws REPOSITORY_DAMAGED */

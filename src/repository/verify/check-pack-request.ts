@@ -12,7 +12,7 @@ export function requestOf(pack: PackDirectory, keys: WriterKeys, sizeBytes: numb
   return {
     what: pack.key,
     sizeBytes,
-    digest: pack.key.slice(pack.key.lastIndexOf('/') + 1),
+    id: pack.key.slice(pack.key.lastIndexOf('/') + 1),
     secret: pack.secret,
     chunkKey: keys.chunkKey,
     nodeKey: keys.nodeKey,

@@ -1,8 +1,8 @@
-import { createHash, createHmac } from 'node:crypto';
-import { equalBytes } from '../../core/bytes.ts';
+import { createHmac } from 'node:crypto';
+import { equalBytes, toHex } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
-import { PACK_HEADER_BYTES } from '../format/pack.ts';
+import { PACK_HEADER_BYTES, packIdOf } from '../format/pack.ts';
 import type { PackSecret } from '../format/pack.ts';
 import { OpenedBlock } from '../pipeline/opened-block.ts';
 
@@ -13,7 +13,7 @@ export type CheckPackRequest = {
   readonly what: string;
   /** Bytes that were read, from the pack's start on. */
   readonly sizeBytes: number;
-  readonly digest: string;
+  readonly id: string;
   readonly secret: PackSecret;
   readonly chunkKey: Uint8Array;
   readonly nodeKey: Uint8Array;
@@ -28,13 +28,15 @@ export type CheckPackRequest = {
 /** `bad`: chunks that are not what they should be, by their place in the request. */
 export type CheckedPack = { readonly bad: readonly number[]; readonly bytes: number; readonly message?: string | undefined };
 
-/** Opens every block of a pack and recomputes every id, and the digest that the pack is named by. */
+/** Opens every block of a pack and recomputes every id, and the id that the pack is named by. */
 export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): CheckedPack {
   const bad: number[] = [];
   let message: string | undefined;
   let [chunk, checkedBytes, offset] = [0, 0, PACK_HEADER_BYTES];
   const whole = bytes.subarray(0, request.sizeBytes);
-  if (createHash('sha256').update(whole).digest('hex') !== request.digest) message = `${request.what} is damaged: its bytes are not the ones that its name says`;
+  const blockBytes = request.sealedBytes.reduce((sum, sealedBytes) => sum + sealedBytes, 0);
+  const id = packIdOf(whole.subarray(0, PACK_HEADER_BYTES), whole.subarray(PACK_HEADER_BYTES + blockBytes));
+  if (toHex(id) !== request.id) message = `${request.what} is damaged: it is not the pack that its name says`;
   for (const [number, sealedBytes] of request.sealedBytes.entries()) {
     const end = chunk + must(request.chunkCounts[number], 'every block has a count');
     try {
