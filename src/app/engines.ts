@@ -5,7 +5,7 @@ import type { ChunkSizes, CutKeys, PipelineEngine } from '../repository/pipeline
 import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
 import { createWorkerEngine } from '../repository/pipeline/worker-engine.ts';
 import { checkOnWorkers } from '../repository/verify/check-on-workers.ts';
-import type { PackChecker } from '../repository/verify.ts';
+import type { PackChecker } from '../repository/verify/pack-check.ts';
 
 export type EngineSetup = { readonly keys: CutKeys; readonly sizes: ChunkSizes };
 

@@ -1,4 +1,3 @@
-import { fromHex } from '../core/bytes.ts';
 import { must } from '../core/must.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
@@ -6,37 +5,39 @@ import type { RepositoryAccess } from './access.ts';
 import { loadCatalogue } from './catalogue.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
-import { packKey } from './format/names.ts';
 import type { WriterKeys } from './keys/keyring.ts';
+import { readerKey } from './pack-directory.ts';
 import { readContent } from './records/bodies.ts';
+import type { ManifestContent } from './records/bodies.ts';
 import type { Head } from './records/heads.ts';
 import { openTrusted } from './records/record-log.ts';
-import { DirectoryMap, openPackDirectory } from './verify/directories.ts';
-import type { PackDirectory } from './verify/directories.ts';
 import { Affected } from './verify/affected.ts';
-import { TreeCheck } from './verify/tree-check.ts';
+import { addCatalogueDamage } from './verify/catalogue-damage.ts';
+import { DamageList } from './verify/damage.ts';
+import type { Damage } from './verify/damage.ts';
+import { addKeyDamage, badIndexObjects } from './verify/hints.ts';
+import type { PackChecker } from './verify/pack-check.ts';
+import { checkPacks } from './verify/pack-pass.ts';
+import type { PackProgress } from './verify/pack-pass.ts';
+import type { TreeProblem } from './verify/tree-check.ts';
+import { chunkText, WriterCheck } from './verify/writer-check.ts';
 
-/** Something that is not as it must be. `affects`: marks, stores and names that can't be restored because of it; bounded. */
-export type Damage = { readonly object: string; readonly kind: string; readonly message: string; readonly affects: readonly string[] };
+/** A base of which every byte was read and found good, and whose tree is whole. */
+export type ProvenBase = { readonly base: BaseRecord; readonly chunks: number; readonly bytes: number };
 
 export type VerifyReport = {
+  /** As it was when the check began. */
   readonly catalogue: Catalogue;
   readonly bases: number;
+  /** With data: chunks and bytes that were read. Else the chunks that are where they should be, and 0. */
   readonly chunks: number;
   readonly bytes: number;
+  /** One for each object that is damaged or gone. */
   readonly damage: readonly Damage[];
-  /** Bases of which every byte was proven. */
-  readonly proven: readonly { readonly base: BaseRecord; readonly chunks: number; readonly bytes: number }[];
+  /** What is not as it was written, but costs nothing except time: damaged index objects. Only with the data of all packs. */
+  readonly notes: readonly string[];
+  readonly proven: readonly ProvenBase[];
 };
-
-/** What became of one pack's data: ids of chunks that are not what they should be. */
-export type PackCheck = { readonly badChunks: readonly Uint8Array[]; readonly chunks: number; readonly bytes: number; readonly message?: string | undefined };
-
-/** Reads every byte of a pack, opens every block and recomputes every id. Several may run at once. */
-export interface PackChecker extends AsyncDisposable {
-  readonly atOnce: number;
-  check(pack: PackDirectory, keys: WriterKeys, run: Run): Promise<PackCheck>;
-}
 
 export type VerifyOptions = {
   readonly access: RepositoryAccess;
@@ -45,29 +46,30 @@ export type VerifyOptions = {
   readonly share: number;
   readonly random: RandomBytes;
   readonly openChecker: () => Promise<PackChecker>;
-  readonly onProgress: (progress: { readonly packs: number; readonly totalPacks: number; readonly bytes: number }) => void;
+  readonly onProgress: (progress: PackProgress) => void;
 };
 
 /**
- * Checks what could be restored: records and chains, that every base's packs are there and open, every node of every tree, that every chunk is
- * where it should be, and with `share` the bytes themselves. Nothing is taken from local caches. Never throws for damage.
+ * Checks all that can be restored: records and their chains, that the packs of every base that a mark names are there and open, every node of its tree,
+ * that every chunk is in one of its packs, and with `share` the bytes themselves. Nothing is taken from local caches. What no mark needs is not looked
+ * at. Never throws for damage. @throws KEY_MISSING without a reader's key
  */
 export async function verifyRepository(options: VerifyOptions, run: Run): Promise<VerifyReport> {
+  readerKey(options.access);
   const catalogue = await loadCatalogue(options.access, options.remembered, run);
-  const verification = new Verification(options, catalogue);
-  return verification.all(run);
+  await using verification = new Verification(options, catalogue);
+  return await verification.all(run);
 }
 
-type WriterView = { readonly keys: WriterKeys; readonly directories: DirectoryMap };
+type CheckedBase = { readonly base: BaseRecord; readonly writer: WriterCheck; readonly content: ManifestContent };
 
-class Verification {
+class Verification implements AsyncDisposable {
   readonly #options: VerifyOptions;
   readonly #catalogue: Catalogue;
-  readonly #damage: Damage[] = [];
-  readonly #writers = new Map<string, WriterView>();
   readonly #affected: Affected;
-  #chunks = 0;
-  #bytes = 0;
+  readonly #damage = new DamageList();
+  readonly #writers = new Map<string, WriterCheck>();
+  readonly #resources = new AsyncDisposableStack();
 
   constructor(options: VerifyOptions, catalogue: Catalogue) {
     this.#options = options;
@@ -76,138 +78,117 @@ class Verification {
   }
 
   async all(run: Run): Promise<VerifyReport> {
-    for (const { code, message } of this.#catalogue.findings) this.#damage.push({ object: message.split(':')[0] ?? '', kind: code, message, affects: [] });
-    const bases = this.#restorableBases();
-    const packs = await this.#openDirectories(bases, run);
-    const checked = this.#options.share > 0 ? await this.#checkData(packs, run) : new Set<string>();
-    const proven: { base: BaseRecord; chunks: number; bytes: number }[] = [];
-    for (const base of bases) {
-      const tree = await this.#checkTree(base, run);
-      const isWhole = tree?.isWhole === true && (base.maintenance?.packs ?? []).every((pack) => checked.has(packKey(base.credential, fromHex(pack))));
-      if (isWhole && tree !== undefined) proven.push({ base, chunks: tree.chunks, bytes: tree.bytes });
+    const { access, share } = this.#options;
+    addCatalogueDamage(this.#catalogue, this.#damage);
+    await addKeyDamage(access, this.#damage, run);
+    const named = restorableBases(this.#catalogue);
+    const bases: CheckedBase[] = [];
+    for (const base of named) {
+      const opened = await this.#open(base, run);
+      if (opened !== undefined) bases.push(opened);
     }
-    const damage = this.#damage.filter((item, index) => this.#damage.findIndex((other) => other.object === item.object && other.message === item.message) === index);
-    return { catalogue: this.#catalogue, bases: bases.length, chunks: this.#chunks, bytes: this.#bytes, damage, proven };
+    for (const { writer, base } of bases) writer.need(base);
+    const writers = [...this.#writers.values()];
+    const read = await checkPacks({ ...this.#options, writers, damage: this.#damage }, run);
+    const proven: ProvenBase[] = [];
+    for (const base of bases) proven.push(...(await this.#checkBase(base, run)));
+    const notes: string[] = [];
+    for (const writer of writers) {
+      writer.assertWhole();
+      if (share >= 1) for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
+    }
+    await this.#dropForgotten(run);
+    const chunks = share > 0 ? read.chunks : writers.reduce((sum, { chunkCount }) => sum + chunkCount, 0);
+    return { catalogue: this.#catalogue, bases: named.length, chunks, bytes: read.bytes, damage: this.#damage.list(), notes, proven };
   }
 
-  /** Bases that a mark names. Others are leftovers of runs that did not end. */
-  #restorableBases(): readonly BaseRecord[] {
-    const named = new Set(this.#catalogue.marks.flatMap(({ mark }) => Object.values(mark.bases)));
-    return [...this.#catalogue.bases.values()].filter(({ key }) => named.has(key));
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
   }
 
-  #writer(credential: string): WriterView | undefined {
+  async #open(base: BaseRecord, run: Run): Promise<CheckedBase | undefined> {
+    try {
+      const writer = await this.#writer(base.credential, run);
+      const fields = openTrusted(this.#options.access, base.trusted, ['content']);
+      if (fields === undefined || base.maintenance === undefined) throw damaged(base.key, 'it lacks a section');
+      return { base, writer, content: readContent(fields) };
+    } catch (error) {
+      this.#noteManifest(base, error);
+      return undefined;
+    }
+  }
+
+  async #writer(credential: string, run: Run): Promise<WriterCheck> {
     const known = this.#writers.get(credential);
     if (known !== undefined) return known;
-    const certificate = this.#catalogue.log.certificates.byId.get(credential);
-    try {
-      const keys = certificate && writerKeysOf(this.#options.access, certificate);
-      if (keys === undefined) return undefined;
-      const view = { keys, directories: new DirectoryMap() };
-      this.#writers.set(credential, view);
-      return view;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      return undefined;
-    }
-  }
-
-  /** Opens header and directory of every pack that some base needs. */
-  async #openDirectories(bases: readonly BaseRecord[], run: Run): Promise<readonly PackDirectory[]> {
-    const wanted = new Map<string, { readonly credential: string; readonly bases: BaseRecord[] }>();
-    for (const base of bases) {
-      for (const pack of base.maintenance?.packs ?? []) {
-        const key = packKey(base.credential, fromHex(pack));
-        const item = wanted.get(key) ?? { credential: base.credential, bases: [] };
-        wanted.set(key, item);
-        item.bases.push(base);
-      }
-    }
-    const opened: PackDirectory[] = [];
-    for (const [key, { credential, bases: needing }] of wanted) {
-      const writer = this.#writer(credential);
-      try {
-        if (writer === undefined) throw damaged(`credentials/${credential}`, 'its keys can’t be had');
-        const directory = await openPackDirectory(this.#options.access, { key, credential, idKey: writer.keys.idKey }, run);
-        writer.directories.add(directory);
-        opened.push(directory);
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        this.#damage.push({ object: key, kind: 'pack', message: must(error instanceof Error ? error.message : undefined, 'an error'), affects: this.#affected.ofBases(needing) });
-      }
-    }
-    return opened;
-  }
-
-  /** Returns the keys of the packs of which every byte is good. */
-  async #checkData(packs: readonly PackDirectory[], run: Run): Promise<Set<string>> {
-    const { share, random, onProgress } = this.#options;
-    const chosen = share >= 1 ? packs : sample(packs, share, random);
-    const good = new Set<string>();
-    await using checker = await this.#options.openChecker();
-    let next = 0;
-    const work = async (): Promise<void> => {
-      for (let pack = chosen[next++]; pack !== undefined; pack = chosen[next++]) {
-        run.signal.throwIfAborted();
-        const writer = must(this.#writer(pack.credential), 'the writer of an opened pack');
-        const result = await checker.check(pack, writer.keys, run);
-        this.#chunks += result.chunks;
-        this.#bytes += result.bytes;
-        if (result.badChunks.length === 0) good.add(pack.key);
-        else this.#reportPack(pack, result, writer);
-        onProgress({ packs: good.size, totalPacks: chosen.length, bytes: this.#bytes });
-      }
-    };
-    await Promise.all(Array.from({ length: checker.atOnce }, work));
-    return good;
-  }
-
-  #reportPack(pack: PackDirectory, result: PackCheck, writer: WriterView): void {
-    for (const id of result.badChunks) writer.directories.forget(id, pack.key);
-    this.#damage.push({
-      object: pack.key,
-      kind: 'pack',
-      message: result.message ?? `${result.badChunks.length} chunks of it are damaged`,
-      affects: this.#affected.ofPack(pack),
-    });
-  }
-
-  async #checkTree(base: BaseRecord, run: Run): Promise<{ readonly isWhole: boolean; readonly chunks: number; readonly bytes: number } | undefined> {
-    const writer = this.#writer(base.credential);
     const { access } = this.#options;
-    try {
-      const fields = openTrusted(access, base.trusted, ['content']);
-      if (fields === undefined || writer === undefined) throw damaged(base.key, 'its content section can’t be opened');
-      const { root, level } = readContent(fields);
-      const check = new TreeCheck({ access, keys: writer.keys, directories: writer.directories, packs: new Set((base.maintenance?.packs ?? []).map((pack) => packKey(base.credential, fromHex(pack)))) });
-      const tree = await check.tree({ id: root, level }, run);
-      for (const problem of tree.problems) {
-        this.#damage.push({ object: problem.object, kind: problem.kind, message: problem.message, affects: this.#affected.ofEntries(base, problem.names) });
-      }
-      if (this.#options.share === 0) this.#chunks += tree.chunks;
-      if (this.#options.share === 0) this.#bytes += tree.bytes;
-      const { entries, bytes } = base.summary;
-      if (tree.problems.length === 0 && (tree.entries !== entries || tree.bytes !== bytes)) {
-        throw damaged(base.key, `it should hold ${entries} entries and ${bytes} bytes, and holds ${tree.entries} and ${tree.bytes}`);
-      }
-      return { isWhole: tree.problems.length === 0, chunks: tree.chunks, bytes: tree.bytes };
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      this.#damage.push({ object: base.key, kind: 'base', message: error instanceof Error ? error.message : String(error), affects: this.#affected.ofBases([base]) });
-      return undefined;
+    const certificate = must(this.#catalogue.log.certificates.byId.get(credential), 'the certificate of a record that counts');
+    const keys: WriterKeys | undefined = writerKeysOf(access, certificate);
+    const writer = await WriterCheck.open(access, { credential, keys: must(keys, 'a reader to have every writer’s keys') }, run);
+    this.#resources.use(writer);
+    this.#writers.set(credential, writer);
+    return writer;
+  }
+
+  /** The base, if it is proven. */
+  async #checkBase({ base, writer, content }: CheckedBase, run: Run): Promise<readonly ProvenBase[]> {
+    const packs = writer.packsOf(base);
+    const hurt = [...writer.damagedOf(packs)];
+    const closed = hurt.flatMap(({ key, isOpen }) => (isOpen ? [] : key));
+    const blamed = new Set<string>();
+    let isBlind = false;
+    const onProblem = (problem: TreeProblem): void => {
+      isBlind ||= problem.kind === 'node';
+      blamed.add(this.#noteProblem({ base, pack: writer.packOf(problem), closed }, problem));
+    };
+    const { root, level } = content;
+    const tree = await writer.tree({ root, level, entries: base.summary.entries, packs, onProblem }, run);
+    for (const { key, isOpen } of hurt) {
+      // Below a node that can't be read anything may be lost.
+      const isLost = blamed.has(key) || (!tree.isWhole && (isBlind || !isOpen));
+      this.#damage.add({ object: key, kind: 'pack', message: '', base: base.key, marks: isLost ? this.#affected.marksOf(base.key) : [] });
     }
+    if (!tree.isWhole) return [];
+    const { entries, bytes } = base.summary;
+    if (tree.entries !== entries || tree.bytes !== bytes) {
+      const found = `${tree.entries} and ${tree.bytes}`;
+      this.#noteManifest(base, damaged(base.key, `it says ${entries} entries and ${bytes} bytes, its tree has ${found}`));
+      return [];
+    }
+    return writer.isProven(base) ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
+  }
+
+  /** Adds what a base lacks to what is to blame for it, and returns that. `closed`: packs of the base that can't be opened. */
+  #noteProblem({ base, pack, closed }: { readonly base: BaseRecord; readonly pack: string | undefined; readonly closed: readonly string[] }, problem: TreeProblem): string {
+    const { message } = problem;
+    const [only, second] = closed;
+    let blame = { object: chunkText(problem), kind: problem.kind === 'node' ? 'node' : 'chunk', message };
+    if (pack !== undefined) blame = { object: pack, kind: 'pack', message };
+    else if (only !== undefined && second === undefined) blame = { object: only, kind: 'pack', message };
+    else if (only !== undefined) {
+      blame = { object: base.key, kind: 'base', message: `parts of it are gone with ${closed.length} packs that can’t be read` };
+    }
+    const names = this.#affected.entriesOf(base, [problem.lost]);
+    this.#damage.add({ ...blame, base: base.key, marks: this.#affected.marksOf(base.key), names });
+    return blame.object;
+  }
+
+  #noteManifest(base: BaseRecord, error: unknown): void {
+    if (!isDamage(error) || !(error instanceof Error)) throw error;
+    this.#damage.add({ object: base.key, kind: 'manifest', message: error.message, base: base.key, marks: this.#affected.marksOf(base.key) });
+  }
+
+  /** What was given up and swept away while this ran is not damage. */
+  async #dropForgotten(run: Run): Promise<void> {
+    if (!this.#damage.concernsBases) return;
+    const { access, remembered } = this.#options;
+    const needed = new Set(restorableBases(await loadCatalogue(access, remembered, run)).map(({ key }) => key));
+    this.#damage.keepBases((base) => needed.has(base));
   }
 }
 
-/** At least one pack, chosen at random. */
-function sample(packs: readonly PackDirectory[], share: number, random: RandomBytes): readonly PackDirectory[] {
-  const rest = [...packs];
-  const chosen: PackDirectory[] = [];
-  const wanted = Math.min(rest.length, Math.max(1, Math.ceil(rest.length * share)));
-  while (chosen.length < wanted) {
-    const at = new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) % rest.length;
-    chosen.push(...rest.splice(at, 1));
-  }
-  return chosen;
+/** Bases that a mark names. Others are leftovers of runs that did not end. */
+function restorableBases({ marks, bases }: Catalogue): readonly BaseRecord[] {
+  const named = new Set(marks.flatMap(({ mark }) => Object.values(mark.bases)));
+  return [...bases.values()].filter(({ key }) => named.has(key));
 }
-

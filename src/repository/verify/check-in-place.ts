@@ -3,7 +3,7 @@ import { must } from '../../core/must.ts';
 import type { RepositoryAccess } from '../access.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import type { PackDirectory } from '../pack-directory.ts';
-import type { PackCheck, PackChecker } from '../verify.ts';
+import type { PackCheck, PackChecker } from './pack-check.ts';
 import { checkPackBytes } from './check-pack.ts';
 import { requestOf } from './check-pack-request.ts';
 

@@ -4,7 +4,7 @@ import type { RepositoryAccess } from '../access.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import { SlotPool } from '../pipeline/slots.ts';
 import { createWorkerPool } from '../pipeline/worker-pool.ts';
-import type { PackCheck, PackChecker } from '../verify.ts';
+import type { PackCheck, PackChecker } from './pack-check.ts';
 import { checkInPlace } from './check-in-place.ts';
 import { requestOf } from './check-pack-request.ts';
 import type { PackDirectory } from '../pack-directory.ts';

@@ -1,156 +1,233 @@
-import { createHmac } from 'node:crypto';
-import { equalBytes, toHex } from '../../core/bytes.ts';
+import { compareBytes, equalBytes, toHex } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
-import type { RepositoryAccess } from '../access.ts';
+import type { BlockSource } from '../block-source.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
 import { readList, readNode } from '../format/node.ts';
-import type { ChunkPart, InnerItem, LeafItem, NodeContent } from '../format/node.ts';
-import { unsealBlock } from '../format/pack.ts';
-import type { WriterKeys } from '../keys/keyring.ts';
-import { openBlock } from '../pipeline/block.ts';
-import type { DirectoryMap, DirectoryPlace } from './directories.ts';
+import type { ChunkPart, InnerItem, LeafItem, NodeContent, TreeNode } from '../format/node.ts';
+import type { ChunkKind } from '../format/pack.ts';
+import type { LostNames } from './affected.ts';
+import { CheckedNodes } from './checked-nodes.ts';
+import type { ChunkPlaces } from './chunk-places.ts';
+import type { PackSet } from './pack-set.ts';
 
-const NAMES_KEPT = 20;
-const BLOCKS_KEPT = 16;
+const CHECKED_BYTES = 64 * 1024 * 1024;
 
-export type TreeProblem = { readonly object: string; readonly kind: 'node' | 'chunk'; readonly message: string; readonly names: readonly Uint8Array[] };
+/** A chunk that a base lacks, or a node that is not what it should be. `pack`: the object that has it, but not whole. */
+export type TreeProblem = {
+  readonly id: Uint8Array;
+  readonly kind: ChunkKind;
+  readonly pack?: string | undefined;
+  readonly message: string;
+  readonly lost: LostNames;
+};
 
-export type TreeReport = { readonly entries: number; readonly bytes: number; readonly chunks: number; readonly problems: readonly TreeProblem[] };
+export type TreeReport = {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly chunks: number;
+  readonly isWhole: boolean;
+};
 
-type Totals = { entries: number; bytes: number };
+export type TreeCheckOptions = {
+  readonly source: BlockSource;
+  readonly places: ChunkPlaces;
+  /** For nodes that were found good, which are not read again in the next base, nor what is below them. */
+  readonly checkedBytes?: number | undefined;
+};
 
-/** Walks one base's tree: every node is read and its id recomputed, every chunk must be in a pack that the manifest names. */
+export type TreeToCheck = {
+  readonly root: Uint8Array;
+  readonly level: number;
+  readonly entries: number;
+  /** Those that the base's manifest names. */
+  readonly packs: PackSet;
+  /** Called with each problem, in the order of names. */
+  readonly onProblem: (problem: TreeProblem) => void;
+};
+
+/** Walks the trees of one writer's bases: every node is read and its id recomputed, and every chunk must be in a pack of the base. */
 export class TreeCheck {
-  readonly #options: { readonly access: RepositoryAccess; readonly keys: WriterKeys; readonly directories: DirectoryMap; readonly packs: ReadonlySet<string> };
-  readonly #problems = new Map<string, { object: string; kind: 'node' | 'chunk'; message: string; names: Uint8Array[] }>();
-  readonly #blocks = new Map<string, Uint8Array>();
-  #chunks = 0;
+  readonly #shared: Shared;
 
-  constructor(options: { access: RepositoryAccess; keys: WriterKeys; directories: DirectoryMap; packs: ReadonlySet<string> }) {
-    this.#options = options;
+  constructor({ source, places, checkedBytes }: TreeCheckOptions) {
+    this.#shared = { source, places, checked: new CheckedNodes(checkedBytes ?? CHECKED_BYTES) };
   }
 
-  async tree(root: { readonly id: Uint8Array; readonly level: number }, run: Run): Promise<TreeReport> {
-    const totals = await this.#node({ ...root, name: new Uint8Array(0) }, run);
-    return { ...totals, chunks: this.#chunks, problems: [...this.#problems.values()] };
+  async tree(tree: TreeToCheck, run: Run): Promise<TreeReport> {
+    const { root, level, entries } = tree;
+    const sums = newSums();
+    const lost = { first: new Uint8Array(0), count: entries };
+    await new Walk(this.#shared, tree).node({ id: root, level, lost }, sums, run);
+    return { entries: sums.entries, bytes: sums.bytes, chunks: sums.chunks, isWhole: sums.isWhole };
+  }
+}
+
+type Shared = { readonly source: BlockSource; readonly places: ChunkPlaces; readonly checked: CheckedNodes };
+
+/** What is below a place, as far as it was found. */
+type Sums = { entries: number; bytes: number; chunks: number; isWhole: boolean; readonly packs: Set<number> };
+
+/** First and last name of a subtree. */
+type Ends = { readonly first: Uint8Array | undefined; readonly last: Uint8Array | undefined };
+
+type NodePlace = { readonly id: Uint8Array; readonly level: number; readonly lost: LostNames };
+type ListPlace = ChunkPart & { readonly depth: number; readonly lost: LostNames };
+
+/** One base's walk. Each step adds what it found to the sums that it is given. */
+class Walk {
+  readonly #shared: Shared;
+  readonly #tree: TreeToCheck;
+
+  constructor(shared: Shared, tree: TreeToCheck) {
+    this.#shared = shared;
+    this.#tree = tree;
   }
 
-  async #node(at: { readonly id: Uint8Array; readonly level: number; readonly name: Uint8Array }, run: Run): Promise<Totals> {
+  async node(place: NodePlace, above: Sums, run: Run): Promise<Sums & Ends> {
     run.signal.throwIfAborted();
-    const what = `node ${toHex(at.id)}`;
-    const totals: Totals = { entries: 0, bytes: 0 };
-    try {
-      const node = readNode(await this.#chunk(at.id, 'node', run), what);
-      if (node.level !== at.level) throw damaged(what, 'its level is not the one expected');
-      if (node.level === 0) await this.#leaves(node.leaves, totals, run);
-      else await this.#inner(node.children, { level: at.level, what, totals }, run);
-    } catch (error) {
-      this.#note(error, { object: what, kind: 'node', name: at.name });
-    }
-    return totals;
+    const { id, level, lost } = place;
+    const shape = `node ${level}`;
+    const known = this.#known(id, shape, above);
+    if (known !== undefined) return known;
+    const sums = newSums();
+    const what = `node ${toHex(id)}`;
+    const bytes = await this.#read(id, lost, sums, run);
+    const node = this.#parse({ id, lost }, sums, () => {
+      const read = bytes && readNode(bytes, what);
+      if (read !== undefined && read.level !== level) throw damaged(what, 'its level is not the one expected');
+      return read;
+    });
+    const ends = node === undefined ? NO_ENDS : await this.#items(node, place, sums, run);
+    this.#settle(id, { shape, ...ends }, { sums, above });
+    return { ...sums, ...ends };
   }
 
-  async #leaves(items: readonly LeafItem[], totals: Totals, run: Run): Promise<void> {
-    for (const { name, content } of items) {
-      totals.entries++;
-      totals.bytes += content?.sizeBytes ?? 0;
-      if (content !== undefined) await this.#content(content, name, run);
+  async #items({ leaves, children, level }: TreeNode, { id }: NodePlace, sums: Sums, run: Run): Promise<Ends> {
+    for (const leaf of leaves) await this.#leaf(leaf, sums, run);
+    let last = leaves.at(-1)?.name;
+    for (const [index, child] of children.entries()) {
+      const lost = { first: child.name, count: child.entryCount };
+      const found = await this.node({ id: child.id, level: level - 1, lost }, sums, run);
+      const fault = found.isWhole ? faultOf(child, found, children[index + 1]) : undefined;
+      if (fault !== undefined) this.#note({ id, kind: 'node', message: `node ${toHex(id)} is damaged: ${fault}`, lost }, sums);
+      last = found.last;
     }
+    return { first: leaves[0]?.name ?? children[0]?.name, last };
   }
 
-  async #inner(items: readonly InnerItem[], at: { readonly level: number; readonly what: string; readonly totals: Totals }, run: Run): Promise<void> {
-    for (const { id, name, entryCount, contentBytes } of items) {
-      const before = this.#problems.size;
-      const child = await this.#node({ id, level: at.level - 1, name }, run);
-      const isWhole = this.#problems.size === before;
-      if (isWhole && (child.entries !== entryCount || child.bytes !== contentBytes)) {
-        this.#note(damaged(at.what, 'its sums don’t fit what is below it'), { object: at.what, kind: 'node', name });
-      }
-      at.totals.entries += child.entries;
-      at.totals.bytes += child.bytes;
-    }
+  async #leaf({ name, content }: LeafItem, sums: Sums, run: Run): Promise<void> {
+    sums.entries++;
+    sums.bytes += content?.sizeBytes ?? 0;
+    if (content !== undefined) await this.#content(content, { first: name }, sums, run);
   }
 
-  async #content(content: NodeContent, name: Uint8Array, run: Run): Promise<void> {
-    if (content.kind === 'chunks') {
-      this.#parts(content.chunks, name);
-      return;
-    }
-    const sizeBytes = await this.#list(content.id, content.depth, name, run);
-    if (sizeBytes !== undefined && sizeBytes !== content.sizeBytes) {
-      this.#note(damaged('a list', 'its chunks don’t add up to its size'), { object: `list ${toHex(content.id)}`, kind: 'node', name });
-    }
+  async #content(content: NodeContent, lost: LostNames, sums: Sums, run: Run): Promise<void> {
+    if (content.kind === 'chunks') this.#parts(content.chunks, lost, sums);
+    else await this.#list({ ...content, lost }, sums, run);
   }
 
-  /** Returns the bytes below, or undefined when it is damaged. */
-  async #list(id: Uint8Array, depth: number, name: Uint8Array, run: Run): Promise<number | undefined> {
+  async #list({ id, depth, sizeBytes, lost }: ListPlace, above: Sums, run: Run): Promise<void> {
+    const shape = `list ${depth} of ${sizeBytes}`;
+    if (this.#known(id, shape, above) !== undefined) return;
+    const sums = newSums();
     const what = `list ${toHex(id)}`;
-    try {
-      const parts = readList(await this.#chunk(id, 'node', run), depth, what);
-      if (depth === 0) return this.#parts(parts, name);
-      let sum: number | undefined = 0;
-      for (const part of parts) {
-        const below: number | undefined = await this.#list(part.id, depth - 1, name, run);
-        sum = sum === undefined || below === undefined ? undefined : sum + below;
+    const bytes = await this.#read(id, lost, sums, run);
+    const parts = this.#parse({ id, lost }, sums, () => {
+      const read = bytes === undefined ? [] : readList(bytes, depth, what);
+      const sum = read.reduce((total, part) => total + part.sizeBytes, 0);
+      if (bytes !== undefined && sum !== sizeBytes) throw damaged(what, 'its parts do not add up to its size');
+      return read;
+    });
+    if (depth === 0) this.#parts(parts ?? [], lost, sums);
+    else for (const part of parts ?? []) await this.#list({ ...part, depth: depth - 1, lost }, sums, run);
+    this.#settle(id, { shape, ...NO_ENDS }, { sums, above });
+  }
+
+  #parts(parts: readonly ChunkPart[], lost: LostNames, sums: Sums): void {
+    for (const { id, sizeBytes } of parts) {
+      sums.chunks++;
+      const places = [...this.#shared.places.find(id, 'content', this.#tree.packs)];
+      const good = places.find((place) => place.sizeBytes === sizeBytes);
+      if (good !== undefined) {
+        sums.packs.add(good.pack);
+        continue;
       }
-      return sum;
+      const why = places.length === 0 ? 'no pack of the base has it' : 'it has another size than it should';
+      this.#note({ id, kind: 'content', message: `chunk ${toHex(id)} is damaged: ${why}`, lost }, sums);
+    }
+  }
+
+  /** The bytes of a node from the first place that has it whole; undefined when none has, which is noted. */
+  async #read(id: Uint8Array, lost: LostNames, sums: Sums, run: Run): Promise<Uint8Array | undefined> {
+    const { places, source } = this.#shared;
+    let failure: { readonly pack: string; readonly message: string } | undefined;
+    for (const place of places.find(id, 'node', this.#tree.packs)) {
+      try {
+        const bytes = await source.chunkAt(place, id, 'node', run);
+        sums.packs.add(place.pack);
+        return Uint8Array.from(bytes);
+      } catch (error) {
+        if (!isDamage(error) || !(error instanceof Error)) throw error;
+        failure ??= { pack: places.packKey(place.pack), message: error.message };
+      }
+    }
+    const missing = { message: `node ${toHex(id)} is damaged: no pack of the base has it` };
+    this.#note({ id, kind: 'node', lost, ...(failure ?? missing) }, sums);
+    return undefined;
+  }
+
+  #parse<T>(at: Pick<TreeProblem, 'id' | 'lost'>, sums: Sums, parse: () => T): T | undefined {
+    try {
+      return parse();
     } catch (error) {
-      this.#note(error, { object: what, kind: 'node', name });
+      if (!isDamage(error) || !(error instanceof Error)) throw error;
+      this.#note({ ...at, kind: 'node', message: error.message }, sums);
       return undefined;
     }
   }
 
-  #parts(parts: readonly ChunkPart[], name: Uint8Array): number {
-    let sizeBytes = 0;
-    for (const part of parts) {
-      this.#chunks++;
-      sizeBytes += part.sizeBytes;
-      const place = this.#places(part.id).find(({ kind }) => kind === 'content');
-      const object = `chunk ${toHex(part.id)}`;
-      if (place === undefined) this.#note(damaged(object, 'no good copy of it is left'), { object, kind: 'chunk', name });
-      else if (place.sizeBytes !== part.sizeBytes) this.#note(damaged(object, 'it has another size than it should'), { object, kind: 'chunk', name });
-    }
-    return sizeBytes;
+  /** A subtree that was checked in another base counts here when this base has all the packs that it needs. */
+  #known(id: Uint8Array, shape: string, above: Sums): (Sums & Ends) | undefined {
+    const known = this.#shared.checked.get(id);
+    if (known?.shape !== shape || !this.#tree.packs.hasAll(known.packs)) return undefined;
+    const { entries, bytes, chunks, first, last } = known;
+    const sums = { entries, bytes, chunks, isWhole: true, packs: new Set(known.packs) };
+    addSums(above, sums);
+    return { ...sums, first, last };
   }
 
-  #places(id: Uint8Array): readonly DirectoryPlace[] {
-    return this.#options.directories.find(id).filter(({ pack }) => this.#options.packs.has(pack.key));
+  #settle(id: Uint8Array, node: Ends & { readonly shape: string }, { sums, above }: { readonly sums: Sums; readonly above: Sums }): void {
+    addSums(above, sums);
+    if (!sums.isWhole) return;
+    const { entries, bytes, chunks } = sums;
+    const [first, last] = [node.first, node.last].map((name) => name && Uint8Array.from(name));
+    this.#shared.checked.set(id, { shape: node.shape, first, last, entries, bytes, chunks, packs: Uint32Array.from(sums.packs) });
   }
 
-  async #chunk(id: Uint8Array, kind: 'node', run: Run): Promise<Uint8Array> {
-    let failure: unknown;
-    for (const place of this.#places(id)) {
-      if (place.kind !== kind) continue;
-      try {
-        const block = await this.#block(place, run);
-        const bytes = block.subarray(place.offset, place.offset + place.sizeBytes);
-        if (equalBytes(createHmac('sha256', this.#options.keys.nodeKey).update(bytes).digest(), id)) return bytes;
-        failure ??= damaged(place.pack.key, `node ${toHex(id)} in it is another one`);
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        failure ??= error;
-      }
-    }
-    throw failure ?? damaged(`node ${toHex(id)}`, 'no good copy of it is left');
+  #note(problem: TreeProblem, sums: Sums): void {
+    sums.isWhole = false;
+    this.#tree.onProblem(problem);
   }
+}
 
-  async #block(place: DirectoryPlace, run: Run): Promise<Uint8Array> {
-    const cacheKey = `${place.pack.key} ${place.block}`;
-    const known = this.#blocks.get(cacheKey);
-    if (known !== undefined) return known;
-    const sealed = new Uint8Array(place.pack.blocks[place.block]?.sealedBytes ?? 0);
-    const read = await this.#options.access.objects.read(place.pack.key, place.blockOffset, sealed, run);
-    if (read !== sealed.byteLength) throw damaged(place.pack.key, 'it ends too early');
-    const block = openBlock(unsealBlock({ secret: place.pack.secret, number: place.block, sealed, what: place.pack.key }));
-    if (this.#blocks.size >= BLOCKS_KEPT) this.#blocks.delete(this.#blocks.keys().next().value ?? '');
-    this.#blocks.set(cacheKey, block);
-    return block;
-  }
+const NO_ENDS: Ends = { first: undefined, last: undefined };
 
-  #note(error: unknown, at: { readonly object: string; readonly kind: 'node' | 'chunk'; readonly name: Uint8Array }): void {
-    if (!isDamage(error) || !(error instanceof Error)) throw error;
-    const known = this.#problems.get(at.object) ?? { object: at.object, kind: at.kind, message: error.message, names: [] };
-    this.#problems.set(at.object, known);
-    if (known.names.length < NAMES_KEPT) known.names.push(Uint8Array.from(at.name));
-  }
+function newSums(): Sums {
+  return { entries: 0, bytes: 0, chunks: 0, isWhole: true, packs: new Set() };
+}
+
+function addSums(above: Sums, { entries, bytes, chunks, isWhole, packs }: Sums): void {
+  above.entries += entries;
+  above.bytes += bytes;
+  above.chunks += chunks;
+  above.isWhole &&= isWhole;
+  for (const pack of packs) above.packs.add(pack);
+}
+
+/** What a node says of a child that is not so. */
+function faultOf(child: InnerItem, found: Sums & Ends, next: InnerItem | undefined): string | undefined {
+  if (found.entries !== child.entryCount || found.bytes !== child.contentBytes) return 'its sums do not fit what is below it';
+  const begins = found.first !== undefined && equalBytes(found.first, child.name);
+  const ends = next === undefined || (found.last !== undefined && compareBytes(found.last, next.name) < 0);
+  return begins && ends ? undefined : 'the names below it are not the ones expected';
 }

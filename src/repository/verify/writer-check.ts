@@ -1,0 +1,125 @@
+import { toHex } from '../../core/bytes.ts';
+import type { Run } from '../../core/run.ts';
+import type { RepositoryAccess } from '../access.ts';
+import { BlockSource } from '../block-source.ts';
+import type { BaseRecord } from '../catalogue.ts';
+import type { ChunkKind } from '../format/pack.ts';
+import type { WriterKeys } from '../keys/keyring.ts';
+import { openPackDirectory } from '../pack-directory.ts';
+import type { PackDirectory } from '../pack-directory.ts';
+import { ChunkPlaces } from './chunk-places.ts';
+import type { PackCheck } from './pack-check.ts';
+import { PackSet } from './pack-set.ts';
+import { TreeCheck } from './tree-check.ts';
+import type { TreeProblem, TreeReport, TreeToCheck } from './tree-check.ts';
+
+const BAD_CHUNKS_KEPT = 100_000;
+
+/** What one writer's bases stand on, as far as this run has found out: first its packs, one by one, then its trees. */
+export class WriterCheck implements AsyncDisposable {
+  readonly credential: string;
+  readonly keys: WriterKeys;
+  readonly #access: RepositoryAccess;
+  readonly #places: ChunkPlaces;
+  readonly #source: BlockSource;
+  readonly #trees: TreeCheck;
+  /** Packs that are damaged, by number: their keys. */
+  readonly #damaged = new Map<number, { readonly key: string; readonly isOpen: boolean }>();
+  /** Where damaged chunks are; bounded, beyond that it is only known that they are missing. */
+  readonly #badChunks = new Map<string, string>();
+  #proven = new PackSet(0);
+
+  private constructor(options: { access: RepositoryAccess; credential: string; keys: WriterKeys; places: ChunkPlaces }) {
+    const { access, credential, keys, places } = options;
+    this.credential = credential;
+    this.keys = keys;
+    this.#access = access;
+    this.#places = places;
+    this.#source = new BlockSource({ access, credential, keys, index: places.index });
+    this.#trees = new TreeCheck({ source: this.#source, places });
+  }
+
+  static async open(access: RepositoryAccess, writer: { readonly credential: string; readonly keys: WriterKeys }, run: Run): Promise<WriterCheck> {
+    return new WriterCheck({ access, ...writer, places: await ChunkPlaces.open(access, writer.credential, run) });
+  }
+
+  /** Notes which packs a base needs. Before the first pack is checked. */
+  need(base: BaseRecord): void {
+    for (const pack of base.maintenance?.packs ?? []) this.#places.numberOf(pack);
+    this.#proven = new PackSet(this.packCount);
+  }
+
+  get packCount(): number {
+    return this.#places.packCount;
+  }
+
+  packKey(number: number): string {
+    return this.#places.packKey(number);
+  }
+
+  /** @throws REPOSITORY_DAMAGED; then `fail` it */
+  openPack(number: number, run: Run): Promise<PackDirectory> {
+    const { credential, keys } = this;
+    return openPackDirectory(this.#access, { key: this.packKey(number), credential, idKey: keys.idKey }, run);
+  }
+
+  /** The pack can't be opened. */
+  fail(number: number): void {
+    this.#damaged.set(number, { key: this.packKey(number), isOpen: false });
+  }
+
+  /** Takes a pack's chunks as its directory has them; `data`: what the check of its data said, where that was made. */
+  async take(number: number, { directory, data }: { readonly directory: PackDirectory; readonly data?: PackCheck | undefined }, run: Run): Promise<void> {
+    const badChunks = data?.badChunks ?? [];
+    const isGood = badChunks.length === 0 && data?.message === undefined;
+    if (!isGood) this.#damaged.set(number, { key: directory.key, isOpen: true });
+    else if (data !== undefined) this.#proven.add(number);
+    for (const id of badChunks) {
+      if (this.#badChunks.size < BAD_CHUNKS_KEPT) this.#badChunks.set(toHex(id), directory.key);
+    }
+    await this.#places.add(directory, badChunks, run);
+  }
+
+  packsOf(base: BaseRecord): PackSet {
+    const packs = new PackSet(this.packCount);
+    for (const pack of base.maintenance?.packs ?? []) packs.add(this.#places.numberOf(pack));
+    return packs;
+  }
+
+  tree(tree: TreeToCheck, run: Run): Promise<TreeReport> {
+    return this.#trees.tree(tree, run);
+  }
+
+  /** Whether every byte of these packs was read and found good. */
+  isProven(base: BaseRecord): boolean {
+    return (base.maintenance?.packs ?? []).every((pack) => this.#proven.has(this.#places.numberOf(pack)));
+  }
+
+  /** Keys of those of the packs that are damaged. `isOpen: false`: what was in it can't be told. */
+  *damagedOf(packs: PackSet): Generator<{ readonly key: string; readonly isOpen: boolean }> {
+    for (const [number, pack] of this.#damaged) if (packs.has(number)) yield pack;
+  }
+
+  /** The damaged pack that has the chunk of a problem, if that is known. */
+  packOf({ id, pack }: TreeProblem): string | undefined {
+    return pack ?? this.#badChunks.get(toHex(id));
+  }
+
+  get chunkCount(): number {
+    return this.#places.index.statistics.records;
+  }
+
+  assertWhole(): void {
+    this.#places.assertWhole();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#source[Symbol.asyncDispose]();
+    await this.#places[Symbol.asyncDispose]();
+  }
+}
+
+/** For messages. */
+export function chunkText({ id, kind }: { readonly id: Uint8Array; readonly kind: ChunkKind }): string {
+  return `${kind === 'node' ? 'node' : 'chunk'} ${toHex(id)}`;
+}
