@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Configuration } from '../config/configuration.ts';
-import { TidemarkError, systemCode } from '../core/errors.ts';
+import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { openStateFolder } from '../io/state-folder.ts';
 import type { StateOwner } from '../io/state-folder.ts';
@@ -80,6 +80,11 @@ export class OpenApplication implements AsyncDisposable {
     return this.context.configuration?.application ?? 'application';
   }
 
+  /** Names this host's credentials. */
+  get credentialName(): string {
+    return `${this.name}@${this.context.host}`;
+  }
+
   sessionInfo(command: string): SessionInfo {
     return { application: this.name, host: this.context.host, command, tool: this.context.tool };
   }
@@ -98,10 +103,24 @@ export class OpenApplication implements AsyncDisposable {
     return openWithPassphrase(this.objects, secret.reveal(), this.context.runtime, run);
   }
 
-  /** As a reader, with the maintainer's credential of this host. */
+  /** As a reader, with the maintainer's credential of this host. @throws KEY_MISSING */
   async openAsMaintainer(run: Run): Promise<RepositoryAccess> {
-    const access = await this.openAsReader(run);
-    return withDerivedCredential(access, { role: 'maintainer', name: this.#credentialName(), stores: [] }, run);
+    return await this.#withMaintainer(await this.openAsReader(run), run);
+  }
+
+  /**
+   * The same for what should be written down in the repository, but need not be. Undefined, after a warning, where the repository can only be
+   * read or the key does not allow it.
+   */
+  async maintainerOrWarning(access: RepositoryAccess, run: Run): Promise<RepositoryAccess | undefined> {
+    if (access.maintainer !== undefined) return access;
+    try {
+      return await this.#withMaintainer(access, run);
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+      this.context.warn(`this run is not written down in the repository: ${error.message}`);
+      return undefined;
+    }
   }
 
   /**
@@ -118,7 +137,7 @@ export class OpenApplication implements AsyncDisposable {
     const reader = await openWithPassphrase(this.objects, secret.reveal(), runtime, run);
     const access = await withDerivedCredential(
       reader,
-      { role: 'writer', name: this.#credentialName(), stores: ['*'] },
+      { role: 'writer', name: this.credentialName, stores: ['*'] },
       run,
     );
     if (access.writer !== undefined) {
@@ -131,8 +150,8 @@ export class OpenApplication implements AsyncDisposable {
     await this.objects[Symbol.asyncDispose]();
   }
 
-  #credentialName(): string {
-    return `${this.name}@${this.context.host}`;
+  #withMaintainer(access: RepositoryAccess, run: Run): Promise<RepositoryAccess> {
+    return withDerivedCredential(access, { role: 'maintainer', name: this.credentialName, stores: [] }, run);
   }
 }
 

@@ -18,6 +18,7 @@ import { orderStores } from './store-order.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
+import { failureOf } from './run-record.ts';
 
 export type BackupRequest = {
   /** Names of stores; none means all. */
@@ -105,11 +106,7 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
 async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void> {
   const run: Run = { signal: new AbortController().signal };
   try {
-    await writer.putRun(run, {
-      outcome: 'failed',
-      code: error instanceof TidemarkError ? error.code : 'FAILED',
-      summary: {},
-    });
+    await writer.putRun(run, { ...failureOf(error), summary: {} });
     await writer.end(run);
   } catch (second) {
     if (!(second instanceof TidemarkError)) throw second;

@@ -6,7 +6,7 @@ import { loadCatalogue } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { forget, planForget, setPinned } from '../repository/maintainer.ts';
 import type { SlotRole } from '../repository/keys/keyring.ts';
-import type { RetentionPolicy } from '../repository/retention.ts';
+import type { RetentionPolicy, Selection } from '../repository/retention.ts';
 import { sweep } from '../repository/sweep.ts';
 import type { SweepReport } from '../repository/sweep.ts';
 import { needConfiguration } from './application.ts';
@@ -14,6 +14,7 @@ import type { OpenApplication } from './application.ts';
 import { timezoneOf } from './look.ts';
 import type { KeyResult, KeysListResult, MarksResult, PinResult, RetentionResult, RunsResult } from './results.ts';
 import { refuseRollback } from './rollback.ts';
+import { recorded } from './run-record.ts';
 import { isoTime, markResult } from './shown.ts';
 import { resolveTarget } from './target.ts';
 import { listRuns } from '../repository/runs.ts';
@@ -41,25 +42,30 @@ export async function forgetMarks(
   options: { readonly apply: boolean },
   run: Run,
 ): Promise<RetentionResult> {
-  const { retention: policy, timezone } = needConfiguration(application.context);
-  const { access, remembered } = await openMaintained(application, run);
-  const request = {
-    access,
-    remembered,
-    info: application.sessionInfo('forget'),
-    policy: policy satisfies RetentionPolicy,
-    timezone,
-  };
-  const { selection, heads } = options.apply
-    ? await forget(request, run)
-    : { ...(await planForget(request, run)), heads: undefined };
-  if (heads !== undefined) await application.rememberHeads(heads, run);
+  const { retention, timezone } = needConfiguration(application.context);
+  const { access, remembered, catalogue } = await openMaintained(application, run);
+  const policy: RetentionPolicy = retention;
+  const request = { access, remembered, info: application.sessionInfo('forget'), policy, timezone };
+  if (!options.apply) return forgetResult((await planForget(request, run)).selection, false);
+  return await recorded(
+    application,
+    { command: 'forget', access: async () => access, catalogue: () => catalogue },
+    async () => {
+      const { selection, heads } = await forget(request, run);
+      await application.rememberHeads(heads, run);
+      return forgetResult(selection, true);
+    },
+    ({ kept, removed }) => ({ outcome: 'done', summary: { kept: kept.length, removed: removed.length } }),
+  );
+}
+
+function forgetResult({ kept, forgotten }: Selection, applied: boolean): RetentionResult {
   return {
-    kept: [...selection.kept.keys()],
-    removed: selection.forgotten.map(({ mark }) => mark.id),
+    kept: [...kept.keys()],
+    removed: forgotten.map(({ mark }) => mark.id),
     condemned: [],
     freedBytes: 0,
-    applied: options.apply,
+    applied,
   };
 }
 
@@ -69,18 +75,41 @@ export async function sweepRepository(
   options: { readonly apply: boolean; readonly wait: boolean },
   run: Run,
 ): Promise<RetentionResult> {
-  const { access, remembered } = await openMaintained(application, run);
+  const { access, remembered, catalogue } = await openMaintained(application, run);
   const request = { access, remembered, info: application.sessionInfo('sweep'), apply: options.apply };
+  if (!options.apply) {
+    const report = await sweep(request, run);
+    return retentionResult(report, report.removed, false);
+  }
+  return await recorded(
+    application,
+    { command: 'sweep', access: async () => access, catalogue: () => catalogue },
+    async () => {
+      const { report, removed } = await sweepOften(application, { request, wait: options.wait }, run);
+      await application.rememberHeads(report.heads, run);
+      return retentionResult(report, removed, true);
+    },
+    ({ removed, condemned, freedBytes }) => ({
+      outcome: 'done',
+      summary: { removed: removed.length, condemned: condemned.length, freedBytes },
+    }),
+  );
+}
+
+async function sweepOften(
+  application: OpenApplication,
+  { request, wait }: { readonly request: Parameters<typeof sweep>[0]; readonly wait: boolean },
+  run: Run,
+): Promise<{ readonly report: SweepReport; readonly removed: SweepReport['removed'] }> {
   let report = await sweep(request, run);
   const removed = [...report.removed];
-  while (options.apply && options.wait && report.freeAfterMs !== undefined) {
-    await waitUntil(access, report.freeAfterMs, application, run);
+  while (wait && report.freeAfterMs !== undefined) {
+    await waitUntil(request.access, report.freeAfterMs, application, run);
     report = await sweep(request, run);
     removed.push(...report.removed);
     if (report.removed.length === 0 && report.condemned.length === 0) break;
   }
-  if (options.apply) await application.rememberHeads(report.heads, run);
-  return retentionResult(report, removed, options.apply);
+  return { report, removed };
 }
 
 async function waitUntil(
@@ -177,12 +206,16 @@ export async function removeKey(application: OpenApplication, id: string, run: R
 export async function listPastRuns(application: OpenApplication, run: Run): Promise<RunsResult> {
   const access = await application.openAsReader(run);
   const catalogue = await loadCatalogue(access, await application.rememberedHeads(run), run);
-  const runs = listRuns(access, catalogue).map(({ key, command, startedAtMs, durationMs, outcome }) => ({
-    id: key.slice(key.indexOf('/') + 1),
-    command,
-    startedAt: isoTime(startedAtMs),
-    durationMs,
-    outcome,
-  }));
-  return { runs };
+  const past = listRuns(access, catalogue, await application.objects.nowMs(run));
+  return {
+    runs: past.map(({ key, command, startedAtMs, durationMs, outcome, code, host }) => ({
+      id: key.startsWith('sessions/') ? key.slice('sessions/'.length).replace('/', '-') : key.slice(key.indexOf('/') + 1),
+      command,
+      startedAt: isoTime(startedAtMs),
+      durationMs,
+      outcome,
+      ...(code === undefined ? {} : { code }),
+      ...(host === undefined ? {} : { host }),
+    })),
+  };
 }

@@ -172,7 +172,11 @@ export type RunResult = {
   readonly command: string;
   readonly startedAt: string;
   readonly durationMs: number;
+  /** `done`, `incomplete`, `damaged`, `failed`, `interrupted`; `running` or `cut off` where nothing has been written down. */
   readonly outcome: string;
+  /** Of the error, where there was one. */
+  readonly code?: string | undefined;
+  readonly host?: string | undefined;
 };
 
 export type RunsResult = { readonly runs: readonly RunResult[] };

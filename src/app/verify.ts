@@ -1,59 +1,83 @@
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
 import { inMaintainerSession } from '../repository/maintainer.ts';
 import { verifyRepository } from '../repository/verify.ts';
 import type { VerifyReport } from '../repository/verify.ts';
 import type { OpenApplication } from './application.ts';
 import type { VerifyResult } from './results.ts';
+import { recorded } from './run-record.ts';
 
 export type VerifyRequest = {
   /** 0: structure alone; 1: every byte. */
   readonly share: number;
 };
 
-/** Checks the repository and, when every byte was good, writes down what is proven. Damage is in the result, not thrown. */
+/**
+ * Checks the repository and writes down which bases are proven: those of which every byte was read and is good, whatever became of others. Where
+ * records are damaged or gone nothing is added. Damage is in the result, not thrown.
+ */
 export async function verify(application: OpenApplication, request: VerifyRequest, run: Run): Promise<VerifyResult> {
-  const access = await application.openAsMaintainer(run);
-  const remembered = await application.rememberedHeads(run);
-  const { runtime, progress } = application.context;
-  const report = await verifyRepository(
+  const reader = await application.openAsReader(run);
+  const maintainer = await application.maintainerOrWarning(reader, run);
+  let catalogue: Catalogue | undefined;
+  return await recorded(
+    application,
+    { command: 'verify', access: async () => maintainer, catalogue: () => catalogue },
+    async () => {
+      const report = await check(application, { access: maintainer ?? reader, share: request.share }, run);
+      ({ catalogue } = report);
+      const { bases, chunks, bytes, damage } = report;
+      for (const note of report.notes) {
+        application.context.warn(`${note}; nothing is lost by it, but what stores it loses data`);
+      }
+      if (catalogue.findings.length === 0) {
+        await application.rememberHeads(catalogue.heads.frontier, run);
+        if (maintainer !== undefined && request.share > 0) await writeProofs(application, maintainer, report, run);
+      }
+      return { checked: { bases, segments: 0, chunks, bytes }, damage };
+    },
+    ({ checked, damage }) => ({
+      outcome: damage.length === 0 ? 'done' : 'damaged',
+      summary: { ...checked, share: request.share, damaged: damage.length },
+    }),
+  );
+}
+
+async function check(
+  application: OpenApplication,
+  { access, share }: { readonly access: RepositoryAccess; readonly share: number },
+  run: Run,
+): Promise<VerifyReport> {
+  const { runtime, progress, engines } = application.context;
+  return await verifyRepository(
     {
       access,
-      remembered,
-      share: request.share,
+      remembered: await application.rememberedHeads(run),
+      share,
       random: runtime.random,
-      openChecker: () => application.context.engines.openChecker(access),
+      openChecker: () => engines.openChecker(access),
       onProgress: ({ packs, totalPacks, bytes }) =>
         progress.report({ phase: 'verifying', entries: packs, totalEntries: totalPacks, bytes }),
     },
     run,
   );
-  if (report.damage.length === 0) await writeProofs(application, { access, report, share: request.share }, run);
-  const { bases, chunks, bytes, damage } = report;
-  return { checked: { bases, segments: 0, chunks, bytes }, damage };
 }
 
 async function writeProofs(
   application: OpenApplication,
-  options: { access: RepositoryAccess; report: VerifyReport; share: number },
+  access: RepositoryAccess,
+  { catalogue, proven }: VerifyReport,
   run: Run,
 ): Promise<void> {
-  const { access, report, share } = options;
-  const { catalogue, proven } = report;
-  if (share === 0 || proven.length === 0) {
-    await application.rememberHeads(catalogue.heads.frontier, run);
-    return;
-  }
+  if (proven.length === 0) return;
   const { clock } = application.context.runtime;
   const { head } = await inMaintainerSession(
     { access, info: application.sessionInfo('verify'), remembered: [], catalogue },
     async (session) => {
       for (const { base, chunks, bytes } of proven) {
-        await session.put(
-          'proof',
-          [{ name: 'maintenance', value: { manifest: base.key, atMs: clock.nowMs(), chunks, bytes } }],
-          run,
-        );
+        const value = { manifest: base.key, atMs: clock.nowMs(), chunks, bytes };
+        await session.put('proof', [{ name: 'maintenance', value }], run);
       }
     },
     run,

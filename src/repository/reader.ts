@@ -47,6 +47,10 @@ export class RepositoryReader implements AsyncDisposable {
     return new RepositoryReader(options, await loadCatalogue(options.access, options.remembered, run));
   }
 
+  get access(): RepositoryAccess {
+    return this.#options.access;
+  }
+
   /** What only readers know of a base. @throws REPOSITORY_DAMAGED */
   content(base: BaseRecord): ManifestContent {
     const fields = openTrusted(this.#options.access, base.trusted, ['content']);

@@ -1,0 +1,72 @@
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import type { Json } from '../repository/format/json.ts';
+import { putRun } from '../repository/runs.ts';
+import type { RunBody } from '../repository/runs.ts';
+import type { OpenApplication } from './application.ts';
+import { lostHeads } from './rollback.ts';
+
+/** `damaged`: it found damage. `incomplete`: it finished, but something is missing. */
+export type RunEnd = { readonly outcome: 'done' | 'incomplete' | 'damaged'; readonly summary: Json };
+
+export type Recorded = {
+  readonly command: string;
+  /** With a maintainer's credential; undefined where nothing can be written, of which the operator knows. */
+  readonly access: (run: Run) => Promise<RepositoryAccess | undefined>;
+  /** Called at the end of the run; without one nothing is written down. */
+  readonly catalogue: () => Catalogue | undefined;
+};
+
+/** Of an error that ended a run. */
+export function failureOf(error: unknown): { readonly outcome: 'failed' | 'interrupted'; readonly code: string } {
+  const code = error instanceof TidemarkError ? error.code : 'FAILED';
+  return { outcome: code === 'INTERRUPTED' ? 'interrupted' : 'failed', code };
+}
+
+/**
+ * Does `work` and writes down in the repository how it ended, for `runs`. What can't be written down is a warning: a repository that can only
+ * be read must still be restored from.
+ */
+export async function recorded<T>(
+  application: OpenApplication,
+  options: Recorded,
+  work: () => Promise<T>,
+  endOf: (result: T) => RunEnd,
+): Promise<T> {
+  const { clock } = application.context.runtime;
+  const [startedAtMs, startedMs] = [clock.nowMs(), clock.monotonicMs()];
+  const write = async (end: Pick<RunBody, 'outcome' | 'code' | 'summary'>): Promise<void> => {
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    await writeDown(application, options, { command: options.command, startedAtMs, durationMs, ...end });
+  };
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await write({ ...failureOf(error), summary: {} });
+    throw error;
+  }
+  await write(endOf(result));
+  return result;
+}
+
+async function writeDown(application: OpenApplication, options: Recorded, body: RunBody): Promise<void> {
+  const catalogue = options.catalogue();
+  if (catalogue === undefined) return;
+  // An interrupted run is written down as well.
+  const run: Run = { signal: new AbortController().signal };
+  try {
+    const remembered = await application.rememberedHeads(run);
+    // Nothing is added to what was rolled back.
+    if (lostHeads(catalogue, remembered).length > 0) return;
+    const access = await options.access(run);
+    if (access === undefined) return;
+    const head = await putRun({ access, info: application.sessionInfo(options.command), catalogue, body }, run);
+    await application.rememberHeads([...(await application.rememberedHeads(run)), head], run);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    application.context.warn(`this run is not written down in the repository: ${error.message}`);
+  }
+}
