@@ -1486,23 +1486,24 @@ function verify(repo) {
 
 function verifyPack(pack, credential, state) {
   const hash = crypto.createHash('sha256');
+  const before = found.damage;
   try {
     hash.update(readAt(pack.file, 0, PACK_HEADER_BYTES));
     for (const block of pack.blocks) {
       const sealed = readAt(pack.file, block.offset, block.sealedBytes);
       hash.update(sealed);
-      try {
+      orDamaged(`${pack.key}, block ${block.index}`, () => {
+        state.badBlocks.add(`${pack.key}/${block.index}`);
         const plain = openBlock(pack, block, sealed);
         for (const chunk of block.chunks) takeChunk(credential, chunk, plain);
-      } catch (error) {
-        state.badBlocks.add(`${pack.key}/${block.index}`);
-        damaged(`${pack.key}, block ${block.index}`, error);
-      }
+        state.badBlocks.delete(`${pack.key}/${block.index}`);
+      });
       state.chunks += block.chunks.length;
       state.bytes += block.plainBytes;
     }
     hash.update(readAt(pack.file, pack.end, pack.size - pack.end));
-    need(hash.digest('hex') === pack.id, 'the bytes of the pack are not those that its name says');
+    const isWhole = hash.digest('hex') === pack.id || found.damage > before;
+    need(isWhole, 'the bytes of the pack are not those that its name says');
     state.packs += 1;
   } finally {
     fs.closeSync(pack.file);

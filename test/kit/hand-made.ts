@@ -53,7 +53,7 @@ export type Entry = {
 
 /** `name` as a path: `/` stands for the zero byte between components. */
 export function file(name: string | Uint8Array, options: FileOptions = {}): Entry {
-  const { data = ['content of ', String(name)], ...rest } = options;
+  const { data = [`content of ${String(name)}`], ...rest } = options;
   const chunks = data.map((part) => Buffer.from(part));
   const size = rest.size ?? chunks.reduce((sum, { length }) => sum + length, 0);
   return { name, attributes: attributes({ ...rest, type: 'file', size }), chunks };
@@ -89,6 +89,8 @@ export type BaseOptions = {
   readonly skipped?: readonly Json[] | undefined;
   /** Each chunk of content in a pack of its own. */
   readonly scattered?: boolean | undefined;
+  /** With leaves of one entry: the leaf of this one is in no pack. */
+  readonly lostLeaf?: string | undefined;
 };
 
 export class HandMade {
@@ -293,7 +295,9 @@ export class HandMadeSession {
     const pays = ({ plain }: Chunk): boolean => compressed && zstdFrame(plain).length < plain.length;
     const blocks = contents.map((chunk): Block => ({ compressed: pays(chunk), chunks: [chunk] }));
     const packs = options.scattered === true ? blocks.map((block) => this.made.pack(this.writer, [block])) : [];
-    const nodeBlocks = nodes.map((chunk): Block => ({ chunks: [chunk] }));
+    const lost = leaves.find(({ name }) => name.equals(nameBytes(options.lostLeaf ?? '\0')));
+    const kept = nodes.filter(({ plain }) => lost === undefined || !node(0, [lost]).equals(plain));
+    const nodeBlocks = kept.map((chunk): Block => ({ chunks: [chunk] }));
     packs.push(this.made.pack(this.writer, options.scattered === true ? nodeBlocks : [...blocks, ...nodeBlocks]));
     this.#bases += 1;
     const cut = { lineage: 'l1', order: String(this.#bases), resume: 'r' };
@@ -340,7 +344,7 @@ export class HandMadeSession {
 
 type Add = (kind: Chunk['kind'], plain: Uint8Array) => Buffer;
 
-function leafOf({ name, attributes: bytes, chunks, inLists }: Entry, add: Add): Leaf {
+function leafOf({ name, attributes: bytes, chunks, inLists }: Entry, add: Add): Leaf & { readonly name: Buffer } {
   const leaf = { name: nameBytes(name), attributes: bytes };
   if (chunks === undefined) return leaf;
   const parts = chunks.map((plain) => ({ id: add('content', plain), bytes: plain.length }));
