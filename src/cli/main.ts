@@ -1,7 +1,7 @@
-import { setFlagsFromString } from 'node:v8';
 import { readEnvironment } from '../config/environment.ts';
 import { createSystemClock } from '../flow/clock.ts';
 import { TidemarkError } from '../core/errors.ts';
+import { boundNewSpace } from './new-space.ts';
 import { OutputStream } from './output-stream.ts';
 import { reportUncaught, runCli } from './run-cli.ts';
 import type { CliProcess } from './session.ts';
@@ -11,8 +11,7 @@ import type { CliProcess } from './session.ts';
 const INTERRUPTED_STATUS = 130;
 const TERMINATED_STATUS = 143;
 
-// The space for new objects would grow to some 70 MB, and bring nothing: what a backup allocates is short-lived or not on the heap.
-setFlagsFromString('--semi-space-growth-factor=1');
+boundNewSpace();
 
 const stop = new AbortController();
 let interruption = INTERRUPTED_STATUS;
