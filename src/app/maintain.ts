@@ -209,7 +209,9 @@ export async function listPastRuns(application: OpenApplication, run: Run): Prom
   const past = listRuns(access, catalogue, await application.objects.nowMs(run));
   return {
     runs: past.map(({ key, command, startedAtMs, durationMs, outcome, code, host }) => ({
-      id: key.startsWith('sessions/') ? key.slice('sessions/'.length).replace('/', '-') : key.slice(key.indexOf('/') + 1),
+      id: key.startsWith('sessions/')
+        ? key.slice('sessions/'.length).replace('/', '-')
+        : key.slice(key.indexOf('/') + 1),
       command,
       startedAt: isoTime(startedAtMs),
       durationMs,

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../core/errors.ts';
+import { systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
 import { encodeJson, JsonFields } from '../repository/format/json.ts';
@@ -8,9 +8,9 @@ import type { Json } from '../repository/format/json.ts';
 
 /**
  * How far a restore has come. `writing`: beside; nothing live has been touched. `swapping`: every store has verified, and the exchange must be
- * finished. `done`: what was there before is kept aside. `undone`: it has been put back.
+ * finished. `done`: what was there before is kept aside, or was put back since.
  */
-export type RestorePhase = 'writing' | 'swapping' | 'done' | 'undone';
+export type RestorePhase = 'writing' | 'swapping' | 'done';
 
 export type JournalStore = {
   readonly store: string;
@@ -22,6 +22,9 @@ export type JournalStore = {
   /** Of the manifest that was restored. */
   readonly base: string;
   readonly keptAside?: string | undefined;
+  /** How many undos were begun. While `undoing`, the last of them has not been finished. */
+  readonly turn: number;
+  readonly undoing: boolean;
 };
 
 export type RestoreJournal = {
@@ -35,7 +38,7 @@ export type RestoreJournal = {
 
 const FOLDER = 'restores';
 const MAX_BYTES = 4 * 1024 * 1024;
-const phases: readonly RestorePhase[] = ['writing', 'swapping', 'done', 'undone'];
+const phases: readonly RestorePhase[] = ['writing', 'swapping', 'done'];
 
 function journalPath(stateFolder: string, id: string): string {
   return join(stateFolder, FOLDER, `${id}.json`);
@@ -93,6 +96,35 @@ function readJournal(fields: JsonFields): RestoreJournal {
       into: store.optionalText('into'),
       base: store.text('base'),
       keptAside: store.optionalText('keptAside'),
+      turn: store.count('turn'),
+      undoing: store.flag('undoing'),
     })),
   };
+}
+
+/** What has to be finished or dropped before anything else is restored. */
+export function isUnfinished(journal: RestoreJournal): boolean {
+  return journal.phase !== 'done' || isBeingUndone(journal);
+}
+
+export function isBeingUndone({ stores }: RestoreJournal): boolean {
+  return stores.some(({ undoing }) => undoing);
+}
+
+/** @throws RESTORE_UNFINISHED saying how to go on */
+export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
+  const unfinished = journals.find(isUnfinished);
+  if (unfinished === undefined) return;
+  const begun = `the restore of mark ${unfinished.mark}, begun ${new Date(unfinished.atMs).toISOString()},`;
+  if (isBeingUndone(unfinished)) {
+    throw new TidemarkError('RESTORE_UNFINISHED', `the undo of ${begun} was cut off`, {
+      hint: 'Finish it with `tidemark restore --undo`.',
+    });
+  }
+  const hint = 'Finish it with `tidemark restore --resume`';
+  throw unfinished.phase === 'swapping'
+    ? new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off while stores were exchanged`, { hint: `${hint}.` })
+    : new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off; nothing live was touched`, {
+        hint: `${hint}, or drop it with \`tidemark restore --discard\`.`,
+      });
 }

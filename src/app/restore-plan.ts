@@ -1,10 +1,11 @@
+import { realpath } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parseManifest } from '../config/parse-manifest.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import type { RestorePreview } from '../core/connector.ts';
 import { loadConnector } from '../connectors/load.ts';
 import { connectorKind } from '../connectors/registry.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { systemCode, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import { markState } from '../repository/mark.ts';
@@ -51,32 +52,69 @@ export async function planRestore(
 ): Promise<RestorePlan> {
   const { id, request } = options;
   const mark = findMark(application, reader, request.target);
-  const names = request.stores.length > 0 ? request.stores : Object.keys(mark.mark.bases);
+  const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.bases);
   const places = parseInto(application, request.into, names);
   const stores: PlannedStore[] = [];
   for (const store of names) {
     const record = baseOf(reader, mark, store);
     const found = await storePlace(application, reader, record);
     const into = places.get(store);
-    if (into === undefined && !found.isHere) {
-      throw new TidemarkError('USAGE', `without a manifest there is no place of its own for the store ${store}`, {
-        hint: 'Name a folder to restore into: --into DIR.',
-      });
-    }
+    if (into === undefined && !found.isHere) throw noPlace(application, store);
     const connector = await loadConnector(found.kind);
     const resolved = connector.resolve({ ...found.place, leaveOut: [] });
-    const preview = await connector.preview(
-      resolved.options,
-      { runtime: application.context.runtime, id, target: into, only: onlyOf(request) },
-      run,
-    );
+    const only = request.only.length > 0 ? request.only : undefined;
+    const context = { runtime: application.context.runtime, id, target: into, only };
+    const preview = await connector.preview(resolved.options, context, run);
     stores.push({ store, kind: found.kind, place: found.place, into, record, preview });
   }
-  return { id, request, mark, stores, result: planResult(reader, mark, stores) };
+  const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
+  return { id, request, mark, stores, result: planResult(reader, { mark, stores, request, blockers }) };
 }
 
-export function onlyOf(request: RestoreRequest): readonly string[] | undefined {
-  return request.only.length > 0 ? request.only : undefined;
+function noPlace({ context }: OpenApplication, store: string): TidemarkError {
+  const why =
+    context.configuration === undefined ? 'without a manifest there is no place' : 'the manifest has no place';
+  return new TidemarkError('USAGE', `${why} of its own for the store ${store}`, {
+    hint: `Name a folder to restore into: --into DIR, or --into ${store}=PLACE for this store alone.`,
+  });
+}
+
+/** Stores that would be written into each other. */
+function overlaps(stores: readonly PlannedStore[]): readonly string[] {
+  return stores.flatMap((store, index) =>
+    stores
+      .slice(index + 1)
+      .filter((other) => holds(store.preview.into, other.preview.into) || holds(other.preview.into, store.preview.into))
+      .map((other) => `${store.store} and ${other.store} would go into each other: name other places with --into`),
+  );
+}
+
+/** An exchange would move the repository away while it is read. */
+async function repositoryInTheWay(
+  { context }: OpenApplication,
+  stores: readonly PlannedStore[],
+): Promise<readonly string[]> {
+  const repository = await realPathOf(context.repositoryUrl);
+  return stores
+    .filter(({ preview: { into } }) => holds(into, repository) || holds(repository, into))
+    .map(
+      ({ store, preview }) =>
+        `${store}: the repository ${repository} and ${preview.into} lie in each other; restore elsewhere with --into`,
+    );
+}
+
+/** Whether `inner` is `outer` or lies in it. */
+function holds(outer: string, inner: string): boolean {
+  return inner === outer || inner.startsWith(outer.endsWith('/') ? outer : `${outer}/`);
+}
+
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return path;
+  }
 }
 
 /** What the manifest of this host says of a store, or else the one that lies in the base. */
@@ -101,6 +139,12 @@ function parseInto(
   const { workingFolder } = application.context;
   const places = new Map<string, string>();
   const folders = into.filter((text) => storeOf(text, names) === undefined);
+  const meant = folders.map((text) => /^([a-z0-9-]+)=/.exec(text)?.[1]).find((name) => name !== undefined);
+  if (meant !== undefined) {
+    throw new TidemarkError('USAGE', `--into: nothing is restored of a store ${meant}`, {
+      hint: `There are: ${names.join(', ')}. A folder with such a name is written ./${meant}=…`,
+    });
+  }
   if (folders.length > 1) {
     throw new TidemarkError('USAGE', '--into DIR can be given once', {
       hint: 'For single stores write --into STORE=URL.',
@@ -129,7 +173,16 @@ function placeOf(url: string, workingFolder: string): string {
   return isAbsolute(path) ? path : resolve(workingFolder, path);
 }
 
-function planResult(reader: RepositoryReader, mark: MarkRecord, stores: readonly PlannedStore[]): PlanResult {
+function planResult(
+  reader: RepositoryReader,
+  plan: {
+    readonly mark: MarkRecord;
+    readonly stores: readonly PlannedStore[];
+    readonly request: RestoreRequest;
+    readonly blockers: readonly string[];
+  },
+): PlanResult {
+  const { mark, stores, request } = plan;
   const newest = reader.catalogue.marks.findLast((record) => markState(record.mark) === 'complete');
   const lostAfterMs = Math.max(0, (newest?.mark.atMs ?? mark.mark.atMs) - mark.mark.atMs);
   const shown = stores.map(
@@ -149,14 +202,17 @@ function planResult(reader: RepositoryReader, mark: MarkRecord, stores: readonly
       lostAfterMs,
     }),
   );
+  // How much a part of a base takes is not known before it is read.
   const noRoom = shown
-    .filter(({ needBytes, freeBytes }) => needBytes > freeBytes)
+    .filter(({ needBytes, freeBytes }) => request.only.length === 0 && needBytes > freeBytes)
     .map(({ store, into }) => `${store}: there is not enough room at ${into}`);
+  const { blockers } = plan;
   return {
     mark: markResult(mark.mark, mark.pinned),
     stores: shown,
     sideEffects: stores.flatMap(({ store, preview }) => preview.sideEffects.map((text) => `${store}: ${text}`)),
     blockers: [
+      ...blockers,
       ...stores.flatMap(({ store, preview }) => preview.blockers.map((text) => `${store}: ${text}`)),
       ...noRoom,
     ],

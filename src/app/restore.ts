@@ -1,24 +1,41 @@
-import { join } from 'node:path';
-import { loadConnector } from '../connectors/load.ts';
 import { toHex } from '../core/bytes.ts';
-import { TidemarkError } from '../core/errors.ts';
-import { must } from '../core/must.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Restorer, RestoreReport } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
-import { lockOrBusy } from '../io/lock.ts';
 import type { Json } from '../repository/format/json.ts';
-import type { BaseRecord } from '../repository/catalogue.ts';
+import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
-import { listJournals, removeJournal, saveJournal } from './restore-journal.ts';
-import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
+import { withProgress } from './read-progress.ts';
+import { isBeingUndone, isUnfinished, listJournals, refuseUnfinished, saveJournal } from './restore-journal.ts';
+import type { JournalStore, RestoreJournal } from './restore-journal.ts';
+import { lockRestore, openStore } from './restore-place.ts';
 import { planRestore } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
-import type { RestoreResult, RestoreStoreResult, RestoreUndoResult } from './results.ts';
+import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
+import { recorded } from './run-record.ts';
 import { markResult, shownName } from './shown.ts';
-import { withProgress } from './read-progress.ts';
 
 const ID_BYTES = 4;
+/** A plan is not a restore: nothing is ever written under this id. */
+const PREVIEW_ID = 'id';
+
+/** What a restore would do, and what is in its way. Writes nothing. */
+export async function previewRestore(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  request: RestoreRequest,
+  run: Run,
+): Promise<PlanResult> {
+  const { result } = await planRestore(application, reader, { id: PREVIEW_ID, request }, run);
+  try {
+    refuseUnfinished(await listJournals(application.stateFolder));
+    return result;
+  } catch (error) {
+    if (!isTidemarkError(error, 'RESTORE_UNFINISHED')) throw error;
+    return { ...result, blockers: [`${error.message}. ${error.hint}`, ...result.blockers] };
+  }
+}
 
 /** Plans a restore and begins nothing. @throws RESTORE_UNFINISHED when an earlier one of this host was cut off */
 export async function prepareRestore(
@@ -27,12 +44,9 @@ export async function prepareRestore(
   request: RestoreRequest,
   run: Run,
 ): Promise<RestorePlan> {
-  const unfinished = (await listJournals(application.stateFolder)).find(isUnfinished);
-  if (unfinished !== undefined) {
-    throw new TidemarkError('RESTORE_UNFINISHED', `the restore of mark ${unfinished.mark} was cut off`);
-  }
+  refuseUnfinished(await listJournals(application.stateFolder));
   const id = toHex(application.context.runtime.random(ID_BYTES));
-  return planRestore(application, reader, { id, request }, run);
+  return await planRestore(application, reader, { id, request }, run);
 }
 
 /** Carries out a plan: all stores beside, all verified, then all exchanged. @throws RESTORE_CONFLICT when the plan has blockers */
@@ -47,6 +61,7 @@ export async function carryOut(
     throw new TidemarkError('RESTORE_CONFLICT', `this restore can’t be carried out: ${blocker}`);
   }
   await using _lock = await lockRestore(application);
+  refuseUnfinished(await listJournals(application.stateFolder));
   const journal: RestoreJournal = {
     id: plan.id,
     atMs: application.context.runtime.clock.nowMs(),
@@ -61,6 +76,8 @@ export async function carryOut(
       options: place.options as Readonly<Record<string, Json>>,
       into,
       base: record.key,
+      turn: 0,
+      undoing: false,
     })),
   };
   return await finish(application, reader, journal, run);
@@ -75,83 +92,39 @@ export async function resumeRestore(
   await using _lock = await lockRestore(application);
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
+  if (isBeingUndone(journal)) refuseUnfinished([journal]);
   return await finish(application, reader, journal, run);
 }
 
-/** Puts back what the last restore kept aside. @throws NOTHING_TO_RESUME */
-export async function undoRestore(
+/** Does the rest of a restore, and leaves a run. What to do after a failure is told. */
+async function finish(
   application: OpenApplication,
-  stores: readonly string[],
+  reader: RepositoryReader,
+  start: RestoreJournal,
   run: Run,
-): Promise<RestoreUndoResult> {
-  await using _lock = await lockRestore(application);
-  const journal = (await listJournals(application.stateFolder)).findLast(
-    ({ phase }) => phase === 'done' || phase === 'undone',
+): Promise<RestoreResult> {
+  const access = (inner: Run) => application.maintainerOrWarning(reader.access, inner);
+  let { phase } = start;
+  return await recorded(
+    application,
+    { command: 'restore', access, catalogue: () => reader.catalogue },
+    async () => {
+      try {
+        return await restoreAll(application, reader, { start, onSwap: () => (phase = 'swapping') }, run);
+      } catch (error) {
+        application.context.warn(
+          phase === 'swapping'
+            ? 'stores were being exchanged: finish that now with `tidemark restore --resume`'
+            : 'nothing live was touched; `tidemark restore --resume` goes on, `--discard` drops what was written beside',
+        );
+        throw error;
+      }
+    },
+    ({ mark, stores }) => ({
+      outcome: 'done',
+      summary: { mark: mark.id, stores: stores.map(({ store, bytes, entries }) => ({ store, bytes, entries })) },
+    }),
   );
-  if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host can be undone');
-  const chosen = chosenStores(journal, stores);
-  const results: RestoreUndoResult['stores'][number][] = [];
-  for (const item of chosen) {
-    const { connector, options, context } = await openStore(application, journal, item);
-    const { keptAside } = await connector.undo(options, context, run);
-    results.push({ store: item.store, into: item.into ?? item.target, keptAside });
-  }
-  await save(application, { ...journal, phase: 'undone' }, run);
-  return { stores: results };
-}
-
-/** Deletes what restores kept aside or left unfinished. @throws NOTHING_TO_RESUME */
-export async function discardRestores(application: OpenApplication, run: Run): Promise<RestoreUndoResult> {
-  await using _lock = await lockRestore(application);
-  const journals = await listJournals(application.stateFolder);
-  if (journals.length === 0) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host left anything');
-  if (journals.some(({ phase }) => phase === 'swapping')) {
-    throw new TidemarkError('RESTORE_UNFINISHED', 'a restore was cut off while it exchanged stores', {
-      hint: 'Finish it with `tidemark restore --resume` first.',
-    });
-  }
-  const results: RestoreUndoResult['stores'][number][] = [];
-  for (const journal of journals) {
-    for (const item of journal.stores) {
-      const { connector, options, context } = await openStore(application, journal, item);
-      await connector.discard(options, context, run);
-      results.push({ store: item.store, into: item.into ?? item.target });
-    }
-    await removeJournal(application.stateFolder, journal.id);
-  }
-  return { stores: results };
-}
-
-function isUnfinished({ phase }: RestoreJournal): boolean {
-  return phase === 'writing' || phase === 'swapping';
-}
-
-function chosenStores(journal: RestoreJournal, names: readonly string[]): readonly JournalStore[] {
-  const unknown = names.find((name) => !journal.stores.some(({ store }) => store === name));
-  if (unknown !== undefined) throw new TidemarkError('USAGE', `the last restore had no store ${unknown}`);
-  return journal.stores.filter(({ store }) => names.length === 0 || names.includes(store));
-}
-
-function lockRestore(application: OpenApplication): Promise<AsyncDisposable> {
-  const { runtime, processId } = application.context;
-  const holder = { processId, command: 'restore', sinceMs: runtime.clock.nowMs() };
-  return lockOrBusy(join(application.stateFolder, 'restore.lock'), holder, 'restoring on this host');
-}
-
-async function openStore(application: OpenApplication, journal: RestoreJournal, item: JournalStore) {
-  const connector = await loadConnector(item.kind);
-  const { options } = connector.resolve({ target: item.target, options: item.options, leaveOut: [] });
-  const only = journal.only.length > 0 ? journal.only : undefined;
-  return {
-    connector,
-    options,
-    context: { runtime: application.context.runtime, id: journal.id, target: item.into, only },
-  };
-}
-
-async function save(application: OpenApplication, journal: RestoreJournal, run: Run): Promise<RestoreJournal> {
-  await saveJournal({ stateFolder: application.stateFolder, journal, random: application.context.runtime.random }, run);
-  return journal;
 }
 
 type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; readonly restorer: Restorer };
@@ -160,13 +133,14 @@ type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; r
  * The order of durable steps: the journal says `writing`; every store is written beside and verified; the journal says `swapping`; every store is
  * exchanged; the journal says `done`. Up to `swapping` nothing live has been touched, from there on `--resume` finishes.
  */
-async function finish(
+async function restoreAll(
   application: OpenApplication,
   reader: RepositoryReader,
-  start: RestoreJournal,
+  { start, onSwap }: { readonly start: RestoreJournal; readonly onSwap: () => void },
   run: Run,
 ): Promise<RestoreResult> {
   await using stack = new AsyncDisposableStack();
+  const mark = markOf(reader, start);
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
     const record = reader.catalogue.bases.get(item.base);
@@ -181,7 +155,8 @@ async function finish(
   if (journal.phase === 'writing') {
     await save(application, journal, run);
     for (const store of opened) reports.set(store.item.store, await writeBeside(application, reader, store, run));
-    journal = await save(application, withPhase(journal, 'swapping'), run);
+    journal = await save(application, { ...journal, phase: 'swapping' }, run);
+    onSwap();
   }
   const swapped: JournalStore[] = [];
   for (const { item, record, restorer } of opened) {
@@ -190,16 +165,20 @@ async function finish(
     const report = reports.get(item.store) ?? storeResult(reader, { item, record }, undefined);
     reports.set(item.store, { ...report, keptAside });
   }
-  await save(application, { ...withPhase(journal, 'done'), stores: swapped }, run);
-  const mark = must(
-    reader.catalogue.marks.find((candidate) => candidate.mark.id === start.mark),
-    'the mark of a restore that just worked',
-  );
+  await save(application, { ...journal, phase: 'done', stores: swapped }, run);
   return { mark: markResult(mark.mark, mark.pinned), stores: [...reports.values()] };
 }
 
-function withPhase(journal: RestoreJournal, phase: RestorePhase): RestoreJournal {
-  return { ...journal, phase };
+function markOf(reader: RepositoryReader, { mark: id }: RestoreJournal): MarkRecord {
+  const found = reader.catalogue.marks.find(({ mark }) => mark.id === id);
+  if (found !== undefined) return found;
+  throw new TidemarkError('TARGET_UNKNOWN', `the mark ${id} that was being restored is no longer there`);
+}
+
+async function save(application: OpenApplication, journal: RestoreJournal, run: Run): Promise<RestoreJournal> {
+  const { stateFolder, context } = application;
+  await saveJournal({ stateFolder, journal, random: context.runtime.random }, run);
+  return journal;
 }
 
 async function writeBeside(
@@ -209,12 +188,14 @@ async function writeBeside(
   run: Run,
 ): Promise<RestoreStoreResult> {
   const { item, record, restorer } = store;
+  const { progress } = application.context;
   const base = withProgress(await reader.base(record, run), {
     phase: `restoring ${item.store}`,
     store: item.store,
-    progress: application.context.progress,
+    progress,
   });
   const report = await restorer.restoreBase(base, run);
+  progress.report({ phase: `verifying ${item.store}`, store: item.store, bytes: 0 });
   await restorer.verify(run);
   return storeResult(reader, store, report);
 }

@@ -118,6 +118,7 @@ export type RestoreResult = { readonly mark: MarkResult; readonly stores: readon
 
 /** `restore --undo` and `--discard`. */
 export type RestoreUndoResult = {
+  readonly action: 'undone' | 'discarded';
   readonly stores: readonly {
     readonly store: string;
     readonly into: string;

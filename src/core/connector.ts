@@ -47,8 +47,15 @@ export interface Connector<Options> {
   openRecorder(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
   preview(options: Options, context: RestorerContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;
-  /** Puts back what a finished restore kept aside; what is there now is kept aside in turn. */
-  undo(options: Options, context: RestorerContext, run: Run): Promise<{ readonly keptAside?: string | undefined }>;
+  /**
+   * Puts back what a finished restore kept aside; what is there now is kept aside in turn. `turn` counts the undos of a restore, from 1: a turn
+   * that was cut off is finished, and one that has happened does not happen again.
+   */
+  undo(
+    options: Options,
+    context: RestorerContext & { readonly turn: number },
+    run: Run,
+  ): Promise<{ readonly keptAside?: string | undefined }>;
   /** Deletes what a restore kept aside or left unfinished. */
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
   /** The name of the entry at a path as an operator types it. */

@@ -1,12 +1,15 @@
 import type { PlanResult, RestoreResult, RestoreUndoResult } from '../../app/results.ts';
 import { printable } from '../../core/printable.ts';
-import type { Command } from '../command.ts';
+import type { Command, OptionsOf } from '../command.ts';
+import { INCOMPLETE } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { Printer } from '../printer.ts';
 import type { restoreSpec } from '../table/restoring.ts';
-import { carryOut, discardRestores, prepareRestore, resumeRestore, undoRestore } from '../../app/restore.ts';
+import { carryOut, prepareRestore, resumeRestore } from '../../app/restore.ts';
+import { discardRestores, listLeftovers, undoRestore } from '../../app/restore-aside.ts';
 import { TidemarkError } from '../../core/errors.ts';
+import type { Leftover } from '../../app/restore-aside.ts';
 import { openApplication, withReader } from '../application.ts';
 import type { CommandContext } from '../context.ts';
 import { printPlan } from '../plan-text.ts';
@@ -14,24 +17,24 @@ import { restoreRequest } from '../restore-request.ts';
 
 export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoResult> = {
   async run(context, { stores }, options) {
-    const { resume, undo, discard } = options;
-    if ([resume, undo, discard, options.to !== undefined].filter(Boolean).length > 1) {
-      throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
-    }
-    if (undo || discard) {
+    refuseMixed(stores, options);
+    if (options.undo || options.discard) {
       await using application = await openApplication(context);
-      const result = undo
-        ? await undoRestore(application, stores, context.run)
-        : await discardRestores(application, context.run);
-      return { result };
+      if (options.undo) return { result: await undoRestore(application, stores, context.run) };
+      await confirmDiscard(context, { leftovers: await listLeftovers(application, stores), yes: options.yes });
+      return { result: await discardRestores(application, stores, context.run) };
     }
+    const request = options.resume ? undefined : restoreRequest(stores, options);
     const result = await withReader(context, async (application, reader) => {
-      if (resume) return await resumeRestore(application, reader, context.run);
-      const plan = await prepareRestore(application, reader, restoreRequest(stores, options), context.run);
+      if (request === undefined) return await resumeRestore(application, reader, context.run);
+      const plan = await prepareRestore(application, reader, request, context.run);
       if (plan.result.blockers.length === 0) await confirmPlan(context, { plan: plan.result, yes: options.yes });
       return await carryOut(application, reader, plan, context.run);
     });
-    return { result };
+    const { partial } = result.mark;
+    if (partial.length === 0 || stores.length > 0) return { result };
+    const warning = `the mark is partial: it has no base of ${partial.join(', ')}, so nothing of it was restored`;
+    return { result, warnings: [warning], status: INCOMPLETE };
   },
   print(result, printer) {
     if ('mark' in result) {
@@ -39,10 +42,38 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       return;
     }
     for (const { store, into, keptAside } of result.stores) {
-      printer.line(`${store}  ${printable(into)}${asideText(keptAside)}`);
+      printer.line(
+        result.action === 'undone'
+          ? `${printer.paint('bold', store)} in ${printable(into)} is as it was before${asideText(keptAside)}`
+          : `${printer.paint('bold', store)}: what a restore had left beside ${printable(into)} is deleted`,
+      );
     }
   },
 };
+
+type RestoreOptions = OptionsOf<(typeof restoreSpec)['options']>;
+
+/** @throws USAGE when several things are asked for at once, or what does not belong together */
+function refuseMixed(
+  stores: readonly string[],
+  { to, resume, undo, discard, into, only, replace }: RestoreOptions,
+): void {
+  if ([resume, undo, discard, to !== undefined].filter(Boolean).length > 1) {
+    throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
+  }
+  const places = [...into, ...only, ...replace];
+  if ((resume || undo || discard) && places.length > 0) {
+    throw new TidemarkError(
+      'USAGE',
+      '--into, --only and --replace belong to --to: the restore that was begun has its own',
+    );
+  }
+  if (resume && stores.length > 0) {
+    throw new TidemarkError('USAGE', '--resume finishes all stores of the restore that was cut off', {
+      hint: 'Name no store.',
+    });
+  }
+}
 
 function printRestored({ mark, stores }: RestoreResult, printer: Printer): void {
   printer.line(`restored to mark ${markText(mark, printer)}`);
@@ -63,6 +94,23 @@ function printRestored({ mark, stores }: RestoreResult, printer: Printer): void 
 
 function asideText(keptAside: string | undefined): string {
   return keptAside === undefined ? '' : `; what was there is kept as ${printable(keptAside)}`;
+}
+
+/** Old data can't be had back: on a terminal it asks. @throws INTERRUPTED when the answer is no */
+async function confirmDiscard(
+  context: CommandContext,
+  options: { readonly leftovers: readonly Leftover[]; readonly yes: boolean },
+): Promise<void> {
+  const { leftovers, yes } = options;
+  if (yes || leftovers.length === 0 || !context.prompter.available) return;
+  context.show((printer) => {
+    for (const { store, into, keptAside } of leftovers) {
+      const what = keptAside ?? `what an unfinished restore has written beside ${into}`;
+      printer.line(`${printer.paint('bold', store)}: ${printable(what)}`);
+    }
+  });
+  if (await context.prompter.confirm('Delete for ever?', context.run)) return;
+  throw new TidemarkError('INTERRUPTED', 'nothing was deleted');
 }
 
 /** Shows what will happen and asks. @throws USAGE where nobody can answer, INTERRUPTED when the answer is no */

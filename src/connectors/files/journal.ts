@@ -12,6 +12,8 @@ export type Journal = {
   readonly state: 'verified' | 'exchanging' | 'exchanged';
   /** `undo`: the name that the exchanged tree stays under is the aside one from the start. */
   readonly purpose: 'restore' | 'undo';
+  /** How many undos there were, this one included. Absent: none. */
+  readonly turn?: number | undefined;
   /** Inode of the folder that comes in, null when nothing comes in. */
   readonly coming: string | null;
   /** Inode of the folder that goes out, null when there is none. */

@@ -120,17 +120,24 @@ test('undo puts back what was there, and once more what was restored; discard de
   const context = { runtime, id: 'r1' };
   const text = (): string => readFileSync(folder.at('tree/a/file'), 'utf8');
   const seen = [text()];
-  for (const _ of [1, 2]) {
-    const { keptAside } = await filesConnector.undo(storeAt(folder.at('tree')), context, run);
+  for (const turn of [1, 1, 2, 2]) {
+    const { keptAside } = await filesConnector.undo(storeAt(folder.at('tree')), { ...context, turn }, run);
     assert.ok(existsSync(must(keptAside, 'kept aside')));
     seen.push(text());
   }
-  assert.deepEqual(seen, ['new', 'old', 'new']);
+  assert.deepEqual(seen, ['new', 'old', 'old', 'new', 'new']);
+  for (const turn of [1, 4]) {
+    await assert.rejects(filesConnector.undo(storeAt(folder.at('tree')), { ...context, turn }, run), {
+      code: 'RESTORE_UNFINISHED',
+    });
+  }
   await filesConnector.discard(storeAt(folder.at('tree')), context, run);
   assert.deepEqual([besideNames(folder), text()], [[], 'new']);
   await filesConnector.discard(storeAt(folder.at('tree')), context, run);
   await filesConnector.discard(storeAt(folder.at('no', 'where')), context, run);
-  await assert.rejects(filesConnector.undo(storeAt(folder.at('tree')), context, run), { code: 'NOTHING_TO_RESUME' });
+  await assert.rejects(filesConnector.undo(storeAt(folder.at('tree')), { ...context, turn: 3 }, run), {
+    code: 'NOTHING_TO_RESUME',
+  });
 });
 
 test('undo where nothing was before takes the restored folder away, and puts it back', async () => {
@@ -138,11 +145,11 @@ test('undo where nothing was before takes the restored folder away, and puts it 
   smallTree(folder.at('tree'));
   const base = await record(folder.at('tree'));
   await restore(base, folder.at('new'));
-  const undo = async (): Promise<boolean> => {
-    await filesConnector.undo(storeAt(folder.at('new')), { runtime, id: 'r1' }, run);
+  const undo = async (turn: number): Promise<boolean> => {
+    await filesConnector.undo(storeAt(folder.at('new')), { runtime, id: 'r1', turn }, run);
     return existsSync(folder.at('new'));
   };
-  assert.deepEqual([await undo(), await undo()], [false, true]);
+  assert.deepEqual([await undo(1), await undo(2)], [false, true]);
   assert.deepEqual(compareTrees(folder.at('tree'), folder.at('new')), []);
 });
 

@@ -17,33 +17,40 @@ import type { Exchange } from './swap.ts';
 import { childrenToExchange, exchangeChildren, settleTime } from './swap-children.ts';
 
 /**
- * Exchanges what a finished restore put there with what it kept aside; once more exchanges them again. Goes on with an undo that was cut off.
- * @throws NOTHING_TO_RESUME when no restore of that id has finished there; RESTORE_UNFINISHED when it was cut off in the exchange.
+ * Exchanges what a finished restore put there with what it kept aside; the next turn exchanges them again. Goes on with a turn that was cut off.
+ * @throws NOTHING_TO_RESUME when no restore of that id has finished there; RESTORE_UNFINISHED when it, or another turn, was cut off in the exchange.
  */
 export async function undoRestore(
   store: FilesStore,
-  context: RestorerContext,
+  context: RestorerContext & { readonly turn: number },
   run: Run,
 ): Promise<{ readonly keptAside?: string | undefined }> {
+  const { turn } = context;
   const place = findPlace(context.target ?? store.folder, context.id);
   if (!isHomeThere(place)) throw nothingThere(place);
   return await withHome(place, async (home) => {
     const exchange: Exchange = { place, home, runtime: context.runtime };
     let journal = await readJournal(home, place.beside.journal);
     if (journal === undefined) throw nothingThere(place);
-    if (journal.state !== 'exchanged' && journal.purpose === 'restore') throw unfinished(place);
-    if (journal.state === 'exchanged') journal = await noteState(exchange, beginUndo(exchange, journal), run);
+    const { state, turn: last = 0 } = journal;
+    if (state === 'exchanged' && last === turn) return keptAside(journal, place);
+    if (last !== (state === 'exchanged' ? turn - 1 : turn)) throw unfinished(place);
+    if (state === 'exchanged') journal = await noteState(exchange, beginUndo(exchange, journal, turn), run);
     if (journal.children === undefined) await exchangeFolders(exchange, journal);
     else await exchangeChildren(exchange, journal, run);
     await noteState(exchange, { ...journal, state: 'exchanged' }, run);
     if (journal.children !== undefined) settleTime(home, journal.children);
-    return journal.going === null ? {} : { keptAside: asidePath(place) };
+    return keptAside(journal, place);
   });
 }
 
-function beginUndo({ place, home }: Exchange, { children }: Journal): Journal {
+function keptAside({ going }: Journal, place: Place): { readonly keptAside?: string | undefined } {
+  return going === null ? {} : { keptAside: asidePath(place) };
+}
+
+function beginUndo({ place, home }: Exchange, { children }: Journal, turn: number): Journal {
   const coming = inodeAt(home, Buffer.from(place.beside.aside));
-  const begun = { version: 1, state: 'exchanging', purpose: 'undo', coming } as const;
+  const begun = { version: 1, state: 'exchanging', purpose: 'undo', turn, coming } as const;
   if (children === undefined) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
   if (coming === null) throw nothingThere(place);
   return { ...begun, going: statOpen(home).inode.toString(), children: childrenToExchange(home, place.beside.aside) };
