@@ -88,7 +88,8 @@ class Reusing {
         unlinkSync(Buffer.from(shape.path));
         return false;
       }
-      if (!isClone) target.write(this.#buffer.subarray(0, sizeBytes));
+      if (isClone) target.skip(sizeBytes);
+      else target.write(this.#buffer.subarray(0, sizeBytes));
       contentOffset += sizeBytes;
     }
     target.finish();

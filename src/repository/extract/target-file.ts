@@ -43,19 +43,31 @@ export class TargetFile implements Disposable {
 
   /** Writes the next bytes of the content. @throws REPOSITORY_DAMAGED when there are more than the extents hold */
   write(bytes: Uint8Array): void {
-    let at = 0;
-    while (at < bytes.byteLength) {
+    this.#advance(bytes.byteLength, (at, sizeBytes, offset) => {
+      let written = 0;
+      while (written < sizeBytes) {
+        written += writeSync(this.#descriptor, bytes, at + written, sizeBytes - written, offset + written);
+      }
+    });
+  }
+
+  /** The next bytes of the content are there already. */
+  skip(sizeBytes: number): void {
+    this.#advance(sizeBytes, () => undefined);
+  }
+
+  /** Goes on by so much of the content; `put` gets each part of it that lies in one extent, and where. */
+  #advance(totalBytes: number, put: (at: number, sizeBytes: number, offset: number) => void): void {
+    for (let at = 0; at < totalBytes; ) {
       const extent = this.#extents[this.#extent];
       if (extent === undefined) throw damaged('a base', 'a content is longer than its file');
-      const room = Math.min(extent.sizeBytes - this.#inExtent, bytes.byteLength - at);
-      let written = 0;
-      while (written < room) written += writeSync(this.#descriptor, bytes, at + written, room - written, extent.offset + this.#inExtent + written);
-      at += room;
-      this.#inExtent += room;
-      if (this.#inExtent === extent.sizeBytes) {
-        this.#extent++;
-        this.#inExtent = 0;
-      }
+      const sizeBytes = Math.min(extent.sizeBytes - this.#inExtent, totalBytes - at);
+      put(at, sizeBytes, extent.offset + this.#inExtent);
+      at += sizeBytes;
+      this.#inExtent += sizeBytes;
+      if (this.#inExtent < extent.sizeBytes) continue;
+      this.#extent++;
+      this.#inExtent = 0;
     }
   }
 
