@@ -532,7 +532,7 @@ const READ_AT_ONCE = {
   void: ['plain', 'record:text'],
   pin: ['maintenance', 'mark:markId'],
   unpin: ['maintenance', 'pins:texts'],
-  ledger: ['maintenance', 'forgotten:texts removed:object'],
+  ledger: ['maintenance', 'forgotten:texts removed:object heads:list'],
 };
 
 /** Reads every record once, keeps what marks and chains need, and reports what is missing. */
@@ -561,11 +561,15 @@ function readHistory(repo, everySection = false) {
   const stays = ({ session, counter }) => removed.get(session)?.some(isIn(counter)) !== true;
   refuseStrangers(records, stays);
   const standing = [...records.values()].filter((record) => !isChained(record) || stays(record));
-  return { records, ...checkChains([...records.values()].filter(isChained), removed), ...readMarks(repo, standing) };
+  return {
+    records,
+    ...checkChains([...records.values()].filter(isChained), removed),
+    ...readMarks(repo, standing, stays),
+  };
 }
 
 function areRanges(ranges) {
-  const isRange = (range) => Array.isArray(range) && range.length === 2 && range.every(FIELD_TYPES.count);
+  const isRange = (range) => Array.isArray(range) && range.every(FIELD_TYPES.count) && range[0] <= range[1];
   return Array.isArray(ranges) && ranges.every(isRange);
 }
 
@@ -585,7 +589,7 @@ function refuseStrangers(records, stays) {
 }
 
 /** The marks that count, oldest first; those that retention gave up are apart, because what they need may be gone. */
-function readMarks(repo, standing) {
+function readMarks(repo, standing, stays) {
   const of = (kind) => standing.filter((record) => record.kind === kind);
   const sessions = new Map(standing.map(({ key, session }) => [key, session]));
   const voids = of('void').filter(({ session, content }) => sessions.get(content.record) === session);
@@ -600,9 +604,15 @@ function readMarks(repo, standing) {
     if (mayWrite(repo, credential, content.store)) bases.set(key, content);
     else damaged(key, new Damage(`its writer may not write the store ${content.store}`));
   }
+  // What a void or a ledger took back takes marks over it along: they never were whole.
+  const isTakenBack = (key) => {
+    const [, session, digits] = /^manifests\/([0-9a-f]{32})-([0-9a-f]{8})$/.exec(key) ?? [];
+    return voided.has(key) || !stays({ session, counter: Number.parseInt(digits, 16) });
+  };
   const marks = [];
   for (const { key, credential, content } of of('journal')) {
     for (const mark of voided.has(key) ? [] : content.marks) {
+      if (Object.values(mark.bases).some(isTakenBack)) continue;
       const isForgotten = given.has(mark.id) && !pinned.has(mark.id);
       const check = () => checkMark(mark, bases, (store) => mayWrite(repo, credential, store));
       const lacking = isForgotten ? [] : orDamaged(`mark ${mark.id} in ${key}`, check);
@@ -647,7 +657,7 @@ function checkChains(chained, removed) {
     const { chain } = session(record.session);
     if (chain.has(record.counter)) damaged(record.key, new Damage('its session has another record of this number'));
     chain.set(record.counter, record);
-    for (const head of record.kind === 'start' ? record.content.heads : []) session(head.session).named.push(head);
+    for (const head of record.content.heads ?? []) session(head.session).named.push(head);
   }
   const lines = [];
   for (const [id, { chain, named }] of sessions) {
@@ -754,23 +764,27 @@ function openPack(repo, credential, id) {
   const { file, size } = openObject(repo, key, MOST_PACK_BYTES);
   try {
     need(size >= PACK_HEADER_BYTES + PACK_TRAILER_BYTES, 'the pack is too short');
-    const head = new Parser(readAt(file, 0, PACK_HEADER_BYTES), 'the pack');
+    const headBytes = readAt(file, 0, PACK_HEADER_BYTES);
+    const head = new Parser(headBytes, 'the pack');
     head.magic('TMPK\0');
     head.take(3);
     const salt = head.take(16);
     const keyBox = head.take(80);
-    const tail = new Parser(readAt(file, size - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES), 'the pack');
+    const tailBytes = readAt(file, size - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES);
+    const tail = new Parser(tailBytes, 'the pack');
     const sealedBytes = tail.u32();
     tail.magic('KPMT');
     const end = size - PACK_TRAILER_BYTES - sealedBytes;
     need(end >= PACK_HEADER_BYTES, 'the directory of the pack is longer than the pack');
     const owner = join(repo.id, hex(credential.id));
-    const sealed = ['the directory of the pack', readAt(file, end, sealedBytes)];
+    const sealed = readAt(file, end, sealedBytes);
     const directoryKey = hkdf(credential.idKey ?? NO_NAME, salt, 'tidemark directory', 32);
-    const directory = unseal(directoryKey, ZERO_NONCE, join('tidemark directory', owner), sealed);
+    const aad = join('tidemark directory', owner);
+    const directory = unseal(directoryKey, ZERO_NONCE, aad, ['the directory of the pack', sealed]);
     const packKey = openBox(repo.contentSeed, 'pack key', join(owner, salt), ['the key of the pack', keyBox]);
     const blockAad = join('tidemark block', owner, salt);
-    return { key, id, file, size, end, packKey, blockAad, ...parseDirectory(directory, end) };
+    const isNamed = sha256(join(headBytes, sealed, tailBytes)).toString('hex') === id;
+    return { key, file, packKey, blockAad, isNamed, ...parseDirectory(directory, end) };
   } catch (error) {
     fs.closeSync(file);
     throw error;
@@ -801,7 +815,8 @@ function parseDirectory(directory, end) {
 }
 
 /** The chunks of one block, one after another. */
-function openBlock(pack, block, sealed = readAt(pack.file, block.offset, block.sealedBytes)) {
+function openBlock(pack, block) {
+  const sealed = readAt(pack.file, block.offset, block.sealedBytes);
   const number = Buffer.alloc(4);
   number.writeUInt32LE(block.index);
   const nonce = join(number, Buffer.alloc(8));
@@ -1485,25 +1500,19 @@ function verify(repo) {
 }
 
 function verifyPack(pack, credential, state) {
-  const hash = crypto.createHash('sha256');
-  const before = found.damage;
   try {
-    hash.update(readAt(pack.file, 0, PACK_HEADER_BYTES));
     for (const block of pack.blocks) {
-      const sealed = readAt(pack.file, block.offset, block.sealedBytes);
-      hash.update(sealed);
+      const name = `${pack.key}/${block.index}`;
+      state.badBlocks.add(name);
       orDamaged(`${pack.key}, block ${block.index}`, () => {
-        state.badBlocks.add(`${pack.key}/${block.index}`);
-        const plain = openBlock(pack, block, sealed);
+        const plain = openBlock(pack, block);
         for (const chunk of block.chunks) takeChunk(credential, chunk, plain);
-        state.badBlocks.delete(`${pack.key}/${block.index}`);
+        state.badBlocks.delete(name);
       });
       state.chunks += block.chunks.length;
       state.bytes += block.plainBytes;
     }
-    hash.update(readAt(pack.file, pack.end, pack.size - pack.end));
-    const isWhole = hash.digest('hex') === pack.id || found.damage > before;
-    need(isWhole, 'the bytes of the pack are not those that its name says');
+    need(pack.isNamed, 'the bytes of the pack are not those that its name says');
     state.packs += 1;
   } finally {
     fs.closeSync(pack.file);

@@ -16,7 +16,7 @@ import { test } from 'node:test';
 import { must } from '../../src/core/must.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
-import { attributes, chunkId, joined } from './format.ts';
+import { attributes, chunkId, joined, sha256 } from './format.ts';
 import { file, folder, HandMade, link } from './hand-made.ts';
 import type { Entry, HandMadeSession } from './hand-made.ts';
 import { runKit } from './run-kit.ts';
@@ -387,7 +387,7 @@ test('what nobody with the right to it signed does not count', async (t) => {
   });
   await check('a ledger by a writer', /a writer may not write this/, ({ session }) => {
     session.put('ledger', [
-      { name: 'maintenance', value: { includes: [], forgotten: ['mark-1'], removed: {}, atMs: 1 } },
+      { name: 'maintenance', value: { includes: [], forgotten: ['mark-1'], removed: {}, heads: [], atMs: 1 } },
     ]);
   });
   await check('a mark of another repository', /the record belongs elsewhere/, ({ session }) => {
@@ -451,7 +451,10 @@ test('holes and breaks of the chains are reported, and what a ledger removed is 
   assert.match(list(), /^damaged: session [0-9a-f]{32}: its records 3 to 3 are missing\n$/);
   const sweep = made.session(maintainer, [session.head]);
   sweep.put('ledger', [
-    { name: 'maintenance', value: { includes: [], forgotten: [], removed: { [session.id]: [[3, 3]] }, atMs: 1 } },
+    {
+      name: 'maintenance',
+      value: { includes: [], forgotten: [], removed: { [session.id]: [[3, 3]] }, heads: [], atMs: 1 },
+    },
   ]);
   assert.equal(list(), '');
   rmSync(join(repository, 'sessions', session.id, 'end'));
@@ -481,7 +484,7 @@ test('records that a ledger removed do not count while they are still there', as
   const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
   const sweep = made.session(made.writer(['*'], 'maintainer'), [session.head]);
   const removed = { [session.id]: [[2, 2]] };
-  sweep.put('ledger', [{ name: 'maintenance', value: { includes: [], forgotten: [], removed, atMs: 1 } }]);
+  sweep.put('ledger', [{ name: 'maintenance', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
   const ended = runKit(['list', temporary.path]);
   assert.deepEqual([ended.status, ended.err], [0, '']);
   assert.match(ended.out, /there is no complete mark/);
@@ -494,9 +497,37 @@ test('latest is the newest mark of which nothing is missing', async () => {
   const base = session.base({ entries: [folder(''), file('new')] });
   session.mark([base], { id: 'newer' });
   assert.match(runKit(['list', repository]).out, /latest is newer/);
-  session.put('void', [{ name: 'plain', value: { record: base.key } }]);
+  rmSync(join(repository, base.key));
   const ended = runKit(['list', repository]);
   assert.match(ended.out, /latest is mark-1/);
   assert.match(ended.out, /newer .* partial/);
   assert.equal(ended.status, 5);
+});
+
+test('a mark over a base that its writer took back, or that a sweep took, never was one', async () => {
+  await using temporary = temporaryFolder();
+  const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
+  const [first, second] = [session.base({ entries: [folder('')] }), session.base({ entries: [folder('')] })];
+  session.mark([first], { id: 'voided' });
+  session.mark([second], { id: 'swept' });
+  session.put('void', [{ name: 'plain', value: { record: first.key } }]);
+  const sweep = made.session(made.writer(['*'], 'maintainer'));
+  const removed = { [session.id]: [[4, 4]] };
+  sweep.put('ledger', [{ name: 'maintenance', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
+  rmSync(join(temporary.path, second.key));
+  const ended = runKit(['list', temporary.path]);
+  assert.deepEqual([ended.status, ended.err], [0, '']);
+  assert.doesNotMatch(ended.out, /voided|swept/);
+});
+
+test('what a removed start named stays named by the ledger', async () => {
+  await using temporary = temporaryFolder();
+  const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
+  const sweep = made.session(made.writer(['*'], 'maintainer'));
+  const value = { includes: [], forgotten: [], removed: {}, heads: [session.head], atMs: 1 };
+  sweep.put('ledger', [{ name: 'maintenance', value }]);
+  const fingerprint = sha256(`${sweep.id} 1 ${sweep.previous}\n`).toString('hex', 0, 16);
+  const ended = runKit(['list', temporary.path]);
+  assert.deepEqual([ended.status, ended.err], [0, '']);
+  assert.ok(ended.out.includes(`fingerprint ${fingerprint} of 1 heads`));
 });

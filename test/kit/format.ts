@@ -154,7 +154,11 @@ export type PackOptions = {
   readonly blocks: readonly Block[];
 };
 
-export function pack({ repository, writer, idKey, salt, packKey, blocks, ...rest }: PackOptions): Buffer {
+/** A pack with its id. */
+export function pack({ repository, writer, idKey, salt, packKey, blocks, ...rest }: PackOptions): {
+  readonly id: Buffer;
+  readonly bytes: Buffer;
+} {
   const owner = joined(repository, writer);
   const { contentKey: publicKey, ephemeralSeed } = rest;
   const keyBox = box({ publicKey, info: 'pack key', aad: joined(owner, salt), plain: packKey, ephemeralSeed });
@@ -174,7 +178,9 @@ export function pack({ repository, writer, idKey, salt, packKey, blocks, ...rest
   });
   const directoryKey = hkdf(idKey, salt, 'tidemark directory', 32);
   const end = gcm(directoryKey, ZERO_NONCE, joined('tidemark directory', owner), joined(...directory));
-  return joined('TMPK', Buffer.alloc(4), salt, keyBox, ...sealed, end, u32(end.length), 'KPMT');
+  const header = joined('TMPK', Buffer.alloc(4), salt, keyBox);
+  const trailer = joined(end, u32(end.length), 'KPMT');
+  return { id: sha256(header, trailer), bytes: joined(header, ...sealed, trailer) };
 }
 
 export type ContentPart = { readonly id: Uint8Array; readonly bytes: number };

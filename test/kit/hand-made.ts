@@ -185,7 +185,7 @@ export class HandMade {
 
   /** Writes a pack and returns its id. */
   pack({ id, idKey }: Writer, blocks: readonly Block[]): string {
-    const bytes = pack({
+    const made = pack({
       repository: Buffer.from(this.id, 'hex'),
       writer: Buffer.from(id, 'hex'),
       idKey,
@@ -195,8 +195,8 @@ export class HandMade {
       ephemeralSeed: this.random(32),
       blocks,
     });
-    const packId = sha256(bytes).toString('hex');
-    this.write(`packs/${id}/${packId}`, bytes);
+    const packId = made.id.toString('hex');
+    this.write(`packs/${id}/${packId}`, made.bytes);
     return packId;
   }
 

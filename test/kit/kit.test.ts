@@ -235,7 +235,10 @@ test('lists marks, oldest first, with what is in them, and the fingerprint of th
   const second = made.session(maintainer, [first.head]);
   second.put('pin', [{ name: 'maintenance', value: { mark: 'early', atMs: 1 } }]);
   second.put('ledger', [
-    { name: 'maintenance', value: { includes: [], forgotten: ['forgotten', 'early'], removed: {}, atMs: 1 } },
+    {
+      name: 'maintenance',
+      value: { includes: [], forgotten: ['forgotten', 'early'], removed: {}, heads: [], atMs: 1 },
+    },
   ]);
   const ended = runKit(['list', temporary.at('repository')]);
   assert.equal(ended.status, 0, ended.err);
