@@ -44,8 +44,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   ignore: /^src\/connectors\/files\//,
   koffi: /^src\/io\/native[a-z-]*\.ts$/,
-  yaml: /^src\/config\/|\/options\.ts$/,
-  zod: /^src\/config\/|\/options\.ts$|^src\/core\/option-types\.ts$/,
+  yaml: /^src\/config\//,
 };
 
 /** What core and flow may not touch: they have no input or output. */
