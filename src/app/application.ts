@@ -8,6 +8,7 @@ import type { Secret } from '../io/secret.ts';
 import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { openObjectStore } from '../objects/registry.ts';
+import { dryRunStore } from '../objects/wrappers/dry-run.ts';
 import { retryingStore } from '../objects/wrappers/retrying.ts';
 import { throttledStore } from '../objects/wrappers/throttled.ts';
 import { openWithCredential, openWithPassphrase, peekHeader, withDerivedCredential } from '../repository/access.ts';
@@ -125,22 +126,21 @@ export class OpenApplication implements AsyncDisposable {
 
   /**
    * As the writer of this host: by the passphrase where one is given, else by the credential that this host keeps, else by the
-   * passphrase from the terminal. @throws KEY_REFUSED, KEY_MISSING, SECRET_MISSING
+   * passphrase from the terminal. A dry run writes neither to the repository nor to this host.
+   * @throws KEY_REFUSED, KEY_MISSING, SECRET_MISSING
    */
-  async openAsWriter(run: Run): Promise<RepositoryAccess> {
+  async openAsWriter(run: Run, { dryRun }: { readonly dryRun: boolean }): Promise<RepositoryAccess> {
     const { runtime } = this.context;
+    const objects = dryRun ? dryRunStore(this.objects) : this.objects;
     const path = join(this.stateFolder, 'writer.json');
     const known = await this.context.knownPassphrase();
     const kept = known === undefined ? await readKeptCredential(path) : undefined;
-    if (kept !== undefined) return openWithCredential(this.objects, kept, runtime, run);
+    if (kept !== undefined) return await openWithCredential(objects, kept, runtime, run);
     const secret = known ?? (await this.context.passphrase());
-    const reader = await openWithPassphrase(this.objects, secret.reveal(), runtime, run);
-    const access = await withDerivedCredential(
-      reader,
-      { role: 'writer', name: this.credentialName, stores: ['*'] },
-      run,
-    );
-    if (access.writer !== undefined) {
+    const reader = await openWithPassphrase(objects, secret.reveal(), runtime, run);
+    const options = { role: 'writer', name: this.credentialName, stores: ['*'] } as const;
+    const access = await withDerivedCredential(reader, options, run);
+    if (access.writer !== undefined && !dryRun) {
       await replaceFile(path, [writeCredential(access.writer)], { mode: 0o600, random: runtime.random }, run);
     }
     return access;

@@ -1,19 +1,19 @@
 import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { loadConnector } from '../connectors/load.ts';
+import type { ErrorCode } from '../core/error-codes.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
-import { must } from '../core/must.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
-import { dryRunStore } from '../objects/wrappers/dry-run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { newestBase } from '../repository/catalogue.ts';
-import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
 import type { OpenApplication } from './application.ts';
+import { composeMark } from './compose-mark.ts';
+import { refuseLabels, refuseUsedName } from './mark-labels.ts';
 import { orderStores } from './store-order.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
@@ -35,11 +35,19 @@ export type BackupRequest = {
 /** A run that a sweep fenced off is tried once more: the second time it knows what was condemned. */
 const ATTEMPTS = 2;
 
-/** Takes a base of each store, then a mark over all. Committed and checked when it resolves. */
+/** What one store fails with while the others can still be backed up. */
+const STORE_FAILURES: ReadonlySet<ErrorCode> = new Set(['STORE_UNREACHABLE', 'BASE_COLLAPSED']);
+
+/**
+ * Takes a base of each store, then a mark over all. Committed and checked when it resolves. A store that fails by itself makes the mark partial;
+ * when all fail, the first error is thrown.
+ */
 export async function backup(application: OpenApplication, request: BackupRequest, run: Run): Promise<BackupResult> {
   const configuration = needConfiguration(application.context);
   const stores = chosenStores(configuration, request.stores);
-  const access = await application.openAsWriter(run);
+  chosenStores(configuration, request.allowEmpty);
+  refuseLabels(request);
+  const access = await application.openAsWriter(run, { dryRun: request.dryRun });
   for (let attempt = 1; ; attempt++) {
     try {
       return await backupOnce(application, { configuration, stores, access, request }, run);
@@ -59,8 +67,7 @@ type BackupWork = {
 
 async function backupOnce(application: OpenApplication, work: BackupWork, run: Run): Promise<BackupResult> {
   const { context } = application;
-  const { request } = work;
-  const access = request.dryRun ? { ...work.access, objects: dryRunStore(work.access.objects) } : work.access;
+  const { request, access } = work;
   const remembered = await application.rememberedHeads(run);
   await using writer = await RepositoryWriter.open(
     {
@@ -74,32 +81,47 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
     },
     run,
   );
-  refuseRollback(writer.catalogue, remembered);
-  for (const finding of writer.catalogue.findings) context.warn(finding.message);
   try {
-    const written = await takeBases(application, { ...work, access }, writer, run);
-    const mark = composeMark(application, {
-      ...work,
-      written,
+    refuseRollback(writer.catalogue, remembered);
+    refuseUsedName(writer.catalogue, request);
+    for (const finding of writer.catalogue.findings) context.warn(finding.message);
+    const { taken, failed } = await takeBases(application, work, writer, run);
+    const mark = composeMark({
+      ...request,
+      configuration: work.configuration,
+      random: context.runtime.random,
+      taken: new Map(taken.map(({ store, base }) => [store.name, base])),
+      failed: failed.map(({ store }) => store),
       standingBase: (history) => writer.standingBase(history),
     });
     await writer.putMark(mark, run);
-    const stores = written.map(storeResult);
-    const isIncomplete = stores.some(({ incompleteCount }) => incompleteCount > 0);
-    await writer.putRun(run, {
-      outcome: isIncomplete ? 'incomplete' : 'done',
-      summary: {
-        mark: mark.id,
-        stores: stores.map(({ store, bytes, newBytes, storedBytes }) => ({ store, bytes, newBytes, storedBytes })),
-      },
-    });
+    const stores = taken.map(storeResult);
+    await writer.putRun(run, runOf(mark, stores, failed));
     await writer.end(run);
     if (!request.dryRun) await application.rememberHeads(writer.heads, run);
-    return { ...(request.dryRun ? {} : { mark: markResult(mark, false) }), stores, dryRun: request.dryRun };
+    return { ...(request.dryRun ? {} : { mark: markResult(mark, false) }), stores, failed, dryRun: request.dryRun };
   } catch (error) {
     await endFailed(writer, error);
     throw error;
   }
+}
+
+function runOf(
+  mark: Mark,
+  stores: readonly BackupStoreResult[],
+  failed: BackupResult['failed'],
+): Parameters<RepositoryWriter['putRun']>[1] {
+  const isIncomplete = mark.missing.length > 0 || stores.some(({ incompleteCount }) => incompleteCount > 0);
+  const code = failed[0]?.code;
+  return {
+    outcome: isIncomplete ? 'incomplete' : 'done',
+    ...(code === undefined ? {} : { code }),
+    summary: {
+      mark: mark.id,
+      stores: stores.map(({ store, bytes, newBytes, storedBytes }) => ({ store, bytes, newBytes, storedBytes })),
+      failed: failed.map(({ store }) => store),
+    },
+  };
 }
 
 /** Says what became of the session, so that its lease need not run out. The first error is the one that counts. */
@@ -114,52 +136,70 @@ async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void
 }
 
 type TakenBase = { readonly store: StoreConfiguration; readonly base: WrittenBase; readonly exact: Recorder['exact'] };
+type Taken = { readonly taken: readonly TakenBase[]; readonly failed: BackupResult['failed'] };
 
 async function takeBases(
   application: OpenApplication,
   work: BackupWork,
   writer: RepositoryWriter,
   run: Run,
-): Promise<readonly TakenBase[]> {
-  const { context } = application;
+): Promise<Taken> {
   const taken: TakenBase[] = [];
+  const failures: { readonly store: string; readonly error: TidemarkError }[] = [];
   for (const store of work.stores) {
-    const connector = await loadConnector(store.kind);
-    const last = newestBase(writer.catalogue, store.name)?.summary;
-    const options = { ...store.options, ...work.request.overrides };
-    const opened = connector.resolve({ target: store.target, options, leaveOut: [work.configuration.repository.url] });
-    for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
-    await using recorder = await connector.openRecorder(
-      opened.options,
-      { runtime: context.runtime, previous: last?.cut },
-      run,
-    );
-    await using base = await recorder.openBase(run);
-    const written = await writer.writeBase(
-      {
-        store: store.name,
-        history: store.name,
-        exact: recorder.exact,
-        connector: store.kind,
-        url: store.url,
-        base,
-        manifest: resolvedManifestWithoutSecrets(work.configuration),
-        allowEmpty: store.allowEmpty || work.request.allowEmpty.includes(store.name),
-        onProgress: ({ entries, bytes }) =>
-          context.progress.report({
-            phase: `backing up ${store.name}`,
-            store: store.name,
-            entries,
-            totalEntries: last?.entries,
-            bytes,
-            totalBytes: last?.bytes,
-          }),
-      },
-      run,
-    );
-    taken.push({ store, base: written, exact: recorder.exact });
+    try {
+      taken.push(await takeBase(application, { ...work, store }, writer, run));
+    } catch (error) {
+      if (!isTidemarkError(error) || !STORE_FAILURES.has(error.code)) throw error;
+      failures.push({ store: store.name, error });
+    }
   }
-  return taken;
+  const [first] = failures;
+  if (first !== undefined && taken.length === 0) throw first.error;
+  const failed = failures.map(({ store, error: { code, message, hint } }) => ({ store, code, message, hint }));
+  return { taken, failed };
+}
+
+async function takeBase(
+  application: OpenApplication,
+  work: BackupWork & { readonly store: StoreConfiguration },
+  writer: RepositoryWriter,
+  run: Run,
+): Promise<TakenBase> {
+  const { context } = application;
+  const { store, request } = work;
+  const connector = await loadConnector(store.kind);
+  const last = newestBase(writer.catalogue, store.name)?.summary;
+  const options = { ...store.options, ...request.overrides };
+  const leaveOut = [context.repositoryUrl, application.stateFolder];
+  const opened = connector.resolve({ target: store.target, options, leaveOut });
+  for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
+  const recorderContext = { runtime: context.runtime, previous: last?.cut };
+  await using recorder = await connector.openRecorder(opened.options, recorderContext, run);
+  await using base = await recorder.openBase(run);
+  const written = await writer.writeBase(
+    {
+      store: store.name,
+      history: store.name,
+      exact: recorder.exact,
+      connector: store.kind,
+      url: store.url,
+      base,
+      manifest: resolvedManifestWithoutSecrets(work.configuration),
+      allowEmpty: store.allowEmpty || request.allowEmpty.includes(store.name),
+      onProgress: ({ entries, bytes }) =>
+        context.progress.report({
+          phase: `backing up ${store.name}`,
+          store: store.name,
+          entries,
+          totalEntries: last?.entries,
+          bytes,
+          totalBytes: last?.bytes,
+        }),
+    },
+    run,
+  );
+  return { store, base: written, exact: recorder.exact };
 }
 
 function chosenStores(configuration: Configuration, names: readonly string[]): readonly StoreConfiguration[] {
@@ -169,46 +209,6 @@ function chosenStores(configuration: Configuration, names: readonly string[]): r
     throw new TidemarkError('USAGE', `there is no store ${unknown}`, { hint: `The manifest has: ${known}.` });
   }
   return orderStores(configuration.stores).filter((store) => names.length === 0 || names.includes(store.name));
-}
-
-/** A clock mark whose positions are the cuts; a store that was not named enters with its newest base, which widens the skew. */
-function composeMark(
-  application: OpenApplication,
-  work: BackupWork & {
-    readonly written: readonly TakenBase[];
-    readonly standingBase: RepositoryWriter['standingBase'];
-  },
-): Mark {
-  const { runtime } = application.context;
-  const positions: Record<string, Mark['positions'][string]> = {};
-  const bases: Record<string, string> = {};
-  const missing: string[] = [];
-  let fromMs = Infinity;
-  let toMs = 0;
-  for (const store of work.configuration.stores) {
-    const taken = work.written.find((item) => item.store.name === store.name)?.base;
-    const older = work.standingBase(store.name);
-    if (taken === undefined && older === undefined) {
-      missing.push(store.name);
-      continue;
-    }
-    positions[store.name] = taken?.cut ?? must(older, 'an older base').summary.cut;
-    bases[store.name] = taken?.key ?? must(older, 'an older base').key;
-    fromMs = Math.min(fromMs, taken?.startedAtMs ?? must(older, 'an older base').summary.startedAtMs);
-    toMs = Math.max(toMs, taken?.endedAtMs ?? must(older, 'an older base').summary.createdAtMs);
-  }
-  const { name, tags } = work.request;
-  return {
-    id: newMarkId(toMs, runtime.random(2)),
-    name,
-    tags,
-    class: 'clock',
-    atMs: toMs,
-    skewMs: Math.max(0, toMs - fromMs),
-    positions,
-    bases,
-    missing,
-  };
 }
 
 function storeResult({ store, base, exact }: TakenBase): BackupStoreResult {

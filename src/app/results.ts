@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../core/error-codes.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Position } from '../core/position.ts';
 import type { SkipReason } from '../core/recorder.ts';
@@ -58,10 +59,19 @@ export type BackupStoreResult = {
   readonly incompleteCount: number;
 };
 
+/** Why a store is not in a mark. */
+export type FailedStoreResult = {
+  readonly store: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+};
+
 /** Without `mark` it was a dry run. */
 export type BackupResult = {
   readonly mark?: MarkResult | undefined;
   readonly stores: readonly BackupStoreResult[];
+  readonly failed: readonly FailedStoreResult[];
   readonly dryRun: boolean;
 };
 

@@ -1,8 +1,9 @@
 import { backup as takeBackup } from '../../app/backup.ts';
 import type { BackupResult, BackupStoreResult } from '../../app/results.ts';
+import { errorCodes } from '../../core/error-codes.ts';
 import { openApplication } from '../application.ts';
 import type { Command } from '../command.ts';
-import { INCOMPLETE } from '../exit-status.ts';
+import { DONE, INCOMPLETE, mostSerious } from '../exit-status.ts';
 import { formatCount, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { backupSpec } from '../table/backing-up.ts';
@@ -13,9 +14,8 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     const overrides = oneFileSystem ? { oneFileSystem } : {};
     const request = { stores, name, tags: tag, dryRun, allowEmpty, overrides };
     const result = await takeBackup(application, request, context.run);
-    const isIncomplete =
-      result.stores.some(({ incompleteCount }) => incompleteCount > 0) || result.mark?.state === 'partial';
-    return { result, ...(isIncomplete ? { status: INCOMPLETE } : {}) };
+    for (const { store, message, hint } of result.failed) context.warn(`${store} is left out: ${message}. ${hint}`);
+    return { result, status: statusOf(result) };
   },
   print({ mark, stores, dryRun }, printer) {
     printer.table(
@@ -37,6 +37,11 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     if (mark !== undefined) printer.line(`mark ${markText(mark, printer)}`);
   },
 };
+
+function statusOf({ stores, failed, mark }: BackupResult): number {
+  const isIncomplete = stores.some(({ incompleteCount }) => incompleteCount > 0) || mark?.state === 'partial';
+  return mostSerious([...failed.map(({ code }) => errorCodes[code].exit), isIncomplete ? INCOMPLETE : DONE]);
+}
 
 function storeRow({ store, entries, bytes, newBytes, storedBytes }: BackupStoreResult): readonly string[] {
   return [store, formatCount(entries), formatSize(bytes), formatSize(newBytes), formatSize(storedBytes)];

@@ -8,6 +8,7 @@ export const backupSpec = {
   says: 'take a base of every store, or of those named, and a mark over all',
   details: [
     'Stores are read in the order of their references. A store that is not named enters the mark with its newest base; one that has none makes the mark partial.',
+    'A store that can’t be opened, or has collapsed, is left out and makes the mark partial; the others are backed up.',
     'A file that can’t be read or never stands still is left out, reported, and makes the exit status 3. Sockets, fifos and devices are only reported.',
   ],
   needs: 'manifest',
@@ -24,7 +25,7 @@ export const backupSpec = {
     oneFileSystem: { kind: 'flag', says: 'leave out other file systems that are mounted inside a store' },
   },
   result:
-    'mark {id, name, tags, class, at, skewMs, state, partial [], pinned}, stores [{store, base, position, exact, entries, bytes, newBytes, storedBytes, skipped [], skippedCount, incompleteCount}], dryRun',
+    'mark {id, name, tags, class, at, skewMs, state, partial [], pinned}, stores [{store, base, position, exact, entries, bytes, newBytes, storedBytes, skipped [], skippedCount, incompleteCount}], failed [{store, code, message, hint}], dryRun',
   examples: [
     { line: 'tidemark backup', says: 'all stores' },
     { line: 'tidemark backup --name before-upgrade', says: 'with a name to restore to' },
