@@ -6,7 +6,7 @@ import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { newestBase } from '../repository/catalogue.ts';
+import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
@@ -48,6 +48,8 @@ export async function backup(application: OpenApplication, request: BackupReques
   chosenStores(configuration, request.allowEmpty);
   refuseLabels(request);
   const access = await application.openAsWriter(run, { dryRun: request.dryRun });
+  // Before anything is started; a backup without a name need not look.
+  if (request.name !== undefined) refuseUsedName(await loadCatalogue(access, [], run), request);
   for (let attempt = 1; ; attempt++) {
     try {
       return await backupOnce(application, { configuration, stores, access, request }, run);
@@ -83,7 +85,6 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
   );
   try {
     refuseRollback(writer.catalogue, remembered);
-    refuseUsedName(writer.catalogue, request);
     for (const finding of writer.catalogue.findings) context.warn(finding.message);
     const { taken, failed } = await takeBases(application, work, writer, run);
     const mark = composeMark({

@@ -189,17 +189,28 @@ export async function addKey(
   return { id, kind, role, name, createdAt: isoTime(createdAtMs) };
 }
 
-/** @throws USAGE for the last passphrase that opens everything, TARGET_AMBIGUOUS */
-export async function removeKey(application: OpenApplication, id: string, run: Run): Promise<KeyResult> {
+/** The passphrase of that name, or whose id begins so. @throws USAGE when there is none, TARGET_AMBIGUOUS */
+export async function findKey(application: OpenApplication, key: string, run: Run): Promise<KeyResult> {
   const access = await application.openAsReader(run);
-  const found = (await listSlots(access, run)).filter((slot) => slot.id.startsWith(id));
+  const slots = await listSlots(access, run);
+  const exact = slots.filter((slot) => slot.id === key || slot.name === key);
+  const found = exact.length > 0 ? exact : slots.filter((slot) => slot.id.startsWith(key));
   const [slot] = found;
   if (slot === undefined) {
-    throw new TidemarkError('USAGE', `there is no passphrase ${id}`, { hint: 'See `tidemark keys list`.' });
+    throw new TidemarkError('USAGE', `there is no passphrase ${key}`, { hint: 'See `tidemark keys list`.' });
   }
-  if (found.length > 1) throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} keys begin with ${id}`);
-  await removeSlot(access, slot.id, run);
+  if (found.length > 1) {
+    const ids = found.map(({ id }) => id).join(', ');
+    throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} passphrases fit ${key}`, {
+      hint: `Name one by its id: ${ids}.`,
+    });
+  }
   return { id: slot.id, kind: slot.kind, role: slot.role, name: slot.name, createdAt: isoTime(slot.createdAtMs) };
+}
+
+/** @throws USAGE for the last passphrase that opens everything */
+export async function removeKey(application: OpenApplication, { id }: KeyResult, run: Run): Promise<void> {
+  await removeSlot(await application.openAsReader(run), id, run);
 }
 
 /** Past runs that the repository remembers, newest first. */

@@ -40,7 +40,8 @@ export async function undoRestore(
   for (const item of journal.stores.filter(({ undoing }) => undoing)) {
     const { connector, options, context } = await openStore(application, journal, item);
     const { keptAside } = await connector.undo(options, { ...context, turn: item.turn }, run);
-    results.push({ store: item.store, into: item.into ?? item.target, keptAside });
+    const holds = item.turn % 2 === 1 ? 'before' : 'restored';
+    results.push({ store: item.store, into: item.into ?? item.target, holds, keptAside });
     const done = { ...item, keptAside, undoing: false };
     journal = { ...journal, stores: journal.stores.map((other) => (other.store === item.store ? done : other)) };
     await save(application, journal, run);

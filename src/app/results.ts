@@ -132,6 +132,8 @@ export type RestoreUndoResult = {
   readonly stores: readonly {
     readonly store: string;
     readonly into: string;
+    /** Of an undo: what is there now, the data from before the restore, or after a second undo what was restored. */
+    readonly holds?: 'before' | 'restored' | undefined;
     readonly keptAside?: string | undefined;
   }[];
 };

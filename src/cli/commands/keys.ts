@@ -2,7 +2,8 @@ import type { KeyResult, KeysChangeResult, KeysListResult } from '../../app/resu
 import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
 import type { keysAddSpec, keysListSpec, keysRemoveSpec } from '../table/keeping.ts';
-import { addKey, listKeys, removeKey } from '../../app/maintain.ts';
+import { TidemarkError } from '../../core/errors.ts';
+import { addKey, findKey, listKeys, removeKey } from '../../app/maintain.ts';
 import { openApplication } from '../application.ts';
 
 export const keysList: Command<typeof keysListSpec, KeysListResult> = {
@@ -30,9 +31,17 @@ export const keysAdd: Command<typeof keysAddSpec, KeysChangeResult> = {
 };
 
 export const keysRemove: Command<typeof keysRemoveSpec, KeysChangeResult> = {
-  async run(context, { key }) {
+  async run(context, { key: named }, { yes }) {
     await using application = await openApplication(context);
-    return { result: { key: await removeKey(application, key, context.run) } };
+    const key = await findKey(application, named, context.run);
+    if (!yes && context.prompter.available) {
+      const question = `Remove the passphrase ${keyText(key)}?`;
+      if (!(await context.prompter.confirm(question, context.run))) {
+        throw new TidemarkError('INTERRUPTED', 'nothing was removed');
+      }
+    }
+    await removeKey(application, key, context.run);
+    return { result: { key } };
   },
   print: ({ key }, printer) => printer.line(`removed ${keyText(key)}`),
 };

@@ -41,13 +41,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       printRestored(result, printer);
       return;
     }
-    for (const { store, into, keptAside } of result.stores) {
-      printer.line(
-        result.action === 'undone'
-          ? `${printer.paint('bold', store)} in ${printable(into)} is as it was before${asideText(keptAside)}`
-          : `${printer.paint('bold', store)}: what a restore had left beside ${printable(into)} is deleted`,
-      );
-    }
+    for (const item of result.stores) printer.line(undoneText(item, printer));
   },
 };
 
@@ -90,6 +84,14 @@ function printRestored({ mark, stores }: RestoreResult, printer: Printer): void 
     }
     printSkipped(store.skipped, store.skippedCount, printer);
   }
+}
+
+function undoneText({ store, into, holds, keptAside }: RestoreUndoResult['stores'][number], printer: Printer): string {
+  const name = printer.paint('bold', store);
+  if (holds === undefined) return `${name}: what a restore had left beside ${printable(into)} is deleted`;
+  const [now, other] = holds === 'before' ? ['before the restore', 'was restored'] : ['restored', 'was there before'];
+  const kept = keptAside === undefined ? '' : `; what ${other} is kept as ${printable(keptAside)}`;
+  return `${name} in ${printable(into)} is as it was ${now}${kept}`;
 }
 
 function asideText(keptAside: string | undefined): string {

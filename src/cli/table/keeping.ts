@@ -73,10 +73,13 @@ export const runsSpec = {
   name: 'runs',
   group,
   says: 'list past backups, restores and verifications',
+  details: [
+    'Newest first. A run that never said how it ended is running while it gives signs of life, and cut off afterwards.',
+  ],
   needs: 'manifest',
   arguments: {},
   options: { last: { kind: 'count', value: 'COUNT', says: 'only the newest' } },
-  result: 'runs [{id, command, startedAt, durationMs, outcome}]',
+  result: 'runs [{id, command, startedAt, durationMs, outcome, code, host}]',
   examples: [{ line: 'tidemark runs --last 10', says: 'when, how long, how they ended' }],
 } as const satisfies CommandSpec;
 
