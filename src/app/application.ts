@@ -132,7 +132,7 @@ export class OpenApplication implements AsyncDisposable {
   async openAsWriter(run: Run, { dryRun }: { readonly dryRun: boolean }): Promise<RepositoryAccess> {
     const { runtime } = this.context;
     const objects = dryRun ? dryRunStore(this.objects) : this.objects;
-    const path = join(this.stateFolder, 'writer.json');
+    const path = this.#writerPath;
     const known = await this.context.knownPassphrase();
     const kept = known === undefined ? await readKeptCredential(path) : undefined;
     if (kept !== undefined) return await openWithCredential(objects, kept, runtime, run);
@@ -146,8 +146,17 @@ export class OpenApplication implements AsyncDisposable {
     return access;
   }
 
+  /** Whether this host can back up without a passphrase. */
+  async keepsWriterCredential(): Promise<boolean> {
+    return (await readKeptCredential(this.#writerPath)) !== undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.objects[Symbol.asyncDispose]();
+  }
+
+  get #writerPath(): string {
+    return join(this.stateFolder, 'writer.json');
   }
 
   #withMaintainer(access: RepositoryAccess, run: Run): Promise<RepositoryAccess> {

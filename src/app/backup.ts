@@ -12,9 +12,9 @@ import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
 import type { OpenApplication } from './application.ts';
+import { chosenStores } from './chosen-stores.ts';
 import { composeMark } from './compose-mark.ts';
 import { refuseLabels, refuseUsedName } from './mark-labels.ts';
-import { orderStores } from './store-order.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
@@ -201,15 +201,6 @@ async function takeBase(
     run,
   );
   return { store, base: written, exact: recorder.exact };
-}
-
-function chosenStores(configuration: Configuration, names: readonly string[]): readonly StoreConfiguration[] {
-  const unknown = names.find((name) => !configuration.stores.some((store) => store.name === name));
-  if (unknown !== undefined) {
-    const known = configuration.stores.map(({ name }) => name).join(', ');
-    throw new TidemarkError('USAGE', `there is no store ${unknown}`, { hint: `The manifest has: ${known}.` });
-  }
-  return orderStores(configuration.stores).filter((store) => names.length === 0 || names.includes(store.name));
 }
 
 function storeResult({ store, base, exact }: TakenBase): BackupStoreResult {

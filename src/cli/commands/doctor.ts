@@ -1,15 +1,19 @@
+import { diagnose } from '../../app/doctor.ts';
 import type { DoctorResult } from '../../app/results.ts';
 import { printable } from '../../core/printable.ts';
+import { appContext } from '../application.ts';
 import type { Command } from '../command.ts';
+import { DONE, FINDINGS } from '../exit-status.ts';
 import type { Style } from '../printer.ts';
 import type { doctorSpec } from '../table/setting-up.ts';
-import { notYet } from './not-yet.ts';
 
 const STYLES: Readonly<Record<'error' | 'warning' | 'note', Style>> = { error: 'red', warning: 'yellow', note: 'dim' };
 
 export const doctor: Command<typeof doctorSpec, DoctorResult> = {
-  async run() {
-    return notYet('doctor');
+  async run(context, { stores }) {
+    const result = await diagnose(await appContext(context), stores, context.run);
+    const hasError = result.findings.some(({ severity }) => severity === 'error');
+    return { result, status: hasError ? FINDINGS : DONE };
   },
   print({ findings }, printer) {
     for (const { severity, store, message, hint } of findings) {
