@@ -1,8 +1,10 @@
 import type { Run } from '../core/run.ts';
 import type { Secret } from '../io/secret.ts';
 import { createObjectStore, openObjectStore } from '../objects/registry.ts';
-import { createRepository, openWithPassphrase, peekHeader } from '../repository/access.ts';
+import { createRepository, openWithPassphrase, peekHeader, withDerivedCredential } from '../repository/access.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
+import { putRun } from '../repository/runs.ts';
 import { FORMAT_VERSION } from '../repository/format/header.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import { openStateFolder } from '../io/state-folder.ts';
@@ -40,6 +42,7 @@ export async function initRepository(context: AppContext, request: InitRequest, 
         runtime,
         run,
       );
+  if (!isThere) await writeFirstHead(access, context, run);
   const catalogue = await loadCatalogue(access, [], run);
   const folder = await openStateFolder(access.header.id, context.stateOwner);
   if (!isThere) await rememberHeads({ folder, heads: catalogue.heads.frontier, random: runtime.random }, run);
@@ -52,6 +55,19 @@ export async function initRepository(context: AppContext, request: InitRequest, 
     },
     created: !isThere,
   };
+}
+
+/** A first session, so that even an empty repository has a head that can't be taken back unnoticed. */
+async function writeFirstHead(access: RepositoryAccess, context: AppContext, run: Run): Promise<void> {
+  const { clock } = context.runtime;
+  const startedAtMs = clock.nowMs();
+  const application = context.configuration?.application ?? 'application';
+  const maintained = await withDerivedCredential(access, { role: 'maintainer', name: `${application}@${context.host}`, stores: [] }, run);
+  const catalogue = await loadCatalogue(maintained, [], run);
+  const info = { application, host: context.host, command: 'init', tool: context.tool };
+  const durationMs = clock.nowMs() - startedAtMs;
+  const body = { command: 'init', startedAtMs, durationMs, outcome: 'done', summary: {} };
+  await putRun({ access: maintained, info, catalogue, body }, run);
 }
 
 async function repositoryIsThere(context: AppContext, run: Run): Promise<boolean> {
