@@ -7,7 +7,12 @@ export class OpenedBlock implements Disposable {
   readonly bytes: Uint8Array;
 
   /** @throws REPOSITORY_DAMAGED */
-  constructor(sealed: { readonly secret: PackSecret; readonly number: number; readonly sealed: Uint8Array; readonly what: string }) {
+  constructor(sealed: {
+    readonly secret: PackSecret;
+    readonly number: number;
+    readonly sealed: Uint8Array;
+    readonly what: string;
+  }) {
     const plain = unsealBlock(sealed);
     this.bytes = openBlock(plain);
     if (this.bytes.buffer !== plain.buffer) giveBack(plain);

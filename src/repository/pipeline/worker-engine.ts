@@ -21,8 +21,9 @@ export type WorkerEngineOptions = {
   readonly program?: URL | undefined;
 };
 
-/** One is read, one waits for the owner's decision or is compressed, one is with the sink. */
-const SLOTS_PER_WORKER = 3;
+/** One that is worked on and one that waits for each worker, and one that is with the sink. */
+const SLOTS_PER_WORKER = 2;
+const SLOTS_BESIDES = 1;
 const WORKERS = 2;
 /** Less than this is compressed sooner than it is sent. */
 const SENT_FROM_BYTES = 64 * 1024;
@@ -32,7 +33,7 @@ export function createWorkerEngine(options: WorkerEngineOptions): PipelineEngine
   const { sizes, keys, workers = WORKERS, program } = options;
   const shape = shapeOf(sizes, options.capacityBytes);
   const memory = Array.from(
-    { length: workers * SLOTS_PER_WORKER },
+    { length: workers * SLOTS_PER_WORKER + SLOTS_BESIDES },
     () => new SharedArrayBuffer(shape.reserveBytes + shape.capacityBytes),
   );
   const setup = { store: { sizes, keys, slots: memory } };
