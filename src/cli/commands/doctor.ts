@@ -1,9 +1,11 @@
 import { diagnose } from '../../app/doctor.ts';
 import type { DoctorResult } from '../../app/results.ts';
+import type { Finding } from '../../core/finding.ts';
 import { printable } from '../../core/printable.ts';
 import { appContext } from '../application.ts';
 import type { Command } from '../command.ts';
 import { DONE, FINDINGS } from '../exit-status.ts';
+import { formatNumberOf } from '../format.ts';
 import type { Style } from '../printer.ts';
 import type { doctorSpec } from '../table/setting-up.ts';
 
@@ -23,5 +25,15 @@ export const doctor: Command<typeof doctorSpec, DoctorResult> = {
       printer.line(`  ${printable(hint)}`);
     }
     if (findings.length === 0) printer.line('Nothing found: a backup and a restore have all they need.');
+    else printer.line(countsText(findings));
   },
 };
+
+function countsText(findings: DoctorResult['findings']): string {
+  const count = (severity: Finding['severity']): number => findings.filter((item) => item.severity === severity).length;
+  return [
+    formatNumberOf(count('error'), 'error'),
+    formatNumberOf(count('warning'), 'warning'),
+    formatNumberOf(count('note'), 'note'),
+  ].join(', ');
+}

@@ -88,8 +88,11 @@ export const demoSpec = {
   needs: 'nothing',
   arguments: {},
   options: { keep: { kind: 'flag', says: 'keep the folder, to look around in it' } },
-  result: 'folder',
-  examples: [{ line: 'tidemark demo', says: 'under a minute' }],
+  result: 'folder, kept, story [{kind, text, tookMs}]',
+  examples: [
+    { line: 'tidemark demo', says: 'under a minute' },
+    { line: 'tidemark demo --keep', says: 'leave the folder, to look around in it' },
+  ],
 } as const satisfies CommandSpec;
 
 export const versionSpec = {
