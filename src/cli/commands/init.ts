@@ -6,13 +6,17 @@ import type { initSpec } from '../table/setting-up.ts';
 import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { initRepository } from '../../app/init.ts';
+import { fileURLToPath } from 'node:url';
 import { systemCode } from '../../core/errors.ts';
+import type { Secret } from '../../io/secret.ts';
 import { appContext } from '../application.ts';
 import type { CommandContext } from '../context.ts';
 import { DEFAULT_MANIFEST } from '../read-configuration.ts';
 
 /** Where editors find what a manifest may say: the schema that is installed with this package. */
 const SCHEMA_URL = new URL('../../../schema/tidemark.schema.json', import.meta.url).href;
+/** Restores without Tidemark. */
+const KIT_PATH = fileURLToPath(new URL('../../../kit/tidemark-kit.mjs', import.meta.url));
 
 export const init: Command<typeof initSpec, InitResult> = {
   async run(context) {
@@ -20,7 +24,10 @@ export const init: Command<typeof initSpec, InitResult> = {
     if (context.options.repository === undefined && !(await isThere(manifest))) {
       return { result: { created: false, manifest: await writeManifest(context, manifest) } };
     }
-    const firstPassphrase = () => context.firstPassphrase();
+    const firstPassphrase = async (): Promise<Secret> => {
+      if ((await context.knownPassphrase()) === undefined && context.prompter.available) context.show(printStakes);
+      return await context.firstPassphrase();
+    };
     return { result: await initRepository(await appContext(context), { firstPassphrase }, context.run) };
   },
   print({ repository, created, manifest }, printer) {
@@ -34,21 +41,34 @@ export const init: Command<typeof initSpec, InitResult> = {
   },
 };
 
+function printStakes(printer: Printer): void {
+  printer.line('Choose the passphrase of the new repository. Everything is encrypted with it:');
+  printer.line(printer.paint('yellow', 'without the passphrase all backups are lost, and nobody can help.'));
+}
+
 function printRecoverySheet(repository: NonNullable<InitResult['repository']>, printer: Printer): void {
   const url = printable(repository.url);
+  const word = shellWord(repository.url);
   printer.line(`Created the repository ${url}`);
   printer.line();
   printer.line(printer.paint('bold', 'Recovery sheet: print it and keep it away from this machine'));
   printer.line(`  repository   ${url}`);
   printer.line(`  id           ${repository.id}`);
   printer.line(`  head         ${repository.headFingerprint}`);
-  printer.line(`  restore      tidemark restore --repository ${url} --to latest --into .`);
-  printer.line(`  without it   node tidemark-kit.mjs restore ${url} --into .`);
   printer.line('  passphrase   ____________________________________');
+  printer.line(`  restore      tidemark restore --repository ${word} --to latest --into FOLDER`);
+  printer.line('  without it   the recovery kit is one file that needs nothing but Node 24; keep a copy of it:');
+  printer.line(`               ${printable(KIT_PATH)}`);
+  printer.line(`               node tidemark-kit.mjs restore ${word} latest FOLDER`);
   printer.line();
   printer.line(
     printer.paint('yellow', 'Without the passphrase everything is lost: nobody can open the repository then.'),
   );
+}
+
+/** As a shell takes it: in quotes where it has to be. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_.,:/@%+=-]+$/.test(text) ? text : `'${printable(text).replaceAll("'", "'\\''")}'`;
 }
 
 async function isThere(path: string): Promise<boolean> {
