@@ -369,7 +369,7 @@ function findKeyring(repo, passphrase) {
     );
     if (keyring !== undefined) return keyring;
   }
-  return stop(6, `the passphrase opens none of the ${slots.length} key slots`);
+  return stop(6, `the passphrase opens none of the ${slots.length} key slots: it is wrong, or they were damaged`);
 }
 
 function readSlot(repo, key) {
