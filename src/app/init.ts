@@ -62,7 +62,11 @@ async function writeFirstHead(access: RepositoryAccess, context: AppContext, run
   const { clock } = context.runtime;
   const startedAtMs = clock.nowMs();
   const application = context.configuration?.application ?? 'application';
-  const maintained = await withDerivedCredential(access, { role: 'maintainer', name: `${application}@${context.host}`, stores: [] }, run);
+  const maintained = await withDerivedCredential(
+    access,
+    { role: 'maintainer', name: `${application}@${context.host}`, stores: [] },
+    run,
+  );
   const catalogue = await loadCatalogue(maintained, [], run);
   const info = { application, host: context.host, command: 'init', tool: context.tool };
   const durationMs = clock.nowMs() - startedAtMs;

@@ -5,6 +5,7 @@ import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
 import { expectHead, lostHeads } from './rollback.ts';
+import { ageText } from './shown.ts';
 import { resolveTarget } from './target.ts';
 
 /** Opens the repository for reading and tells the operator what is wrong with it. `expectedHead`: `--expect-head`. */
@@ -20,11 +21,22 @@ export async function openReader(
     run,
   );
   expectHead(reader.catalogue, options.expectedHead);
+  if (remembered.length === 0 && options.expectedHead === undefined) tellOfFirstSight(application, reader);
   for (const { message } of reader.catalogue.findings) application.context.warn(message);
   if (lostHeads(reader.catalogue, remembered).length === 0 && reader.catalogue.findings.length === 0) {
     await application.rememberHeads(reader.catalogue.heads.frontier, run);
   }
   return reader;
+}
+
+/** A host that has seen nothing yet can't know whether something was taken back: it tells what there is. */
+function tellOfFirstSight({ context }: OpenApplication, { catalogue }: RepositoryReader): void {
+  const newest = catalogue.marks.at(-1)?.mark;
+  if (newest === undefined) return;
+  const age = ageText(context.runtime.clock.nowMs() - newest.atMs);
+  context.warn(
+    `this host sees the repository for the first time: its newest mark is ${newest.id}, ${age} old, its head ${catalogue.fingerprint}; --expect-head FINGERPRINT compares`,
+  );
 }
 
 /** The zone of times without one. */

@@ -33,7 +33,10 @@ async function openMaintained(application: OpenApplication, run: Run) {
 
 /** All marks that are kept, oldest first. */
 export function listMarks(catalogue: Catalogue): MarksResult {
-  return { marks: catalogue.marks.map(({ mark, pinned }) => markResult(mark, pinned)) };
+  return {
+    marks: catalogue.marks.map(({ mark, pinned }) => markResult(mark, pinned)),
+    head: catalogue.fingerprint,
+  };
 }
 
 /** What retention keeps and gives up; with `apply` it does. */

@@ -75,7 +75,8 @@ export type BackupResult = {
   readonly dryRun: boolean;
 };
 
-export type MarksResult = { readonly marks: readonly MarkResult[] };
+/** `head`: the fingerprint of all that the repository holds now; `--expect-head` compares with it. */
+export type MarksResult = { readonly marks: readonly MarkResult[]; readonly head: string };
 
 export type PlanStoreResult = {
   readonly store: string;

@@ -1,11 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { nameText } from '../core/byte-name.ts';
 import type { ListedEntry } from '../core/connector.ts';
+import { writeDuration } from '../core/units.ts';
 import { markState } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
 import type { ListedResult, MarkResult, ShownName } from './results.ts';
 
 const SLASH = 0x2f;
+/** A second, a minute, an hour, a day. */
+const AGE_UNITS_MS = [1_000, 60_000, 3_600_000, 86_400_000] as const;
 /** Farthest from 1970 that a date can be. */
 const MOST_DATE_MS = 8.64e15;
 
@@ -30,6 +33,12 @@ export function listedResult({ name, type, sizeBytes, mode, mtimeNs, target }: L
 /** ISO 8601 in UTC with milliseconds; a time beyond what a date can be is shown as the last or first one. */
 export function isoTime(atMs: number): string {
   return new Date(Math.min(Math.max(atMs, -MOST_DATE_MS), MOST_DATE_MS)).toISOString();
+}
+
+/** `45s`, `90m`, `30h`, `12d`: whole units, at least two of them. */
+export function ageText(ageMs: number): string {
+  const unitMs = AGE_UNITS_MS.findLast((size) => ageMs >= 2 * size) ?? AGE_UNITS_MS[0];
+  return writeDuration(Math.max(0, Math.floor(ageMs / unitMs)) * unitMs);
 }
 
 export function markResult(mark: Mark, pinned: boolean): MarkResult {

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../core/errors.ts';
+import { nearest } from '../core/nearest.ts';
 import { parseDuration } from '../core/units.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { markState } from '../repository/mark.ts';
@@ -33,7 +34,9 @@ export function resolveTarget(
   if (atMs !== undefined) return atOrBefore(complete, { target, atMs });
   const begun = target.length >= 4 ? marks.filter(({ mark }) => mark.id.startsWith(target)) : [];
   if (begun.length > 0) return onlyOne(begun, target);
-  throw new TidemarkError('TARGET_UNKNOWN', `no mark is called ${target}`, { hint: windowHint(complete) });
+  throw new TidemarkError('TARGET_UNKNOWN', `no mark is called ${target}`, {
+    hint: unknownHint(target, marks, complete),
+  });
 }
 
 function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
@@ -53,14 +56,26 @@ function atOrBefore(complete: readonly MarkRecord[], { target, atMs }: { target:
   });
 }
 
+function unknownHint(target: string, marks: readonly MarkRecord[], complete: readonly MarkRecord[]): string {
+  const meant = nearest(
+    target,
+    marks.flatMap(({ mark }) => [mark.id, ...(mark.name === undefined ? [] : [mark.name])]),
+  );
+  if (meant !== undefined) return `Did you mean ${meant}? \`tidemark marks\` lists them all.`;
+  const newest = complete.slice(-NEAREST_SHOWN).map(({ mark }) => mark.id);
+  return newest.length === 0
+    ? NO_MARKS
+    : `The newest marks are ${newest.join(' and ')}; \`tidemark marks\` lists them all.`;
+}
+
+const NO_MARKS = 'There are no complete marks yet; take one with `tidemark backup`.';
+
 function windowHint(complete: readonly MarkRecord[]): string {
   const [first] = complete;
   const last = complete.at(-1);
-  if (first === undefined || last === undefined) {
-    return 'There are no complete marks yet; take one with `tidemark backup`.';
-  }
-  const nearest = complete.slice(0, NEAREST_SHOWN).map(({ mark }) => mark.id);
-  return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; its first marks are ${nearest.join(', ')}.`;
+  if (first === undefined || last === undefined) return NO_MARKS;
+  const oldest = complete.slice(0, NEAREST_SHOWN).map(({ mark }) => mark.id);
+  return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; its first marks are ${oldest.join(' and ')}.`;
 }
 
 /** `2026-11-20T14:05:00Z`, `2026-11-20 14:05` in the zone, `2026-11-20`, `5m ago`. Undefined for what is no time. */

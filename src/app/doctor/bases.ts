@@ -1,7 +1,7 @@
 import type { Finding } from '../../core/finding.ts';
-import { writeDuration } from '../../core/units.ts';
 import { newestBase } from '../../repository/catalogue.ts';
 import type { BaseRecord, Catalogue } from '../../repository/catalogue.ts';
+import { ageText } from '../shown.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -60,10 +60,4 @@ function checkProof(catalogue: Catalogue, { summary: { store } }: BaseRecord, no
   if (ageMs <= OLD_PROOF_MS) return [];
   const message = `it is ${ageText(ageMs)} since a backup of it was proven`;
   return [{ code: 'OLD_PROOF', severity: 'warning', store, message, hint }];
-}
-
-/** In whole days, or hours below two of them. */
-function ageText(ageMs: number): string {
-  const unitMs = ageMs < 2 * DAY_MS ? HOUR_MS : DAY_MS;
-  return writeDuration(Math.floor(ageMs / unitMs) * unitMs);
 }

@@ -10,11 +10,12 @@ export const marks: Command<typeof marksSpec, MarksResult> = {
   async run(context, _args, { tag, last }) {
     const listed = await withReader(context, async (_application, reader) => listMarks(reader.catalogue));
     const tagged = listed.marks.filter((mark) => tag.every((wanted) => mark.tags.includes(wanted)));
-    return { result: { marks: last === undefined ? tagged : tagged.slice(Math.max(0, tagged.length - last)) } };
+    const shown = last === undefined ? tagged : tagged.slice(Math.max(0, tagged.length - last));
+    return { result: { marks: shown, head: listed.head } };
   },
-  print({ marks: list }, printer) {
+  print({ marks: list, head }, printer) {
     if (list.length === 0) {
-      printer.line('There is no mark yet; `tidemark backup` takes one.');
+      printer.line('There is no such mark yet; `tidemark backup` takes one.');
       return;
     }
     printer.table(
@@ -35,5 +36,6 @@ export const marks: Command<typeof marksSpec, MarksResult> = {
         mark.tags.map(printable).join(' '),
       ]),
     );
+    printer.line(printer.paint('dim', `head ${head}`));
   },
 };

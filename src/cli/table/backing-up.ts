@@ -38,13 +38,16 @@ export const marksSpec = {
   name: 'marks',
   group,
   says: 'list the moments that can be restored',
+  details: [
+    'The head stands for all that the repository holds: --expect-head notices when something of it was taken back.',
+  ],
   needs: 'manifest',
   arguments: {},
   options: {
     tag: { kind: 'list', value: 'TAG', says: 'only marks with this tag; may be repeated, then all must be there' },
     last: { kind: 'count', value: 'COUNT', says: 'only the newest' },
   },
-  result: 'marks [mark]',
+  result: 'marks [mark], head',
   examples: [
     { line: 'tidemark marks', says: 'all of them, oldest first' },
     { line: 'tidemark marks --tag nightly --last 7', says: 'the newest seven with a tag' },
