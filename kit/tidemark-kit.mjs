@@ -662,8 +662,8 @@ function checkChains(chained, removed) {
   const lines = [];
   for (const [id, { chain, named }] of sessions) {
     const check = (isRight, message) => isRight || damaged(`session ${id}`, new Damage(message));
-    const lastPresent = Math.max(-1, ...chain.keys());
-    const lastNamed = Math.max(-1, ...named.map(({ counter }) => counter));
+    const lastPresent = [...chain.keys()].reduce((last, counter) => Math.max(last, counter), -1);
+    const lastNamed = named.reduce((last, { counter }) => Math.max(last, counter), -1);
     const there = [...[...chain.keys()].map((counter) => [counter, counter]), ...(removed.get(id) ?? [])];
     for (const [from, to] of gaps(there, Math.max(lastPresent, lastNamed))) {
       check(false, `its records ${from} to ${to} are missing`);
@@ -906,7 +906,7 @@ class ChunkFinder {
 
   /** A chunk from the first place where it is whole; where the base's own packs fail, from any pack of its writer. */
   read(kind, id) {
-    let problem = `it is in no pack that can be read`;
+    let problem = 'it is in no pack that can be read';
     for (;;) {
       for (const { pack, place } of this.places(kind, id)) {
         try {
@@ -1198,7 +1198,7 @@ class TreeWriter {
     let { isMade } = this.open.at(-1);
     try {
       if (isMade) fs.mkdirSync(pathOf(folder), { mode: 0o700 });
-      tell(`made without its attributes, which are lost: ${this.store}: ${nameText(folder)}`);
+      if (isMade) tell(`made without its attributes, which are lost: ${this.store}: ${nameText(folder)}`);
     } catch (error) {
       this.unwritten(folder, error);
       isMade = false;
@@ -1428,12 +1428,16 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   const bases = chosen.flatMap(({ base }) => base ?? []);
   bases.forEach(onlyFiles);
   const target = path.resolve(folder);
-  if (`${target}/`.startsWith(`${repo.folder}/`)) stop(2, `${target} is inside the repository; choose another folder`);
+  const refuseInside = (place) => {
+    if (`${place}/`.startsWith(`${repo.folder}/`)) stop(2, `${target} is inside the repository; choose another folder`);
+  };
+  refuseInside(target);
   for (const { store } of bases) {
     const isTaken = fs.lstatSync(path.join(target, store), { throwIfNoEntry: false }) !== undefined;
     if (isTaken) stop(2, `${path.join(target, store)} is there already; choose another folder`);
   }
   fs.mkdirSync(target, { recursive: true });
+  refuseInside(fs.realpathSync(target));
   const notes = path.join(target, 'restore-notes.txt');
   found.log = fs.openSync(notes, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
   tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
@@ -1554,7 +1558,11 @@ function parseArguments() {
   const isRight = repository !== undefined && rest.length >= least && rest.length <= most;
   if (!isRight) stop(2, `${command} takes other arguments (see --help)`);
   if (values.only !== undefined && command !== 'restore') stop(2, '--only belongs to restore (see --help)');
-  return { command, folder: path.resolve(repository), rest, only: values.only };
+  const folder = attempt(
+    () => fs.realpathSync(repository),
+    ({ code }) => stop(7, `can't open ${repository}: ${code}`),
+  );
+  return { command, folder, rest, only: values.only };
 }
 
 async function main() {

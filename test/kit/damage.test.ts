@@ -140,7 +140,7 @@ test('what hangs on a lost node is named, folders that it held are made anew, an
   assert.equal(ended.status, 5);
   const lines = ended.err.split('\n');
   assert.ok(
-    lines.some((line) => /^damaged: uploads: up to 1 entries, from d\/e to before d\/e\/f: the chunk /.test(line)),
+    lines.some((line) => line.startsWith('damaged: uploads: up to 1 entries, from d/e to before d/e/f: the chunk ')),
   );
   assert.ok(lines.includes('made without its attributes, which are lost: uploads: d/e'));
   assert.deepEqual(tree(temporary.at('out', 'uploads')), names);
@@ -233,7 +233,7 @@ test('attributes that can’t be are damage of their entry only', async () => {
         [0, 0],
         [0, 1],
       ],
-    }), // prettier-ignore
+    }),
     'a folder with content': attributes({ type: 'folder' }),
     'a link without a target': attributes({ type: 'link' }),
     'a target of a file': attributes({ ...right, target: 'x' }),
@@ -244,7 +244,7 @@ test('attributes that can’t be are damage of their entry only', async () => {
         ['b', ''],
         ['a', ''],
       ],
-    }), // prettier-ignore
+    }),
     'an unknown field': joined(attributes(right), Buffer.from([5, 0])),
     'fields in disorder': joined(attributes({ ...right, runs: [[0, 1]] }), Buffer.from([3, 2, 1, 0x61])),
     'a field that ends too early': joined(attributes(right), Buffer.from([128, 9])),

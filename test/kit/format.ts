@@ -213,9 +213,9 @@ function writtenContent(content: Content | undefined): Buffer {
 export function node(level: number, items: readonly (Leaf | Inner)[]): Buffer {
   let last: Uint8Array = Buffer.alloc(0);
   const written = items.map((item, index) => {
+    const limit = index === 0 ? 0 : Math.min(last.length, item.name.length);
     let shared = 0;
-    while (index > 0 && shared < Math.min(last.length, item.name.length) && last[shared] === item.name[shared])
-      shared += 1;
+    while (shared < limit && last[shared] === item.name[shared]) shared += 1;
     last = item.name;
     const name = joined(varint(shared), varint(item.name.length - shared), item.name.subarray(shared));
     if ('id' in item) return joined(name, item.id, varint(item.entries), varint(item.bytes));

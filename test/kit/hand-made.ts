@@ -302,18 +302,35 @@ export class HandMadeSession {
     this.#bases += 1;
     const cut = { lineage: 'l1', order: String(this.#bases), resume: 'r' };
     const summary = {
-      ...{ store, history: store, startedAtMs: 1, createdAtMs: 2, logFrom: cut, cut, exact: 'observation' },
-      ...{ entries: tree.entries, bytes: tree.bytes },
+      store,
+      history: store,
+      startedAtMs: 1,
+      createdAtMs: 2,
+      logFrom: cut,
+      cut,
+      exact: 'observation',
+      entries: tree.entries,
+      bytes: tree.bytes,
     };
     const packBytes = Buffer.from([...packs].sort().join(''), 'hex');
     const maintenance = {
       ...summary,
-      ...{ newBytes: tree.bytes, storedBytes: 1, skippedCount: skipped.length, incompleteCount: 0 },
+      newBytes: tree.bytes,
+      storedBytes: 1,
+      skippedCount: skipped.length,
+      incompleteCount: 0,
       packs: packBytes.toString('base64'),
     };
     const content = {
-      ...{ root: tree.id.toString('hex'), level: tree.level, application: 'shop', connector, url: 'files:./data' },
-      ...{ manifest: 'application: shop\n', tool: 'by hand', host: 'host', skipped },
+      root: tree.id.toString('hex'),
+      level: tree.level,
+      application: 'shop',
+      connector,
+      url: 'files:./data',
+      manifest: 'application: shop\n',
+      tool: 'by hand',
+      host: 'host',
+      skipped,
     };
     const key = this.put('manifest', [
       { name: 'maintenance', value: maintenance },

@@ -11,6 +11,7 @@ import {
   readlinkSync,
   renameSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -43,7 +44,7 @@ test('restores contents, modes, links, hard links, holes and times', async () =>
           [4096, 4],
           [500_000, 4],
         ],
-      }), // prettier-ignore
+      }),
       file('f', { data: [], size: 1 << 16, runs: [] }),
       { name: 'g', attributes: attributes({ type: 'file' }) },
       file('second', linked),
@@ -167,7 +168,7 @@ test('lists what it could not set, and hands extended attributes to setfattr', a
   const xattrs = [
     ['user.a', 'value'],
     ['user.b=c', Buffer.from([0, 255])],
-  ] as const; // prettier-ignore
+  ] as const;
   HandMade.withBase(repository, {
     entries: [folder(''), file('back\\slash\nline', { xattrs, nanoseconds: 123_456_789, uid: 12, gid: 13 })],
     skipped: [
@@ -276,6 +277,7 @@ test('each mistake ends with one line and its own status', async () => {
   session.mark([other], { id: 'database' });
   mkdirSync(temporary.at('taken', 'uploads'), { recursive: true });
   mkdirSync(temporary.at('empty'));
+  symlinkSync('repository', temporary.at('leads-into'));
   const { contentSeed: _, ...maintenance } = made.keyring();
   made.addSlot('maintainer', maintenance, 'maintainer');
   const cases: readonly (readonly [number, RegExp, readonly string[], { passphrase?: string; env?: {} }?])[] = [
@@ -295,6 +297,7 @@ test('each mistake ends with one line and its own status', async () => {
     [2, /the passphrase is empty/, ['list', repository], { passphrase: '' }],
     [2, /uploads is there already/, ['restore', repository, 'mark-1', temporary.at('taken')]],
     [2, /is inside the repository/, ['restore', repository, 'mark-1', join(repository, 'packs')]],
+    [2, /is inside the repository/, ['restore', repository, 'mark-1', temporary.at('leads-into')]],
     [1, /"postgres", this kit knows files/, ['restore', repository, 'database', temporary.at('db')]],
     [4, /there is no mark "tomorrow"/, ['restore', repository, 'tomorrow', temporary.at('no')]],
     [4, /"twin" fits 2 marks/, ['ls', repository, 'twin', 'uploads']],
@@ -302,7 +305,7 @@ test('each mistake ends with one line and its own status', async () => {
     [6, /opens none of the 2 key slots/, ['list', repository], { passphrase: 'wrong' }],
     [6, /this passphrase may not read/, ['list', repository], { passphrase: 'maintainer' }],
     [7, /there is no Tidemark repository/, ['list', temporary.at('empty')]],
-    [7, /there is no Tidemark repository/, ['list', temporary.at('nowhere')]],
+    [7, /can't open .*nowhere: ENOENT/, ['list', temporary.at('nowhere')]],
   ];
   for (const [status, message, args, options] of cases) {
     const ended = runKit(args, options);
@@ -366,12 +369,12 @@ test('does not write into the repository', async () => {
       (name) => `${String(name)} ${lstatSync(join(repository, String(name)), { bigint: true }).ctimeNs}`,
     );
   const before = state();
-  for (const args of [
+  const commands = [
     ['list', repository],
     ['verify', repository],
     ['ls', repository, 'latest', 'uploads'],
-  ])
-    runKit(args); // prettier-ignore
+  ];
+  for (const args of commands) runKit(args);
   runKit(['restore', repository, 'latest', temporary.at('out')]);
   assert.deepEqual(state(), before);
 });
@@ -389,4 +392,12 @@ test('--help shows the commands and the statuses', () => {
   const ended = runKit(['--help']);
   assert.equal(ended.status, 0);
   assert.match(ended.out, /restore REPOSITORY MARK FOLDER \[STORE\.\.\.\] \[--only PATH\]/);
+});
+
+test('the kit is one file that needs Node and nothing else', () => {
+  const text = readFileSync(KIT, 'utf8');
+  const imported = [...text.matchAll(/^import .+ from '(.+)';$/gm)].map(([, name = '']) => name);
+  assert.doesNotMatch(text, /\b(?:require|import)\(/);
+  assert.ok(imported.length >= 5);
+  for (const name of imported) assert.match(name, /^node:/);
 });

@@ -81,7 +81,7 @@ test('Tidemark reads the nodes, lists and attributes of the vectors', () => {
       ['ab\xff', 43],
       ['b', 200],
       ['c', undefined],
-    ], // prettier-ignore
+    ],
   );
   for (const [index, leaf] of leaves.entries()) {
     assert.deepEqual(Buffer.from(must(node.leaves[index], 'a leaf').attributes), leaf.attributes);
@@ -93,7 +93,7 @@ test('Tidemark reads the nodes, lists and attributes of the vectors', () => {
   assert.deepEqual(
     readList(bytes(vectors.list), 1, 'list').map(({ sizeBytes }) => sizeBytes),
     [43, 200],
-  ); // prettier-ignore
+  );
 });
 
 test('Tidemark opens the pack of the vectors', () => {
@@ -113,7 +113,7 @@ test('Tidemark opens the pack of the vectors', () => {
     assert.deepEqual(
       chunks.map(({ kind }) => kind),
       expected.map(({ kind }) => kind),
-    ); // prettier-ignore
+    );
     offset += sealedBytes;
   }
   assert.equal(offset, end);
@@ -171,7 +171,7 @@ test('the kit restores a repository that is made of the vectors', async () => {
       ],
     ],
     ['journal', `journal/${session}-00000002`, [{ name: 'maintenance', value: { marks: [{ ...mark, missing: [] }] } }]],
-  ] as const; // prettier-ignore
+  ] as const;
   let previous: Uint8Array = Buffer.alloc(32);
   for (const [counter, [kind, key, sections]] of records.entries()) {
     const header = {

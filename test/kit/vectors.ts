@@ -78,7 +78,7 @@ export const treeParts = () => {
   const run = { id: chunkId(of('idKey'), 'content', of('run')), bytes: of('run').length };
   const root = { name: Buffer.alloc(0), attributes: attributes({ type: 'folder', mode: 0o755, seconds: 1n }) };
   const file = { type: 'file', size: 43, uid: 1000, gid: 1000, seconds: -2n, nanoseconds: 999_999_999 } as const;
-  const sparse = { type: 'file', size: 1_000_000, runs: [[4096, 200]] } as const; // prettier-ignore
+  const sparse = { type: 'file', size: 1_000_000, runs: [[4096, 200]] } as const;
   const leaves = [
     root,
     { name: Buffer.from('a'), attributes: attributes({ ...file, inode: 9n }), content: { parts: [content] } },
@@ -91,7 +91,7 @@ export const treeParts = () => {
       name: Buffer.from('b'),
       attributes: attributes({ ...sparse, xattrs: [['user.x', 'y']] }),
       content: { parts: [run] },
-    }, // prettier-ignore
+    },
     { name: Buffer.from('c'), attributes: attributes({ type: 'link', mode: 0o777, target: 'a' }) },
   ];
   return { content, run, leaves };
@@ -105,7 +105,7 @@ export const packBlocks = (): readonly Block[] => {
         { kind: 'content', plain: of('content') },
         { kind: 'node', plain: node(0, leaves) },
       ],
-    }, // prettier-ignore
+    },
     { compressed: true, chunks: [{ kind: 'content', plain: of('run') }] },
   ];
 };
@@ -147,8 +147,14 @@ export function makeVectors() {
   const aad = bytesOf('aad', 20);
   const signing = { signingSeed: of('signingSeed'), contentKey, maintenanceKey, idKey: of('idKey') };
   const packed = pack({
-    ...{ repository: of('repository'), writer: of('credential'), idKey: of('idKey'), contentKey },
-    ...{ salt: of('salt'), packKey: of('packKey'), ephemeralSeed, blocks: packBlocks() },
+    repository: of('repository'),
+    writer: of('credential'),
+    idKey: of('idKey'),
+    contentKey,
+    salt: of('salt'),
+    packKey: of('packKey'),
+    ephemeralSeed,
+    blocks: packBlocks(),
   });
   const slot = {
     repository: inputs.repository,
@@ -158,14 +164,12 @@ export function makeVectors() {
     keyring,
   };
   const certificate = {
-    ...{
-      version: 0,
-      id: inputs.credential,
-      repository: inputs.repository,
-      role: 'writer',
-      name: 'shop@host',
-      stores: ['*'],
-    },
+    version: 0,
+    id: inputs.credential,
+    repository: inputs.repository,
+    role: 'writer',
+    name: 'shop@host',
+    stores: ['*'],
     signingKey: publicHalf('ed25519', of('signingSeed')).toString('base64'),
     idKeyBox: box({
       publicKey: contentKey,
@@ -177,7 +181,9 @@ export function makeVectors() {
     createdAtMs: 1,
   };
   const written = record({
-    ...{ header: recordHeader('manifest', 3, sha256('before')), sections: recordSections, ...signing },
+    header: recordHeader('manifest', 3, sha256('before')),
+    sections: recordSections,
+    ...signing,
     ephemeralSeeds: recordSections.map(() => ephemeralSeed),
   });
   return {
