@@ -1,12 +1,13 @@
 import { createHmac, createSecretKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { equalBytes, toHex } from '../../core/bytes.ts';
-import { must } from '../../core/must.ts';
+import { BugError, must } from '../../core/must.ts';
 import { damaged } from '../format/byte-cursor.ts';
 import type { PackSecret } from '../format/pack.ts';
 import { OpenedBlock } from '../pipeline/opened-block.ts';
 import { packError } from '../pipeline/thread-error.ts';
 import type { ThreadError } from '../pipeline/thread-error.ts';
+import type { FileRun } from './content-layout.ts';
 import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
@@ -15,10 +16,18 @@ const ID_BYTES = 32;
 const BLOCKS_KEPT = 4;
 
 /** A sealed block that lies in the slot. */
-export type SealedBlock = { readonly secret: PackSecret; readonly number: number; readonly what: string; readonly offset: number; readonly sealedBytes: number };
+export type SealedBlock = {
+  readonly secret: PackSecret;
+  readonly number: number;
+  readonly what: string;
+  readonly offset: number;
+  readonly sealedBytes: number;
+};
 
-/** `contentOffset` undefined: the file is created and finished here; else it is there, and goes on from that place in its content. */
-export type FillFile = { readonly shape: TargetShape; readonly contentOffset: number | undefined };
+/** A file that is created and finished here, or the runs of one that is there. */
+export type FillFile =
+  | { readonly kind: 'whole'; readonly shape: TargetShape }
+  | { readonly kind: 'part'; readonly path: Uint8Array; readonly runs: readonly FileRun[] };
 
 /** The pieces of a file follow each other in the order of its content; `fileOf` ascends. */
 export type FillRequest = {
@@ -32,24 +41,35 @@ export type FillRequest = {
   readonly ids: Uint8Array;
 };
 
-/** Files that failed, by their index; what was written of them is still there. */
-export type FilledFiles = { readonly failures: readonly { readonly file: number; readonly error: ThreadError }[] };
+/** Files that failed, by their index. `created`: it was this job that made what is there of it. */
+export type FilledFiles = {
+  readonly failures: readonly { readonly file: number; readonly created: boolean; readonly error: ThreadError }[];
+};
 
 /** Opens blocks, proves every chunk by its id, and writes files. What is wrong with one file or block does not stop the others. */
 export function fillFiles(slot: Uint8Array, request: FillRequest): FilledFiles {
   using filling = new Filling(slot, request);
-  const failures: { file: number; error: ThreadError }[] = [];
+  const failures: { file: number; created: boolean; error: ThreadError }[] = [];
   let piece = 0;
   for (const [index, file] of request.files.entries()) {
     const first = piece;
     while (request.fileOf[piece] === index) piece++;
+    let created = false;
     try {
-      filling.fill(file, first, piece);
+      using target = openTarget(file);
+      created = file.kind === 'whole';
+      filling.fill(target, first, piece);
+      if (file.kind === 'whole') target.finish(file.shape);
     } catch (error) {
-      failures.push({ file: index, error: packError(error) });
+      if (error instanceof BugError) throw error;
+      failures.push({ file: index, created, error: packError(error) });
     }
   }
   return { failures };
+}
+
+function openTarget(file: FillFile): TargetFile {
+  return file.kind === 'whole' ? TargetFile.create(file.shape) : TargetFile.reopen(file.path, file.runs);
 }
 
 class Filling implements Disposable {
@@ -64,10 +84,8 @@ class Filling implements Disposable {
     this.#key = createSecretKey(request.chunkKey);
   }
 
-  fill({ shape, contentOffset }: FillFile, first: number, end: number): void {
-    using file = contentOffset === undefined ? TargetFile.create(shape) : TargetFile.reopen(shape, contentOffset);
-    for (let piece = first; piece < end; piece++) file.write(this.#chunk(piece));
-    if (contentOffset === undefined) file.finish();
+  fill(target: TargetFile, first: number, end: number): void {
+    for (let piece = first; piece < end; piece++) target.write(this.#chunk(piece));
   }
 
   #chunk(piece: number): Uint8Array {
@@ -79,7 +97,8 @@ class Filling implements Disposable {
     const bytes = block.subarray(offset, offset + sizeBytes);
     const id = ids.subarray(piece * ID_BYTES, (piece + 1) * ID_BYTES);
     const found = createHmac('sha256', this.#key).update(bytes).digest();
-    if (bytes.byteLength !== sizeBytes || !equalBytes(found, id)) throw damaged(`chunk ${toHex(id)}`, 'it is another one');
+    if (bytes.byteLength !== sizeBytes || !equalBytes(found, id))
+      throw damaged(`chunk ${toHex(id)}`, 'it is another one');
     return bytes;
   }
 

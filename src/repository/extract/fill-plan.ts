@@ -2,18 +2,44 @@ import { must } from '../../core/must.ts';
 import type { FileTarget } from '../../core/restorer.ts';
 import type { ChunkPart } from '../format/node.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
+import { ContentLayout } from './content-layout.ts';
+import type { FileRun } from './content-layout.ts';
 import type { FillFile } from './fill-files.ts';
 
-/** What a job's sealed blocks may take together; one block always fits. */
-export const SLOT_BYTES = 12 * 1024 * 1024;
-const JOB_BYTES = 8 * 1024 * 1024;
-/** A file with more than this is written by several jobs. */
-const SPLIT_BYTES = 6 * 1024 * 1024;
+/** Sizes that decide what is done together, in bytes. */
+export type FillLimits = {
+  /** What a job's sealed blocks may take, with the gaps between them. Larger blocks are read one by one, elsewhere. */
+  readonly slotBytes: number;
+  /** Blocks of one job, together; one block always fits. */
+  readonly jobBytes: number;
+  /** A file with more than this is written by several jobs. */
+  readonly splitBytes: number;
+  /** Content that is planned as a whole, so that its blocks are fetched once. A file with more comes in stretches of about this size. */
+  readonly windowBytes: number;
+  /** So much of candidates is a job. */
+  readonly reuseBytes: number;
+};
+
+const MIB = 1024 * 1024;
+
+export const FILL_LIMITS: FillLimits = {
+  slotBytes: 12 * MIB,
+  jobBytes: 8 * MIB,
+  splitBytes: 6 * MIB,
+  windowBytes: 64 * MIB,
+  reuseBytes: 16 * MIB,
+};
+
 /** Reading on over a gap this small is cheaper than another call. */
 const GAP_BYTES = 64 * 1024;
 const ID_BYTES = 32;
 
-export type WantedFile<Tag> = { readonly target: FileTarget<Tag>; readonly parts: readonly ChunkPart[] };
+/** `runs`: where each part lies, of a file that is there and lacks these parts. Without, the parts are all of its content. */
+export type WantedFile<Tag> = {
+  readonly target: FileTarget<Tag>;
+  readonly parts: readonly ChunkPart[];
+  readonly runs?: readonly (readonly FileRun[])[] | undefined;
+};
 
 type JobBlock = { readonly place: ChunkPlace; readonly at: number };
 type JobRead = { readonly first: ChunkPlace; readonly at: number; readonly sizeBytes: number };
@@ -37,54 +63,79 @@ export type FillPlan<Tag> = {
   readonly jobs: readonly FillJob<Tag>[];
   /** Files that several jobs write: to be created before and finished after. */
   readonly split: readonly WantedFile<Tag>[];
-  /** Files of which the index does not know every chunk. */
+  /** Files of which the index does not know every chunk, or whose chunks do not add up to them. */
   readonly lost: ReadonlySet<WantedFile<Tag>>;
 };
 
-type Piece = { readonly part: ChunkPart; readonly place: ChunkPlace; readonly contentOffset: number };
-type Placed<Tag> = { readonly file: WantedFile<Tag>; readonly pieces: readonly Piece[]; readonly isSplit: boolean };
+type Piece = { readonly part: ChunkPart; readonly place: ChunkPlace };
+type Placed<Tag> = { readonly file: WantedFile<Tag>; readonly fill: FillFile; readonly pieces: readonly Piece[] };
 
 /** Groups files by the blocks that they need, so that each block is fetched and opened once, or nearly. */
-export function planFill<Tag>(wanted: readonly WantedFile<Tag>[], index: ChunkIndex): FillPlan<Tag> {
+export function planFill<Tag>(
+  wanted: readonly WantedFile<Tag>[],
+  index: ChunkIndex,
+  limits: FillLimits,
+): FillPlan<Tag> {
   const placed: Placed<Tag>[] = [];
   const split: WantedFile<Tag>[] = [];
   const lost = new Set<WantedFile<Tag>>();
   for (const file of wanted) {
-    const pieces = placePieces(file, index);
-    if (pieces === undefined) {
+    const pieces = placePieces(file, index, limits);
+    const isSplit = file.runs === undefined && pieces !== undefined && needsSplit(file, pieces, limits);
+    const runs = isSplit ? runsOf(file) : file.runs;
+    if (pieces === undefined || (isSplit && runs === undefined)) {
       lost.add(file);
-    } else if (needsSplit(file, pieces)) {
-      split.push(file);
-      for (const piece of pieces) placed.push({ file, pieces: [piece], isSplit: true });
+    } else if (runs === undefined) {
+      const { path, fileSizeBytes, extents, finish } = file.target;
+      placed.push({ file, fill: { kind: 'whole', shape: { path, fileSizeBytes, extents, finish } }, pieces });
     } else {
-      placed.push({ file, pieces, isSplit: false });
+      if (isSplit) split.push(file);
+      for (const [at, piece] of pieces.entries()) {
+        const fill = { kind: 'part', path: file.target.path, runs: must(runs[at], 'every part has runs') } as const;
+        placed.push({ file, fill, pieces: [piece] });
+      }
     }
   }
   placed.sort(byPlace);
-  return { jobs: planJobs(placed), split, lost };
+  return { jobs: planJobs(placed, limits), split, lost };
 }
 
-function placePieces<Tag>({ parts }: WantedFile<Tag>, index: ChunkIndex): readonly Piece[] | undefined {
+/** Where each part lies; undefined when they are more or fewer bytes than the file has room for. */
+function runsOf<Tag>({ target, parts }: WantedFile<Tag>): readonly (readonly FileRun[])[] | undefined {
+  const roomBytes = target.extents?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? target.fileSizeBytes;
+  if (parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) !== roomBytes) return undefined;
+  const layout = ContentLayout.of(target);
+  return parts.map(({ sizeBytes }) => layout.take(sizeBytes));
+}
+
+function placePieces<Tag>(
+  { parts }: WantedFile<Tag>,
+  index: ChunkIndex,
+  { slotBytes }: FillLimits,
+): readonly Piece[] | undefined {
   const pieces: Piece[] = [];
-  let contentOffset = 0;
   for (const part of parts) {
     const place = index.find(part.id);
-    if (place === undefined || place.sizeBytes !== part.sizeBytes || place.blockBytes > SLOT_BYTES) return undefined;
-    pieces.push({ part, place, contentOffset });
-    contentOffset += part.sizeBytes;
+    if (place === undefined || place.sizeBytes !== part.sizeBytes || place.blockBytes > slotBytes) return undefined;
+    pieces.push({ part, place });
   }
   return pieces;
 }
 
-function needsSplit<Tag>({ target }: WantedFile<Tag>, pieces: readonly Piece[]): boolean {
-  if ((target.entry.content?.sizeBytes ?? 0) > SPLIT_BYTES) return true;
+function needsSplit<Tag>(
+  { target }: WantedFile<Tag>,
+  pieces: readonly Piece[],
+  { splitBytes, jobBytes }: FillLimits,
+): boolean {
+  if ((target.entry.content?.sizeBytes ?? 0) > splitBytes) return true;
   const blocks = new Map(pieces.map(({ place }) => [blockKey(place), place.blockBytes]));
-  return [...blocks.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0) > JOB_BYTES;
+  return [...blocks.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0) > jobBytes;
 }
 
 function byPlace<Tag>(left: Placed<Tag>, right: Placed<Tag>): number {
   const [first, second] = [left.pieces[0]?.place, right.pieces[0]?.place];
-  if (first === undefined || second === undefined) return (first === undefined ? 0 : 1) - (second === undefined ? 0 : 1);
+  if (first === undefined || second === undefined)
+    return (first === undefined ? 0 : 1) - (second === undefined ? 0 : 1);
   return first.pack - second.pack || first.blockOffset - second.blockOffset || first.offset - second.offset;
 }
 
@@ -92,13 +143,13 @@ function blockKey({ pack, blockOffset }: ChunkPlace): string {
   return `${pack}/${blockOffset}`;
 }
 
-function planJobs<Tag>(placed: readonly Placed<Tag>[]): readonly FillJob<Tag>[] {
+function planJobs<Tag>(placed: readonly Placed<Tag>[], limits: FillLimits): readonly FillJob<Tag>[] {
   const jobs: FillJob<Tag>[] = [];
-  let job = new JobBuilder<Tag>();
+  let job = new JobBuilder<Tag>(limits);
   for (const item of placed) {
     if (!job.fits(item)) {
       jobs.push(job.build());
-      job = new JobBuilder<Tag>();
+      job = new JobBuilder<Tag>(limits);
     }
     job.add(item);
   }
@@ -109,7 +160,12 @@ function planJobs<Tag>(placed: readonly Placed<Tag>[]): readonly FillJob<Tag>[] 
 class JobBuilder<Tag> {
   readonly #blocks = new Map<string, ChunkPlace>();
   readonly #items: Placed<Tag>[] = [];
+  readonly #limits: FillLimits;
   #bytes = 0;
+
+  constructor(limits: FillLimits) {
+    this.#limits = limits;
+  }
 
   get isEmpty(): boolean {
     return this.#items.length === 0;
@@ -119,7 +175,7 @@ class JobBuilder<Tag> {
     if (this.isEmpty) return true;
     let more = 0;
     for (const { place } of pieces) if (!this.#blocks.has(blockKey(place))) more += place.blockBytes;
-    return this.#bytes + more <= JOB_BYTES;
+    return this.#bytes + more <= this.#limits.jobBytes;
   }
 
   add(item: Placed<Tag>): void {
@@ -133,7 +189,7 @@ class JobBuilder<Tag> {
   }
 
   build(): FillJob<Tag> {
-    const { reads, blocks, numbers } = layOut([...this.#blocks.values()]);
+    const { reads, blocks, numbers } = layOut([...this.#blocks.values()], this.#limits);
     const pieces = this.#items.flatMap((item, file) => item.pieces.map((piece) => ({ ...piece, file })));
     const ids = new Uint8Array(pieces.length * ID_BYTES);
     for (const [index, { part }] of pieces.entries()) ids.set(part.id, index * ID_BYTES);
@@ -142,10 +198,7 @@ class JobBuilder<Tag> {
       blocks,
       files: this.#items.map(({ file }) => file),
       request: {
-        files: this.#items.map(({ file, isSplit, pieces: own }) => {
-          const { path, fileSizeBytes, extents, finish } = file.target;
-          return { shape: { path, fileSizeBytes, extents, finish }, contentOffset: isSplit ? own[0]?.contentOffset : undefined };
-        }),
+        files: this.#items.map(({ fill }) => fill),
         fileOf: Uint32Array.from(pieces, ({ file }) => file),
         blockOf: Uint32Array.from(pieces, ({ place }) => must(numbers.get(blockKey(place)), 'every block has a place')),
         offsets: Uint32Array.from(pieces, ({ place }) => place.offset),
@@ -157,22 +210,25 @@ class JobBuilder<Tag> {
 }
 
 /** Places blocks one after another in a slot, in the order of the packs, and joins neighbours into one read. */
-function layOut(places: readonly ChunkPlace[]) {
+function layOut(places: readonly ChunkPlace[], { slotBytes }: FillLimits) {
   const sorted = places.toSorted((left, right) => left.pack - right.pack || left.blockOffset - right.blockOffset);
   const reads: { first: ChunkPlace; at: number; sizeBytes: number }[] = [];
   const blocks: JobBlock[] = [];
   const numbers = new Map<string, number>();
   let end = 0;
+  let leftBytes = places.reduce((sum, { blockBytes }) => sum + blockBytes, 0);
   for (const place of sorted) {
     const last = reads.at(-1);
-    const gap = last?.first.pack === place.pack ? place.blockOffset - last.first.blockOffset - last.sizeBytes : undefined;
-    if (last !== undefined && gap !== undefined && gap <= GAP_BYTES && end + gap + place.blockBytes <= SLOT_BYTES) {
+    const gap =
+      last?.first.pack === place.pack ? place.blockOffset - last.first.blockOffset - last.sizeBytes : undefined;
+    if (last !== undefined && gap !== undefined && gap <= GAP_BYTES && end + gap + leftBytes <= slotBytes) {
       last.sizeBytes += gap + place.blockBytes;
       end += gap + place.blockBytes;
     } else {
       reads.push({ first: place, at: end, sizeBytes: place.blockBytes });
       end += place.blockBytes;
     }
+    leftBytes -= place.blockBytes;
     numbers.set(blockKey(place), blocks.length);
     blocks.push({ place, at: end - place.blockBytes });
   }

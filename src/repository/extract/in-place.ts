@@ -1,10 +1,12 @@
+import { BugError } from '../../core/must.ts';
 import type { FileResult, FileTarget, StoredContent } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { BlockSource } from '../block-source.ts';
+import { isDamage } from '../format/byte-cursor.ts';
 import type { ChunkPart } from '../format/node.ts';
 import { TargetFile } from './target-file.ts';
 
-type ChunksOf = (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>;
+export type ChunksOf = (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>;
 
 /** Fills files one after another on this thread; what candidates hold is not looked at. */
 export async function* extractInPlace<Tag>(
@@ -23,20 +25,61 @@ export async function* extractInPlace<Tag>(
   }
 }
 
-/** Fills one file, from whatever place yields its chunks. What can't be restored is in the result. */
-export async function extractOne<Tag>(source: BlockSource, target: FileTarget<Tag>, chunksOf: ChunksOf, run: Run): Promise<FileResult<Tag>> {
-  const { tag, entry } = target;
+/**
+ * Fills one file, from whatever place yields its chunks. What is wrong with the target or with the stored content is in the result.
+ * @throws what keeps the repository from being read
+ */
+export async function extractOne<Tag>(
+  source: BlockSource,
+  target: FileTarget<Tag>,
+  chunksOf: ChunksOf,
+  run: Run,
+): Promise<FileResult<Tag>> {
   try {
-    using file = TargetFile.create(target);
-    if (entry.content !== undefined) {
-      for await (const parts of chunksOf(entry.content, run)) {
-        for (const part of parts) file.write(await source.content(part, run));
-      }
-    }
-    file.finish();
-    return { tag, sizeBytes: entry.content?.sizeBytes ?? 0, reused: false };
+    await fill(source, target, chunksOf, run);
+    return doneResult(target, false);
   } catch (error) {
     run.signal.throwIfAborted();
-    return { tag, sizeBytes: 0, reused: false, error };
+    return failedResult(target, fileErrorOf(error));
+  }
+}
+
+export function doneResult<Tag>({ tag, entry }: FileTarget<Tag>, reused: boolean): FileResult<Tag> {
+  return { tag, sizeBytes: entry.content?.sizeBytes ?? 0, reused };
+}
+
+export function failedResult<Tag>({ tag }: FileTarget<Tag>, error: unknown): FileResult<Tag> {
+  return { tag, sizeBytes: 0, reused: false, error };
+}
+
+async function fill<Tag>(source: BlockSource, target: FileTarget<Tag>, chunksOf: ChunksOf, run: Run): Promise<void> {
+  const { content } = target.entry;
+  using file = onTarget(() => TargetFile.create(target));
+  for await (const parts of content === undefined ? [] : chunksOf(content, run)) {
+    for (const part of parts) {
+      const bytes = await source.content(part, run);
+      onTarget(() => file.write(bytes));
+    }
+  }
+  onTarget(() => file.finish(target));
+}
+
+/** Tells what the target failed with from what the repository did. */
+export class TargetError extends Error {}
+
+/** The error that only this file failed with. @throws any other one, which all files would fail with */
+export function fileErrorOf(error: unknown): unknown {
+  if (error instanceof TargetError) return error.cause;
+  if (isDamage(error)) return error;
+  throw error;
+}
+
+/** Does something to a target: what that throws is a `fileErrorOf`. */
+export function onTarget<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof BugError) throw error;
+    throw new TargetError('a target failed', { cause: error });
   }
 }

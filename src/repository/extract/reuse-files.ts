@@ -1,145 +1,177 @@
-import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
-import { equalBytes } from '../../core/bytes.ts';
-import { systemCode } from '../../core/errors.ts';
-import { must } from '../../core/must.ts';
+import { BugError } from '../../core/must.ts';
 import { packError } from '../pipeline/thread-error.ts';
 import type { ThreadError } from '../pipeline/thread-error.ts';
-import { cloneFile } from '../../io/native-file.ts';
+import { Candidate, cloneCandidate } from './candidate.ts';
+import { ChunkProof } from './chunk-proof.ts';
+import type { ProofRequest } from './chunk-proof.ts';
+import { ContentLayout } from './content-layout.ts';
+import type { FileRun } from './content-layout.ts';
 import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
-const ID_BYTES = 32;
-/** Sharing blocks costs a call; below this writing what was read anyway is as cheap. */
+/** Sharing blocks costs a call, and the clone is read from the disk; below this, writing what was read is as cheap. */
 const CLONE_LEAST_BYTES = 256 * 1024;
 
 export type ReuseFile = { readonly shape: TargetShape; readonly candidate: Uint8Array };
 
 /** The chunks that each file should have, in the order of its content; `fileOf` ascends. */
-export type ReuseRequest = {
-  readonly chunkKey: Uint8Array;
+export type ReuseRequest = ProofRequest & {
   readonly files: readonly ReuseFile[];
   readonly fileOf: Uint32Array;
-  readonly sizes: Uint32Array;
-  readonly ids: Uint8Array;
   /** Whether blocks can be shared between candidates and targets, as far as is known. */
-  readonly tryClone: boolean;
+  readonly canClone: boolean;
 };
 
-/** One for each file: 1 where the candidate held the content and the target is complete, 0 where nothing is there. */
-export type ReusedFiles = { readonly reused: Uint8Array; readonly failures: readonly { readonly file: number; readonly error: ThreadError }[]; readonly cloned: boolean };
+export type ReusedFiles = {
+  /** One for each file: 1 where the candidate held the content and the target is complete, 0 where nothing is there. */
+  readonly made: Uint8Array;
+  /** Files that failed, by their index; what was written of them is still there. */
+  readonly failures: readonly { readonly file: number; readonly error: ThreadError }[];
+  readonly canClone: boolean;
+};
 
 /**
- * Makes targets from candidates that hold the same content. What ends up in a target is what was compared: the bytes read, or the clone itself, so
+ * Makes targets from candidates that hold the same content. What ends up in a target is what was proven: the bytes read, or the clone itself, so
  * that a candidate that changes meanwhile does no harm.
  */
 export function reuseFiles(request: ReuseRequest): ReusedFiles {
   const reusing = new Reusing(request);
-  const reused = new Uint8Array(request.files.length);
+  const made = new Uint8Array(request.files.length);
   const failures: { file: number; error: ThreadError }[] = [];
-  let piece = 0;
+  let chunk = 0;
   for (const [index, file] of request.files.entries()) {
-    const first = piece;
-    while (request.fileOf[piece] === index) piece++;
+    const first = chunk;
+    while (request.fileOf[chunk] === index) chunk++;
     try {
-      reused[index] = reusing.reuse(file, first, piece) ? 1 : 0;
+      made[index] = reusing.reuse(file, first, chunk) ? 1 : 0;
     } catch (error) {
+      if (error instanceof BugError) throw error;
       failures.push({ file: index, error: packError(error) });
     }
   }
-  return { reused, failures, cloned: reusing.cloned };
+  return { made, failures, canClone: reusing.canClone };
 }
 
 class Reusing {
-  readonly #request: ReuseRequest;
-  readonly #key: KeyObject;
-  #buffer = Buffer.allocUnsafe(1024 * 1024);
-  #tryClone: boolean;
-  cloned = false;
+  readonly #proof: ChunkProof;
+  canClone: boolean;
 
   constructor(request: ReuseRequest) {
-    this.#request = request;
-    this.#key = createSecretKey(request.chunkKey);
-    this.#tryClone = request.tryClone;
+    this.#proof = new ChunkProof(request);
+    this.canClone = request.canClone;
   }
 
   reuse({ shape, candidate }: ReuseFile, first: number, end: number): boolean {
-    const from = openCandidate(candidate);
+    using from = Candidate.open(candidate, shape.fileSizeBytes);
     if (from === undefined) return false;
-    try {
-      if (fstatSync(from).size !== shape.fileSizeBytes) return false;
-      // The first chunk decides most mismatches, before anything is created.
-      if (end > first && !this.#same(from, this.#placeOf(shape, 0), first)) return false;
-      return this.#make(shape, from, first, end);
-    } finally {
-      closeSync(from);
-    }
+    const layout = ContentLayout.of(shape);
+    // The first chunk decides most mismatches, before anything is created.
+    const start =
+      first < end ? this.#proof.read(from.descriptor, first, layout.take(this.#proof.sizeOf(first))) : NOTHING;
+    if (start === undefined) return false;
+    using target = TargetFile.create(shape);
+    const isSame = this.#clone(from, target, shape)
+      ? this.#prove(target, ContentLayout.of(shape), first, end)
+      : this.#copy(from, { target, layout, start }, first + 1, end);
+    if (isSame) target.finish(shape);
+    else target.discard();
+    return isSame;
   }
 
-  #make(shape: TargetShape, from: number, first: number, end: number): boolean {
-    using target = TargetFile.create(shape);
-    const isClone = this.#tryClone && shape.fileSizeBytes >= CLONE_LEAST_BYTES && this.#clone(from, target.descriptor);
-    const source = isClone ? target.descriptor : from;
-    let contentOffset = 0;
-    for (let piece = first; piece < end; piece++) {
-      const sizeBytes = must(this.#request.sizes[piece], 'every chunk has a size');
-      if (!this.#same(source, this.#placeOf(shape, contentOffset), piece)) {
-        unlinkSync(Buffer.from(shape.path));
-        return false;
-      }
-      if (isClone) target.skip(sizeBytes);
-      else target.write(this.#buffer.subarray(0, sizeBytes));
-      contentOffset += sizeBytes;
+  #clone(from: Candidate, target: TargetFile, shape: TargetShape): boolean {
+    if (!this.canClone || shape.fileSizeBytes < CLONE_LEAST_BYTES) return false;
+    const cloning = cloneCandidate(from, target, shape);
+    this.canClone = cloning !== 'never';
+    return cloning === 'whole';
+  }
+
+  #prove(target: TargetFile, layout: ContentLayout, first: number, end: number): boolean {
+    for (let chunk = first; chunk < end; chunk++) {
+      const sizeBytes = this.#proof.sizeOf(chunk);
+      if (this.#proof.read(target.descriptor, chunk, layout.take(sizeBytes)) === undefined) return false;
+      target.skip(sizeBytes);
     }
-    target.finish();
     return true;
   }
 
-  #clone(from: number, to: number): boolean {
-    this.#tryClone = cloneFile(from, to);
-    this.cloned ||= this.#tryClone;
-    return this.#tryClone;
-  }
-
-  /** Reads a chunk from where it should lie into the buffer and compares its id. */
-  #same(file: number, runs: readonly { readonly offset: number; readonly contentOffset: number; readonly end: number }[], piece: number): boolean {
-    const sizeBytes = must(this.#request.sizes[piece], 'every chunk has a size');
-    if (this.#buffer.byteLength < sizeBytes) this.#buffer = Buffer.allocUnsafe(sizeBytes);
-    let filled = 0;
-    for (const run of runs) {
-      while (filled < sizeBytes) {
-        const room = Math.min(sizeBytes - filled, run.end - run.contentOffset - filled);
-        if (room <= 0) break;
-        const read = readSync(file, this.#buffer, filled, room, run.offset + filled);
-        if (read === 0) return false;
-        filled += read;
-      }
+  /** `start`: the bytes before those of chunk `first`. */
+  #copy(
+    from: Candidate,
+    {
+      target,
+      layout,
+      start,
+    }: { readonly target: TargetFile; readonly layout: ContentLayout; readonly start: Uint8Array },
+    first: number,
+    end: number,
+  ): boolean {
+    target.write(start);
+    for (let chunk = first; chunk < end; chunk++) {
+      const bytes = this.#proof.read(from.descriptor, chunk, layout.take(this.#proof.sizeOf(chunk)));
+      if (bytes === undefined) return false;
+      target.write(bytes);
     }
-    if (filled < sizeBytes) return false;
-    const id = this.#request.ids.subarray(piece * ID_BYTES, (piece + 1) * ID_BYTES);
-    return equalBytes(createHmac('sha256', this.#key).update(this.#buffer.subarray(0, sizeBytes)).digest(), id);
-  }
-
-  /** Where the content lies in the file from `contentOffset` on: as if each run began at that place of the content. */
-  #placeOf(shape: TargetShape, contentOffset: number): readonly { readonly offset: number; readonly contentOffset: number; readonly end: number }[] {
-    const runs: { offset: number; contentOffset: number; end: number }[] = [];
-    let start = 0;
-    for (const extent of shape.extents ?? [{ offset: 0, sizeBytes: shape.fileSizeBytes }]) {
-      const end = start + extent.sizeBytes;
-      if (end > contentOffset) runs.push({ offset: extent.offset + contentOffset - start, contentOffset, end });
-      start = end;
-    }
-    return runs;
+    return true;
   }
 }
 
-/** Undefined for what can't be read: it is no candidate then. */
-function openCandidate(path: Uint8Array): number | undefined {
+const NOTHING = new Uint8Array(0);
+
+/** Creates a file that comes in stretches, and clones the candidate into it where that can be. */
+export type BeginRequest = {
+  readonly shape: TargetShape;
+  readonly candidate: Uint8Array | undefined;
+  readonly canClone: boolean;
+};
+export type BegunFile = {
+  readonly isClone: boolean;
+  readonly canClone: boolean;
+  readonly error?: ThreadError | undefined;
+};
+
+export function beginFile({ shape, candidate, canClone }: BeginRequest): BegunFile {
   try {
-    return openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    using target = TargetFile.create(shape);
+    if (candidate === undefined || !canClone) return { isClone: false, canClone };
+    using from = Candidate.open(candidate, shape.fileSizeBytes);
+    const cloning = from === undefined ? 'empty' : cloneCandidate(from, target, shape);
+    return { isClone: cloning === 'whole', canClone: cloning !== 'never' };
   } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return undefined;
+    if (error instanceof BugError) throw error;
+    return { isClone: false, canClone, error: packError(error) };
+  }
+}
+
+/** Chunks of a file that was begun, and where they lie in it. */
+export type StretchRequest = ProofRequest & {
+  readonly path: Uint8Array;
+  readonly candidate: { readonly path: Uint8Array; readonly fileSizeBytes: number };
+  readonly isClone: boolean;
+  readonly runs: readonly FileRun[];
+};
+/** `same`: 1 for each chunk that is in the target now. */
+export type ReusedStretch = { readonly same: Uint8Array; readonly error?: ThreadError | undefined };
+
+/** Takes from the candidate, or leaves of its clone, the chunks that are as they should be. */
+export function reuseStretch(request: StretchRequest): ReusedStretch {
+  const { sizes, path, runs, isClone, candidate } = request;
+  const same = new Uint8Array(sizes.length);
+  try {
+    using target = TargetFile.reopen(path, runs);
+    using from = isClone ? undefined : Candidate.open(candidate.path, candidate.fileSizeBytes);
+    const file = isClone ? target.descriptor : from?.descriptor;
+    if (file === undefined) return { same };
+    const proof = new ChunkProof(request);
+    const layout = new ContentLayout(runs);
+    for (const [chunk, sizeBytes] of sizes.entries()) {
+      const bytes = proof.read(file, chunk, layout.take(sizeBytes));
+      if (bytes !== undefined) same[chunk] = 1;
+      if (bytes === undefined || isClone) target.skip(sizeBytes);
+      else target.write(bytes);
+    }
+    return { same };
+  } catch (error) {
+    if (error instanceof BugError) throw error;
+    return { same, error: packError(error) };
   }
 }

@@ -3,8 +3,15 @@ import { checkPackBytes } from '../verify/check-pack.ts';
 import type { CheckPackRequest, CheckedPack } from '../verify/check-pack.ts';
 import { fillFiles } from '../extract/fill-files.ts';
 import type { FillRequest, FilledFiles } from '../extract/fill-files.ts';
-import { reuseFiles } from '../extract/reuse-files.ts';
-import type { ReusedFiles, ReuseRequest } from '../extract/reuse-files.ts';
+import { beginFile, reuseFiles, reuseStretch } from '../extract/reuse-files.ts';
+import type {
+  BeginRequest,
+  BegunFile,
+  ReusedFiles,
+  ReusedStretch,
+  ReuseRequest,
+  StretchRequest,
+} from '../extract/reuse-files.ts';
 import type { Operation } from './worker-operations.ts';
 
 /** Memory that sealed bytes come in; all slots, by their index. */
@@ -13,6 +20,8 @@ export type ReadSetup = { readonly slots: readonly SharedArrayBuffer[] };
 export type ReadOperations = {
   readonly fill: Operation<{ readonly slot: number; readonly fill: FillRequest }, FilledFiles>;
   readonly reuse: Operation<ReuseRequest, ReusedFiles>;
+  readonly begin: Operation<BeginRequest, BegunFile>;
+  readonly reuseStretch: Operation<StretchRequest, ReusedStretch>;
   readonly checkPack: Operation<{ readonly slot: number; readonly pack: CheckPackRequest }, CheckedPack>;
 };
 
@@ -23,6 +32,8 @@ export function createReadOperations(setup: ReadSetup | undefined): ReadOperatio
   return {
     fill: ({ slot, fill }) => ({ value: fillFiles(slotAt(slot), fill) }),
     reuse: (request) => ({ value: reuseFiles(request) }),
+    begin: (request) => ({ value: beginFile(request) }),
+    reuseStretch: (request) => ({ value: reuseStretch(request) }),
     checkPack: ({ slot, pack }) => ({ value: checkPackBytes(slotAt(slot), pack) }),
   };
 }

@@ -1,0 +1,131 @@
+import { must } from '../../core/must.ts';
+import type { StoredContent } from '../../core/restorer.ts';
+import type { Run } from '../../core/run.ts';
+import { BlockSource } from '../block-source.ts';
+import type { ChunkPart } from '../format/node.ts';
+import { SlotPool } from '../pipeline/slots.ts';
+import { createWorkerPool } from '../pipeline/worker-pool.ts';
+import type { WorkerPool } from '../pipeline/worker-pool.ts';
+import type { FilledFiles, SealedBlock } from './fill-files.ts';
+import type { FillJob, FillLimits } from './fill-plan.ts';
+import type { ChunksOf } from './in-place.ts';
+import type {
+  BeginRequest,
+  BegunFile,
+  ReusedFiles,
+  ReusedStretch,
+  ReuseRequest,
+  StretchRequest,
+} from './reuse-files.ts';
+
+/** One is read into while another one is opened. */
+const SLOTS_PER_WORKER = 2;
+
+export type CrewOptions = {
+  readonly source: BlockSource;
+  readonly chunksOf: ChunksOf;
+  readonly workers: number;
+  readonly limits: FillLimits;
+};
+
+type Reuse = Omit<ReuseRequest, 'canClone' | 'chunkKey'>;
+type Begin = Omit<BeginRequest, 'canClone'>;
+type Stretch = Omit<StretchRequest, 'chunkKey'>;
+
+/**
+ * The worker threads of one extraction and what they share. Whatever fails for another reason than a file of its own ends all that is under way:
+ * everything rejects with that error then.
+ */
+export class Crew implements AsyncDisposable {
+  readonly source: BlockSource;
+  readonly run: Run;
+  readonly limits: FillLimits;
+  readonly #chunksOf: ChunksOf;
+  readonly #abort = new AbortController();
+  readonly #pool: WorkerPool;
+  readonly #slots: SlotPool;
+  #canClone = true;
+  #order = 0;
+
+  constructor({ source, chunksOf, workers, limits }: CrewOptions, run: Run) {
+    this.source = source;
+    this.limits = limits;
+    this.#chunksOf = chunksOf;
+    this.run = { signal: AbortSignal.any([run.signal, this.#abort.signal]) };
+    const memory = Array.from({ length: workers * SLOTS_PER_WORKER }, () => new SharedArrayBuffer(limits.slotBytes));
+    this.#pool = createWorkerPool({ count: workers, setup: { read: { slots: memory } } });
+    this.#slots = new SlotPool(memory.length, (index) => new Uint8Array(must(memory[index], 'every slot has memory')));
+  }
+
+  /** Jobs under way go on to their end, and no other one begins. */
+  end(reason: unknown): void {
+    this.#abort.abort(reason);
+  }
+
+  /** Nothing is written to any target afterwards. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end(new Error('the extraction was closed'));
+    await this.#pool[Symbol.asyncDispose]();
+  }
+
+  /** Waits for all. The first that fails ends the others. */
+  async settle(tasks: readonly Promise<void>[]): Promise<void> {
+    await Promise.all(
+      tasks.map((task) =>
+        task.catch((error: unknown) => {
+          this.end(error);
+        }),
+      ),
+    );
+    this.run.signal.throwIfAborted();
+  }
+
+  chunksOf(content: StoredContent): AsyncIterable<readonly ChunkPart[]> {
+    return this.#chunksOf(content, this.run);
+  }
+
+  async reuse(request: Reuse): Promise<ReusedFiles> {
+    const full = { ...request, chunkKey: this.source.keys.chunkKey, canClone: this.#canClone };
+    const reused = await this.#pool.call('reuse', { request: full, order: this.#order++ }, this.run);
+    this.#canClone &&= reused.canClone;
+    return reused;
+  }
+
+  async begin(request: Begin): Promise<BegunFile> {
+    const full = { ...request, canClone: this.#canClone };
+    const begun = await this.#pool.call('begin', { request: full, order: this.#order++ }, this.run);
+    this.#canClone &&= begun.canClone;
+    return begun;
+  }
+
+  reuseStretch(request: Stretch): Promise<ReusedStretch> {
+    const full = { ...request, chunkKey: this.source.keys.chunkKey };
+    return this.#pool.call('reuseStretch', { request: full, order: this.#order++ }, this.run);
+  }
+
+  /** @throws REPOSITORY_DAMAGED when not all of the job's blocks can be fetched: nothing is written then */
+  async fill<Tag>(job: FillJob<Tag>): Promise<FilledFiles> {
+    const slot = await this.#slots.acquire(this.run);
+    try {
+      const blocks = await this.#fetch(job, slot.bytes);
+      const request = { slot: slot.index, fill: { ...job.request, chunkKey: this.source.keys.chunkKey, blocks } };
+      return await this.#pool.call('fill', { request, order: this.#order++ }, this.run);
+    } finally {
+      this.#slots.release(slot);
+    }
+  }
+
+  /** Reads the job's blocks into the slot; neighbours in one pack with one call. */
+  async #fetch<Tag>({ reads, blocks }: FillJob<Tag>, into: Uint8Array): Promise<readonly SealedBlock[]> {
+    for (const { first, at, sizeBytes } of reads) {
+      await this.source.sealed({ ...first, blockBytes: sizeBytes }, into.subarray(at, at + sizeBytes), this.run);
+    }
+    const sealed: SealedBlock[] = [];
+    for (const { place, at } of blocks) {
+      const pack = await this.source.pack(place.pack, this.run);
+      const number = BlockSource.blockNumber(pack, place);
+      sealed.push({ secret: pack.secret, number, what: pack.key, offset: at, sealedBytes: place.blockBytes });
+    }
+    return sealed;
+  }
+}
