@@ -37,7 +37,9 @@ function randomStore(random: SeededRandom, count: number): FixtureStore {
 }
 
 async function onlyBase(reader: RepositoryReader, fixture: RepositoryFixture): Promise<BaseReader> {
-  const newest = [...reader.catalogue.bases.values()].toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
+  const newest = [...reader.catalogue.bases.values()]
+    .toSorted((left, right) => left.modifiedMs - right.modifiedMs)
+    .at(-1);
   return reader.base(must(newest, 'a base'), fixture.run);
 }
 
@@ -47,7 +49,11 @@ async function namesOf(batches: AsyncIterable<readonly StoredEntry[]>): Promise<
   return names;
 }
 
-async function contentOf(base: BaseReader, entry: StoredEntry, fixture: RepositoryFixture): Promise<Buffer | undefined> {
+async function contentOf(
+  base: BaseReader,
+  entry: StoredEntry,
+  fixture: RepositoryFixture,
+): Promise<Buffer | undefined> {
   if (entry.content === undefined) return undefined;
   const pieces: Uint8Array[] = [];
   for await (const piece of base.read(entry.content, fixture.run)) pieces.push(piece);
@@ -69,7 +75,10 @@ test('thousands of entries come back in order, as they were, in every range and 
       for (let round = 0; round < 60; round++) {
         const [prefix, from, name] = [randomName(random), randomName(random), randomName(random)];
         const expected = sorted.filter((item) => item.startsWith(prefix) && item >= from);
-        assert.deepEqual(await namesOf(base.entries(fixture.run, { prefix: bytesOf(prefix), from: bytesOf(from) })), expected);
+        assert.deepEqual(
+          await namesOf(base.entries(fixture.run, { prefix: bytesOf(prefix), from: bytesOf(from) })),
+          expected,
+        );
         const entry = await base.find(bytesOf(name), fixture.run);
         const original = store.get(name);
         assert.deepEqual(entry && Buffer.from(entry.attributes), original && Buffer.from(original.attributes));
@@ -85,7 +94,12 @@ test('contents come back whole whatever their size: none, empty, and with lists 
   await using fixture = await RepositoryFixture.create();
   const random = createSeededRandom('contents');
   const sizes = [undefined, 0, 1, 70_000, 900_000];
-  const store = new Map(sizes.map((size, number) => [`file ${number}`, { attributes: bytesOf('a'), content: size === undefined ? undefined : random.bytes(size) }]));
+  const store = new Map(
+    sizes.map((size, number) => [
+      `file ${number}`,
+      { attributes: bytesOf('a'), content: size === undefined ? undefined : random.bytes(size) },
+    ]),
+  );
   await fixture.backup({ writer: 'a', stores: { one: store } });
   await using reader = await fixture.openReader();
   const base = await onlyBase(reader, fixture);
@@ -118,11 +132,17 @@ test('a damaged node fails what needs it, by the names that are lost, and nothin
   let lost = '';
   await assert.rejects(namesOf(base.entries(fixture.run)), (error) => {
     assert.ok(isTidemarkError(error, 'REPOSITORY_DAMAGED'));
-    assert.match(error.message, /^\d+ entries, from [mz]\d+ (to before [mz]\d+|to the end), can’t be read: packs\/.* is damaged/);
+    assert.match(
+      error.message,
+      /^\d+ entries, from [mz]\d+ (to before [mz]\d+|to the end), can’t be read: packs\/.* is damaged/,
+    );
     lost = must(/from (\w+)/.exec(error.message)?.[1], 'the first name that is lost');
     return true;
   });
-  assert.deepEqual(await namesOf(base.entries(fixture.run, { prefix: bytesOf('a0') })), [...a.keys()].filter((name) => name.startsWith('a0')));
+  assert.deepEqual(
+    await namesOf(base.entries(fixture.run, { prefix: bytesOf('a0') })),
+    [...a.keys()].filter((name) => name.startsWith('a0')),
+  );
   assert.equal(textOf(must(await base.find(bytesOf('a017'), fixture.run), 'an entry').name), 'a017');
   assert.equal(await base.find(bytesOf('a017x'), fixture.run), undefined);
   await assert.rejects(base.find(bytesOf(lost), fixture.run), damage);
@@ -140,36 +160,90 @@ test('a tree whose parts do not belong where they are is refused, although its w
   const { ids } = await packs.store('node', [leaves]);
   const innerOf = (level: number, items: readonly [string, number][]): Uint8Array => {
     const builder = new NodeBuilder(level);
-    for (const [name, at] of items) builder.inner({ name: bytesOf(name), id: must(ids[at], 'a leaf'), entryCount: 2, contentBytes: 0 });
+    for (const [name, at] of items)
+      builder.inner({ name: bytesOf(name), id: must(ids[at], 'a leaf'), entryCount: 2, contentBytes: 0 });
     return builder.take();
   };
   const { keys, id: credential } = must(packs.access.writer, 'a writer');
   await using source = new BlockSource({ access: packs.access, credential, keys, index: packs.index });
   const walk = async (level: number, items: readonly [string, number][]): Promise<readonly string[]> => {
-    const { ids: [root] } = await packs.store('node', [[innerOf(level, items)]]);
-    const base = new RepositoryBaseReader({ source, root: { root: must(root, 'a root'), level, entries: 4, bytes: 0 }, extract: extractInPlace });
+    const {
+      ids: [root],
+    } = await packs.store('node', [[innerOf(level, items)]]);
+    const base = new RepositoryBaseReader({
+      source,
+      root: { root: must(root, 'a root'), level, entries: 4, bytes: 0 },
+      extract: extractInPlace,
+    });
     return namesOf(base.entries(fixture.run));
   };
-  assert.deepEqual(await walk(1, [['a', 0], ['c', 1]]), ['a', 'b', 'c', 'd']);
-  await assert.rejects(walk(1, [['a', 0], ['b', 1]]), /its names are not the ones expected/);
-  await assert.rejects(walk(1, [['b', 2], ['c', 1]]), /its names are not the ones expected/);
-  await assert.rejects(walk(1, [['a', 0], ['c', 3]]), /its names are not the ones expected/);
-  await assert.rejects(walk(2, [['a', 0], ['c', 1]]), /its level is not the one expected/);
+  assert.deepEqual(
+    await walk(1, [
+      ['a', 0],
+      ['c', 1],
+    ]),
+    ['a', 'b', 'c', 'd'],
+  );
+  await assert.rejects(
+    walk(1, [
+      ['a', 0],
+      ['b', 1],
+    ]),
+    /its names are not the ones expected/,
+  );
+  await assert.rejects(
+    walk(1, [
+      ['b', 2],
+      ['c', 1],
+    ]),
+    /its names are not the ones expected/,
+  );
+  await assert.rejects(
+    walk(1, [
+      ['a', 0],
+      ['c', 3],
+    ]),
+    /its names are not the ones expected/,
+  );
+  await assert.rejects(
+    walk(2, [
+      ['a', 0],
+      ['c', 1],
+    ]),
+    /its level is not the one expected/,
+  );
 });
 
 test('a list that stands for another number of bytes than its parts is refused', async () => {
   await using fixture = await RepositoryFixture.create();
   await using packs = await ChunkPacks.create(fixture);
-  const { ids: [chunk] } = await packs.store('content', [[Buffer.alloc(100, 'c')]]);
-  const list = writeList(0, [{ id: must(chunk, 'a chunk'), sizeBytes: 100 }, { id: must(chunk, 'a chunk'), sizeBytes: 100 }]);
-  const { ids: [listId] } = await packs.store('node', [[list]]);
+  const {
+    ids: [chunk],
+  } = await packs.store('content', [[Buffer.alloc(100, 'c')]]);
+  const list = writeList(0, [
+    { id: must(chunk, 'a chunk'), sizeBytes: 100 },
+    { id: must(chunk, 'a chunk'), sizeBytes: 100 },
+  ]);
+  const {
+    ids: [listId],
+  } = await packs.store('node', [[list]]);
   const { keys, id: credential } = must(packs.access.writer, 'a writer');
   await using source = new BlockSource({ access: packs.access, credential, keys, index: packs.index });
   const read = async (sizeBytes: number): Promise<Buffer | undefined> => {
     const builder = new NodeBuilder(0);
-    builder.leaf({ name: bytesOf('f'), attributes: bytesOf(''), content: { kind: 'list', depth: 0, sizeBytes, id: must(listId, 'a list') } });
-    const { ids: [root] } = await packs.store('node', [[builder.take()]]);
-    const base = new RepositoryBaseReader({ source, root: { root: must(root, 'a root'), level: 0, entries: 1, bytes: sizeBytes }, extract: extractInPlace });
+    builder.leaf({
+      name: bytesOf('f'),
+      attributes: bytesOf(''),
+      content: { kind: 'list', depth: 0, sizeBytes, id: must(listId, 'a list') },
+    });
+    const {
+      ids: [root],
+    } = await packs.store('node', [[builder.take()]]);
+    const base = new RepositoryBaseReader({
+      source,
+      root: { root: must(root, 'a root'), level: 0, entries: 1, bytes: sizeBytes },
+      extract: extractInPlace,
+    });
     return contentOf(base, must(await base.find(bytesOf('f'), fixture.run), 'an entry'), fixture);
   };
   assert.equal((await read(200))?.toString(), 'c'.repeat(200));

@@ -14,7 +14,10 @@ import type { ChunkIndex } from './index/chunk-index.ts';
 const bytesOf = (text: string, sizeBytes = 3000): Uint8Array => Buffer.alloc(sizeBytes, `${text} `);
 const damage = (error: unknown): boolean => isTidemarkError(error, 'REPOSITORY_DAMAGED');
 
-function sourceOf(packs: ChunkPacks, options: { index?: ChunkIndex; access?: RepositoryAccess; cacheBytes?: number | undefined } = {}): BlockSource {
+function sourceOf(
+  packs: ChunkPacks,
+  options: { index?: ChunkIndex; access?: RepositoryAccess; cacheBytes?: number | undefined } = {},
+): BlockSource {
   const { keys, id } = must(packs.access.writer, 'a writer');
   const { index = packs.index, access = packs.access, cacheBytes } = options;
   return new BlockSource({ access, credential: id, keys, index, cacheBytes });
@@ -36,7 +39,9 @@ test('every chunk comes back as it was stored, also with a cache that holds noth
   await using fixture = await RepositoryFixture.create();
   await using packs = await ChunkPacks.create(fixture);
   const texts = Array.from({ length: 30 }, (_, number) => `chunk ${number}`);
-  const blocks = [texts.slice(0, 10), texts.slice(10, 12), texts.slice(12)].map((block) => block.map((text) => bytesOf(text)));
+  const blocks = [texts.slice(0, 10), texts.slice(10, 12), texts.slice(12)].map((block) =>
+    block.map((text) => bytesOf(text)),
+  );
   const { ids } = await packs.store('content', blocks);
   for (const cacheBytes of [0, 40_000, undefined]) {
     await using source = sourceOf(packs, { cacheBytes });
@@ -104,7 +109,10 @@ test('an index that knows nothing, or names places that are not there, costs tim
     [{ ...place, blockOffset: place.blockOffset + 1 }],
     [{ ...place, blockBytes: place.blockBytes - 1 }],
     [{ ...place, offset: 5_000_000 }],
-    [{ ...place, offset: 1 }, { ...place, sizeBytes: 1 }],
+    [
+      { ...place, offset: 1 },
+      { ...place, sizeBytes: 1 },
+    ],
   ];
   for (const wrong of lies) {
     await using index = await openChunkIndex({ identity: 'other', runtime: fixture.runtime }, fixture.run);
@@ -128,7 +136,8 @@ test('chunks are found in packs whose objects were exchanged', async () => {
   fixture.memory.put(second.pack, must(one, 'a pack'));
   await using source = sourceOf(packs);
   const sizes: number[] = [];
-  for (const id of [...first.ids, ...second.ids]) sizes.push((await source.chunk(id, 'content', fixture.run)).byteLength);
+  for (const id of [...first.ids, ...second.ids])
+    sizes.push((await source.chunk(id, 'content', fixture.run)).byteLength);
   assert.deepEqual(sizes, [3000, 50, 99]);
 });
 
@@ -152,7 +161,10 @@ test('a chunk that no pack has is named', async () => {
   await packs.store('content', [[bytesOf('a')]]);
   await using source = sourceOf(packs);
   const id = packs.idOf('content', bytesOf('b'));
-  await assert.rejects(source.chunk(id, 'content', fixture.run), new RegExp(`chunk ${toHex(id)} is damaged: no pack has it`));
+  await assert.rejects(
+    source.chunk(id, 'content', fixture.run),
+    new RegExp(`chunk ${toHex(id)} is damaged: no pack has it`),
+  );
 });
 
 test('an object store that is away is not taken for damage', async () => {

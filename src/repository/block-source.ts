@@ -208,7 +208,9 @@ export class BlockSource implements AsyncDisposable {
   async #readDirectories(run: Run): Promise<ChunkIndex> {
     const { header, objects, runtime } = this.#access;
     const credential = this.#credential;
-    runtime.logger.log('warn', 'a chunk is not where the index has it: the directories of all packs are read', { writer: credential });
+    runtime.logger.log('warn', 'a chunk is not where the index has it: the directories of all packs are read', {
+      writer: credential,
+    });
     await using resources = new AsyncDisposableStack();
     const index = resources.use(await openChunkIndex({ identity: `${header.id} ${credential}`, runtime }, run));
     const repository = fromHex(header.id);

@@ -29,7 +29,10 @@ test('keeps the last used values within its limit, and opens again only what it 
           assert.equal(value.byteLength, known?.sizeBytes ?? sizeBytes);
           model = [...model.filter((item) => item.key !== key), known ?? { key, sizeBytes }];
           while (model.length > 1 && model.reduce((sum, item) => sum + item.sizeBytes, 0) > 100) model.shift();
-          assert.equal(cache.keptBytes, model.reduce((sum, item) => sum + item.sizeBytes, 0));
+          assert.equal(
+            cache.keptBytes,
+            model.reduce((sum, item) => sum + item.sizeBytes, 0),
+          );
         }
       },
     ),

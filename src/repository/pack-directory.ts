@@ -1,4 +1,4 @@
-import { fromHex } from '../core/bytes.ts';
+import { fromHex, toHex } from '../core/bytes.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -13,6 +13,7 @@ import {
   openPackHeader,
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
+  packIdOf,
 } from './format/pack.ts';
 import type { DirectoryBlock, PackSecret } from './format/pack.ts';
 
@@ -27,6 +28,8 @@ export type PackDirectory = {
   readonly secret: PackSecret;
   /** They lie one after another from `PACK_HEADER_BYTES` on. */
   readonly blocks: readonly DirectoryBlock[];
+  /** Whether it is the pack that its key says. Another one under this key can be read all the same. */
+  readonly isNamed: boolean;
 };
 
 /** Reads header, directory and trailer, and checks that the blocks fill the rest. @throws REPOSITORY_DAMAGED; KEY_MISSING without a reader's key */
@@ -60,7 +63,9 @@ export async function openPackDirectory(
   const owner = { repository: fromHex(access.header.id), writer: fromHex(credential) };
   const blocks = openDirectory({ sealed, header, owner, idKey, what: key });
   checkBlocks(blocks, directoryAt, key);
-  return { key, credential, sizeBytes, secret: openPackHeader({ header, owner, content, what: key }), blocks };
+  const secret = openPackHeader({ header, owner, content, what: key });
+  const isNamed = key.endsWith(`/${toHex(packIdOf(header, Buffer.concat([sealed, tail.subarray(trailerAt)])))}`);
+  return { key, credential, sizeBytes, secret, blocks, isNamed };
 }
 
 function checkBlocks(blocks: readonly DirectoryBlock[], end: number, key: string): void {
@@ -78,6 +83,7 @@ function checkBlocks(blocks: readonly DirectoryBlock[], end: number, key: string
 /** The key that opens packs. @throws KEY_MISSING */
 export function readerKey(access: RepositoryAccess): KeyPair {
   const pair = access.keyring?.content?.pair;
-  if (pair === undefined) throw new TidemarkError('KEY_MISSING', 'reading takes a passphrase with the role of a reader');
+  if (pair === undefined)
+    throw new TidemarkError('KEY_MISSING', 'reading takes a passphrase with the role of a reader');
   return pair;
 }

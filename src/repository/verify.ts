@@ -1,3 +1,4 @@
+import { toHex } from '../core/bytes.ts';
 import { must } from '../core/must.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
@@ -20,7 +21,7 @@ import type { PackChecker } from './verify/pack-check.ts';
 import { checkPacks } from './verify/pack-pass.ts';
 import type { PackProgress } from './verify/pack-pass.ts';
 import type { TreeProblem } from './verify/tree-check.ts';
-import { chunkText, WriterCheck } from './verify/writer-check.ts';
+import { WriterCheck } from './verify/writer-check.ts';
 
 /** A base of which every byte was read and found good, and whose tree is whole. */
 export type ProvenBase = { readonly base: BaseRecord; readonly chunks: number; readonly bytes: number };
@@ -99,7 +100,15 @@ class Verification implements AsyncDisposable {
     }
     await this.#dropForgotten(run);
     const chunks = share > 0 ? read.chunks : writers.reduce((sum, { chunkCount }) => sum + chunkCount, 0);
-    return { catalogue: this.#catalogue, bases: named.length, chunks, bytes: read.bytes, damage: this.#damage.list(), notes, proven };
+    return {
+      catalogue: this.#catalogue,
+      bases: named.length,
+      chunks,
+      bytes: read.bytes,
+      damage: this.#damage.list(),
+      notes,
+      proven,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -122,9 +131,16 @@ class Verification implements AsyncDisposable {
     const known = this.#writers.get(credential);
     if (known !== undefined) return known;
     const { access } = this.#options;
-    const certificate = must(this.#catalogue.log.certificates.byId.get(credential), 'the certificate of a record that counts');
+    const certificate = must(
+      this.#catalogue.log.certificates.byId.get(credential),
+      'the certificate of a record that counts',
+    );
     const keys: WriterKeys | undefined = writerKeysOf(access, certificate);
-    const writer = await WriterCheck.open(access, { credential, keys: must(keys, 'a reader to have every writer’s keys') }, run);
+    const writer = await WriterCheck.open(
+      access,
+      { credential, keys: must(keys, 'a reader to have every writer’s keys') },
+      run,
+    );
     this.#resources.use(writer);
     this.#writers.set(credential, writer);
     return writer;
@@ -146,28 +162,43 @@ class Verification implements AsyncDisposable {
     for (const { key, isOpen } of hurt) {
       // Below a node that can't be read anything may be lost.
       const isLost = blamed.has(key) || (!tree.isWhole && (isBlind || !isOpen));
-      this.#damage.add({ object: key, kind: 'pack', message: '', base: base.key, marks: isLost ? this.#affected.marksOf(base.key) : [] });
+      this.#damage.add({
+        object: key,
+        kind: 'pack',
+        message: '',
+        base: base.key,
+        marks: isLost ? this.#affected.marksOf(base.key) : [],
+      });
     }
     if (!tree.isWhole) return [];
     const { entries, bytes } = base.summary;
     if (tree.entries !== entries || tree.bytes !== bytes) {
       const found = `${tree.entries} and ${tree.bytes}`;
-      this.#noteManifest(base, damaged(base.key, `it says ${entries} entries and ${bytes} bytes, its tree has ${found}`));
+      this.#noteManifest(
+        base,
+        damaged(base.key, `it says ${entries} entries and ${bytes} bytes, its tree has ${found}`),
+      );
       return [];
     }
     return writer.isProven(base) ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
   }
 
   /** Adds what a base lacks to what is to blame for it, and returns that. `closed`: packs of the base that can't be opened. */
-  #noteProblem({ base, pack, closed }: { readonly base: BaseRecord; readonly pack: string | undefined; readonly closed: readonly string[] }, problem: TreeProblem): string {
-    const { message } = problem;
-    const [only, second] = closed;
-    let blame = { object: chunkText(problem), kind: problem.kind === 'node' ? 'node' : 'chunk', message };
-    if (pack !== undefined) blame = { object: pack, kind: 'pack', message };
-    else if (only !== undefined && second === undefined) blame = { object: only, kind: 'pack', message };
-    else if (only !== undefined) {
-      blame = { object: base.key, kind: 'base', message: `parts of it are gone with ${closed.length} packs that can’t be read` };
-    }
+  #noteProblem(
+    {
+      base,
+      pack,
+      closed,
+    }: { readonly base: BaseRecord; readonly pack: string | undefined; readonly closed: readonly string[] },
+    problem: TreeProblem,
+  ): string {
+    const { message, isMissing } = problem;
+    const culprit = pack ?? (isMissing && closed.length === 1 ? closed[0] : undefined);
+    const where = closed.length > 1 ? `${closed.length} of its packs are damaged` : 'none of its packs has them';
+    const missing = { object: base.key, kind: 'base', message: `chunks of it are missing: ${where}` };
+    const kind = problem.kind === 'node' ? 'node' : 'chunk';
+    const odd = { object: `${kind} ${toHex(problem.id)}`, kind, message };
+    const blame = culprit === undefined ? (isMissing ? missing : odd) : { object: culprit, kind: 'pack', message };
     const names = this.#affected.entriesOf(base, [problem.lost]);
     this.#damage.add({ ...blame, base: base.key, marks: this.#affected.marksOf(base.key), names });
     return blame.object;
@@ -175,7 +206,13 @@ class Verification implements AsyncDisposable {
 
   #noteManifest(base: BaseRecord, error: unknown): void {
     if (!isDamage(error) || !(error instanceof Error)) throw error;
-    this.#damage.add({ object: base.key, kind: 'manifest', message: error.message, base: base.key, marks: this.#affected.marksOf(base.key) });
+    this.#damage.add({
+      object: base.key,
+      kind: 'manifest',
+      message: error.message,
+      base: base.key,
+      marks: this.#affected.marksOf(base.key),
+    });
   }
 
   /** What was given up and swept away while this ran is not damage. */

@@ -49,7 +49,9 @@ export class ChunkPacks implements AsyncDisposable {
 
   idOf(kind: ChunkKind, bytes: Uint8Array): Uint8Array {
     const { keys } = must(this.access.writer, 'a writer');
-    return createHmac('sha256', kind === 'node' ? keys.nodeKey : keys.chunkKey).update(bytes).digest();
+    return createHmac('sha256', kind === 'node' ? keys.nodeKey : keys.chunkKey)
+      .update(bytes)
+      .digest();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

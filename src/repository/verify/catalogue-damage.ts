@@ -14,7 +14,8 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
   const marksWithout = (base: string): readonly string[] =>
     (missing.get(base) ?? []).map(({ mark, history }) => `${mark.id} ${history}`);
 
-  for (const { key, message } of catalogue.log.certificates.bad) damage.add({ object: key, kind: 'certificate', message });
+  for (const { key, message } of catalogue.log.certificates.bad)
+    damage.add({ object: key, kind: 'certificate', message });
   for (const bad of catalogue.bad) addBadRecord(bad, marksWithout(bad.key), damage);
   const unreadable = unreadableOf(catalogue);
   const told = new Set(catalogue.bad.map(({ key }) => key));
@@ -32,7 +33,12 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
     if (told.has(base) || damage.has(base)) continue;
     const [first] = marks;
     if (first?.isRefused === true) {
-      damage.add({ object: base, kind: 'mark', message: first.message, marks: marks.flatMap(({ mark }) => storesOf(mark)) });
+      damage.add({
+        object: base,
+        kind: 'mark',
+        message: first.message,
+        marks: marks.flatMap(({ mark }) => storesOf(mark)),
+      });
     } else damage.add({ object: base, kind: 'manifest', message: 'it is gone', marks: marksWithout(base) });
   }
 }
@@ -48,7 +54,12 @@ function addBadRecord({ key, message, credential }: BadRecord, marks: readonly s
     return;
   }
   const object = `credentials/${credential}`;
-  damage.add({ object, kind: 'certificate', message: 'it is gone: what its writer signed does not count', marks: lost });
+  damage.add({
+    object,
+    kind: 'certificate',
+    message: 'it is gone: what its writer signed does not count',
+    marks: lost,
+  });
 }
 
 function kindOf(key: string): string {
@@ -62,7 +73,9 @@ function unreadableOf({ bad, chains }: Catalogue): ReadonlyMap<string, ReadonlyS
   const names = bad.flatMap(({ key }) => parseRecordKey(key) ?? []);
   const last = (counters: Iterable<number>): number => Math.max(-1, ...counters);
   // The end of a session has its counter inside, where it can't be read: it is the one after all others.
-  for (const { session, number } of names.toSorted((left, right) => Number(left.number === 'end') - Number(right.number === 'end'))) {
+  for (const { session, number } of names.toSorted(
+    (left, right) => Number(left.number === 'end') - Number(right.number === 'end'),
+  )) {
     const counters = unreadable.get(session) ?? new Set();
     unreadable.set(session, counters);
     const after = 1 + Math.max(last(chains.get(session)?.keys() ?? []), last(counters));
@@ -72,7 +85,10 @@ function unreadableOf({ bad, chains }: Catalogue): ReadonlyMap<string, ReadonlyS
 }
 
 /** What is left of a hole without the records that are told of already. */
-function* gapsIn({ session, counter, to }: Discontinuity, unreadable: ReadonlyMap<string, ReadonlySet<number>>): Generator<readonly [number, number]> {
+function* gapsIn(
+  { session, counter, to }: Discontinuity,
+  unreadable: ReadonlyMap<string, ReadonlySet<number>>,
+): Generator<readonly [number, number]> {
   let from = counter;
   for (const told of [...(unreadable.get(session) ?? [])].toSorted((left, right) => left - right)) {
     if (told < from || told > to) continue;
@@ -82,7 +98,11 @@ function* gapsIn({ session, counter, to }: Discontinuity, unreadable: ReadonlyMa
   if (from <= to) yield [from, to];
 }
 
-function gapDamage(found: Discontinuity, [from, to]: readonly [number, number], missing: ReadonlyMap<string, readonly BrokenMark[]>): DamageNews {
+function gapDamage(
+  found: Discontinuity,
+  [from, to]: readonly [number, number],
+  missing: ReadonlyMap<string, readonly BrokenMark[]>,
+): DamageNews {
   const { session, counter } = found;
   const inside = [...missing].filter(([base]) => isIn(base, session, [from, to]));
   const marks = inside.flatMap(([, broken]) => broken.map(({ mark, history }) => `${mark.id} ${history}`));

@@ -16,7 +16,12 @@ export function checkInPlace(access: RepositoryAccess): PackChecker {
       const sizeBytes = await access.objects.read(pack.key, 0, whole, run);
       const { bad, bytes, message } = checkPackBytes(whole, requestOf(pack, keys, sizeBytes));
       const ids = pack.blocks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
-      return { badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')), chunks: ids.length, bytes, message };
+      return {
+        badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')),
+        chunks: ids.length,
+        bytes,
+        message,
+      };
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -27,9 +27,18 @@ export function checkOnWorkers(access: RepositoryAccess, workers: number): PackC
       try {
         const sizeBytes = await access.objects.read(pack.key, 0, slot.bytes.subarray(0, pack.sizeBytes), run);
         const request = requestOf(pack, keys, sizeBytes);
-        const { bad, bytes, message } = await pool.call('checkPack', { request: { slot: slot.index, pack: request }, order: order++ }, run);
+        const { bad, bytes, message } = await pool.call(
+          'checkPack',
+          { request: { slot: slot.index, pack: request }, order: order++ },
+          run,
+        );
         const ids = pack.blocks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
-        return { badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')), chunks: ids.length, bytes, message };
+        return {
+          badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')),
+          chunks: ids.length,
+          bytes,
+          message,
+        };
       } finally {
         slots.release(slot);
       }

@@ -26,7 +26,11 @@ export type CheckPackRequest = {
 };
 
 /** `bad`: chunks that are not what they should be, by their place in the request. */
-export type CheckedPack = { readonly bad: readonly number[]; readonly bytes: number; readonly message?: string | undefined };
+export type CheckedPack = {
+  readonly bad: readonly number[];
+  readonly bytes: number;
+  readonly message?: string | undefined;
+};
 
 /** Opens every block of a pack and recomputes every id, and the id that the pack is named by. */
 export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): CheckedPack {
@@ -43,12 +47,14 @@ export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): Ch
       if (offset + sealedBytes > whole.byteLength) throw damaged(request.what, 'it ends too early');
       const sealed = whole.subarray(offset, offset + sealedBytes);
       using block = new OpenedBlock({ secret: request.secret, number, sealed, what: request.what });
-      for (let at = 0; chunk < end; chunk++) {
+      let at = 0;
+      for (; chunk < end; chunk++) {
         const sizeBytes = must(request.sizes[chunk], 'every chunk has a size');
         if (!isChunk(request, chunk, block.bytes.subarray(at, at + sizeBytes))) bad.push(chunk);
         at += sizeBytes;
         checkedBytes += sizeBytes;
       }
+      if (at !== block.bytes.byteLength) message ??= `${request.what} is damaged: a block holds more than its chunks`;
     } catch (error) {
       if (!isDamage(error) || !(error instanceof Error)) throw error;
       message ??= error.message;

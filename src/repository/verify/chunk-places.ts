@@ -68,14 +68,16 @@ export class ChunkPlaces implements AsyncDisposable {
     if (first === undefined) return;
     if (packs.has(first.pack)) yield first;
     for (const place of this.index.places(key)) {
-      const isFirst = place.pack === first.pack && place.blockOffset === first.blockOffset && place.offset === first.offset;
+      const isFirst =
+        place.pack === first.pack && place.blockOffset === first.blockOffset && place.offset === first.offset;
       if (!isFirst && packs.has(place.pack)) yield place;
     }
   }
 
   /** @throws FAILED when the temporary folder lost something, which is no damage of the repository */
   assertWhole(): void {
-    if (this.index.damaged) throw new TidemarkError('FAILED', 'temporary files of this check were damaged while it ran');
+    if (this.index.damaged)
+      throw new TidemarkError('FAILED', 'temporary files of this check were damaged while it ran');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -26,7 +26,11 @@ export async function addKeyDamage({ objects }: RepositoryAccess, damage: Damage
 }
 
 /** Index objects that can't be read. They are hints, so this is no damage; but what holds them loses bits. */
-export async function* badIndexObjects({ objects }: RepositoryAccess, writer: WriterCheck, run: Run): AsyncGenerator<string> {
+export async function* badIndexObjects(
+  { objects }: RepositoryAccess,
+  writer: WriterCheck,
+  run: Run,
+): AsyncGenerator<string> {
   for (const object of await listIndexObjects(objects, writer.credential, run)) {
     try {
       await fetchIndexObject({ objects, idKey: writer.keys.idKey }, object, run);

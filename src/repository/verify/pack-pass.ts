@@ -28,7 +28,10 @@ type Task = { readonly writer: WriterCheck; readonly number: number; readonly re
  * Opens every pack that a base needs, reads the data of a share of them, and hands their chunks to the writers. One pack after another goes through
  * memory, a few at once. Returns how many chunks and bytes were read.
  */
-export async function checkPacks(options: PackPassOptions, run: Run): Promise<{ readonly chunks: number; readonly bytes: number }> {
+export async function checkPacks(
+  options: PackPassOptions,
+  run: Run,
+): Promise<{ readonly chunks: number; readonly bytes: number }> {
   const pass = new PackPass(options);
   await pass.all(run);
   return { chunks: pass.chunks, bytes: pass.bytes };
@@ -81,7 +84,11 @@ class PackPass {
     }
   }
 
-  async #one({ writer, number, readsData }: Task, check: (pack: PackDirectory, writer: WriterCheck, run: Run) => Promise<PackCheck>, run: Run): Promise<void> {
+  async #one(
+    { writer, number, readsData }: Task,
+    check: (pack: PackDirectory, writer: WriterCheck, run: Run) => Promise<PackCheck>,
+    run: Run,
+  ): Promise<void> {
     const { damage } = this.#options;
     try {
       const directory = await writer.openPack(number, run);
@@ -90,7 +97,8 @@ class PackPass {
       this.bytes += data?.bytes ?? 0;
       await writer.take(number, { directory, data }, run);
       const bad = data?.badChunks.length ?? 0;
-      const message = data?.message ?? (bad > 0 ? `${bad} chunks of it are not what their ids say` : undefined);
+      const problem = bad > 0 ? `${bad} chunks of it are not what their ids say` : undefined;
+      const message = directory.isNamed ? (data?.message ?? problem) : 'it is not the pack that its name says';
       if (message !== undefined) damage.add({ object: directory.key, kind: 'pack', message });
     } catch (error) {
       if (!isDamage(error) || !(error instanceof Error)) throw error;

@@ -12,10 +12,11 @@ import type { PackSet } from './pack-set.ts';
 
 const CHECKED_BYTES = 64 * 1024 * 1024;
 
-/** A chunk that a base lacks, or a node that is not what it should be. `pack`: the object that has it, but not whole. */
+/** A chunk that a base lacks (`isMissing`), or a node that is not what it should be. `pack`: the object that has it, but not whole. */
 export type TreeProblem = {
   readonly id: Uint8Array;
   readonly kind: ChunkKind;
+  readonly isMissing: boolean;
   readonly pack?: string | undefined;
   readonly message: string;
   readonly lost: LostNames;
@@ -109,7 +110,10 @@ class Walk {
       const lost = { first: child.name, count: child.entryCount };
       const found = await this.node({ id: child.id, level: level - 1, lost }, sums, run);
       const fault = found.isWhole ? faultOf(child, found, children[index + 1]) : undefined;
-      if (fault !== undefined) this.#note({ id, kind: 'node', message: `node ${toHex(id)} is damaged: ${fault}`, lost }, sums);
+      if (fault !== undefined) {
+        const message = `node ${toHex(id)} is damaged: ${fault}`;
+        this.#note({ id, kind: 'node', isMissing: false, message, lost }, sums);
+      }
       last = found.last;
     }
     return { first: leaves[0]?.name ?? children[0]?.name, last };
@@ -153,7 +157,8 @@ class Walk {
         continue;
       }
       const why = places.length === 0 ? 'no pack of the base has it' : 'it has another size than it should';
-      this.#note({ id, kind: 'content', message: `chunk ${toHex(id)} is damaged: ${why}`, lost }, sums);
+      const message = `chunk ${toHex(id)} is damaged: ${why}`;
+      this.#note({ id, kind: 'content', isMissing: places.length === 0, message, lost }, sums);
     }
   }
 
@@ -172,7 +177,7 @@ class Walk {
       }
     }
     const missing = { message: `node ${toHex(id)} is damaged: no pack of the base has it` };
-    this.#note({ id, kind: 'node', lost, ...(failure ?? missing) }, sums);
+    this.#note({ id, kind: 'node', isMissing: true, lost, ...(failure ?? missing) }, sums);
     return undefined;
   }
 
@@ -181,7 +186,7 @@ class Walk {
       return parse();
     } catch (error) {
       if (!isDamage(error) || !(error instanceof Error)) throw error;
-      this.#note({ ...at, kind: 'node', message: error.message }, sums);
+      this.#note({ ...at, kind: 'node', isMissing: false, message: error.message }, sums);
       return undefined;
     }
   }
@@ -196,12 +201,24 @@ class Walk {
     return { ...sums, first, last };
   }
 
-  #settle(id: Uint8Array, node: Ends & { readonly shape: string }, { sums, above }: { readonly sums: Sums; readonly above: Sums }): void {
+  #settle(
+    id: Uint8Array,
+    node: Ends & { readonly shape: string },
+    { sums, above }: { readonly sums: Sums; readonly above: Sums },
+  ): void {
     addSums(above, sums);
     if (!sums.isWhole) return;
     const { entries, bytes, chunks } = sums;
     const [first, last] = [node.first, node.last].map((name) => name && Uint8Array.from(name));
-    this.#shared.checked.set(id, { shape: node.shape, first, last, entries, bytes, chunks, packs: Uint32Array.from(sums.packs) });
+    this.#shared.checked.set(id, {
+      shape: node.shape,
+      first,
+      last,
+      entries,
+      bytes,
+      chunks,
+      packs: Uint32Array.from(sums.packs),
+    });
   }
 
   #note(problem: TreeProblem, sums: Sums): void {
@@ -226,7 +243,8 @@ function addSums(above: Sums, { entries, bytes, chunks, isWhole, packs }: Sums):
 
 /** What a node says of a child that is not so. */
 function faultOf(child: InnerItem, found: Sums & Ends, next: InnerItem | undefined): string | undefined {
-  if (found.entries !== child.entryCount || found.bytes !== child.contentBytes) return 'its sums do not fit what is below it';
+  if (found.entries !== child.entryCount || found.bytes !== child.contentBytes)
+    return 'its sums do not fit what is below it';
   const begins = found.first !== undefined && equalBytes(found.first, child.name);
   const ends = next === undefined || (found.last !== undefined && compareBytes(found.last, next.name) < 0);
   return begins && ends ? undefined : 'the names below it are not the ones expected';

@@ -3,7 +3,6 @@ import type { Run } from '../../core/run.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { BlockSource } from '../block-source.ts';
 import type { BaseRecord } from '../catalogue.ts';
-import type { ChunkKind } from '../format/pack.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import { openPackDirectory } from '../pack-directory.ts';
 import type { PackDirectory } from '../pack-directory.ts';
@@ -15,6 +14,9 @@ import type { TreeProblem, TreeReport, TreeToCheck } from './tree-check.ts';
 
 const BAD_CHUNKS_KEPT = 100_000;
 
+/** A pack that is not as it should be. `isOpen`: it is known which of its chunks are damaged; else nobody can tell what was in it. */
+export type DamagedPack = { readonly key: string; readonly isOpen: boolean };
+
 /** What one writer's bases stand on, as far as this run has found out: first its packs, one by one, then its trees. */
 export class WriterCheck implements AsyncDisposable {
   readonly credential: string;
@@ -23,13 +25,17 @@ export class WriterCheck implements AsyncDisposable {
   readonly #places: ChunkPlaces;
   readonly #source: BlockSource;
   readonly #trees: TreeCheck;
-  /** Packs that are damaged, by number: their keys. */
-  readonly #damaged = new Map<number, { readonly key: string; readonly isOpen: boolean }>();
+  readonly #damaged = new Map<number, DamagedPack>();
   /** Where damaged chunks are; bounded, beyond that it is only known that they are missing. */
   readonly #badChunks = new Map<string, string>();
   #proven = new PackSet(0);
 
-  private constructor(options: { access: RepositoryAccess; credential: string; keys: WriterKeys; places: ChunkPlaces }) {
+  private constructor(options: {
+    access: RepositoryAccess;
+    credential: string;
+    keys: WriterKeys;
+    places: ChunkPlaces;
+  }) {
     const { access, credential, keys, places } = options;
     this.credential = credential;
     this.keys = keys;
@@ -39,7 +45,11 @@ export class WriterCheck implements AsyncDisposable {
     this.#trees = new TreeCheck({ source: this.#source, places });
   }
 
-  static async open(access: RepositoryAccess, writer: { readonly credential: string; readonly keys: WriterKeys }, run: Run): Promise<WriterCheck> {
+  static async open(
+    access: RepositoryAccess,
+    writer: { readonly credential: string; readonly keys: WriterKeys },
+    run: Run,
+  ): Promise<WriterCheck> {
     return new WriterCheck({ access, ...writer, places: await ChunkPlaces.open(access, writer.credential, run) });
   }
 
@@ -69,10 +79,15 @@ export class WriterCheck implements AsyncDisposable {
   }
 
   /** Takes a pack's chunks as its directory has them; `data`: what the check of its data said, where that was made. */
-  async take(number: number, { directory, data }: { readonly directory: PackDirectory; readonly data?: PackCheck | undefined }, run: Run): Promise<void> {
+  async take(
+    number: number,
+    { directory, data }: { readonly directory: PackDirectory; readonly data?: PackCheck | undefined },
+    run: Run,
+  ): Promise<void> {
     const badChunks = data?.badChunks ?? [];
-    const isGood = badChunks.length === 0 && data?.message === undefined;
-    if (!isGood) this.#damaged.set(number, { key: directory.key, isOpen: true });
+    const isGood = directory.isNamed && badChunks.length === 0 && data?.message === undefined;
+    // What was in a pack in whose place another one is nobody can tell.
+    if (!isGood) this.#damaged.set(number, { key: directory.key, isOpen: directory.isNamed });
     else if (data !== undefined) this.#proven.add(number);
     for (const id of badChunks) {
       if (this.#badChunks.size < BAD_CHUNKS_KEPT) this.#badChunks.set(toHex(id), directory.key);
@@ -95,8 +110,8 @@ export class WriterCheck implements AsyncDisposable {
     return (base.maintenance?.packs ?? []).every((pack) => this.#proven.has(this.#places.numberOf(pack)));
   }
 
-  /** Keys of those of the packs that are damaged. `isOpen: false`: what was in it can't be told. */
-  *damagedOf(packs: PackSet): Generator<{ readonly key: string; readonly isOpen: boolean }> {
+  /** Those of the packs that are damaged. */
+  *damagedOf(packs: PackSet): Generator<DamagedPack> {
     for (const [number, pack] of this.#damaged) if (packs.has(number)) yield pack;
   }
 
@@ -117,9 +132,4 @@ export class WriterCheck implements AsyncDisposable {
     await this.#source[Symbol.asyncDispose]();
     await this.#places[Symbol.asyncDispose]();
   }
-}
-
-/** For messages. */
-export function chunkText({ id, kind }: { readonly id: Uint8Array; readonly kind: ChunkKind }): string {
-  return `${kind === 'node' ? 'node' : 'chunk'} ${toHex(id)}`;
 }

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import process from 'node:process';
+import { after, test } from 'node:test';
+import { must } from '../../src/core/must.ts';
+import { allPairs, openBench, runCase } from './case.ts';
+import type { CaseReport } from './case.ts';
+import { tableOf } from './table.ts';
+import { verifyWhole } from './verify-whole.ts';
+
+const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
+const WORLDS = isFull ? 8 : 4;
+const CASES_A_WORLD = isFull ? 300 : 250;
+const only = process.env['TIDEMARK_DAMAGE'];
+const firstSeed = isFull ? String(randomInt(2 ** 32)) : 'tidemark';
+const worlds =
+  only === undefined ? Array.from({ length: WORLDS }, (_, number) => `${firstSeed}-${number}`) : [worldOf(only)];
+const reports: CaseReport[] = [];
+
+function worldOf(seed: string): string {
+  return must(seed.split('/')[0], 'a world');
+}
+
+for (const world of worlds) {
+  test(`every damage to repository ${world} that changes what can be restored is found, and the rest can be restored`, async () => {
+    await using bench = await openBench(world);
+    const pairs = allPairs(bench);
+    const bad: string[] = [];
+    for (let number = 0; number < CASES_A_WORLD; number++) {
+      const seed = `${world}/${number}`;
+      if (only !== undefined && only !== seed) continue;
+      // One world goes on where the one before it ended, so that all pairs come up.
+      const pair = must(pairs[(Number(world.split('-').at(-1)) * CASES_A_WORLD + number) % pairs.length], 'a pair');
+      const report = await runCase(bench, pair, seed);
+      reports.push(report);
+      if (report.faults.length === 0) continue;
+      bad.push(
+        `${report.story}\n    ${report.faults.slice(0, 5).join('\n    ')}\n    replay: TIDEMARK_DAMAGE=${seed} node --test test/damage/damage.test.ts`,
+      );
+    }
+    assert.deepEqual(bad, [], `${bad.length} cases are not as they must be:\n${bad.slice(0, 10).join('\n')}`);
+  });
+}
+
+test('a repository that nothing happened to has no damage, and all its bases are proven', async () => {
+  await using bench = await openBench(must(worlds[0], 'a world'));
+  for (const share of [0, 1]) {
+    const report = await verifyWhole(bench.world, share);
+    assert.deepEqual(report.damage, []);
+    assert.deepEqual(report.notes, []);
+    assert.equal(report.proven.length, share === 1 ? report.bases : 0);
+    assert.equal(report.bases, new Set(bench.world.marks.flatMap(({ bases }) => Object.values(bases))).size);
+  }
+});
+
+after(() => {
+  process.stdout.write(`seed ${firstSeed}\n${tableOf(reports)}\n`);
+});
