@@ -100,13 +100,15 @@ export class OpenApplication implements AsyncDisposable {
 
   /** With a passphrase: reading, maintaining, and whatever else its role allows. @throws KEY_REFUSED, SECRET_MISSING */
   async openAsReader(run: Run): Promise<RepositoryAccess> {
-    const secret = await this.context.passphrase();
-    return openWithPassphrase(this.objects, secret.reveal(), this.context.runtime, run);
+    return await this.#openAsReader(this.objects, run);
   }
 
-  /** As a reader, with the maintainer's credential of this host. @throws KEY_MISSING */
-  async openAsMaintainer(run: Run): Promise<RepositoryAccess> {
-    return await this.#withMaintainer(await this.openAsReader(run), run);
+  /** As a reader, with the maintainer's credential of this host. A dry run writes nothing. @throws KEY_MISSING */
+  async openAsMaintainer(run: Run, { dryRun }: { readonly dryRun: boolean }): Promise<RepositoryAccess> {
+    return await this.#withMaintainer(
+      await this.#openAsReader(dryRun ? dryRunStore(this.objects) : this.objects, run),
+      run,
+    );
   }
 
   /**
@@ -153,6 +155,11 @@ export class OpenApplication implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.objects[Symbol.asyncDispose]();
+  }
+
+  async #openAsReader(objects: ObjectStore, run: Run): Promise<RepositoryAccess> {
+    const secret = await this.context.passphrase();
+    return await openWithPassphrase(objects, secret.reveal(), this.context.runtime, run);
   }
 
   get #writerPath(): string {

@@ -23,8 +23,8 @@ import { listRuns } from '../repository/runs.ts';
 const WAIT_STEP_MS = 1_000;
 
 /** Opens as maintainer, refusing a repository that was rolled back. */
-async function openMaintained(application: OpenApplication, run: Run) {
-  const access = await application.openAsMaintainer(run);
+async function openMaintained(application: OpenApplication, options: { readonly dryRun: boolean }, run: Run) {
+  const access = await application.openAsMaintainer(run, options);
   const remembered = await application.rememberedHeads(run);
   const catalogue = await loadCatalogue(access, remembered, run);
   refuseRollback(catalogue, remembered);
@@ -46,7 +46,7 @@ export async function forgetMarks(
   run: Run,
 ): Promise<RetentionResult> {
   const { retention, timezone } = needConfiguration(application.context);
-  const { access, remembered, catalogue } = await openMaintained(application, run);
+  const { access, remembered, catalogue } = await openMaintained(application, { dryRun: !options.apply }, run);
   const policy: RetentionPolicy = retention;
   const request = { access, remembered, info: application.sessionInfo('forget'), policy, timezone };
   if (!options.apply) return forgetResult((await planForget(request, run)).selection, false);
@@ -78,7 +78,7 @@ export async function sweepRepository(
   options: { readonly apply: boolean; readonly wait: boolean },
   run: Run,
 ): Promise<RetentionResult> {
-  const { access, remembered, catalogue } = await openMaintained(application, run);
+  const { access, remembered, catalogue } = await openMaintained(application, { dryRun: !options.apply }, run);
   const request = { access, remembered, info: application.sessionInfo('sweep'), apply: options.apply };
   if (!options.apply) {
     const report = await sweep(request, run);
@@ -150,7 +150,7 @@ export async function pinMark(
   options: { readonly target: string; readonly pinned: boolean },
   run: Run,
 ): Promise<PinResult> {
-  const { access, remembered, catalogue } = await openMaintained(application, run);
+  const { access, remembered, catalogue } = await openMaintained(application, { dryRun: false }, run);
   const nowMs = application.context.runtime.clock.nowMs();
   const found = resolveTarget(catalogue, options.target, { nowMs, timezone: timezoneOf(application) });
   if (found.pinned !== options.pinned) {

@@ -163,10 +163,10 @@ function storeOf(text: string, names: readonly string[]): string | undefined {
 }
 
 function placeOf(url: string, workingFolder: string): string {
-  const scheme = /^([a-z]+):/.exec(url)?.[1];
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(url)?.[1];
   if (scheme !== undefined && connectorKind(scheme) === undefined) {
     throw new TidemarkError('USAGE', `--into ${scheme}: is not in this version`, {
-      hint: 'A folder of files goes to files:PATH.',
+      hint: 'A folder of files goes to files:PATH, or to a path such as ./FOLDER.',
     });
   }
   const path = scheme === undefined ? url : url.slice(scheme.length + 1);
