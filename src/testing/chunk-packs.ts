@@ -29,8 +29,12 @@ export class ChunkPacks implements AsyncDisposable {
     return new ChunkPacks(fixture, access, index);
   }
 
-  /** One pack with a block for each list of chunks. They are in `index` when it resolves. */
-  async store(kind: ChunkKind, blocks: readonly (readonly Uint8Array[])[]): Promise<StoredChunks> {
+  /** One pack with a block for each list of chunks. They are in `index` when it resolves. `idOf`: what it says of each, true or not. */
+  async store(
+    kind: ChunkKind,
+    blocks: readonly (readonly Uint8Array[])[],
+    idOf = (bytes: Uint8Array): Uint8Array => this.idOf(kind, bytes),
+  ): Promise<StoredChunks> {
     const { access, index } = this;
     const credential = must(access.writer, 'a writer');
     const { objects, header } = access;
@@ -38,7 +42,7 @@ export class ChunkPacks implements AsyncDisposable {
     const writer = new PackWriter({ objects, header, credential, index, random, kind, uploads: 1 });
     const ids: Uint8Array[] = [];
     for (const chunks of blocks) {
-      const refs = chunks.map((bytes) => ({ id: this.idOf(kind, bytes), sizeBytes: bytes.byteLength }));
+      const refs = chunks.map((bytes) => ({ id: idOf(bytes), sizeBytes: bytes.byteLength }));
       await writer.add({ ...encodeBlock(chunks), chunks: refs }, this.#fixture.run);
       ids.push(...refs.map(({ id }) => id));
     }
