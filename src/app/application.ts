@@ -148,6 +148,17 @@ export class OpenApplication implements AsyncDisposable {
     return access;
   }
 
+  /** The object store's time; this host's where the store can't be asked because it can't be written to. For people, not for decisions. */
+  async timeForPeople(run: Run): Promise<number> {
+    try {
+      return await this.objects.nowMs(run);
+    } catch (error) {
+      run.signal.throwIfAborted();
+      if (!isTidemarkError(error)) throw error;
+      return this.context.runtime.clock.nowMs();
+    }
+  }
+
   /** Whether this host can back up without a passphrase. */
   async keepsWriterCredential(): Promise<boolean> {
     return (await readKeptCredential(this.#writerPath)) !== undefined;

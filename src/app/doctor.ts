@@ -75,7 +75,7 @@ async function diagnoseContents(
     : await application.openAsReader(run);
   const remembered = await application.rememberedHeads(run);
   const catalogue = await loadCatalogue(access, remembered, run);
-  const nowMs = await application.objects.nowMs(run);
+  const nowMs = await application.timeForPeople(run);
   return [
     ...(isWriterOnly ? [NO_READER_KEY] : []),
     ...lostHeads(catalogue, remembered).map(rolledBack),

@@ -220,7 +220,7 @@ export async function removeKey(application: OpenApplication, { id }: KeyResult,
 export async function listPastRuns(application: OpenApplication, run: Run): Promise<RunsResult> {
   const access = await application.openAsReader(run);
   const catalogue = await loadCatalogue(access, await application.rememberedHeads(run), run);
-  const past = listRuns(access, catalogue, await application.objects.nowMs(run));
+  const past = listRuns(access, catalogue, await application.timeForPeople(run));
   return {
     runs: past.map(({ key, command, startedAtMs, durationMs, outcome, code, host }) => ({
       id: key.startsWith('sessions/')

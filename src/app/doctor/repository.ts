@@ -67,10 +67,11 @@ async function probeDeleting(
   }
 }
 
-async function checkClock({ objects, context }: OpenApplication, run: Run): Promise<readonly Finding[]> {
-  const before = context.runtime.clock.nowMs();
-  const there = await objects.nowMs(run);
-  const after = context.runtime.clock.nowMs();
+async function checkClock(application: OpenApplication, run: Run): Promise<readonly Finding[]> {
+  const { clock } = application.context.runtime;
+  const before = clock.nowMs();
+  const there = await application.timeForPeople(run);
+  const after = clock.nowMs();
   const skewMs = there < before ? before - there : Math.max(0, there - after);
   if (skewMs <= MOST_SKEW_MS) return [];
   return [
