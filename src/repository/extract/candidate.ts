@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { cloneFile, dataExtents } from '../../io/native-file.ts';
 import { TargetFile } from './target-file.ts';
@@ -46,7 +46,7 @@ export function cloneCandidate(from: Candidate, target: TargetFile, shape: Targe
     // Whatever is wrong with the target comes back when it is written.
     if (systemCode(error) === undefined) throw error;
   }
-  ftruncateSync(target.descriptor, 0);
+  target.clear(shape);
   return 'empty';
 }
 

@@ -12,6 +12,8 @@ export type FillLimits = {
   readonly slotBytes: number;
   /** Blocks of one job, together; one block always fits. */
   readonly jobBytes: number;
+  /** Reading on over a gap this small is cheaper than another call. */
+  readonly gapBytes: number;
   /** A file with more than this is written by several jobs. */
   readonly splitBytes: number;
   /** Content that is planned as a whole, so that its blocks are fetched once. A file with more comes in stretches of about this size. */
@@ -25,13 +27,12 @@ const MIB = 1024 * 1024;
 export const FILL_LIMITS: FillLimits = {
   slotBytes: 12 * MIB,
   jobBytes: 8 * MIB,
+  gapBytes: MIB / 16,
   splitBytes: 6 * MIB,
   windowBytes: 64 * MIB,
   reuseBytes: 16 * MIB,
 };
 
-/** Reading on over a gap this small is cheaper than another call. */
-const GAP_BYTES = 64 * 1024;
 const ID_BYTES = 32;
 
 /** `runs`: where each part lies, of a file that is there and lacks these parts. Without, the parts are all of its content. */
@@ -210,7 +211,7 @@ class JobBuilder<Tag> {
 }
 
 /** Places blocks one after another in a slot, in the order of the packs, and joins neighbours into one read. */
-function layOut(places: readonly ChunkPlace[], { slotBytes }: FillLimits) {
+function layOut(places: readonly ChunkPlace[], { slotBytes, gapBytes }: FillLimits) {
   const sorted = places.toSorted((left, right) => left.pack - right.pack || left.blockOffset - right.blockOffset);
   const reads: { first: ChunkPlace; at: number; sizeBytes: number }[] = [];
   const blocks: JobBlock[] = [];
@@ -221,7 +222,7 @@ function layOut(places: readonly ChunkPlace[], { slotBytes }: FillLimits) {
     const last = reads.at(-1);
     const gap =
       last?.first.pack === place.pack ? place.blockOffset - last.first.blockOffset - last.sizeBytes : undefined;
-    if (last !== undefined && gap !== undefined && gap <= GAP_BYTES && end + gap + leftBytes <= slotBytes) {
+    if (last !== undefined && gap !== undefined && gap <= gapBytes && end + gap + leftBytes <= slotBytes) {
       last.sizeBytes += gap + place.blockBytes;
       end += gap + place.blockBytes;
     } else {

@@ -22,7 +22,14 @@ export class TargetFile implements Disposable {
 
   /** Creates it exclusively, without following links. */
   static create(shape: TargetShape): TargetFile {
-    return new TargetFile(shape.path, ContentLayout.of(shape), constants.O_CREAT | constants.O_EXCL);
+    const file = new TargetFile(shape.path, ContentLayout.of(shape), constants.O_CREAT | constants.O_EXCL);
+    try {
+      if (shape.extents !== undefined) file.clear(shape);
+      return file;
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Opens one that was created; what is written goes to `runs`. */
@@ -32,6 +39,15 @@ export class TargetFile implements Disposable {
 
   get descriptor(): number {
     return this.#descriptor;
+  }
+
+  /**
+   * Makes it all holes. A sparse file has its size from the start: some file systems reserve space behind the end of a file that grows, which
+   * would lie in its holes later.
+   */
+  clear({ extents, fileSizeBytes }: TargetShape): void {
+    ftruncateSync(this.#descriptor, 0);
+    if (extents !== undefined) ftruncateSync(this.#descriptor, fileSizeBytes);
   }
 
   /** Writes the next bytes of the content. @throws REPOSITORY_DAMAGED when there are more than the file has room for */
