@@ -29,8 +29,15 @@ function privateKeyOf(prefix: Uint8Array, seed: Uint8Array): KeyPair {
   return { privateKey, publicKey: publicDer.subarray(publicDer.byteLength - KEY_BYTES) };
 }
 
+/** Keys that were parsed before, by the bytes object, which nobody changes: a repository's own are used again and again. */
+const parsedKeys = new WeakMap<Uint8Array, KeyObject>();
+
 function publicKeyOf(prefix: Uint8Array, raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'spki' });
+  const known = parsedKeys.get(raw);
+  if (known !== undefined) return known;
+  const parsed = createPublicKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'spki' });
+  parsedKeys.set(raw, parsed);
+  return parsed;
 }
 
 export function signingPair(seed: Uint8Array): KeyPair {

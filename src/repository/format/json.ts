@@ -3,7 +3,7 @@ import { damaged } from './byte-cursor.ts';
 /** A value as JSON.parse yields it. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads the fields of a JSON object that came from outside: each with its type checked, none trusted. */
 export class JsonFields {

@@ -1,6 +1,6 @@
 import { createCipheriv } from 'node:crypto';
 import { ByteBuilder } from './byte-builder.ts';
-import { ByteCursor } from './byte-cursor.ts';
+import { ByteCursor, damaged } from './byte-cursor.ts';
 import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, sha256, unseal } from './crypto.ts';
 import type { KeyPair } from './crypto.ts';
 
@@ -62,7 +62,7 @@ export function openPackHeader(options: { header: Uint8Array; owner: PackOwner; 
     box: options.header.subarray(8 + SALT_BYTES, PACK_HEADER_BYTES),
     what,
   });
-  if (key.byteLength !== KEY_BYTES) throw new ByteCursor(key, what).fail('its key has the wrong size');
+  if (key.byteLength !== KEY_BYTES) throw damaged(what, 'its key has the wrong size');
   return { owner, salt: new Uint8Array(salt), key };
 }
 
@@ -155,7 +155,9 @@ export function openDirectory(options: {
     const sealedBytes = cursor.varint();
     const chunks: { kind: ChunkKind; id: Uint8Array; sizeBytes: number }[] = [];
     for (let left = cursor.varint(); left > 0; left--) {
-      const kind = cursor.u8() === 1 ? 'node' : 'content';
+      const mark = cursor.u8();
+      if (mark > 1) cursor.fail('a chunk in it is of no known kind');
+      const kind = mark === 1 ? 'node' : 'content';
       chunks.push({ kind, id: new Uint8Array(cursor.bytes(ID_BYTES)), sizeBytes: cursor.varint() });
     }
     blocks.push({ sealedBytes, chunks });
