@@ -1,11 +1,11 @@
-import { lstatSync } from 'node:fs';
+import { constants, lstatSync } from 'node:fs';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import type { BaseReader, FileTarget, Restorer, RestoreReport } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { syncFileSystem } from '../../io/native-file.ts';
-import { removeFileAt, statOpen } from '../../io/native-folder.ts';
+import { removeFileAt, statAt, statOpen } from '../../io/native-folder.ts';
 import { applyAttributes } from './apply-attributes.ts';
 import { byteText, bytesOf, printablePath, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
@@ -235,16 +235,15 @@ function beginning({ place, home }: Exchange, verified: Journal): Journal {
 function candidateFor({ part, target }: Staging, { relative, entry }: FilePlan): Uint8Array | undefined {
   for (const folder of [part, target]) {
     if (folder === undefined) continue;
-    const path = `/proc/self/fd/${folder}/${relative}`;
-    if (sizeOfFile(path) === fileSizeOf(entry)) return bytesOf(path);
+    if (sizeOfFile(folder, relative) === fileSizeOf(entry)) return bytesOf(`/proc/self/fd/${folder}/${relative}`);
   }
   return undefined;
 }
 
-function sizeOfFile(path: ByteText): number | undefined {
+function sizeOfFile(folder: number, relative: ByteText): number | undefined {
   try {
-    const stats = lstatSync(systemPath(path), { throwIfNoEntry: false });
-    return stats?.isFile() === true ? stats.size : undefined;
+    const { mode, sizeBytes } = statAt(folder, bytesOf(relative));
+    return (mode & constants.S_IFMT) === constants.S_IFREG ? sizeBytes : undefined;
   } catch {
     // A candidate only saves fetching: one that can't be looked at is none.
     return undefined;

@@ -1,8 +1,8 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { cloneFile, dataExtents } from '../../io/native-file.ts';
-import { TargetFile } from './target-file.ts';
-import type { TargetShape } from './target-file.ts';
+import { openFile } from './open-file.ts';
+import type { TargetFile, TargetShape } from './target-file.ts';
 
 /** A file that may hold a content already, open for reading. */
 export class Candidate implements Disposable {
@@ -16,7 +16,7 @@ export class Candidate implements Disposable {
   static open(path: Uint8Array, fileSizeBytes: number): Candidate | undefined {
     let descriptor: number;
     try {
-      descriptor = openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      descriptor = openFile(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       if (systemCode(error) === undefined) throw error;
       return undefined;
