@@ -178,6 +178,10 @@ async function takeBase(
   const recorderContext = { runtime: context.runtime, previous: last?.cut };
   await using recorder = await connector.openRecorder(opened.options, recorderContext, run);
   await using base = await recorder.openBase(run);
+  const totals = { totalEntries: last?.entries, totalBytes: last?.bytes };
+  const report = ({ entries, bytes }: { readonly entries: number; readonly bytes: number }): void =>
+    context.progress.report({ phase: `backing up ${store.name}`, store: store.name, entries, bytes, ...totals });
+  report({ entries: 0, bytes: 0 });
   const written = await writer.writeBase(
     {
       store: store.name,
@@ -188,15 +192,7 @@ async function takeBase(
       base,
       manifest: resolvedManifestWithoutSecrets(work.configuration),
       allowEmpty: store.allowEmpty || request.allowEmpty.includes(store.name),
-      onProgress: ({ entries, bytes }) =>
-        context.progress.report({
-          phase: `backing up ${store.name}`,
-          store: store.name,
-          entries,
-          totalEntries: last?.entries,
-          bytes,
-          totalBytes: last?.bytes,
-        }),
+      onProgress: report,
     },
     run,
   );

@@ -9,6 +9,8 @@ export function withProgress(
   const { phase, store, progress } = options;
   let bytes = 0;
   let files = 0;
+  const totals = { totalEntries: base.entryCount, totalBytes: base.contentBytes };
+  const report = (): void => progress.report({ phase, store, entries: files, bytes, ...totals });
   return {
     entryCount: base.entryCount,
     contentBytes: base.contentBytes,
@@ -16,17 +18,11 @@ export function withProgress(
     find: (name, run) => base.find(name, run),
     read: (content, run) => base.read(content, run),
     async *extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Parameters<BaseReader['extract']>[1]) {
+      report();
       for await (const results of base.extract(targets, run)) {
         for (const { sizeBytes } of results) bytes += sizeBytes;
         files += results.length;
-        progress.report({
-          phase,
-          store,
-          entries: files,
-          totalEntries: base.entryCount,
-          bytes,
-          totalBytes: base.contentBytes,
-        });
+        report();
         yield results;
       }
     },

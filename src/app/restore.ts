@@ -8,7 +8,7 @@ import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
 import { withProgress } from './read-progress.ts';
 import { isBeingUndone, isUnfinished, listJournals, refuseUnfinished, saveJournal } from './restore-journal.ts';
-import type { JournalStore, RestoreJournal } from './restore-journal.ts';
+import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
 import { lockRestore, openStore } from './restore-place.ts';
 import { planRestore } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
@@ -80,7 +80,7 @@ export async function carryOut(
       undoing: false,
     })),
   };
-  return await finish(application, reader, journal, run);
+  return await finish(application, reader, { journal, isBegun: false }, run);
 }
 
 /** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */
@@ -93,31 +93,29 @@ export async function resumeRestore(
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
   if (isBeingUndone(journal)) refuseUnfinished([journal]);
-  return await finish(application, reader, journal, run);
+  return await finish(application, reader, { journal, isBegun: true }, run);
 }
 
-/** Does the rest of a restore, and leaves a run. What to do after a failure is told. */
+/** Does the rest of a restore, and leaves a run. What to do after a failure is told. `isBegun`: the journal is durable. */
 async function finish(
   application: OpenApplication,
   reader: RepositoryReader,
-  start: RestoreJournal,
+  { journal, isBegun }: { readonly journal: RestoreJournal; readonly isBegun: boolean },
   run: Run,
 ): Promise<RestoreResult> {
   const access = (inner: Run) => application.maintainerOrWarning(reader.access, inner);
-  let { phase } = start;
+  let reached = isBegun ? journal.phase : undefined;
+  const onPhase = (phase: RestorePhase): void => {
+    reached = phase;
+  };
   return await recorded(
     application,
     { command: 'restore', access, catalogue: () => reader.catalogue },
     async () => {
       try {
-        return await restoreAll(application, reader, { start, onSwap: () => (phase = 'swapping') }, run);
+        return await restoreAll(application, reader, { start: journal, onPhase }, run);
       } catch (error) {
-        application.context.warn(
-          phase === 'swapping'
-            ? 'stores were being exchanged: finish that now with `tidemark restore --resume`'
-            : 'nothing live was touched; `tidemark restore --resume` goes on, `--discard` drops what was written beside',
-        );
-        throw error;
+        throw reached === undefined ? error : withWayOn(error, reached);
       }
     },
     ({ mark, stores }) => ({
@@ -125,6 +123,18 @@ async function finish(
       summary: { mark: mark.id, stores: stores.map(({ store, bytes, entries }) => ({ store, bytes, entries })) },
     }),
   );
+}
+
+/** The error with what can be done about the restore that it leaves behind. */
+function withWayOn(error: unknown, phase: RestorePhase): unknown {
+  if (!isTidemarkError(error)) return error;
+  const { code, message, disposition, where } = error;
+  const wayOn =
+    phase === 'swapping'
+      ? 'Stores were being exchanged: finish that now with `tidemark restore --resume`.'
+      : 'Nothing live was touched: `tidemark restore --resume` goes on, `--discard` drops what was written beside.';
+  const hint = code === 'INTERRUPTED' ? wayOn : `${error.hint} ${wayOn}`;
+  return new TidemarkError(code, message, { disposition, where, hint, cause: error });
 }
 
 type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; readonly restorer: Restorer };
@@ -136,7 +146,7 @@ type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; r
 async function restoreAll(
   application: OpenApplication,
   reader: RepositoryReader,
-  { start, onSwap }: { readonly start: RestoreJournal; readonly onSwap: () => void },
+  { start, onPhase }: { readonly start: RestoreJournal; readonly onPhase: (phase: RestorePhase) => void },
   run: Run,
 ): Promise<RestoreResult> {
   await using stack = new AsyncDisposableStack();
@@ -154,9 +164,10 @@ async function restoreAll(
   let journal = start;
   if (journal.phase === 'writing') {
     await save(application, journal, run);
+    onPhase('writing');
     for (const store of opened) reports.set(store.item.store, await writeBeside(application, reader, store, run));
     journal = await save(application, { ...journal, phase: 'swapping' }, run);
-    onSwap();
+    onPhase('swapping');
   }
   const swapped: JournalStore[] = [];
   for (const { item, record, restorer } of opened) {
