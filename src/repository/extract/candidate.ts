@@ -1,7 +1,6 @@
-import { closeSync, constants, fstatSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { cloneFile, dataExtents } from '../../io/native-file.ts';
-import { openFile } from './open-file.ts';
 import type { TargetFile, TargetShape } from './target-file.ts';
 
 /** A file that may hold a content already, open for reading. */
@@ -16,7 +15,7 @@ export class Candidate implements Disposable {
   static open(path: Uint8Array, fileSizeBytes: number): Candidate | undefined {
     let descriptor: number;
     try {
-      descriptor = openFile(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      descriptor = openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       if (systemCode(error) === undefined) throw error;
       return undefined;

@@ -1,10 +1,9 @@
-import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import type { FileTarget } from '../../core/restorer.ts';
 import { setTimesOfFile } from '../../io/native-time.ts';
 import { damaged } from '../format/byte-cursor.ts';
 import { ContentLayout } from './content-layout.ts';
 import type { FileRun } from './content-layout.ts';
-import { openFile } from './open-file.ts';
 
 /** What a file needs to be created, filled and finished. */
 export type TargetShape = Pick<FileTarget<unknown>, 'path' | 'fileSizeBytes' | 'extents' | 'finish'>;
@@ -18,7 +17,7 @@ export class TargetFile implements Disposable {
   private constructor(path: Uint8Array, layout: ContentLayout, flags: number) {
     this.#path = path;
     this.#layout = layout;
-    this.#descriptor = openFile(path, flags | constants.O_RDWR | constants.O_NOFOLLOW);
+    this.#descriptor = openSync(Buffer.from(path), flags | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
   }
 
   /** Creates it exclusively, without following links. */
