@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemCode } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
@@ -111,13 +111,29 @@ export async function syncFolder(path: string): Promise<void> {
  * @throws Node's file system errors, ENOTDIR or EEXIST when something else is in the way
  */
 export async function ensureFolder(path: string, mode: number): Promise<void> {
-  const absolute = resolve(path);
-  const first = await mkdir(absolute, { recursive: true, mode });
-  if (first === undefined) return;
-  for (let at = absolute; ; at = dirname(at)) {
-    await syncFolder(dirname(at));
-    if (at === first || at === dirname(at)) return;
+  // Not by mkdir's own recursion: where a parent exists and yet nothing can be made in it (/proc) that never ends.
+  const missing: string[] = [];
+  for (let at = resolve(path); !(await isFolder(at)); at = dirname(at)) missing.unshift(at);
+  for (const folder of missing) {
+    try {
+      await mkdir(folder, { mode });
+    } catch (error) {
+      // Another process came first.
+      if (systemCode(error) !== 'EEXIST' || !(await isFolder(folder))) throw error;
+    }
+    await syncFolder(dirname(folder));
   }
+}
+
+/** False when nothing is there. @throws ENOTDIR when something else is */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' && path !== dirname(path)) return false;
+    throw error;
+  }
+  throw Object.assign(new Error(`ENOTDIR: not a folder: ${path}`), { code: 'ENOTDIR', path });
 }
 
 const READ_STEP_BYTES = 16 * 1024;
