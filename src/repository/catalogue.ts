@@ -31,8 +31,8 @@ export type BaseRecord = {
   /** When every byte of it was last proven, if ever. */
   readonly provenAtMs?: number | undefined;
   /**
-   * A later record of its session is there, so its writer found it safe. The last one of a session may be in the making, or its writer
-   * died before it knew: no mark of another session may name it.
+   * Its session went on with something else than a void, so its writer found it safe. The last one of a session may be in the making, or its
+   * writer died before it knew: no mark of another session may name it.
    */
   readonly isConfirmed: boolean;
   readonly trusted: TrustedRecord;
@@ -136,7 +136,7 @@ function readBases(
   opener: Opener,
   log: RecordLog,
   voided: ReadonlySet<string>,
-  lastOf: (session: string) => number,
+  isConfirmed: (trusted: TrustedRecord) => boolean,
 ): Map<string, BaseRecord> {
   const proven = new Map<string, number>();
   for (const trusted of ofKind(log, 'proof')) {
@@ -166,11 +166,31 @@ function readBases(
       summary,
       maintenance,
       provenAtMs: proven.get(key),
-      isConfirmed: header.counter < lastOf(session),
+      isConfirmed: isConfirmed(trusted),
       trusted,
     });
   }
   return bases;
+}
+
+/**
+ * The next record of the session says it. Where it is not there it was no void, which stays as long as what it voids; but it may not be listed
+ * yet.
+ */
+function confirmedBy(options: {
+  readonly chains: Chains;
+  readonly heads: HeadView;
+  readonly ledger: Ledger;
+  readonly listsAtOnce: boolean;
+}): (trusted: TrustedRecord) => boolean {
+  const { chains, heads, ledger, listsAtOnce } = options;
+  return ({ record }) => {
+    const { session, counter } = record.header;
+    const next = chains.get(session)?.get(counter + 1);
+    if (next !== undefined) return next.record.header.kind !== 'void';
+    if (ledger.isRemoved(session, counter + 1)) return true;
+    return listsAtOnce && counter < (heads.present.get(session)?.counter ?? -1);
+  };
 }
 
 function samePosition(left: Position, right: Position): boolean {
@@ -312,7 +332,8 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
   const heads = viewHeads(chains, ledger, (start) => opener.read(start, ['plain'], readHeads) ?? []);
   const voided = readVoids(opener, standing);
   const pins = readPins(opener, standing);
-  const bases = readBases(opener, standing, voided, (session) => heads.present.get(session)?.counter ?? -1);
+  const isConfirmed = confirmedBy({ chains, heads, ledger, listsAtOnce: access.objects.capabilities.listsAtOnce });
+  const bases = readBases(opener, standing, voided, isConfirmed);
   const { marks, broken, ids } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
   // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
   const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;

@@ -8,6 +8,8 @@ import type { PutRecord, Section, Session } from './records/session.ts';
 /** A record counts only when it lies within this part of a lease after the last beat. */
 const COMMIT_PART = 2;
 
+const UNABORTED: Run = { signal: new AbortController().signal };
+
 /** What a record depends on, as object keys. */
 export type Needs = { readonly objects: ReadonlySet<string>; readonly packFolder: string };
 
@@ -95,18 +97,22 @@ export class WriteLease implements AsyncDisposable {
     await this.#look(run);
     this.#refuseCondemned(needs);
     const record = await session.put(kind, sections, run);
-    const lateMs = record.modifiedMs - session.lastBeatModifiedMs - access.header.leaseMs / COMMIT_PART;
-    const problem = lateMs > 0 ? `it came ${lateMs} ms too late` : await this.#findLoss(needs, run);
-    if (problem === undefined) return record;
-    await session.put('void', [{ name: 'plain', value: { record: record.key } }], run);
-    throw fenced(problem);
+    try {
+      const lateMs = record.modifiedMs - session.lastBeatModifiedMs - access.header.leaseMs / COMMIT_PART;
+      if (lateMs > 0) throw fenced(`it came ${lateMs} ms too late`);
+      await this.#refuseLoss(needs, run);
+      return record;
+    } catch (error) {
+      // Nothing else may follow a record that is not known to be safe. Also when the run was aborted.
+      await session.put('void', [{ name: 'plain', value: { record: record.key } }], UNABORTED);
+      throw error;
+    }
   }
 
-  /** First the lists, then the objects: a list goes after what it names. */
-  async #findLoss(needs: Needs, run: Run): Promise<string | undefined> {
+  /** First the lists, then the objects: a list goes after what it names. @throws FENCED */
+  async #refuseLoss(needs: Needs, run: Run): Promise<void> {
     await this.#look(run);
-    const condemned = [...needs.objects].find((key) => this.#condemned.has(key));
-    if (condemned !== undefined) return `${condemned} is about to be deleted`;
+    this.#refuseCondemned(needs);
     const { objects } = this.#options.access;
     const missing = new Set(needs.objects);
     for (const folder of new Set([...needs.objects].map((key) => folderOf(key, needs)))) {
@@ -116,9 +122,8 @@ export class WriteLease implements AsyncDisposable {
     }
     for (const key of missing) {
       // A listing may not show yet what was just created.
-      if ((await objects.stat(key, run)) === undefined) return `${key} is gone`;
+      if ((await objects.stat(key, run)) === undefined) throw fenced(`${key} is gone`);
     }
-    return undefined;
   }
 
   #refuseCondemned(needs: Needs): void {

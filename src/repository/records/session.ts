@@ -1,6 +1,5 @@
-import { TidemarkError } from '../../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { toHex } from '../../core/bytes.ts';
-import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import type { RepositoryAccess } from '../access.ts';
 import type { Json } from '../format/json.ts';
@@ -191,10 +190,19 @@ export class Session {
   async #create(key: string, bytes: Uint8Array, run: Run): Promise<number> {
     const { objects } = this.#access;
     await objects.create(key, [bytes], run);
-    const stored = await readWhole(objects, key, bytes.byteLength, run);
-    if (Buffer.compare(stored, bytes) !== 0) {
-      throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`);
+    try {
+      const stored = await readWhole(objects, key, bytes.byteLength, run);
+      const info = await objects.stat(key, run);
+      if (info !== undefined && Buffer.compare(stored, bytes) === 0) return info.modifiedMs;
+      if (info !== undefined) {
+        throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`);
+      }
+    } catch (error) {
+      if (!isTidemarkError(error, 'OBJECT_NOT_FOUND')) throw error;
     }
-    return must(await objects.stat(key, run), 'an object that was just read').modifiedMs;
+    // Only a sweep deletes records, and only of sessions that it takes for dead.
+    throw new TidemarkError('FENCED', `this run was away for so long that its record ${key} was swept`, {
+      disposition: 'retry',
+    });
   }
 }

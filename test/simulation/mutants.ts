@@ -1,0 +1,269 @@
+import { must } from '../../src/core/must.ts';
+import type { Run } from '../../src/core/run.ts';
+import type { ObjectInfo, ObjectStore } from '../../src/objects/object-store.ts';
+import { forward } from '../../src/objects/wrappers/forward.ts';
+import { inMaintainerSession } from '../../src/repository/maintainer.ts';
+import { loadCondemned } from '../../src/repository/records/record-log.ts';
+import type { CondemnedList } from '../../src/repository/records/record-log.ts';
+import type { Session } from '../../src/repository/records/session.ts';
+import type { SweepReport } from '../../src/repository/sweep.ts';
+import { neededBases, refuseDamage, viewRepository } from '../../src/repository/sweep/view.ts';
+import type { SweepView } from '../../src/repository/sweep/view.ts';
+import { planSweep } from '../../src/repository/sweep/plan.ts';
+import type { SweepPlan } from '../../src/repository/sweep/plan.ts';
+import { announceRemoval, deleteKeys, removeCondemned } from '../../src/repository/sweep/remove.ts';
+import { LEASE_MS } from './template.ts';
+import { realProtocol } from './world.ts';
+import type { Protocol } from './world.ts';
+
+/** One step of the protocol done otherwise. */
+export type Mutant = { readonly name: string; readonly protocol: Protocol };
+
+type Steps = {
+  readonly view: typeof viewRepository;
+  readonly plan: (view: SweepView, run: Run) => Promise<SweepPlan>;
+  readonly remove: (view: SweepView, plan: SweepPlan, session: Session, run: Run) => Promise<unknown>;
+};
+
+const steps: Steps = { view: viewRepository, plan: planSweep, remove: removeCondemned };
+
+/** The sweep of the product, put together again with a step exchanged. */
+function sweepWith(exchanged: Partial<Steps>): Protocol {
+  const { view, plan, remove } = { ...steps, ...exchanged };
+  const sweep: Protocol['sweep'] = async (options, run): Promise<SweepReport> => {
+    const before = await view(options, undefined, run);
+    refuseDamage(before);
+    const { result, head } = await inMaintainerSession(
+      { ...options, catalogue: before.catalogue },
+      async (session) => {
+        const seen = await view(options, session.id, run);
+        refuseDamage(seen);
+        const planned = await plan(seen, run);
+        await remove(seen, planned, session, run);
+        const objects = planned.condemn.map(({ key }) => key);
+        if (objects.length > 0) await session.condemn({ sessions: [...seen.live.keys()], objects }, run);
+        return { condemned: planned.condemn, removed: planned.remove, freeAfterMs: planned.freeAfterMs };
+      },
+      run,
+    );
+    return { ...result, heads: [...before.catalogue.heads.frontier.filter(({ session }) => session !== head.session), head] };
+  };
+  return { ...realProtocol, sweep };
+}
+
+const withLists = (view: SweepView, change: (list: CondemnedList) => Partial<CondemnedList>): SweepView => ({
+  ...view,
+  lists: view.lists.map((list) => ({ ...list, ...change(list) })),
+});
+
+/** What `due` names, whatever has become of it. */
+async function withoutLookingAgain(view: SweepView, run: Run): Promise<SweepPlan> {
+  const plan = await planSweep(view, run);
+  const due = view.lists.filter(
+    ({ modifiedMs, sessions }) => modifiedMs + LEASE_MS <= view.nowMs && !sessions.some((id) => view.live.has(id)),
+  );
+  const keys = new Set(due.flatMap(({ objects }) => objects));
+  return { ...plan, remove: [...keys].map((key) => ({ key, sizeBytes: 0 })), lists: due.map(({ key }) => key) };
+}
+
+/** Bases that nothing needs are looked through, although their manifests are too young to go. */
+function withoutYoungBases(view: SweepView): SweepView {
+  const needed = neededBases(view);
+  const bases = [...view.catalogue.bases].filter(([key, { modifiedMs }]) => needed.has(key) || modifiedMs <= view.oldMs);
+  return { ...view, catalogue: { ...view.catalogue, bases: new Map(bases) } };
+}
+
+const keysOf = ({ remove }: SweepPlan): readonly string[] => remove.map(({ key }) => key);
+
+const sweeps: Readonly<Record<string, Protocol>> = {
+  'a sweep does not wait a lease': sweepWith({
+    plan: (view, run) => planSweep(withLists(view, () => ({ modifiedMs: 0 })), run),
+  }),
+  'a sweep does not wait for sessions': sweepWith({
+    plan: (view, run) => planSweep(withLists(view, () => ({ sessions: [] })), run),
+  }),
+  'a sweep takes no notice of who lives': sweepWith({
+    view: async (...args) => ({ ...(await viewRepository(...args)), live: new Map() }),
+  }),
+  'a sweep does not look again before it deletes': sweepWith({ plan: withoutLookingAgain }),
+  'a sweep asks for time and lists after the records': sweepWith({
+    async view(options, own, run) {
+      const view = await viewRepository(options, own, run);
+      const lists = await loadCondemned(options.access, run);
+      return { ...view, lists, nowMs: await options.access.objects.nowMs(run) };
+    },
+  }),
+  'a sweep takes packs whose manifest is too young to go': sweepWith({
+    plan: (view, run) => planSweep(withoutYoungBases(view), run),
+  }),
+  'a sweep deletes its list first': sweepWith({
+    async remove(view, plan, session, run) {
+      await announceRemoval(view, plan.remove, session, run);
+      await deleteKeys(view, plan.lists, run);
+      await deleteKeys(view, keysOf(plan), run);
+    },
+  }),
+  'a sweep writes its ledger last': sweepWith({
+    async remove(view, plan, session, run) {
+      await deleteKeys(view, keysOf(plan), run);
+      await announceRemoval(view, plan.remove, session, run);
+      await deleteKeys(view, plan.lists, run);
+    },
+  }),
+  'a sweep writes no ledger': sweepWith({
+    async remove(view, plan, _session, run) {
+      await deleteKeys(view, keysOf(plan), run);
+      await deleteKeys(view, plan.lists, run);
+    },
+  }),
+};
+
+/** A writer's session; what it sees of the object store. Each gets a state of its own. */
+function writerWith(wrap: (objects: ObjectStore) => Partial<ObjectStore>): Protocol {
+  return { ...realProtocol, writerStore: (objects) => ({ ...forward(objects), ...wrap(objects) }) };
+}
+
+const isCommit = (key: string): boolean => key.startsWith('manifests/') || key.startsWith('journal/');
+
+async function listAll(objects: ObjectStore, prefix: string, run: Run): Promise<readonly ObjectInfo[]> {
+  const all: ObjectInfo[] = [];
+  for await (const batch of objects.list(prefix, '', run)) all.push(...batch);
+  return all;
+}
+
+async function* inOne(infos: readonly ObjectInfo[]): AsyncGenerator<readonly ObjectInfo[]> {
+  if (infos.length > 0) yield infos;
+}
+
+/** Reads the packs when it should look what is condemned; the index is then built from what was there before. */
+const readsIndexFirst = writerWith((objects) => {
+  const early = new Map<string, readonly ObjectInfo[]>();
+  let looked = false;
+  return {
+    async *list(prefix, after, run) {
+      if (prefix === 'condemned/' && !looked) {
+        looked = true;
+        for (const folder of new Set((await listAll(objects, 'packs/', run)).map(({ key }) => key.slice(0, 39)))) {
+          early.set(folder, await listAll(objects, folder, run));
+        }
+      }
+      const known = early.get(prefix);
+      early.delete(prefix);
+      if (known === undefined) yield* objects.list(prefix, after, run);
+      else yield* inOne(known);
+    },
+  };
+});
+
+/** What was condemned when the session began is all that it knows until it has committed. */
+const looksOnlyAtFirst = writerWith((objects) => {
+  let first: readonly ObjectInfo[] | undefined;
+  let committed = false;
+  return {
+    async create(key, body, run) {
+      await objects.create(key, body, run);
+      committed = isCommit(key);
+    },
+    async *list(prefix, after, run) {
+      if (prefix !== 'condemned/' || committed) return yield* objects.list(prefix, after, run);
+      first ??= await listAll(objects, prefix, run);
+      yield* inOne(first);
+    },
+  };
+});
+
+/** After a manifest or a mark it takes everything to be as it was. */
+const checksNothingAfterwards = writerWith((objects) => {
+  let committed = false;
+  const seen = new Map<string, ObjectInfo>();
+  return {
+    async create(key, body, run) {
+      await objects.create(key, body, run);
+      committed = isCommit(key);
+      seen.set(key, { key, sizeBytes: 0, modifiedMs: 0 });
+    },
+    async *list(prefix, after, run) {
+      if (committed) return yield* inOne([...seen.values()].filter(({ key }) => key.startsWith(prefix)));
+      for await (const batch of objects.list(prefix, after, run)) {
+        for (const info of batch) seen.set(info.key, info);
+        yield batch;
+      }
+    },
+  };
+});
+
+/** It does not notice how late a manifest or a mark is. */
+const checksNoLease = writerWith((objects) => {
+  let lastBeatMs = 0;
+  return {
+    async stat(key, run) {
+      const info = await objects.stat(key, run);
+      if (info === undefined || (!isCommit(key) && !key.startsWith('sessions/'))) return info;
+      if (isCommit(key)) return { ...info, modifiedMs: lastBeatMs };
+      lastBeatMs = info.modifiedMs;
+      return info;
+    },
+  };
+});
+
+/** It does not notice for how long it was silent, and goes on to count on sweeps that no longer wait for it. */
+const forgivesItsSilence = writerWith((objects) => {
+  let lastMs: number | undefined;
+  let shiftMs = 0;
+  return {
+    async stat(key, run) {
+      const info = await objects.stat(key, run);
+      if (info === undefined) return info;
+      if (key.startsWith('sessions/')) {
+        const gapMs = info.modifiedMs - (lastMs ?? info.modifiedMs);
+        shiftMs += Math.max(0, gapMs - LEASE_MS / 2);
+        lastMs = info.modifiedMs;
+      }
+      return { ...info, modifiedMs: info.modifiedMs - shiftMs };
+    },
+  };
+});
+
+/** Takes nothing back: voids are swallowed. */
+const voidsNothing = writerWith((objects) => {
+  const swallowed = new Map<string, Uint8Array>();
+  return {
+    async create(key, body, run) {
+      if (key.startsWith('void/')) swallowed.set(key, Buffer.concat(body));
+      else await objects.create(key, body, run);
+    },
+    async read(key, offset, into, run) {
+      const bytes = swallowed.get(key);
+      if (bytes === undefined) return await objects.read(key, offset, into, run);
+      const piece = bytes.subarray(offset, offset + into.byteLength);
+      into.set(piece);
+      return piece.byteLength;
+    },
+    async stat(key, run) {
+      if (!swallowed.has(key)) return await objects.stat(key, run);
+      return { key, sizeBytes: must(swallowed.get(key), 'bytes').byteLength, modifiedMs: await objects.nowMs(run) };
+    },
+  };
+});
+
+const pinsBlindly: Protocol = {
+  ...realProtocol,
+  pinStore: (objects) => ({
+    ...forward(objects),
+    async *list(prefix, after, run) {
+      if (prefix !== 'condemned/') yield* objects.list(prefix, after, run);
+    },
+  }),
+};
+
+const writers: Readonly<Record<string, Protocol>> = {
+  'a writer reads the index before it looks what is condemned': readsIndexFirst,
+  'a writer does not look again after it has renewed': looksOnlyAtFirst,
+  'a writer does not check after its manifest': checksNothingAfterwards,
+  'a writer does not check its lease': checksNoLease,
+  'a writer that was silent counts on lists that no longer wait for it': forgivesItsSilence,
+  'a writer does not void what came too late': voidsNothing,
+  'a pin does not look what is condemned': pinsBlindly,
+};
+
+export const mutants: readonly Mutant[] = Object.entries({ ...writers, ...sweeps }).map(([name, protocol]) => ({ name, protocol }));

@@ -1,0 +1,199 @@
+import { TidemarkError } from '../../src/core/errors.ts';
+import type { Clock, Run, Runtime } from '../../src/core/run.ts';
+import type { SeededRandom } from '../../src/flow/random.ts';
+import type { VirtualClock } from '../../src/flow/virtual-clock.ts';
+import type { ObjectInfo, ObjectStore } from '../../src/objects/object-store.ts';
+
+/** How a host misbehaves. Chances are for each call that its sessions make. */
+export type HostFaults = {
+  /** The host's clock against the object store's. */
+  readonly offsetMs: number;
+  readonly drift: number;
+  /** A call takes this long at most, before its effect and after it. */
+  readonly latencyMs: number;
+  /** The whole host stands still, for up to `freezeMs` or until another one begins to delete something. */
+  readonly freezeChance: number;
+  readonly freezeMs: number;
+  /** One call takes very long, before or after its effect, while the rest of the host goes on. */
+  readonly stallChance: number;
+  readonly failChance: number;
+  readonly deathChance: number;
+};
+
+export type SimulatedCall = {
+  readonly host: string;
+  readonly name: 'create' | 'read' | 'stat' | 'list' | 'delete' | 'nowMs';
+  readonly keys: readonly string[];
+};
+
+export type HostOptions = {
+  readonly name: string;
+  readonly clock: VirtualClock;
+  readonly memory: ObjectStore;
+  readonly random: SeededRandom;
+  readonly faults: HostFaults;
+  /** Told when a call begins, before its effect. */
+  readonly onCall: (call: SimulatedCall) => void;
+  /** Resolves when somebody begins to delete something. */
+  readonly nextDeletion: () => Promise<void>;
+};
+
+/** Calls that must take effect soon after they were made, or not at all: the protocol relies on it (repository-format.md, 11). */
+function isPrompt({ name, keys }: SimulatedCall): boolean {
+  return name === 'delete' || (name === 'create' && keys.some((key) => key.startsWith('ledger/')));
+}
+
+/** Where something that goes wrong makes a difference, more goes wrong. */
+function weightOf({ name, keys }: SimulatedCall): number {
+  const isLook = name === 'list' && keys.includes('condemned/');
+  return name === 'create' || name === 'delete' || name === 'nowMs' || isLook ? 1 : 0.1;
+}
+
+/** A machine with a clock of its own that reaches the object store over a bad network. */
+export class SimulatedHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly runtime: Runtime;
+  readonly objects: ObjectStore;
+  /** Set where something was done to the host that no undisturbed host sees. */
+  disturbed = false;
+  dead = false;
+  readonly #options: HostOptions;
+  readonly #random: SeededRandom;
+  #frozenUntilMs = 0;
+  #thaw: Promise<void> | undefined;
+
+  constructor(options: HostOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#random = options.random;
+    this.clock = this.#createClock();
+    const logger = { log: () => undefined };
+    this.runtime = { clock: this.clock, random: options.random.fork('bytes').bytes, logger, temporaryFolder: '/nowhere' };
+    this.objects = this.#createStore();
+  }
+
+  #createClock(): Clock {
+    const { clock, faults } = this.#options;
+    const rate = 1 + faults.drift;
+    return {
+      nowMs: () => clock.nowMs() + faults.offsetMs + clock.monotonicMs() * faults.drift,
+      monotonicMs: () => clock.monotonicMs() * rate,
+      sleep: async (delayMs, run) => {
+        await clock.sleep(delayMs / rate, run);
+        await this.#awake(run);
+      },
+    };
+  }
+
+  #createStore(): ObjectStore {
+    const { memory } = this.#options;
+    return {
+      url: memory.url,
+      capabilities: memory.capabilities,
+      create: (key, body, run) => this.#call('create', [key], () => memory.create(key, body, run), run),
+      read: (key, offset, into, run) => this.#call('read', [key], () => memory.read(key, offset, into, run), run),
+      stat: (key, run) => this.#call('stat', [key], () => memory.stat(key, run), run),
+      delete: (keys, run) => this.#call('delete', keys, () => memory.delete(keys, run), run),
+      nowMs: (run) => this.#call('nowMs', [], () => memory.nowMs(run), run),
+      list: (prefix, after, run) => this.#list(prefix, after, run),
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+
+  /** In small batches, so that others come in between. */
+  async *#list(prefix: string, after: string, run: Run): AsyncGenerator<readonly ObjectInfo[]> {
+    const { memory } = this.#options;
+    const size = 1 + this.#random.integer(20);
+    for (let last = after; ; ) {
+      const next = await this.#call('list', [prefix], () => firstOf(memory, { prefix, after: last, size }, run), run);
+      const end = next.at(-1);
+      if (end === undefined) return;
+      yield next;
+      if (next.length < size) return;
+      last = end.key;
+    }
+  }
+
+  async #call<T>(name: SimulatedCall['name'], keys: readonly string[], effect: () => Promise<T>, run: Run): Promise<T> {
+    run.signal.throwIfAborted();
+    const call = { host: this.name, name, keys };
+    await this.#awake(run);
+    this.#refuseDead();
+    const { faults, onCall } = this.#options;
+    const random = this.#random;
+    onCall(call);
+    const weight = weightOf(call);
+    const fails = random.chance(faults.failChance * weight);
+    const dies = random.chance(faults.deathChance * weight);
+    const isBefore = random.chance(0.5);
+    await this.#pause(call, run);
+    if (dies && isBefore) this.#die();
+    if (fails && isBefore) this.#fail();
+    const result = await effect();
+    await this.#pause(call, run);
+    if (dies) this.#die();
+    if (fails) this.#fail();
+    return result;
+  }
+
+  async #pause(call: SimulatedCall, run: Run): Promise<void> {
+    const { clock, faults } = this.#options;
+    const random = this.#random;
+    if (random.chance(0.4)) await clock.sleep(random.integer(faults.latencyMs), run);
+    if (!isPrompt(call)) {
+      if (random.chance(faults.freezeChance * weightOf(call))) this.#freeze();
+      if (random.chance(faults.stallChance * weightOf(call))) {
+        this.disturbed = true;
+        await clock.sleep(random.integer(faults.freezeMs), run);
+      }
+    }
+    await this.#awake(run);
+    this.#refuseDead();
+  }
+
+  #freeze(): void {
+    const { clock, faults, nextDeletion } = this.#options;
+    this.disturbed = true;
+    this.#frozenUntilMs = clock.monotonicMs() + this.#random.integer(faults.freezeMs);
+    this.#thaw = this.#random.chance(0.5) ? nextDeletion() : undefined;
+  }
+
+  async #awake(run: Run): Promise<void> {
+    const { clock } = this.#options;
+    for (let leftMs; (leftMs = this.#frozenUntilMs - clock.monotonicMs()) > 0; ) {
+      const over = new AbortController();
+      const thaw = this.#thaw?.then(() => {
+        this.#frozenUntilMs = 0;
+        over.abort();
+      });
+      try {
+        await clock.sleep(leftMs, { signal: AbortSignal.any([run.signal, over.signal]) });
+      } catch (error) {
+        if (!over.signal.aborted) throw error;
+      }
+      void thaw;
+    }
+  }
+
+  #refuseDead(): void {
+    if (this.dead) throw new TidemarkError('INTERRUPTED', 'simulated: the process is dead');
+  }
+
+  #die(): never {
+    this.dead = true;
+    throw new TidemarkError('INTERRUPTED', 'simulated: the process is killed');
+  }
+
+  #fail(): never {
+    this.disturbed = true;
+    throw new TidemarkError('REPOSITORY_UNREACHABLE', 'simulated: the connection was reset', { disposition: 'retry' });
+  }
+}
+
+type Page = { readonly prefix: string; readonly after: string; readonly size: number };
+
+async function firstOf(memory: ObjectStore, { prefix, after, size }: Page, run: Run): Promise<readonly ObjectInfo[]> {
+  for await (const batch of memory.list(prefix, after, run)) return batch.slice(0, size);
+  return [];
+}

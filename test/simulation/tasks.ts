@@ -1,0 +1,230 @@
+import { isTidemarkError } from '../../src/core/errors.ts';
+import type { Run } from '../../src/core/run.ts';
+import { loadCatalogue } from '../../src/repository/catalogue.ts';
+import { forget, setPinned } from '../../src/repository/maintainer.ts';
+import { newMarkId } from '../../src/repository/mark.ts';
+import type { Mark } from '../../src/repository/mark.ts';
+import type { SessionInfo } from '../../src/repository/records/session.ts';
+import { RepositoryWriter } from '../../src/repository/writer.ts';
+import type { WrittenBase } from '../../src/repository/writer.ts';
+import { createMemoryChunkIndex } from './memory-chunk-index.ts';
+import type { BaseContent } from './model.ts';
+import { scriptedBase } from './scripted-base.ts';
+import { engineOf, LEASE_MS, STORES } from './template.ts';
+import type { Actor, World } from './world.ts';
+
+const ATTEMPTS = 2;
+
+function infoOf({ host }: Actor, command: string): SessionInfo {
+  return { application: 'simulated', host: host.name, command, tool: 'simulation' };
+}
+
+/** Most commands begin at such moments, so that they meet: what is condemned at one can be deleted at the next. */
+const MOMENT_MS = 1.04 * LEASE_MS;
+
+async function untilMoment(world: World, { random }: Actor, mostMoments: number): Promise<void> {
+  const nowMs = world.clock.monotonicMs();
+  if (random.chance(0.3)) {
+    await world.clock.sleep(random.integer(mostMoments * MOMENT_MS), world.run);
+    return;
+  }
+  const moment = Math.ceil(nowMs / MOMENT_MS) + random.integer(mostMoments);
+  const jitterMs = random.integer(LEASE_MS * random.pick([0.01, 0.1]));
+  await world.clock.sleep(moment * MOMENT_MS - nowMs + jitterMs, world.run);
+}
+
+/** Does `work` until the host is dead or it was done `times`. What it fails with is what a network does to it. */
+async function repeatedly(
+  world: World,
+  actor: Actor,
+  { times, mostMoments }: { readonly times: number; readonly mostMoments: number },
+  work: () => Promise<void>,
+): Promise<void> {
+  for (let turn = 0; turn < times && !actor.host.dead; turn += 1) {
+    await untilMoment(world, actor, mostMoments);
+    try {
+      await work();
+      (globalThis as any).__note?.(world, actor.host.name + ' ok');
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error;
+      (globalThis as any).__note?.(world, actor.host.name + ' ' + error.code + ' ' + error.message.replace(/[0-9a-f]{8,}/g, '#'));
+      if (error.code === 'BUG') world.violate(`${actor.host.name}: ${error.message}`);
+      if (isTidemarkError(error, 'REPOSITORY_DAMAGED') && !world.lags) {
+        world.violate(`${actor.host.name} took the repository for damaged: ${error.message}`);
+      }
+    }
+  }
+}
+
+export async function backUpRepeatedly(world: World, actor: Actor, times: number): Promise<void> {
+  let scan = 0;
+  await repeatedly(world, actor, { times, mostMoments: 2 }, async () => {
+    for (let attempt = 1; ; attempt += 1) {
+      scan += 1;
+      try {
+        await backUpOnce(world, actor, scan);
+        return;
+      } catch (error) {
+        if (attempt === ATTEMPTS || !isTidemarkError(error, 'FENCED')) throw error;
+      }
+    }
+  });
+}
+
+async function backUpOnce(world: World, actor: Actor, scan: number): Promise<void> {
+  const { access, host, random } = actor;
+  const run: Run = world.run;
+  host.disturbed = false;
+  const openEngine = engineOf(access);
+  await using writer = await RepositoryWriter.open(
+    {
+      access: { ...access, objects: world.protocol.writerStore(access.objects) },
+      info: infoOf(actor, 'backup'),
+      stateFolder: undefined,
+      dryRun: false,
+      remembered: actor.remembered,
+      openIndex: async () => createMemoryChunkIndex(),
+      openEngine,
+      openRetryEngine: openEngine,
+    },
+    run,
+  );
+  if (!world.lags) {
+    for (const { message } of writer.catalogue.findings) world.violate(`${host.name} finds: ${message}`);
+  }
+  try {
+    const taken = new Map<string, WrittenBase>();
+    for (const store of STORES.filter(() => random.chance(0.7))) {
+      taken.set(store, await takeBase(world, actor, { writer, store, scan }));
+    }
+    const mark = composeMark(actor, writer, taken);
+    if (mark === undefined) return;
+    world.model.attempt(mark.id);
+    await writer.putMark(mark, run);
+    (globalThis as any).__note?.(world, actor.host.name + ' commits ' + mark.id);
+    world.model.commit({ id: mark.id, bases: mark.bases, isNamed: mark.name !== undefined });
+    await writer.putRun(run, { outcome: 'done', summary: {} });
+    await writer.end(run);
+    actor.remembered = writer.heads;
+  } catch (error) {
+    if (isTidemarkError(error, 'FENCED') && error.message.endsWith('is gone')) noteLoss(world, actor, error.message);
+    if (random.chance(0.7)) await endFailed(writer, run);
+    throw error;
+  }
+}
+
+/** The protocol spares a writer that is in time from this: it hears of what is condemned long before it goes. */
+function noteLoss(world: World, { host }: Actor, message: string): void {
+  if (!host.disturbed && !world.lags && !world.hasVandal) world.violate(`${host.name}, never disturbed: ${message}`);
+}
+
+async function endFailed(writer: RepositoryWriter, run: Run): Promise<void> {
+  try {
+    await writer.putRun(run, { outcome: 'failed', summary: {} });
+    await writer.end(run);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+  }
+}
+
+async function takeBase(
+  world: World,
+  { random, host }: Actor,
+  { writer, store, scan }: { readonly writer: RepositoryWriter; readonly store: string; readonly scan: number },
+): Promise<WrittenBase> {
+  const names = ['a', 'b', 'c', 'd'].filter(() => random.chance(0.6));
+  const content: BaseContent = new Map(['fixed', ...names].map((name) => [name, random.pick(world.pool)]));
+  const cut = { lineage: `${store} by ${host.name}`, order: String(scan), resume: '' };
+  const slowestMs = LEASE_MS * random.pick([0.02, 0.02, 0.2, 1, 2.5]);
+  const pause = async (run: Run): Promise<void> => {
+    if (random.chance(0.5)) await host.clock.sleep(random.integer(slowestMs), run);
+  };
+  await using base = scriptedBase({ content, cut, pause });
+  const written = await writer.writeBase(
+    {
+      store,
+      history: store,
+      exact: 'position',
+      connector: 'scripted',
+      url: 'scripted:',
+      base,
+      manifest: '',
+      allowEmpty: true,
+      onProgress: () => undefined,
+    },
+    world.run,
+  );
+  world.model.contents.set(written.key, content);
+  return written;
+}
+
+/** Over all stores, as the application does; undefined where there is nothing to mark. */
+function composeMark({ random, host }: Actor, writer: RepositoryWriter, taken: ReadonlyMap<string, WrittenBase>): Mark | undefined {
+  const positions: Record<string, Mark['positions'][string]> = {};
+  const bases: Record<string, string> = {};
+  const missing: string[] = [];
+  let atMs = 0;
+  for (const store of STORES) {
+    const own = taken.get(store);
+    const older = own === undefined ? writer.standingBase(store) : undefined;
+    const [key, cut] = [own?.key ?? older?.key, own?.cut ?? older?.summary.cut];
+    if (key === undefined || cut === undefined) {
+      missing.push(store);
+      continue;
+    }
+    positions[store] = cut;
+    bases[store] = key;
+    atMs = Math.max(atMs, own?.endedAtMs ?? older?.summary.createdAtMs ?? 0);
+  }
+  if (Object.keys(bases).length === 0) return undefined;
+  const name = random.chance(0.15) ? `kept by ${host.name}` : undefined;
+  return { id: newMarkId(atMs, random.bytes(2)), name, tags: [], class: 'clock', atMs, skewMs: 0, positions, bases, missing };
+}
+
+export async function sweepRepeatedly(world: World, actor: Actor, times: number): Promise<void> {
+  await repeatedly(world, actor, { times, mostMoments: 2 }, async () => {
+    const { access, remembered } = actor;
+    const report = await world.protocol.sweep({ access, remembered, info: infoOf(actor, 'sweep'), apply: true }, world.run);
+    actor.remembered = report.heads;
+  });
+}
+
+/** Gives up all marks but few, or, where nobody else does, pins and unpins one. */
+export async function tendRepeatedly(
+  world: World,
+  actor: Actor,
+  { times, pins }: { readonly times: number; readonly pins: boolean },
+): Promise<void> {
+  await repeatedly(world, actor, { times, mostMoments: 3 }, async () => {
+    if (pins && actor.random.chance(0.4)) await tendPins(world, actor);
+    else await giveUp(world, actor);
+  });
+}
+
+async function giveUp(world: World, actor: Actor): Promise<void> {
+  const { access, remembered, random } = actor;
+  const last = random.integer(3);
+  const policy = { windowMs: 0, last, hourly: 0, daily: random.integer(2), weekly: 0, monthly: 0 };
+  try {
+    const options = { access, remembered, info: infoOf(actor, 'forget'), policy, timezone: 'UTC' };
+    const { selection, heads } = await forget(options, world.run);
+    world.model.giveUp(selection.forgotten.map(({ mark }) => mark.id)); (globalThis as any).__note?.(world, 'gives up ' + selection.forgotten.map(({ mark }) => mark.id));
+    actor.remembered = heads;
+  } catch (error) {
+    // Nobody knows whether it took effect.
+    world.model.giveUpAny();
+    throw error;
+  }
+}
+
+async function tendPins(world: World, actor: Actor): Promise<void> {
+  const { remembered, random } = actor;
+  const access = { ...actor.access, objects: world.protocol.pinStore(actor.access.objects) };
+  const catalogue = await loadCatalogue(access, remembered, world.run);
+  if (catalogue.marks.length === 0) return;
+  const { mark, pinned } = random.pick(catalogue.marks);
+  if (pinned) world.model.unpin(mark.id);
+  const options = { access, remembered, info: infoOf(actor, 'pin'), catalogue, mark: mark.id, pinned: !pinned };
+  actor.remembered = await setPinned(options, world.run);
+  if (!pinned) world.model.pin(mark.id);
+}

@@ -1,0 +1,140 @@
+import { must } from '../../src/core/must.ts';
+import type { Run } from '../../src/core/run.ts';
+import type { SeededRandom } from '../../src/flow/random.ts';
+import { createSeededRandom } from '../../src/flow/random.ts';
+import type { VirtualClock } from '../../src/flow/virtual-clock.ts';
+import { createVirtualClock } from '../../src/flow/virtual-clock.ts';
+import type { ObjectStore } from '../../src/objects/object-store.ts';
+import { retryingStore } from '../../src/objects/wrappers/retrying.ts';
+import type { RepositoryAccess } from '../../src/repository/access.ts';
+import type { Head } from '../../src/repository/records/heads.ts';
+import { sweep } from '../../src/repository/sweep.ts';
+import { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
+import { Model } from './model.ts';
+import { SimulatedHost } from './simulated-host.ts';
+import type { HostFaults, SimulatedCall } from './simulated-host.ts';
+import { LEASE_MS } from './template.ts';
+import type { Template } from './template.ts';
+
+/** Parts of the protocol that a mutant does otherwise. */
+export type Protocol = {
+  readonly sweep: typeof sweep;
+  /** What a session that writes sees of the object store. */
+  readonly writerStore: (objects: ObjectStore) => ObjectStore;
+  /** What a session that pins sees of it. */
+  readonly pinStore: (objects: ObjectStore) => ObjectStore;
+};
+
+export const realProtocol: Protocol = { sweep, writerStore: (objects) => objects, pinStore: (objects) => objects };
+
+/** A process on a host, as one command after another runs there. */
+export type Actor = {
+  readonly host: SimulatedHost;
+  readonly access: RepositoryAccess;
+  readonly random: SeededRandom;
+  /** Heads that this host saw. */
+  remembered: readonly Head[];
+};
+
+/** One schedule: an object store, hosts on it, and what they were told. */
+export class World {
+  readonly seed: number;
+  readonly protocol: Protocol;
+  readonly random: SeededRandom;
+  readonly clock: VirtualClock;
+  readonly memory: MemoryObjectStore;
+  readonly model = new Model();
+  /** Listings don't show at once what was created or deleted. */
+  readonly lags: boolean;
+  /** Somebody deletes packs that nothing needs, without asking. */
+  readonly hasVandal: boolean;
+  readonly violations: string[] = [];
+  readonly run: Run = { signal: new AbortController().signal };
+  readonly calls: SimulatedCall[] = [];
+  readonly pool: readonly Uint8Array[];
+  readonly #template: Template;
+  #deletion = Promise.withResolvers<void>();
+
+  constructor(seed: number, template: Template, protocol: Protocol) {
+    this.seed = seed;
+    this.protocol = protocol;
+    this.#template = template;
+    const random = createSeededRandom(seed);
+    this.random = random;
+    this.clock = createVirtualClock(template.nowMs);
+    this.lags = random.chance(0.2);
+    this.hasVandal = !this.lags && random.chance(0.1);
+    const lag = random.fork('lag');
+    this.memory = new MemoryObjectStore({
+      clock: this.clock,
+      listingLagMs: this.lags ? () => (lag.chance(0.6) ? 0 : lag.integer(LEASE_MS * 0.45)) : undefined,
+    });
+    this.memory.restore(template.snapshot);
+    this.pool = template.pool;
+    for (const [key, content] of template.contents) this.model.contents.set(key, content);
+    for (const mark of template.marks) this.model.commit(mark);
+  }
+
+  violate(what: string): void {
+    this.violations.push(`${this.clock.monotonicMs() / LEASE_MS} leases: ${what}`);
+  }
+
+  /** A host with one process; `credential` counts the template's. `narrow`: it has no passphrase, only its writer's credential. */
+  actor(name: string, credential: number, options: { readonly faults: HostFaults; readonly narrow: boolean }): Actor {
+    const random = this.random.fork(name);
+    const host = new SimulatedHost({
+      name,
+      clock: this.clock,
+      memory: this.memory,
+      random: random.fork('host'),
+      faults: options.faults,
+      onCall: (call) => this.#onCall(call),
+      nextDeletion: () => this.#deletion.promise,
+    });
+    const { runtime } = host;
+    const objects = random.chance(0.5)
+      ? retryingStore(host.objects, { clock: host.clock, random: runtime.random, attempts: 3, firstMs: 1000, maxMs: 5000 })
+      : host.objects;
+    const { keyring, ...rest } = this.access(credential);
+    const access = { ...rest, ...(options.narrow ? {} : { keyring }), objects, runtime };
+    return { host, access, random, remembered: [] };
+  }
+
+  access(credential: number): RepositoryAccess {
+    const { accesses } = this.#template;
+    return must(accesses[credential % accesses.length], 'a credential');
+  }
+
+  #onCall(call: SimulatedCall): void {
+    this.calls.push(call);
+    (globalThis as any).__trace?.(this, call);
+    if (call.name !== 'delete') return;
+    this.#deletion.resolve();
+    this.#deletion = Promise.withResolvers<void>();
+  }
+}
+
+/** A host that does nothing wrong, if a little slowly. */
+export const calm: HostFaults = {
+  offsetMs: 0,
+  drift: 0,
+  latencyMs: LEASE_MS / 1000,
+  freezeChance: 0,
+  freezeMs: 0,
+  stallChance: 0,
+  failChance: 0,
+  deathChance: 0,
+};
+
+export function drawFaults(random: SeededRandom): HostFaults {
+  const offsetMs = (random.next() - 0.5) * 20 * LEASE_MS;
+  const drift = (random.next() - 0.5) * 0.02;
+  const own = { ...calm, offsetMs, drift, latencyMs: 1 + random.integer(LEASE_MS / random.pick([300, 3000])) };
+  const kind = random.integer(5);
+  const freezeMs = LEASE_MS * random.pick([0.6, 1.2, 2.5, 4]);
+  if (kind === 0) return own;
+  if (kind === 1) return { ...own, freezeChance: 0.03, freezeMs };
+  if (kind === 2) return { ...own, stallChance: 0.03, freezeMs };
+  if (kind === 3) return { ...own, failChance: 0.03, deathChance: 0.01 };
+  return { ...own, freezeChance: 0.01, freezeMs, stallChance: 0.01, failChance: 0.01, deathChance: 0.003 };
+}
