@@ -108,7 +108,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 /**
  * Creates the folder and what is missing above it, each durable in its parent, with `mode` (less the umask); what exists keeps its own.
- * @throws Node's file system errors, ENOTDIR or EEXIST when something else is in the way
+ * @throws Node's file system errors, ENOTDIR when something else is in the way
  */
 export async function ensureFolder(path: string, mode: number): Promise<void> {
   // Not by mkdir's own recursion: where a parent exists and yet nothing can be made in it (/proc) that never ends.
