@@ -26,6 +26,7 @@ export const SMALL_LIMITS: FillLimits = {
   splitBytes: 12 * 1024,
   windowBytes: 64 * 1024,
   reuseBytes: 16 * 1024,
+  cloneLeastBytes: 4 * 1024,
 };
 
 export const CHUNK_BYTES = 2048;

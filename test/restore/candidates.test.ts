@@ -31,7 +31,7 @@ import { mountReflinks, mountSmall, whyNoMount, whyNoReflinks } from './restore-
 import type { MountedFolder } from './restore-file-system.ts';
 
 const KIB = 1024;
-/** From this size on files are cloned. */
+/** More than a window: it comes in stretches. */
 const CLONED_BYTES = 300 * KIB;
 const LARGE_BYTES = SMALL_LIMITS.windowBytes + 3000;
 
@@ -107,7 +107,8 @@ for (const { name, skip, open } of PLACES) {
   test(`whatever a candidate is, the target holds the content, ${name}`, { skip }, async () => {
     await using fixture = await ExtractFixture.create();
     using place = open();
-    const sizes = [1, 5000, SMALL_LIMITS.splitBytes + 1, LARGE_BYTES];
+    // Copied; the others are cloned where that can be, the last one in stretches.
+    const sizes = [1, 3000, 5000, SMALL_LIMITS.splitBytes + 1, LARGE_BYTES];
     const contents = await fixture.store(sizes.map((size) => contentOf(`candidate ${size}`, size)));
     const targets = contents.flatMap((content) =>
       Object.entries(KINDS).map(([kind, { make }]) => {
@@ -173,7 +174,7 @@ for (const { name, skip, open } of PLACES) {
   }, async () => {
     await using fixture = await ExtractFixture.create();
     using place = open();
-    for (const size of [5000, CLONED_BYTES]) {
+    for (const size of [3000, 9000, CLONED_BYTES]) {
       const bytes = contentOf(`complete ${size}`, size);
       const content = await fixture.storeOne(bytes);
       for (const [kind, fileSizeBytes] of [
@@ -193,7 +194,7 @@ for (const { name, skip, open } of PLACES) {
   test(`candidates that change all the while do no harm, ${name}`, { skip }, async () => {
     await using fixture = await ExtractFixture.create();
     using place = open();
-    const contents = await fixture.store([5000, CLONED_BYTES, LARGE_BYTES].map((size) => contentOf(`c ${size}`, size)));
+    const contents = await fixture.store([3000, 9000, LARGE_BYTES].map((size) => contentOf(`c ${size}`, size)));
     const candidates = contents.map(({ bytes }, index) => {
       writeFileSync(place.at(`candidate ${index}`), bytes);
       return openSync(place.at(`candidate ${index}`), 'r+');

@@ -28,7 +28,7 @@ export type CrewOptions = {
   readonly limits: FillLimits;
 };
 
-type Reuse = Omit<ReuseRequest, 'canClone' | 'chunkKey'>;
+type Reuse = Pick<ReuseRequest, 'files' | 'fileOf' | 'sizes' | 'ids'>;
 type Begin = Omit<BeginRequest, 'canClone'>;
 type Stretch = Omit<StretchRequest, 'chunkKey'>;
 
@@ -85,7 +85,8 @@ export class Crew implements AsyncDisposable {
   }
 
   async reuse(request: Reuse): Promise<ReusedFiles> {
-    const full = { ...request, chunkKey: this.source.keys.chunkKey, canClone: this.#canClone };
+    const { cloneLeastBytes } = this.limits;
+    const full = { ...request, chunkKey: this.source.keys.chunkKey, canClone: this.#canClone, cloneLeastBytes };
     const reused = await this.#pool.call('reuse', { request: full, order: this.#order++ }, this.run);
     this.#canClone &&= reused.canClone;
     return reused;

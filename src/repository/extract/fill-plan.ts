@@ -20,6 +20,8 @@ export type FillLimits = {
   readonly windowBytes: number;
   /** So much of candidates is a job. */
   readonly reuseBytes: number;
+  /** Sharing blocks costs a call, and a clone is read from the disk: below this, writing what was read is as cheap. */
+  readonly cloneLeastBytes: number;
 };
 
 const MIB = 1024 * 1024;
@@ -31,6 +33,7 @@ export const FILL_LIMITS: FillLimits = {
   splitBytes: 6 * MIB,
   windowBytes: 64 * MIB,
   reuseBytes: 16 * MIB,
+  cloneLeastBytes: MIB / 4,
 };
 
 const ID_BYTES = 32;

@@ -9,9 +9,6 @@ import type { FileRun } from './content-layout.ts';
 import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
-/** Sharing blocks costs a call, and the clone is read from the disk; below this, writing what was read is as cheap. */
-const CLONE_LEAST_BYTES = 256 * 1024;
-
 export type ReuseFile = { readonly shape: TargetShape; readonly candidate: Uint8Array };
 
 /** The chunks that each file should have, in the order of its content; `fileOf` ascends. */
@@ -20,6 +17,8 @@ export type ReuseRequest = ProofRequest & {
   readonly fileOf: Uint32Array;
   /** Whether blocks can be shared between candidates and targets, as far as is known. */
   readonly canClone: boolean;
+  /** Smaller files are copied. */
+  readonly cloneLeastBytes: number;
 };
 
 export type ReusedFiles = {
@@ -54,10 +53,12 @@ export function reuseFiles(request: ReuseRequest): ReusedFiles {
 
 class Reusing {
   readonly #proof: ChunkProof;
+  readonly #cloneLeastBytes: number;
   canClone: boolean;
 
   constructor(request: ReuseRequest) {
     this.#proof = new ChunkProof(request);
+    this.#cloneLeastBytes = request.cloneLeastBytes;
     this.canClone = request.canClone;
   }
 
@@ -79,7 +80,7 @@ class Reusing {
   }
 
   #clone(from: Candidate, target: TargetFile, shape: TargetShape): boolean {
-    if (!this.canClone || shape.fileSizeBytes < CLONE_LEAST_BYTES) return false;
+    if (!this.canClone || shape.fileSizeBytes < this.#cloneLeastBytes) return false;
     const cloning = cloneCandidate(from, target, shape);
     this.canClone = cloning !== 'never';
     return cloning === 'whole';
