@@ -11,8 +11,9 @@ import { STANDARD_TREE } from '../data/plan.ts';
 import { walkTree } from '../data/walk.ts';
 
 /*
- * How fast contents are read, cut, identified and compressed, without a repository around it: one engine per process, because peak memory is the
- * process's. Prints one line of JSON. `--tree DIR` reads real files instead of the generated tree; `--seal` encrypts the blocks as a writer does.
+ * How fast contents are read, cut, identified and compressed, without a repository around it: one engine per process,
+ * because peak memory is the process's. Prints one line of JSON. `--tree DIR` reads real files instead of the
+ * generated tree; `--seal` encrypts the blocks as a writer does.
  */
 
 const SIZES = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 4_194_304, pageBytes: 65_536 };

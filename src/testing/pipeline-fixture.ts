@@ -5,7 +5,10 @@ import type { Run } from '../core/run.ts';
 import { openBlock } from '../repository/pipeline/block.ts';
 import type { BlockSink, PipelineEngine, StoreOutcome, StoreSource } from '../repository/pipeline/engine.ts';
 
-/** Everything a thousand times smaller than in a repository, so that a content of a few KiB has many chunks and windows. */
+/**
+ * Everything a thousand times smaller than in a repository, so that a content of a few KiB has many chunks and
+ * windows.
+ */
 export const SMALL = {
   sizes: { minBytes: 512, averageBytes: 2048, maxBytes: 8192, pageBytes: 1024 },
   capacityBytes: 32 * 1024,

@@ -27,8 +27,8 @@ export function encodeBlock(chunks: readonly Uint8Array[]): { plain: Uint8Array<
 export type BlockPlace = { readonly target: Uint8Array; readonly offset: number };
 
 /**
- * Writes the block that holds `target[start, end)` to `target` from `offset` on, and returns its size. Only bytes before `end` are
- * written, given that `offset + BLOCK_HEADER_BYTES <= start`.
+ * Writes the block that holds `target[start, end)` to `target` from `offset` on, and returns its size. Only bytes
+ * before `end` are written, given that `offset + BLOCK_HEADER_BYTES <= start`.
  */
 export function encodeBlockWithin(
   place: BlockPlace,

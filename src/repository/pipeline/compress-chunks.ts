@@ -14,8 +14,8 @@ export type ChunkGroups = {
 export type BlockPlaces = { readonly offsets: Uint32Array; readonly sizes: Uint32Array };
 
 /**
- * Makes the blocks in place: each is written over chunks that are done with, from the start of the slot on. That always fits, because no
- * chunk lies in the slot's reserve, and a block has at most its header more than its chunks.
+ * Makes the blocks in place: each is written over chunks that are done with, from the start of the slot on. That
+ * always fits, because no chunk lies in the slot's reserve, and a block has at most its header more than its chunks.
  */
 export function compressChunks(slot: Uint8Array, groups: ChunkGroups): BlockPlaces {
   const offsets = new Uint32Array(groups.counts.length);

@@ -12,8 +12,8 @@ const COUNTED_BYTES = 1024;
 const UNEVEN = 1.1;
 
 /**
- * One zstd frame, or undefined where it does not pay: then `plain` is stored as it is. The same for the same bytes. The result's memory is
- * its own: `release` gives it back at once.
+ * One zstd frame, or undefined where it does not pay: then `plain` is stored as it is. The same for the same bytes.
+ * The result's memory is its own: `release` gives it back at once.
  */
 export function compress(plain: Uint8Array): Buffer<ArrayBuffer> | undefined {
   if (plain.byteLength >= SAMPLED_FROM_BYTES && !isUneven(plain) && !samplesPay(plain)) return undefined;

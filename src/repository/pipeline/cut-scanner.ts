@@ -2,8 +2,8 @@ import { CUT_SCAN_WASM } from './cut-scan.ts';
 import { moveBytes } from './move-bytes.ts';
 
 /**
- * Rolls a hash over bytes: `hash = hash * 2 + gear[byte]`, modulo 2^32, so that it depends on the last 32 bytes only. It goes on over calls
- * until `reset`.
+ * Rolls a hash over bytes: `hash = hash * 2 + gear[byte]`, modulo 2^32, so that it depends on the last 32 bytes only.
+ * It goes on over calls until `reset`.
  */
 export interface Scanner {
   reset(): void;
@@ -76,7 +76,10 @@ export function createWasmScanner(gear: Uint32Array): Scanner | undefined {
   };
 }
 
-/** The fastest that this machine has, made at the first scan: most contents are too small for one. All find the same places. */
+/**
+ * The fastest that this machine has, made at the first scan: most contents are too small for one. All find the same
+ * places.
+ */
 export function createScanner(gear: Uint32Array): Scanner {
   let scanner: Scanner | undefined;
   return {

@@ -6,8 +6,8 @@ import type { ChunkSizes, CutKeys } from './engine.ts';
 /** Finds where chunks end. What it finds depends on the bytes from the chunk's first on, and not on how they arrive. */
 export interface Cutter {
   /**
-   * The end of the chunk that begins at `start`, with `end` the end of what is known. `final`: nothing comes after it; else undefined when more
-   * bytes are needed to tell. `maxBytes` (of pages: `pageBytes`) are always enough.
+   * The end of the chunk that begins at `start`, with `end` the end of what is known. `final`: nothing comes after
+   * it; else undefined when more bytes are needed to tell. `maxBytes` (of pages: `pageBytes`) are always enough.
    */
   next(bytes: Uint8Array, start: number, end: number, final: boolean): number | undefined;
   /** The most that one chunk can have. */
@@ -30,8 +30,8 @@ export function createPageCutter(pageBytes: number): Cutter {
 const NORMALIZATION = 2;
 
 /**
- * By content (FastCDC with a keyed gear table): an insertion changes the chunks around it and no others. A chunk has more than `minBytes` and at most
- * `maxBytes`, but the last of a content may have fewer.
+ * By content (FastCDC with a keyed gear table): an insertion changes the chunks around it and no others. A chunk has
+ * more than `minBytes` and at most `maxBytes`, but the last of a content may have fewer.
  */
 export function createContentCutter(sizes: ChunkSizes, scanner: Scanner): Cutter {
   const { minBytes, averageBytes, maxBytes } = sizes;

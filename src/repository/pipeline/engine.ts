@@ -19,8 +19,8 @@ export type CutKeys = { readonly chunkKey: Uint8Array; readonly gear: Uint32Arra
 export type StoreSource<Tag> = { readonly tag: Tag; readonly content?: Content | undefined };
 
 /**
- * One for each source, in the order of the sources. `failure`: it could not be read to the end as described (a system error with its
- * `code`, or ContentChangedError); chunks of it may have been stored, which is harmless.
+ * One for each source, in the order of the sources. `failure`: it could not be read to the end as described (a system
+ * error with its `code`, or ContentChangedError); chunks of it may have been stored, which is harmless.
  */
 export type StoreOutcome<Tag> =
   | {
@@ -39,25 +39,29 @@ export type PlainBlock = {
 };
 
 /**
- * Who decides what is new and takes it. Called on the owner's thread only. The claims come in an order that depends on the sources alone, and so
- * do the blocks; claims run ahead of blocks by as much as the engine has under way.
+ * Who decides what is new and takes it. Called on the owner's thread only. The claims come in an order that depends
+ * on the sources alone, and so do the blocks; claims run ahead of blocks by as much as the engine has under way.
  */
 export interface BlockSink {
   /** True when the chunk must be stored: then it comes in a block, once. The engine asks again for each occurrence. */
   claim(id: Uint8Array, sizeBytes: number): boolean;
-  /** A block of claimed chunks. `plain` is the sink's until the promise settles, then it is reused. Holds the engine back. */
+  /**
+   * A block of claimed chunks. `plain` is the sink's until the promise settles, then it is reused. Holds the engine
+   * back.
+   */
   block(block: PlainBlock, run: Run): Promise<void>;
 }
 
 /**
- * Reads, cuts, identifies and compresses contents. Two engines, in place and on workers, make the same claims, blocks and
- * outcomes, byte for byte. Dispose ends what still runs; it can be repeated.
+ * Reads, cuts, identifies and compresses contents. Two engines, in place and on workers, make the same claims, blocks
+ * and outcomes, byte for byte. Dispose ends what still runs; it can be repeated.
  */
 export interface PipelineEngine extends AsyncDisposable {
   /**
-   * An outcome comes once its chunks are with the sink. Sources are collected before they are worked on, and must not wait for the outcomes of earlier
-   * ones. The run ends when the sink or the sources throw, when the signal aborts, and when the outcomes are left early; then nothing
-   * of it is under way any more. Several may run at once, also one within the loop over another's outcomes.
+   * An outcome comes once its chunks are with the sink. Sources are collected before they are worked on, and must not
+   * wait for the outcomes of earlier ones. The run ends when the sink or the sources throw, when the signal aborts,
+   * and when the outcomes are left early; then nothing of it is under way any more. Several may run at once, also one
+   * within the loop over another's outcomes.
    * @throws what the sink or the sources throw, the signal's reason, FAILED when a worker has crashed
    */
   store<Tag>(

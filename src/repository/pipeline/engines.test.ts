@@ -192,7 +192,10 @@ function readers(): Sample[] {
   return [...samples, ...broken, { name: 'closed reader', content: closed, expected: /it can’t be opened/ }];
 }
 
-/** The content that an outcome stands for, from the blocks; undefined where the sink knew a chunk already and got no block with it. */
+/**
+ * The content that an outcome stands for, from the blocks; undefined where the sink knew a chunk already and got no
+ * block with it.
+ */
 function contentOf(record: StoreRecord, outcome: string): Uint8Array | undefined {
   const ids = outcome
     .slice(outcome.lastIndexOf(': ') + 2)

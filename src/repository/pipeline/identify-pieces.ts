@@ -11,8 +11,9 @@ export type IdentifyTools = {
 };
 
 /**
- * Reads the pieces into the slot, cuts them and computes the ids of their chunks. A piece that fails has no chunks. `onCut` is called before the
- * chunks of the piece that is not final are hashed, so that the next window can be read meanwhile; never when that piece fails.
+ * Reads the pieces into the slot, cuts them and computes the ids of their chunks. A piece that fails has no chunks.
+ * `onCut` is called before the chunks of the piece that is not final are hashed, so that the next window can be read
+ * meanwhile; never when that piece fails.
  */
 export function identifyPieces(
   slot: Uint8Array,

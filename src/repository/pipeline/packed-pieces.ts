@@ -3,8 +3,8 @@ import type { Extent } from '../../core/recorder.ts';
 import type { Piece } from './piece.ts';
 
 /**
- * The pieces of a task in columns: a clone of a thousand small objects, each with views of a pool that is cloned whole every time, would cost more than
- * reading the files.
+ * The pieces of a task in columns: a clone of a thousand small objects, each with views of a pool that is cloned
+ * whole every time, would cost more than reading the files.
  */
 export type PackedPieces = {
   /** Per piece: flags, offset, size; where its path and its runs end in `paths` and `runs`; size of the file. */

@@ -23,8 +23,8 @@ export type FilePiece = {
 };
 
 /**
- * The chunks that were found in the pieces of a task, in the order of the pieces. Columns, because a task has up to a thousand
- * pieces and goes between threads.
+ * The chunks that were found in the pieces of a task, in the order of the pieces. Columns, because a task has up to a
+ * thousand pieces and goes between threads.
  */
 export type Identified = {
   /** Of each piece. */
@@ -39,7 +39,9 @@ export type Identified = {
 /** A piece that could not be read as described. */
 export type PieceFailure = { readonly piece: number; readonly error: ThreadError };
 
-/** Up to where the piece that is not final was cut, from its own start; `ended`: the content turned out to end there. */
+/**
+ * Up to where the piece that is not final was cut, from its own start; `ended`: the content turned out to end there.
+ */
 export type WindowCut = { readonly consumedBytes: number; readonly ended: boolean };
 
 /** Where the runs of a file lie in its content. */

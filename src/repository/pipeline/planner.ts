@@ -17,7 +17,10 @@ export type SourceProgress<Tag> = {
 
 export type PlannedPiece<Tag> = { readonly piece: Piece; readonly source: SourceProgress<Tag> };
 
-/** Pieces that fill a slot, in the order in which they lie there, and the sources that are complete with them, in their own order. */
+/**
+ * Pieces that fill a slot, in the order in which they lie there, and the sources that are complete with them, in
+ * their own order.
+ */
 export type Task<Tag> = {
   readonly pieces: readonly PlannedPiece<Tag>[];
   readonly finished: readonly SourceProgress<Tag>[];
@@ -154,7 +157,10 @@ export class Planner<Tag> {
     return left;
   }
 
-  /** Gives each piece its place. Small ones lie together, so that they share blocks; the one that is not final comes last. */
+  /**
+   * Gives each piece its place. Small ones lie together, so that they share blocks; the one that is not final comes
+   * last.
+   */
   #take(): Task<Tag> {
     const { shape } = this.#options;
     const isLarge = (piece: WaitingPiece<Tag>): boolean => piece.sizeBytes >= shape.groupBytes || !piece.final;

@@ -1,8 +1,8 @@
 import type { Run } from '../../core/run.ts';
 
 /**
- * The batches of `sources`. When the signal aborts its reason is thrown at once, even while a batch is being waited for: that call ends by
- * the signal that the owner of the sources gave it. `return` is called once it has.
+ * The batches of `sources`. When the signal aborts its reason is thrown at once, even while a batch is being waited
+ * for: that call ends by the signal that the owner of the sources gave it. `return` is called once it has.
  */
 export async function* pull<Batch>(sources: AsyncIterable<Batch>, { signal }: Run): AsyncGenerator<Batch, void> {
   const iterator = sources[Symbol.asyncIterator]();

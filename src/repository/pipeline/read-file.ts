@@ -15,7 +15,8 @@ const REPLACED = 'something else took the file’s place';
 const WITHOUT_ACCESS_TIME = (constants.O_NOATIME as number | undefined) ?? 0;
 
 /**
- * Reads synchronously. Fewer bytes than the runs have come only of a tolerant file that has become shorter: they end where it first ends.
+ * Reads synchronously. Fewer bytes than the runs have come only of a tolerant file that has become shorter: they end
+ * where it first ends.
  * @throws ContentChangedError when the file is no longer as described once it has been read; what the system says
  */
 export function createReadFilePiece(): ReadFilePiece {

@@ -36,8 +36,8 @@ function align(bytes: number): number {
 }
 
 /**
- * Splits a run of chunks into blocks; returns how many chunks each has. Small ones are collected, large ones are a block each, and a few bytes
- * before a large one or at the end join their neighbour.
+ * Splits a run of chunks into blocks; returns how many chunks each has. Small ones are collected, large ones are a
+ * block each, and a few bytes before a large one or at the end join their neighbour.
  */
 export function groupChunks(sizesBytes: readonly number[], shape: PipelineShape): number[] {
   const { groupBytes } = shape;

@@ -4,8 +4,8 @@ import type { Run } from '../../core/run.ts';
 export type Slot = { readonly index: number; readonly bytes: Uint8Array };
 
 /**
- * A fixed number of slots: what bounds the memory of all runs together. Who waits gets one in the order of asking. The slot used last is given out
- * first, so that small runs touch little memory.
+ * A fixed number of slots: what bounds the memory of all runs together. Who waits gets one in the order of asking.
+ * The slot used last is given out first, so that small runs touch little memory.
  */
 export class SlotPool {
   readonly #create: (index: number) => Uint8Array;

@@ -13,7 +13,9 @@ export type IdentifyJob = {
 
 export type CompressJob = { readonly slot: Slot; readonly order: number; readonly groups: ChunkGroups };
 
-/** Where the work of a task is done: on this thread or on others. When a call settles, its slot is no longer touched. */
+/**
+ * Where the work of a task is done: on this thread or on others. When a call settles, its slot is no longer touched.
+ */
 export interface Stages {
   identify(job: IdentifyJob, run: Run): Promise<Identified>;
   compress(job: CompressJob, run: Run): Promise<BlockPlaces>;

@@ -21,7 +21,10 @@ export type StoreOptions<Tag> = {
   readonly shape: PipelineShape;
   /** A number above all that it returned before. */
   readonly nextOrder: () => number;
-  /** Gets what settles when nothing of the run is under way, whether its consumer came to the end or not. Never rejects. */
+  /**
+   * Gets what settles when nothing of the run is under way, whether its consumer came to the end or not. Never
+   * rejects.
+   */
   readonly onStart: (working: Promise<void>) => void;
 };
 
@@ -29,9 +32,9 @@ export type StoreOptions<Tag> = {
 const MAX_TASKS = 24;
 
 /**
- * Runs ahead of the consumer as far as slots and `MAX_TASKS` allow. A task gives its slot back when its blocks are with the sink, whether its
- * outcomes have been taken or not, so that a consumer may start another run in between. When it has ended, in whatever way, no job, no
- * call of the sink and no read is under way.
+ * Runs ahead of the consumer as far as slots and `MAX_TASKS` allow. A task gives its slot back when its blocks are
+ * with the sink, whether its outcomes have been taken or not, so that a consumer may start another run in between.
+ * When it has ended, in whatever way, no job, no call of the sink and no read is under way.
  */
 export async function* storeAll<Tag>(
   options: StoreOptions<Tag>,

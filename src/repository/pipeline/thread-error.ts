@@ -42,7 +42,10 @@ function kindOf(error: Error): ThreadError['kind'] {
   return error instanceof TidemarkError ? 'tidemark' : 'other';
 }
 
-/** The error again, with its class where it is one of ours, and with the system's `code`. The stack is the one of the thread where it arose. */
+/**
+ * The error again, with its class where it is one of ours, and with the system's `code`. The stack is the one of the
+ * thread where it arose.
+ */
 export function unpackError(packed: ThreadError): Error {
   const error = build(packed);
   if (packed.stack !== undefined) error.stack = packed.stack;

@@ -5,8 +5,8 @@ import { createStoreOperations } from './store-operations.ts';
 import type { StoreSetup } from './store-operations.ts';
 
 /**
- * What a worker is given when it starts. Each part brings its own operations: a pool of workers has those of the parts that its
- * setup has.
+ * What a worker is given when it starts. Each part brings its own operations: a pool of workers has those of the
+ * parts that its setup has.
  */
 export type WorkerSetup = {
   readonly store?: StoreSetup | undefined;
@@ -17,8 +17,8 @@ export type WorkerSetup = {
 export type OperationResult<Result> = { readonly value: Result; readonly transfer?: Transferable[] | undefined };
 
 /**
- * Work that a worker does from start to end without waiting. The request, the notes and the result are clones. A note reaches the owner while the
- * operation goes on.
+ * Work that a worker does from start to end without waiting. The request, the notes and the result are clones. A note
+ * reaches the owner while the operation goes on.
  */
 export type Operation<Request, Result, Note = never> = (
   request: Request,

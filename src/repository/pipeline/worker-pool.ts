@@ -28,13 +28,15 @@ export type WorkerPoolOptions = {
 };
 
 /**
- * Threads that take jobs from one queue. They start when there is work for them, and an idle pool does not keep the process alive.
+ * Threads that take jobs from one queue. They start when there is work for them, and an idle pool does not keep the
+ * process alive.
  */
 export interface WorkerPool extends AsyncDisposable {
   /** True once a worker has been started. */
   readonly started: boolean;
   /**
-   * Settles when the job no longer runs: one that waits is dropped when the signal aborts, one that runs goes on to its end.
+   * Settles when the job no longer runs: one that waits is dropped when the signal aborts, one that runs goes on to
+   * its end.
    * @throws what the operation throws; FAILED when a worker has crashed, which ends the pool
    */
   call<Name extends OperationName>(name: Name, job: Job<Name>, run: Run): Promise<ResultOf<Name>>;
