@@ -48,14 +48,9 @@ const PLACES: readonly { name: string; skip: string | false; open: () => Mounted
   { name: 'on btrfs', skip: whyNoReflinks('btrfs'), open: () => mountReflinks('btrfs') },
 ];
 
-function targetAt(
-  place: Place,
-  name: string,
-  fixture: ExtractFixture,
-  content: TestContent,
-  options: Partial<TestTarget> = {},
-): TestTarget {
-  return { ...fixture.target(name, content), path: Buffer.from(place.at(name)), ...options };
+/** A target of the fixture, at another place. */
+function inside(place: Place, target: TestTarget): TestTarget {
+  return { ...target, path: Buffer.from(place.at(target.tag)) };
 }
 
 function assertWhole(target: TestTarget, result: FileResult<string> | undefined): void {
@@ -115,7 +110,7 @@ for (const { name, skip, open } of PLACES) {
         const tag = `${content.sizeBytes} ${kind}`;
         const candidate = place.at(`candidate ${tag}`);
         make(candidate, content.bytes);
-        return targetAt(place, tag, fixture, content, { candidate: Buffer.from(candidate) });
+        return inside(place, fixture.target(tag, content, { candidate: Buffer.from(candidate) }));
       }),
     );
     const results = await fixture.extractAll('on workers', targets);
@@ -147,7 +142,7 @@ for (const { name, skip, open } of PLACES) {
       ['sparse', 'filled', 'dirty'].map((kind) => {
         const tag = `${kind} ${index}`;
         const candidate = place.at(`candidate ${tag}`);
-        const target = targetAt(place, tag, fixture, content, { ...layout, candidate: Buffer.from(candidate) });
+        const target = inside(place, fixture.target(tag, content, { ...layout, candidate: Buffer.from(candidate) }));
         const whole = fileBytes(target);
         writeFileSync(candidate, kind === 'filled' ? whole : '');
         truncateSync(candidate, layout.fileSizeBytes);
@@ -184,7 +179,10 @@ for (const { name, skip, open } of PLACES) {
         const candidate = place.at(`candidate ${kind} ${size}`);
         writeFileSync(candidate, Buffer.concat([bytes, Buffer.alloc(5000, 'more')]).subarray(0, fileSizeBytes));
         const tag = `${kind} ${size}`;
-        const target = targetAt(place, tag, fixture, content, { fileSizeBytes, candidate: Buffer.from(candidate) });
+        const target = inside(
+          place,
+          fixture.target(tag, content, { fileSizeBytes, candidate: Buffer.from(candidate) }),
+        );
         const results = await fixture.extractAll('on workers', [target]);
         assert.ok(results.get(tag)?.error instanceof Error, `${tag} is no success`);
       }
@@ -202,7 +200,7 @@ for (const { name, skip, open } of PLACES) {
     let ended = false;
     const targets = Array.from({ length: 60 }, (_, at) => {
       const candidate = Buffer.from(place.at(`candidate ${at % 3}`));
-      return targetAt(place, `${at}`, fixture, must(contents[at % 3], 'a content'), { candidate });
+      return inside(place, fixture.target(`${at}`, must(contents[at % 3], 'a content'), { candidate }));
     });
     const extracting = fixture.extractAll('on workers', targets).finally(() => (ended = true));
     for (let turn = 0; !ended; turn++) {
@@ -268,7 +266,7 @@ test('a full disk fails the files that do not fit, and the others go on', { skip
     const sizes = [5000, 3000 * KIB, 6000, SMALL_LIMITS.splitBytes + 300 * KIB, 7000];
     const contents = await fixture.store(sizes.map((size) => contentOf(`full ${size}`, size)));
     const targets = contents.map((content, at) =>
-      targetAt(at % 2 === 0 ? fixture.folder : small, `${engine} ${at}`, fixture, content),
+      inside(at % 2 === 0 ? fixture.folder : small, fixture.target(`${engine} ${at}`, content)),
     );
     const results = await fixture.extractAll(engine, targets);
     for (const [at, target] of targets.entries()) {
@@ -285,7 +283,7 @@ test('a target that may not be created fails alone', { skip: whyNoMount() }, asy
   for (const engine of ['in place', 'on workers'] as const) {
     using small = mountSmall(200 * KIB);
     execFileSync('mount', ['-o', 'remount,ro', small.path]);
-    const denied = targetAt(small, `${engine} denied`, fixture, must(contents[0], 'a content'));
+    const denied = inside(small, fixture.target(`${engine} denied`, must(contents[0], 'a content')));
     const other = fixture.target(`${engine} other`, contents[1]);
     const results = await fixture.extractAll(engine, [denied, other]);
     assert.equal(systemCode(results.get(denied.tag)?.error), 'EROFS');

@@ -57,7 +57,8 @@ function mounted(mount: (folder: string) => void, done?: () => void): MountedFol
     path,
     at: (name) => join(path, name),
     [Symbol.dispose]() {
-      execFileSync('umount', [path]);
+      // What a failed test has left open must not keep it.
+      execFileSync('umount', ['--lazy', path]);
       rmSync(path, { recursive: true });
       done?.();
     },

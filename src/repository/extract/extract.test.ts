@@ -98,8 +98,9 @@ test('damage fails the files that need it and no other, and nothing of theirs pa
   const contents: TestContent[] = [];
   // One block a chunk: no good file shares one with a bad one.
   for (const each of bytes) contents.push(...(await fixture.store([each], 1)));
-  for (const [index, content] of contents.entries())
+  for (const [index, content] of contents.entries()) {
     if (index % 2 === 1) fixture.damage(content, content.parts.length - 1);
+  }
   for (const engine of ENGINES) {
     const targets = contents.map((content, index) => fixture.target(`${engine} ${index}`, content));
     const results = await fixture.extractAll(engine, targets);

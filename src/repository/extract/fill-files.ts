@@ -97,8 +97,9 @@ class Filling implements Disposable {
     const bytes = block.subarray(offset, offset + sizeBytes);
     const id = ids.subarray(piece * ID_BYTES, (piece + 1) * ID_BYTES);
     const found = createHmac('sha256', this.#key).update(bytes).digest();
-    if (bytes.byteLength !== sizeBytes || !equalBytes(found, id))
+    if (bytes.byteLength !== sizeBytes || !equalBytes(found, id)) {
       throw damaged(`chunk ${toHex(id)}`, 'it is another one');
+    }
     return bytes;
   }
 

@@ -138,8 +138,9 @@ function needsSplit<Tag>(
 
 function byPlace<Tag>(left: Placed<Tag>, right: Placed<Tag>): number {
   const [first, second] = [left.pieces[0]?.place, right.pieces[0]?.place];
-  if (first === undefined || second === undefined)
+  if (first === undefined || second === undefined) {
     return (first === undefined ? 0 : 1) - (second === undefined ? 0 : 1);
+  }
   return first.pack - second.pack || first.blockOffset - second.blockOffset || first.offset - second.offset;
 }
 

@@ -56,7 +56,7 @@ class Windows<Tag> implements AsyncDisposable {
 
   async next(): Promise<readonly FileResult<Tag>[]> {
     const results = await must(this.#filling[0], 'a window');
-    this.#filling.shift();
+    void this.#filling.shift();
     return results;
   }
 
@@ -67,9 +67,8 @@ class Windows<Tag> implements AsyncDisposable {
 
   async #fill(window: Targets<Tag>): Promise<readonly FileResult<Tag>[]> {
     const [first] = window;
-    if (first === undefined || contentBytes(first) <= this.#crew.limits.windowBytes)
-      return await fillWindow(this.#crew, window);
-    return [await fillLarge(this.#crew, first)];
+    const isLarge = first !== undefined && contentBytes(first) > this.#crew.limits.windowBytes;
+    return isLarge ? [await fillLarge(this.#crew, first)] : await fillWindow(this.#crew, window);
   }
 }
 
