@@ -26,7 +26,7 @@ import { dataExtents } from '../../src/io/native-file.ts';
 import { Candidate, cloneCandidate } from '../../src/repository/extract/candidate.ts';
 import { TargetFile } from '../../src/repository/extract/target-file.ts';
 import { contentOf, ExtractFixture, fileBytes, FINISH, SMALL_LIMITS } from '../../src/testing/extract-fixture.ts';
-import type { TestContent, TestTarget } from '../../src/testing/extract-fixture.ts';
+import type { TestTarget } from '../../src/testing/extract-fixture.ts';
 import { mountReflinks, mountSmall, whyNoMount, whyNoReflinks } from './restore-file-system.ts';
 import type { MountedFolder } from './restore-file-system.ts';
 
