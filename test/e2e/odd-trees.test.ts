@@ -9,7 +9,7 @@ import { snapshotTree } from '../../src/testing/tree/snapshot.ts';
 import type { Snapshot } from '../../src/testing/tree/snapshot.ts';
 import { isRoot, listOf, markId, openShop } from './shop.ts';
 
-const SEEDS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 12 : 1;
+const SEEDS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 6 : 1;
 const BACKUPS = 4;
 const EDITS = 25;
 /** Whoever is not root gets everything as his own. */
