@@ -11,7 +11,7 @@ export function printPlan({ mark, stores, sideEffects, blockers }: PlanResult, p
     const exact = store.exact === 'observation' ? 'as it was read' : `exact to the ${store.exact}`;
     printer.line(`${printer.paint('bold', store.store)} into ${printable(store.into)}`);
     printer.line(
-      `  base ${store.base}, ${exact}; to fetch ${formatSize(store.downloadBytes)}, needs ${formatSize(store.needBytes)} of ${formatSize(store.freeBytes)} free`,
+      `  to bring back: ${formatSize(store.downloadBytes)} at most, ${exact}; ${formatSize(store.freeBytes)} are free there`,
     );
     printer.line(`  ${effectText(store)}`);
     if (store.lostAfterMs > 0) {
@@ -26,5 +26,5 @@ export function printPlan({ mark, stores, sideEffects, blockers }: PlanResult, p
 
 function effectText({ replaces, inOneStep }: PlanResult['stores'][number]): string {
   if (!replaces) return 'nothing is there yet';
-  return `what is there is kept aside; exchanged ${inOneStep ? 'in one step' : 'file by file, not in one step'}`;
+  return `exchanged with what is there, ${inOneStep ? 'in one step' : 'one after another, not in one step'}`;
 }

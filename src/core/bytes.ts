@@ -8,9 +8,7 @@ export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
 }
 
 export function startsWithBytes(value: Uint8Array, prefix: Uint8Array): boolean {
-  return (
-    value.byteLength >= prefix.byteLength && Buffer.compare(value.subarray(0, prefix.byteLength), prefix) === 0
-  );
+  return value.byteLength >= prefix.byteLength && Buffer.compare(value.subarray(0, prefix.byteLength), prefix) === 0;
 }
 
 export function toHex(value: Uint8Array): string {

@@ -55,6 +55,8 @@ export function fromSystem(error: unknown, fallback: ErrorCode, message: string)
   if (error instanceof TidemarkError) return error;
   const code = systemCode(error);
   const reason = error instanceof Error ? error.message : String(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause: error });
+  }
   return new TidemarkError(fallback, `${message}: ${reason}`, { cause: error });
 }

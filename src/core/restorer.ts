@@ -47,7 +47,10 @@ export interface BaseReader {
   readonly entryCount: number;
   readonly contentBytes: number;
   /** Names ascending. `from` (inclusive) and `prefix` narrow it without reading the rest. */
-  entries(run: Run, range?: { readonly prefix?: Uint8Array | undefined; readonly from?: Uint8Array | undefined }): AsyncIterable<readonly StoredEntry[]>;
+  entries(
+    run: Run,
+    range?: { readonly prefix?: Uint8Array | undefined; readonly from?: Uint8Array | undefined },
+  ): AsyncIterable<readonly StoredEntry[]>;
   /** The entry of that exact name. */
   find(name: Uint8Array, run: Run): Promise<StoredEntry | undefined>;
   /** The content's bytes in order, in pieces that are the caller's to keep. */

@@ -107,5 +107,8 @@ test('a small file is read whole up to its bound, and refused above', async () =
 });
 
 test('a folder in a place where nothing can be made is an error, not an endless attempt', async () => {
-  await assert.rejects(ensureFolder('/proc/tidemark-test/deep', 0o700), (error: unknown) => systemCode(error) !== undefined);
+  await assert.rejects(
+    ensureFolder('/proc/tidemark-test/deep', 0o700),
+    (error: unknown) => systemCode(error) !== undefined,
+  );
 });

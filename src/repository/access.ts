@@ -4,7 +4,7 @@ import type { Run, Runtime } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { certificateKey, openIdKey, readCertificate } from './format/certificate.ts';
 import type { Certificate, CredentialRole } from './format/certificate.ts';
-import { equalBytes } from '../core/bytes.ts';
+import { equalBytes, toHex } from '../core/bytes.ts';
 import { DEFAULT_CHUNKS, readHeader, writeHeader } from './format/header.ts';
 import type { ChunkLimits, RepositoryHeader } from './format/header.ts';
 import { sha256 } from './format/crypto.ts';
@@ -16,7 +16,6 @@ import { createKeyring, writerKeys } from './keys/keyring.ts';
 import type { Keyring, SlotRole, WriterKeys } from './keys/keyring.ts';
 import { DEFAULT_KDF_COST, openSlot, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
 import type { KdfCost, SlotInfo } from './keys/slot.ts';
-import { toHex } from '../core/bytes.ts';
 import { readWhole } from './read-whole.ts';
 import { RecordMemo } from './records/record-memo.ts';
 
@@ -150,8 +149,9 @@ export async function withDerivedCredential(
   run: Run,
 ): Promise<RepositoryAccess> {
   const { objects, header, runtime } = access;
-  if (access.keyring === undefined)
+  if (access.keyring === undefined) {
     throw new TidemarkError('KEY_MISSING', 'issuing a credential takes the owner’s passphrase');
+  }
   const { credential, certificate } = issueCredential({
     ...options,
     keyring: access.keyring,
@@ -183,8 +183,9 @@ export async function addPassphrase(
   run: Run,
 ): Promise<SlotInfo> {
   const { keyring, runtime } = access;
-  if (keyring?.owner === undefined)
+  if (keyring?.owner === undefined) {
     throw new TidemarkError('KEY_MISSING', 'adding a passphrase takes the owner’s passphrase');
+  }
   const info: SlotInfo = {
     id: toHex(runtime.random(16)),
     kind: 'passphrase',
@@ -206,8 +207,9 @@ export async function addPassphrase(
 export async function listSlots(access: RepositoryAccess, run: Run): Promise<readonly SlotInfo[]> {
   const slots: SlotInfo[] = [];
   for await (const batch of access.objects.list('keys/', '', run)) {
-    for (const { key } of batch)
+    for (const { key } of batch) {
       slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SMALL_OBJECT_BYTES, run), key));
+    }
   }
   return slots;
 }
@@ -215,8 +217,9 @@ export async function listSlots(access: RepositoryAccess, run: Run): Promise<rea
 /** Removes a key slot. @throws USAGE when it is the last one that opens everything */
 export async function removeSlot(access: RepositoryAccess, id: string, run: Run): Promise<void> {
   const slots = await listSlots(access, run);
-  if (!slots.some((slot) => slot.id === id))
+  if (!slots.some((slot) => slot.id === id)) {
     throw new TidemarkError('USAGE', `no key ${id}; see \`tidemark keys list\``);
+  }
   if (!slots.some((slot) => slot.id !== id && slot.role === 'all')) {
     throw new TidemarkError('USAGE', 'this is the last passphrase that opens everything', {
       hint: 'Add another one first with `tidemark keys add`.',

@@ -160,8 +160,9 @@ test('a tree whose parts do not belong where they are is refused, although its w
   const { ids } = await packs.store('node', [leaves]);
   const innerOf = (level: number, items: readonly [string, number][]): Uint8Array => {
     const builder = new NodeBuilder(level);
-    for (const [name, at] of items)
+    for (const [name, at] of items) {
       builder.inner({ name: bytesOf(name), id: must(ids[at], 'a leaf'), entryCount: 2, contentBytes: 0 });
+    }
     return builder.take();
   };
   const { keys, id: credential } = must(packs.access.writer, 'a writer');

@@ -14,7 +14,12 @@ const NODE_BLOCK_BYTES = 512 * 1024;
 const MAX_ATTEMPTS = 5;
 
 /** Progress of a base: what has been dealt with so far. */
-export type BaseProgress = { readonly entries: number; readonly bytes: number; readonly readBytes: number; readonly storedBytes: number };
+export type BaseProgress = {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly readBytes: number;
+  readonly storedBytes: number;
+};
 
 export type BaseWriterDeps = {
   readonly engine: PipelineEngine;
@@ -90,7 +95,16 @@ class BaseWriting implements BlockSink {
     this.#report();
     const end = await this.#base.finish(run);
     const storedBytes = content.storedBytes + nodes.storedBytes;
-    return { root: root.id, level: root.level, entries: root.entries, bytes: root.bytes, newBytes: this.#newBytes, storedBytes, packs: this.#packs, end };
+    return {
+      root: root.id,
+      level: root.level,
+      entries: root.entries,
+      bytes: root.bytes,
+      newBytes: this.#newBytes,
+      storedBytes,
+      packs: this.#packs,
+      end,
+    };
   }
 
   claim(id: Uint8Array, sizeBytes: number): boolean {
@@ -165,7 +179,10 @@ class BaseWriting implements BlockSink {
     if (outcome !== undefined && 'chunks' in outcome) await this.#emit(outcome, run);
   }
 
-  async #storeAgain(failed: { readonly tag: Item; readonly failure: unknown }, run: Run): Promise<StoreOutcome<Item> | undefined> {
+  async #storeAgain(
+    failed: { readonly tag: Item; readonly failure: unknown },
+    run: Run,
+  ): Promise<StoreOutcome<Item> | undefined> {
     run.signal.throwIfAborted();
     const entry = await this.#base.retry(failed.tag.entry, failed.failure, run);
     const source = entry && (await this.#describe(entry, run));
@@ -187,7 +204,14 @@ class BaseWriting implements BlockSink {
     const content = hasContent ? await this.#tree.content(chunks, run) : undefined;
     await this.#tree.add({ name: entry.name, attributes, content }, run);
     if (entry.fingerprint !== undefined) {
-      this.#deps.remember(remembered ?? { name: entry.name, fingerprint: entry.fingerprint, attributes, chunks: hasContent ? chunks : undefined });
+      this.#deps.remember(
+        remembered ?? {
+          name: entry.name,
+          fingerprint: entry.fingerprint,
+          attributes,
+          chunks: hasContent ? chunks : undefined,
+        },
+      );
     }
     this.#entries++;
     this.#bytes += content?.sizeBytes ?? 0;
@@ -210,11 +234,19 @@ class BaseWriting implements BlockSink {
       chunks.map(({ bytes }) => bytes),
       run,
     );
-    await this.#deps.nodes.add({ plain, plainBytes, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.byteLength })) }, run);
+    await this.#deps.nodes.add(
+      { plain, plainBytes, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.byteLength })) },
+      run,
+    );
   }
 
   #report(): void {
     const { content, nodes, onProgress } = this.#deps;
-    onProgress({ entries: this.#entries, bytes: this.#bytes, readBytes: this.#readBytes, storedBytes: content.storedBytes + nodes.storedBytes });
+    onProgress({
+      entries: this.#entries,
+      bytes: this.#bytes,
+      readBytes: this.#readBytes,
+      storedBytes: content.storedBytes + nodes.storedBytes,
+    });
   }
 }

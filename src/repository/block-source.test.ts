@@ -136,8 +136,9 @@ test('chunks are found in packs whose objects were exchanged', async () => {
   fixture.memory.put(second.pack, must(one, 'a pack'));
   await using source = sourceOf(packs);
   const sizes: number[] = [];
-  for (const id of [...first.ids, ...second.ids])
+  for (const id of [...first.ids, ...second.ids]) {
     sizes.push((await source.chunk(id, 'content', fixture.run)).byteLength);
+  }
   assert.deepEqual(sizes, [3000, 50, 99]);
 });
 

@@ -164,8 +164,8 @@ export class BlockSource implements AsyncDisposable {
 
   async #openPack(key: string, run: Run): Promise<OpenedPack> {
     const { idKey } = this.keys;
-    const { secret, blocks } = await openPackDirectory(this.#access, { key, credential: this.#credential, idKey }, run);
-    const blockBytes = Uint32Array.from(blocks, ({ sealedBytes }) => sealedBytes);
+    const { secret, chunks } = await openPackDirectory(this.#access, { key, credential: this.#credential, idKey }, run);
+    const blockBytes = chunks.sealedBytes;
     let end = PACK_HEADER_BYTES;
     const blockOffsets = blockBytes.map((sizeBytes) => (end += sizeBytes) - sizeBytes);
     return { key, secret, blockOffsets, blockBytes };

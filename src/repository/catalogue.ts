@@ -111,8 +111,9 @@ function readVoids(opener: Opener, log: RecordLog): Set<string> {
     const target = key === undefined ? undefined : log.byKey.get(key);
     const { session, credential } = trusted.record.header;
     const own = target?.record.header;
-    if (own?.session === session && own.credential === credential)
+    if (own?.session === session && own.credential === credential) {
       voided.add(recordKey(own.kind, session, own.counter));
+    }
   }
   return voided;
 }
@@ -292,14 +293,15 @@ function withoutRemoved(log: RecordLog, ledger: Ledger): RecordLog {
 
 /**
  * Reads the whole catalogue. Never throws for damage: what is damaged is in `findings`, and what depends on it is left out.
- * `remembered`: heads that this host saw earlier.
+ * `remembered`: heads that this host saw earlier. `before`: what was read a moment ago; what still lies there is not read again.
  */
 export async function loadCatalogue(
   access: RepositoryAccess,
   remembered: readonly Head[],
   run: Run,
+  before?: RecordLog,
 ): Promise<Catalogue> {
-  const first = readCatalogue(access, await loadRecords(access, run), remembered);
+  const first = readCatalogue(access, await loadRecords(access, run, before), remembered);
   if (first.findings.length === 0) return first;
   // Folders are listed one after another: a session that writes meanwhile seems to have holes. Only what is missing twice is.
   const second = readCatalogue(access, await loadRecords(access, run, first.log), remembered);

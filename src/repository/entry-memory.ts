@@ -148,7 +148,10 @@ export class EntryMemoryWriter implements Disposable {
   add(entry: RememberedEntry): void {
     const { name, fingerprint, attributes, chunks } = entry;
     this.#frame.varint(name.byteLength).bytes(name).varint(fingerprint.byteLength).bytes(fingerprint);
-    this.#frame.varint(attributes.byteLength).bytes(attributes).varint(chunks === undefined ? 0 : chunks.length + 1);
+    this.#frame
+      .varint(attributes.byteLength)
+      .bytes(attributes)
+      .varint(chunks === undefined ? 0 : chunks.length + 1);
     for (const chunk of chunks ?? []) this.#frame.bytes(chunk.id).varint(chunk.sizeBytes);
     if (this.#frame.sizeBytes >= FRAME_BYTES) this.#flush();
   }

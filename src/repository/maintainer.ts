@@ -20,8 +20,9 @@ export type MaintainerOptions = {
 };
 
 export function maintainerOf(access: RepositoryAccess): MaintainerCredential {
-  if (access.maintainer === undefined)
+  if (access.maintainer === undefined) {
     throw new TidemarkError('KEY_MISSING', 'this takes a maintainer’s credential or the owner’s passphrase');
+  }
   return access.maintainer;
 }
 
@@ -133,12 +134,12 @@ export async function setPinned(
       if (!options.pinned) {
         const pins = catalogue.pins.get(mark) ?? [];
         await session.put('unpin', [{ name: 'maintenance', value: { mark, atMs, pins } }], run);
-        return await loadCatalogue(access, remembered, run);
+        return await loadCatalogue(access, remembered, run, catalogue.log);
       }
       const pin = await session.put('pin', [{ name: 'maintenance', value: { mark, atMs } }], run);
       // First the lists, then the records: a list goes after what it names.
       const lists = await loadCondemned(access, run);
-      const after = await loadCatalogue(access, remembered, run);
+      const after = await loadCatalogue(access, remembered, run, catalogue.log);
       if (isSafe(after, mark, new Set(lists.flatMap(({ objects }) => objects)))) return after;
       await session.put('unpin', [{ name: 'maintenance', value: { mark, atMs, pins: [pin.key] } }], run);
       throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark} was given up by retention while it was being pinned`);

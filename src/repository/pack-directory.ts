@@ -3,19 +3,20 @@ import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { damaged } from './format/byte-cursor.ts';
+import { openChunkTable } from './format/chunk-table.ts';
+import type { ChunkTable } from './format/chunk-table.ts';
 import type { KeyPair } from './format/crypto.ts';
 import {
   BLOCK_SEAL_BYTES,
   directorySize,
   MAX_BLOCK_BYTES,
   MAX_PACK_BYTES,
-  openDirectory,
   openPackHeader,
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   packIdOf,
 } from './format/pack.ts';
-import type { DirectoryBlock, PackSecret } from './format/pack.ts';
+import type { PackSecret } from './format/pack.ts';
 
 /** Most directories lie within this many bytes at the end of their pack. */
 const TAIL_BYTES = 64 * 1024;
@@ -26,8 +27,8 @@ export type PackDirectory = {
   readonly credential: string;
   readonly sizeBytes: number;
   readonly secret: PackSecret;
-  /** They lie one after another from `PACK_HEADER_BYTES` on. */
-  readonly blocks: readonly DirectoryBlock[];
+  /** Blocks lie one after another from `PACK_HEADER_BYTES` on. */
+  readonly chunks: ChunkTable;
   /** Whether it is the pack that its key says. Another one under this key can be read all the same. */
   readonly isNamed: boolean;
 };
@@ -61,19 +62,21 @@ export async function openPackDirectory(
       : await exactly(directoryAt, directoryBytes);
   const header = tailBytes === sizeBytes ? tail.subarray(0, PACK_HEADER_BYTES) : await exactly(0, PACK_HEADER_BYTES);
   const owner = { repository: fromHex(access.header.id), writer: fromHex(credential) };
-  const blocks = openDirectory({ sealed, header, owner, idKey, what: key });
-  checkBlocks(blocks, directoryAt, key);
+  const chunks = openChunkTable({ sealed, header, owner, idKey, what: key });
+  checkBlocks(chunks, directoryAt, key);
   const secret = openPackHeader({ header, owner, content, what: key });
   const isNamed = key.endsWith(`/${toHex(packIdOf(header, Buffer.concat([sealed, tail.subarray(trailerAt)])))}`);
-  return { key, credential, sizeBytes, secret, blocks, isNamed };
+  return { key, credential, sizeBytes, secret, chunks, isNamed };
 }
 
-function checkBlocks(blocks: readonly DirectoryBlock[], end: number, key: string): void {
+function checkBlocks({ sealedBytes, chunkCounts, sizes }: ChunkTable, end: number, key: string): void {
   let offset = PACK_HEADER_BYTES;
-  for (const { sealedBytes, chunks } of blocks) {
-    offset += sealedBytes;
-    const plainBytes = chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
-    if (sealedBytes < BLOCK_SEAL_BYTES || plainBytes > MAX_BLOCK_BYTES) {
+  let chunk = 0;
+  for (const [block, blockBytes] of sealedBytes.entries()) {
+    offset += blockBytes;
+    let plainBytes = 0;
+    for (const last = chunk + (chunkCounts[block] ?? 0); chunk < last; chunk++) plainBytes += sizes[chunk] ?? 0;
+    if (blockBytes < BLOCK_SEAL_BYTES || plainBytes > MAX_BLOCK_BYTES) {
       throw damaged(key, 'its directory has a block that can’t be');
     }
   }
@@ -83,7 +86,8 @@ function checkBlocks(blocks: readonly DirectoryBlock[], end: number, key: string
 /** The key that opens packs. @throws KEY_MISSING */
 export function readerKey(access: RepositoryAccess): KeyPair {
   const pair = access.keyring?.content?.pair;
-  if (pair === undefined)
+  if (pair === undefined) {
     throw new TidemarkError('KEY_MISSING', 'reading takes a passphrase with the role of a reader');
+  }
   return pair;
 }

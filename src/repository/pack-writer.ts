@@ -3,7 +3,15 @@ import { fromHex } from '../core/bytes.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { packKey } from './format/names.ts';
-import { BLOCK_SEAL_BYTES, PACK_HEADER_BYTES, packEnd, packHeader, packIdOf, sealBlockInto, unsealBlock } from './format/pack.ts';
+import {
+  BLOCK_SEAL_BYTES,
+  PACK_HEADER_BYTES,
+  packEnd,
+  packHeader,
+  packIdOf,
+  sealBlockInto,
+  unsealBlock,
+} from './format/pack.ts';
 import type { ChunkKind, DirectoryBlock, PackSecret } from './format/pack.ts';
 import type { RepositoryHeader } from './format/header.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
@@ -162,8 +170,9 @@ export class PackWriter {
     const what = 'a pack that was just made';
     const bytes = openBlock(unsealBlock({ secret: pack.secret, number, sealed, what }));
     const expected = block.chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
-    if (bytes.byteLength !== expected)
+    if (bytes.byteLength !== expected) {
       throw new TidemarkError('BUG', `a block of ${expected} bytes opens to ${bytes.byteLength}`);
+    }
   }
 
   #rethrow(): void {

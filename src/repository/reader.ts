@@ -95,8 +95,9 @@ export class RepositoryReader implements AsyncDisposable {
       { index, objects: access.objects, repository, credential, idKey: keys.idKey },
       run,
     );
-    for (const { message, severity } of findings)
+    for (const { message, severity } of findings) {
       access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
+    }
     return this.#stack.use(new BlockSource({ access, credential, keys, index }));
   }
 

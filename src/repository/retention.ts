@@ -11,7 +11,19 @@ export type RetentionPolicy = {
   readonly monthly: number;
 };
 
-export type KeepReason = 'recent' | 'window' | 'last' | 'hourly' | 'daily' | 'weekly' | 'monthly' | 'named' | 'sealed' | 'pinned' | 'newest base' | 'proven base';
+export type KeepReason =
+  | 'recent'
+  | 'window'
+  | 'last'
+  | 'hourly'
+  | 'daily'
+  | 'weekly'
+  | 'monthly'
+  | 'named'
+  | 'sealed'
+  | 'pinned'
+  | 'newest base'
+  | 'proven base';
 
 export type Selection = {
   /** By mark id, with every reason. */
@@ -64,7 +76,10 @@ function keepBySelf(record: MarkRecord, keep: Keep): void {
   if (record.mark.class === 'sealed') keep(record, 'sealed');
 }
 
-function keepByAge({ marks, nowMs, windowMs }: { marks: readonly MarkRecord[]; nowMs: number; windowMs: number }, keep: Keep): void {
+function keepByAge(
+  { marks, nowMs, windowMs }: { marks: readonly MarkRecord[]; nowMs: number; windowMs: number },
+  keep: Keep,
+): void {
   let lastMinute: number | undefined;
   for (const record of marks.toReversed()) {
     const ageMs = nowMs - record.mark.atMs;
@@ -80,7 +95,12 @@ function keepByAge({ marks, nowMs, windowMs }: { marks: readonly MarkRecord[]; n
 }
 
 function keepByCalendar(
-  options: { complete: readonly MarkRecord[]; bucket: Bucket; count: number; calendar: (atMs: number) => Readonly<Record<Bucket, string>> },
+  options: {
+    complete: readonly MarkRecord[];
+    bucket: Bucket;
+    count: number;
+    calendar: (atMs: number) => Readonly<Record<Bucket, string>>;
+  },
   keep: Keep,
 ): void {
   const seen = new Set<string>();
@@ -95,14 +115,26 @@ function keepByCalendar(
 
 /** Names of the hour, day, ISO week and month that a time lies in, in a zone. */
 function calendarOf(timezone: string): (atMs: number) => Readonly<Record<Bucket, string>> {
-  const format = new Intl.DateTimeFormat('en-CA', { timeZone: timezone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', hourCycle: 'h23' });
+  const format = new Intl.DateTimeFormat('en-CA', {
+    timeZone: timezone,
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    hourCycle: 'h23',
+  });
   return (atMs) => {
     const parts = Object.fromEntries(format.formatToParts(atMs).map(({ type, value }) => [type, value]));
     const { year = '', month = '', day = '', hour = '' } = parts;
     const date = `${year}-${month}-${day}`;
     // An hour that happens twice is two hours: the offset from UTC tells them apart.
     const offset = Math.round((Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour)) - atMs) / 900_000);
-    return { hourly: `${date}T${hour}/${offset}`, daily: date, weekly: isoWeek(Date.UTC(Number(year), Number(month) - 1, Number(day))), monthly: `${year}-${month}` };
+    return {
+      hourly: `${date}T${hour}/${offset}`,
+      daily: date,
+      weekly: isoWeek(Date.UTC(Number(year), Number(month) - 1, Number(day))),
+      monthly: `${year}-${month}`,
+    };
   };
 }
 

@@ -97,6 +97,10 @@ function readRun(fields: JsonFields): Omit<PastRun, 'key' | 'host'> {
   };
 }
 
-function readStart(fields: JsonFields): { readonly command: string; readonly startedAtMs: number; readonly host: string } {
+function readStart(fields: JsonFields): {
+  readonly command: string;
+  readonly startedAtMs: number;
+  readonly host: string;
+} {
   return { command: fields.text('command'), startedAtMs: fields.number('atMs'), host: fields.text('host') };
 }

@@ -38,7 +38,7 @@ export async function sweep(options: MaintainerOptions & { readonly apply: boole
   }
   const { result, head } = await inMaintainerSession(
     { ...options, catalogue: before.catalogue },
-    (session) => sweepIn(session, options, run),
+    (session) => sweepIn(session, { ...options, before }, run),
     run,
   );
   return { ...result, heads: [...frontier, head] };
@@ -48,7 +48,11 @@ function isIdle({ condemn, remove, lists }: SweepPlan): boolean {
   return condemn.length + remove.length + lists.length === 0;
 }
 
-async function sweepIn(session: Session, options: MaintainerOptions, run: Run): Promise<Omit<SweepReport, 'heads'>> {
+async function sweepIn(
+  session: Session,
+  options: MaintainerOptions & { readonly before: SweepView },
+  run: Run,
+): Promise<Omit<SweepReport, 'heads'>> {
   const removed: SweepObject[] = [];
   for (;;) {
     const view = await viewRepository(options, session.id, run);

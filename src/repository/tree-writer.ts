@@ -16,7 +16,12 @@ const DIRECT_CHUNKS = 32;
 /** Takes nodes; returns once it may be forgotten by the caller. */
 export type NodeSink = (id: Uint8Array, node: Uint8Array, run: Run) => Promise<void>;
 
-export type TreeRoot = { readonly id: Uint8Array; readonly level: number; readonly entries: number; readonly bytes: number };
+export type TreeRoot = {
+  readonly id: Uint8Array;
+  readonly level: number;
+  readonly entries: number;
+  readonly bytes: number;
+};
 
 type Level = { readonly builder: NodeBuilder; firstName: Uint8Array; entryCount: number; contentBytes: number };
 
@@ -46,7 +51,9 @@ export class TreeWriter {
     this.#entries++;
     this.#bytes += sizeBytes;
     const size = level.builder.sizeBytes;
-    if (size >= LEAF_MOST_BYTES || (size >= LEAF_LEAST_BYTES && (nameHash(item.name) & LEAF_HASH_MASK) === 0)) await this.#close(0, run);
+    if (size >= LEAF_MOST_BYTES || (size >= LEAF_LEAST_BYTES && (nameHash(item.name) & LEAF_HASH_MASK) === 0)) {
+      await this.#close(0, run);
+    }
   }
 
   /** The content of an entry, with its list where it has many chunks. */
@@ -78,13 +85,23 @@ export class TreeWriter {
   }
 
   #level(depth: number): Level {
-    return (this.#levels[depth] ??= { builder: new NodeBuilder(depth), firstName: new Uint8Array(0), entryCount: 0, contentBytes: 0 });
+    return (this.#levels[depth] ??= {
+      builder: new NodeBuilder(depth),
+      firstName: new Uint8Array(0),
+      entryCount: 0,
+      contentBytes: 0,
+    });
   }
 
   async #close(depth: number, run: Run, ending = false): Promise<void> {
     const level = this.#level(depth);
     const id = await this.#put(level.builder.take(), run);
-    const item: InnerItem = { name: level.firstName, id, entryCount: level.entryCount, contentBytes: level.contentBytes };
+    const item: InnerItem = {
+      name: level.firstName,
+      id,
+      entryCount: level.entryCount,
+      contentBytes: level.contentBytes,
+    };
     level.entryCount = 0;
     level.contentBytes = 0;
     const above = this.#level(depth + 1);

@@ -73,8 +73,9 @@ async function forge(packs: ChunkPacks) {
   };
   const inner = (level: number, items: readonly (readonly [string, Uint8Array, number, number])[]): Uint8Array => {
     const builder = new NodeBuilder(level);
-    for (const [name, id, entryCount, contentBytes] of items)
+    for (const [name, id, entryCount, contentBytes] of items) {
       builder.inner({ name: named(name), id, entryCount, contentBytes });
+    }
     return builder.take();
   };
   const leaves = [
@@ -318,8 +319,9 @@ test('a base is proven when every byte of its packs was read and its tree is who
 
 test('a sample reads the data of that share of the packs, at least of one, and proves only what it has read whole', async () => {
   await using fixture = await RepositoryFixture.create();
-  for (let number = 0; number < 4; number++)
+  for (let number = 0; number < 4; number++) {
     await fixture.backup({ writer: `writer ${number}`, stores: { [`store${number}`]: storeOf(20 + number) } });
+  }
   const packs = fixture.memory.keys().filter((key) => key.startsWith('packs/')).length;
   for (const [share, expected] of [
     [0.01, 1],
@@ -413,8 +415,9 @@ test('what retention gave up and a sweep took while it ran is no damage', async 
     'the mark',
   ).key;
   const takeAll = (): void => {
-    for (const object of fixture.memory.keys())
+    for (const object of fixture.memory.keys()) {
       if (object.startsWith(`packs/${credential}/`)) fixture.memory.remove(object);
+    }
   };
   const sweeping = async (): Promise<typeof inner> => {
     takeAll();

@@ -323,8 +323,9 @@ export class RepositoryWriter implements AsyncDisposable {
   #refuseCollapsed(request: BaseRequest, stored: StoredBase): void {
     const last = newestBase(this.catalogue, request.history)?.summary;
     const hint = `Check ${request.url}; if this is right, run again with --allow-empty ${request.store}.`;
-    if (stored.bytes === 0 && stored.entries <= 1)
+    if (stored.bytes === 0 && stored.entries <= 1) {
       throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} is empty`, { hint });
+    }
     if (last === undefined) return;
     const fewer = last.entries >= COLLAPSE_LEAST_ENTRIES && stored.entries < last.entries * COLLAPSED_PART;
     const smaller = last.bytes >= COLLAPSE_LEAST_BYTES && stored.bytes < last.bytes * COLLAPSED_PART;

@@ -36,7 +36,17 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   demo: [...BASE, 'config', 'app'],
   cli: [...BASE, 'config', 'app', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
-  index: [...BASE, 'objects/object-store', 'objects/registry', 'objects/*', 'repository', 'archive', 'restore', 'config', 'app'],
+  index: [
+    ...BASE,
+    'objects/object-store',
+    'objects/registry',
+    'objects/*',
+    'repository',
+    'archive',
+    'restore',
+    'config',
+    'app',
+  ],
 };
 
 /** The only files that may import a package. */

@@ -17,8 +17,9 @@ export function findChanges({ fixture, whole }: World): readonly Change[] {
     const now = fixture.memory.get(key);
     if (now === undefined) changes.push({ key, how: 'gone', spans: [] });
     else if (now.byteLength !== bytes.byteLength) changes.push({ key, how: 'resized', spans: [] });
-    else if (now !== bytes && Buffer.compare(now, bytes) !== 0)
+    else if (now !== bytes && Buffer.compare(now, bytes) !== 0) {
       changes.push({ key, how: 'changed', spans: spansOf(key, bytes, now) });
+    }
   }
   for (const key of fixture.memory.keys()) if (!before.has(key)) changes.push({ key, how: 'new', spans: [] });
   return changes;

@@ -79,8 +79,9 @@ const damagers: Readonly<Record<DamageKind, Damager>> = {
   'put back'(_target, { world, random }) {
     const count = 1 + random.integer(4);
     const back = random.shuffle([...world.removed.keys()]).slice(0, count);
-    for (const key of back)
+    for (const key of back) {
       world.fixture.memory.put(key, must(world.removed.get(key), 'removed bytes'), world.fixture.clock.nowMs());
+    }
     return back.join(' ');
   },
   move(target, context) {

@@ -58,15 +58,18 @@ function* judgeReport(
   const gone = changes.flatMap(({ key, how }) => (how === 'gone' ? (parseRecordKey(key)?.session ?? []) : []));
   const duties = changes.map((change) => ({ change, duty: dutyOf(observed, change, what) }));
   for (const { change, duty } of duties) {
-    if (duty === 'must' && !report.damage.some((item) => names(item, change, gone)))
+    if (duty === 'must' && !report.damage.some((item) => names(item, change, gone))) {
       yield `${what}: ${change.key} is ${change.how}, and not found`;
+    }
   }
   for (const item of lost) {
-    if (!report.damage.some((damage) => explains(observed, damage, item, gone)))
+    if (!report.damage.some((damage) => explains(observed, damage, item, gone))) {
       yield `${what}: ${item.mark} ${item.store} is lost, and not said to be`;
+    }
   }
-  if (duties.every(({ duty }) => duty === 'not'))
+  if (duties.every(({ duty }) => duty === 'not')) {
     for (const { object, message } of report.damage) yield `${what}: ${object} is said to be damaged: ${message}`;
+  }
   yield* judgeForm(report.damage, what);
   const known = new Map(world.marks.map((mark) => [mark.id, mark]));
   const isLost = new Set(outcome.lost.map(({ mark, store }) => `${mark} ${store}`));
@@ -90,8 +93,9 @@ function* judgeForm(damage: readonly Damage[], what: string): Generator<string> 
     if (object === '' || kind === '' || message === '') yield `${what}: an item says nothing`;
     if (affects.length > 42 || new Set(affects).size !== affects.length) yield `${what}: ${object} affects too much`;
     // eslint-disable-next-line no-control-regex
-    if ([object, kind, message, ...affects].some((text) => /[\0-\x1f\x7f]/.test(text)))
+    if ([object, kind, message, ...affects].some((text) => /[\0-\x1f\x7f]/.test(text))) {
       yield `${what}: ${object} is not fit for a terminal`;
+    }
   }
 }
 
@@ -101,15 +105,17 @@ function dutyOf(
   what: 'every byte' | 'structure',
 ): Duty {
   const kind = kindOf(change.key);
-  if (change.how === 'new')
+  if (change.how === 'new') {
     return ['beat', 'condemned', 'index', 'spare pack', 'foreign'].includes(kind) || world.removed.has(change.key)
       ? 'not'
       : 'may';
+  }
   // What no mark needs any more is none of its business.
   const isNeeded = outcome.catalogue !== undefined && neededPacks(outcome.catalogue).has(change.key);
   if ((kind === 'content pack' || kind === 'node pack') && !isNeeded) return 'may';
-  if (kind === 'content pack' || kind === 'node pack')
+  if (kind === 'content pack' || kind === 'node pack') {
     return what === 'every byte' || isStructural(world, change) ? 'must' : 'may';
+  }
   if (kind === 'certificate') return dependsOn(dependencies, change.key) ? 'must' : 'may';
   if (kind === 'header' || kind === 'key slot') return 'may';
   return isChained(kind) ? 'must' : 'not';
@@ -156,8 +162,9 @@ function* judgeRest({ dependencies, changes, outcome }: Observed): Generator<str
   const touched = new Set(changes.map(({ key }) => key));
   for (const { mark, store } of outcome.lost) {
     const needed = dependencies.objects.get(`${mark} ${store}`) ?? new Set();
-    if (![...needed].some((key) => touched.has(key)))
+    if (![...needed].some((key) => touched.has(key))) {
       yield `${mark} ${store} takes nothing that is damaged, and is lost`;
+    }
   }
 }
 

@@ -49,8 +49,9 @@ export async function restoreAll(world: World): Promise<Outcome> {
       }
     }
     for (const { mark } of catalogue.marks) {
-      for (const key of Object.values(mark.bases))
+      for (const key of Object.values(mark.bases)) {
         if (catalogue.bases.has(key)) await outcomeOf(world, { reader, key, bases });
+      }
     }
     for (const [key, { wrong }] of bases) faults.push(...wrong.map((what) => `${key}: ${what}`));
     return { catalogue, bases, lost, faults };
@@ -160,8 +161,9 @@ async function restoreContents(
     const failed = new Set(lost);
     for (const { tag, path } of targets.filter((target) => !failed.has(target.tag))) {
       const expected = must(original.get(tag)?.content, 'an entry with content');
-      if (Buffer.compare(readFileSync(Buffer.from(path)), expected) !== 0)
+      if (Buffer.compare(readFileSync(Buffer.from(path)), expected) !== 0) {
         wrong.push(`${JSON.stringify(tag)} has other bytes`);
+      }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });

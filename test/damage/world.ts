@@ -111,8 +111,9 @@ export async function createWorld(seed: string): Promise<World> {
     rest: { older?: FixtureMark; name?: string } = {},
   ): Promise<FixtureMark> => {
     const taken = await fixture.backup({ writer, stores, objects, older: rest.older?.bases, name: rest.name });
-    for (const [store, content] of Object.entries(stores))
+    for (const [store, content] of Object.entries(stores)) {
       originals.set(must(taken.bases.get(store), 'a base').key, content);
+    }
     made.push(taken);
     await clock.advance(3 * DAY_MS);
     return taken;

@@ -17,7 +17,9 @@ const SWEEPS_UNTIL_IDLE = 12;
 /** After everybody is done: sweeps until there is nothing to do, and leaves the leases behind. */
 export async function sweepToTheEnd(world: World, actors: readonly Actor[]): Promise<void> {
   const sweeper = world.actor('last sweeper', 0, { faults: { ...calm, latencyMs: 2 }, narrow: false });
-  const heads = new Map(actors.flatMap(({ remembered }) => remembered).map((head) => [`${head.session} ${head.counter}`, head]));
+  const heads = new Map(
+    actors.flatMap(({ remembered }) => remembered).map((head) => [`${head.session} ${head.counter}`, head]),
+  );
   sweeper.remembered = [...heads.values()];
   const info = { application: 'simulated', host: 'last', command: 'sweep', tool: 'simulation' };
   for (let turn = 0; turn < SWEEPS_UNTIL_IDLE; turn += 1) {
@@ -60,7 +62,9 @@ export async function checkMarks(world: World): Promise<void> {
   for (const { id, bases } of world.model.owed) {
     const mark = listed.get(id);
     if (mark === undefined) world.violate(`mark ${id} was committed and is gone`);
-    else if (Object.entries(bases).some(([history, key]) => mark.bases[history] !== key)) world.violate(`mark ${id} is another one`);
+    else if (Object.entries(bases).some(([history, key]) => mark.bases[history] !== key)) {
+      world.violate(`mark ${id} is another one`);
+    }
   }
   for (const key of new Set(catalogue.marks.flatMap(({ mark }) => Object.values(mark.bases)))) {
     const base = catalogue.bases.get(key);
@@ -81,7 +85,9 @@ async function findDifference(world: World, reader: RepositoryReader, record: Ba
         const pieces: Uint8Array[] = [];
         if (content !== undefined) for await (const piece of base.read(content, world.run)) pieces.push(piece);
         const wanted = expected?.get(text);
-        if (expected !== undefined && (wanted === undefined || !equalBytes(Buffer.concat(pieces), wanted))) return `${text} differs`;
+        if (expected !== undefined && (wanted === undefined || !equalBytes(Buffer.concat(pieces), wanted))) {
+          return `${text} differs`;
+        }
       }
     }
   } catch (error) {
@@ -111,6 +117,10 @@ function checkRemainder(world: World, { chains, ledgers, log }: Catalogue): void
   if (log.beatKeys.length > 0) world.violate(`${log.beatKeys.length} beats are left over`);
   // The last sweep leaves its own.
   if (ledgers.length > SUPERSEDED_LEDGERS_KEPT + 4) world.violate(`${ledgers.length} ledgers are left over`);
-  const bare = [...chains.values()].filter((chain) => [...chain.values()].every(({ record }) => ['start', 'end'].includes(record.header.kind)));
-  if (bare.length > BARE_SESSIONS_KEPT + SWEEPS_UNTIL_IDLE) world.violate(`${bare.length} empty sessions are left over`);
+  const bare = [...chains.values()].filter((chain) =>
+    [...chain.values()].every(({ record }) => ['start', 'end'].includes(record.header.kind)),
+  );
+  if (bare.length > BARE_SESSIONS_KEPT + SWEEPS_UNTIL_IDLE) {
+    world.violate(`${bare.length} empty sessions are left over`);
+  }
 }

@@ -36,7 +36,7 @@ function sweepWith(exchanged: Partial<Steps>): Protocol {
     const { result, head } = await inMaintainerSession(
       { ...options, catalogue: before.catalogue },
       async (session) => {
-        const seen = await view(options, session.id, run);
+        const seen = await view({ ...options, before }, session.id, run);
         refuseDamage(seen);
         const planned = await plan(seen, run);
         await remove(seen, planned, session, run);
@@ -46,7 +46,10 @@ function sweepWith(exchanged: Partial<Steps>): Protocol {
       },
       run,
     );
-    return { ...result, heads: [...before.catalogue.heads.frontier.filter(({ session }) => session !== head.session), head] };
+    return {
+      ...result,
+      heads: [...before.catalogue.heads.frontier.filter(({ session }) => session !== head.session), head],
+    };
   };
   return { ...realProtocol, sweep };
 }
@@ -69,7 +72,9 @@ async function withoutLookingAgain(view: SweepView, run: Run): Promise<SweepPlan
 /** Bases that nothing needs are looked through, although their manifests are too young to go. */
 function withoutYoungBases(view: SweepView): SweepView {
   const needed = neededBases(view);
-  const bases = [...view.catalogue.bases].filter(([key, { modifiedMs }]) => needed.has(key) || modifiedMs <= view.oldMs);
+  const bases = [...view.catalogue.bases].filter(
+    ([key, { modifiedMs }]) => needed.has(key) || modifiedMs <= view.oldMs,
+  );
   return { ...view, catalogue: { ...view.catalogue, bases: new Map(bases) } };
 }
 
@@ -77,10 +82,18 @@ const keysOf = ({ remove }: SweepPlan): readonly string[] => remove.map(({ key }
 
 const sweeps: Readonly<Record<string, Protocol>> = {
   'a sweep does not wait a lease': sweepWith({
-    plan: (view, run) => planSweep(withLists(view, () => ({ modifiedMs: 0 })), run),
+    plan: (view, run) =>
+      planSweep(
+        withLists(view, () => ({ modifiedMs: 0 })),
+        run,
+      ),
   }),
   'a sweep does not wait for sessions': sweepWith({
-    plan: (view, run) => planSweep(withLists(view, () => ({ sessions: [] })), run),
+    plan: (view, run) =>
+      planSweep(
+        withLists(view, () => ({ sessions: [] })),
+        run,
+      ),
   }),
   'a sweep takes no notice of who lives': sweepWith({
     view: async (...args) => ({ ...(await viewRepository(...args)), live: new Map() }),
@@ -266,4 +279,7 @@ const writers: Readonly<Record<string, Protocol>> = {
   'a pin does not look what is condemned': pinsBlindly,
 };
 
-export const mutants: readonly Mutant[] = Object.entries({ ...writers, ...sweeps }).map(([name, protocol]) => ({ name, protocol }));
+export const mutants: readonly Mutant[] = Object.entries({ ...writers, ...sweeps }).map(([name, protocol]) => ({
+  name,
+  protocol,
+}));

@@ -15,12 +15,18 @@ export type Outcome = {
 };
 
 /** Runs the schedule of a seed: always the same for the same code. */
-export async function runSchedule(seed: number, template: Template, protocol: Protocol = realProtocol): Promise<Outcome> {
+export async function runSchedule(
+  seed: number,
+  template: Template,
+  protocol: Protocol = realProtocol,
+): Promise<Outcome> {
   const world = new World(seed, template, protocol);
   await world.clock.runUntil(play(world));
   await checkMarks(world);
   await checkGarbage(world);
-  const deleted = world.calls.filter(({ name, keys }) => name === 'delete' && keys.some((key) => key.startsWith('packs/')));
+  const deleted = world.calls.filter(
+    ({ name, keys }) => name === 'delete' && keys.some((key) => key.startsWith('packs/')),
+  );
   return {
     violations: world.violations,
     marks: world.model.markCount,
@@ -44,7 +50,9 @@ async function play(world: World): Promise<void> {
     const writer = actor(`writer ${at}`, Math.max(0, at - 1), random.chance(0.3));
     tasks.push(backUpRepeatedly(world, writer, 1 + random.integer(2)));
   }
-  for (let at = 0; at < 2; at += 1) tasks.push(sweepRepeatedly(world, actor(`sweeper ${at}`, at, false), 4 + random.integer(4)));
+  for (let at = 0; at < 2; at += 1) {
+    tasks.push(sweepRepeatedly(world, actor(`sweeper ${at}`, at, false), 3 + random.integer(3)));
+  }
   for (let at = 0; at < 2; at += 1) {
     const tender = actor(`tender ${at}`, at, false);
     tasks.push(tendRepeatedly(world, tender, { times: 1 + random.integer(2), pins: at === 0 }));

@@ -11,6 +11,7 @@ export type HostFaults = {
   readonly drift: number;
   /** A call takes this long at most, before its effect and after it. */
   readonly latencyMs: number;
+  readonly leaseMs: number;
   /** The whole host stands still, for up to `freezeMs` or until another one begins to delete something. */
   readonly freezeChance: number;
   readonly freezeMs: number;
@@ -43,10 +44,16 @@ function isPrompt({ name, keys }: SimulatedCall): boolean {
   return name === 'delete' || (name === 'create' && keys.some((key) => key.startsWith('ledger/')));
 }
 
+/** Records after which, or before which, an outcome turns. */
+const TURNING = /^(?:manifests|journal|pins|condemned)\//;
+/** A call that is prompt takes up to this part of a lease, where it takes long. */
+const PROMPT_PART = 1 / 8;
+
 /** Where something that goes wrong makes a difference, more goes wrong. */
 function weightOf({ name, keys }: SimulatedCall): number {
+  if (name === 'nowMs' || (name === 'create' && keys.some((key) => TURNING.test(key)))) return 3;
   const isLook = name === 'list' && keys.includes('condemned/');
-  return name === 'create' || name === 'delete' || name === 'nowMs' || isLook ? 1 : 0.1;
+  return name === 'create' || name === 'delete' || isLook ? 1 : 0.1;
 }
 
 /** A machine with a clock of its own that reaches the object store over a bad network. */
@@ -55,6 +62,8 @@ export class SimulatedHost {
   readonly clock: Clock;
   readonly runtime: Runtime;
   readonly objects: ObjectStore;
+  /** Packs and manifests that it put. */
+  readonly made = new Set<string>();
   /** Set where something was done to the host that no undisturbed host sees. */
   disturbed = false;
   dead = false;
@@ -69,7 +78,12 @@ export class SimulatedHost {
     this.#random = options.random;
     this.clock = this.#createClock();
     const logger = { log: () => undefined };
-    this.runtime = { clock: this.clock, random: options.random.fork('bytes').bytes, logger, temporaryFolder: '/nowhere' };
+    this.runtime = {
+      clock: this.clock,
+      random: options.random.fork('bytes').bytes,
+      logger,
+      temporaryFolder: '/nowhere',
+    };
     this.objects = this.#createStore();
   }
 
@@ -131,6 +145,7 @@ export class SimulatedHost {
     if (dies && isBefore) this.#die();
     if (fails && isBefore) this.#fail();
     const result = await effect();
+    if (name === 'create') for (const key of keys) this.made.add(key);
     await this.#pause(call, run);
     if (dies) this.#die();
     if (fails) this.#fail();
@@ -141,7 +156,9 @@ export class SimulatedHost {
     const { clock, faults } = this.#options;
     const random = this.#random;
     if (random.chance(0.4)) await clock.sleep(random.integer(faults.latencyMs), run);
-    if (!isPrompt(call)) {
+    if (isPrompt(call)) {
+      if (random.chance(0.2)) await clock.sleep(random.integer(faults.leaseMs * PROMPT_PART), run);
+    } else {
       if (random.chance(faults.freezeChance * weightOf(call))) this.#freeze();
       if (random.chance(faults.stallChance * weightOf(call))) {
         this.disturbed = true;

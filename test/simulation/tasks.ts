@@ -47,7 +47,10 @@ async function repeatedly(
       (globalThis as any).__note?.(world, actor.host.name + ' ok');
     } catch (error) {
       if (!isTidemarkError(error)) throw error;
-      (globalThis as any).__note?.(world, actor.host.name + ' ' + error.code + ' ' + error.message.replace(/[0-9a-f]{8,}/g, '#'));
+      (globalThis as any).__note?.(
+        world,
+        actor.host.name + ' ' + error.code + ' ' + error.message.replace(/[0-9a-f]{8,}/g, '#'),
+      );
       if (error.code === 'BUG') world.violate(`${actor.host.name}: ${error.message}`);
       if (isTidemarkError(error, 'REPOSITORY_DAMAGED') && !world.lags) {
         world.violate(`${actor.host.name} took the repository for damaged: ${error.message}`);
@@ -75,6 +78,7 @@ async function backUpOnce(world: World, actor: Actor, scan: number): Promise<voi
   const { access, host, random } = actor;
   const run: Run = world.run;
   host.disturbed = false;
+  host.made.clear();
   const openEngine = engineOf(access);
   await using writer = await RepositoryWriter.open(
     {
@@ -107,15 +111,20 @@ async function backUpOnce(world: World, actor: Actor, scan: number): Promise<voi
     await writer.end(run);
     actor.remembered = writer.heads;
   } catch (error) {
-    if (isTidemarkError(error, 'FENCED') && error.message.endsWith('is gone')) noteLoss(world, actor, error.message);
+    if (isTidemarkError(error, 'FENCED')) judgeFence(world, actor, error.message);
     if (random.chance(0.7)) await endFailed(writer, run);
     throw error;
   }
 }
 
-/** The protocol spares a writer that is in time from this: it hears of what is condemned long before it goes. */
-function noteLoss(world: World, { host }: Actor, message: string): void {
-  if (!host.disturbed && !world.lags && !world.hasVandal) world.violate(`${host.name}, never disturbed: ${message}`);
+/**
+ * From this the protocol spares a writer that is in time: it hears of what is condemned long before it goes, and what it makes itself is not
+ * condemned while it lives.
+ */
+function judgeFence(world: World, { host }: Actor, message: string): void {
+  if (host.disturbed || world.lags || world.hasVandal) return;
+  const isOwn = [...host.made].some((key) => message.includes(key));
+  if (isOwn || message.endsWith('is gone')) world.violate(`${host.name}, never disturbed: ${message}`);
 }
 
 async function endFailed(writer: RepositoryWriter, run: Run): Promise<void> {
@@ -159,7 +168,11 @@ async function takeBase(
 }
 
 /** Over all stores, as the application does; undefined where there is nothing to mark. */
-function composeMark({ random, host }: Actor, writer: RepositoryWriter, taken: ReadonlyMap<string, WrittenBase>): Mark | undefined {
+function composeMark(
+  { random, host }: Actor,
+  writer: RepositoryWriter,
+  taken: ReadonlyMap<string, WrittenBase>,
+): Mark | undefined {
   const positions: Record<string, Mark['positions'][string]> = {};
   const bases: Record<string, string> = {};
   const missing: string[] = [];
@@ -178,13 +191,26 @@ function composeMark({ random, host }: Actor, writer: RepositoryWriter, taken: R
   }
   if (Object.keys(bases).length === 0) return undefined;
   const name = random.chance(0.15) ? `kept by ${host.name}` : undefined;
-  return { id: newMarkId(atMs, random.bytes(2)), name, tags: [], class: 'clock', atMs, skewMs: 0, positions, bases, missing };
+  return {
+    id: newMarkId(atMs, random.bytes(2)),
+    name,
+    tags: [],
+    class: 'clock',
+    atMs,
+    skewMs: 0,
+    positions,
+    bases,
+    missing,
+  };
 }
 
 export async function sweepRepeatedly(world: World, actor: Actor, times: number): Promise<void> {
   await repeatedly(world, actor, { times, mostMoments: 2 }, async () => {
     const { access, remembered } = actor;
-    const report = await world.protocol.sweep({ access, remembered, info: infoOf(actor, 'sweep'), apply: true }, world.run);
+    const report = await world.protocol.sweep(
+      { access, remembered, info: infoOf(actor, 'sweep'), apply: true },
+      world.run,
+    );
     actor.remembered = report.heads;
   });
 }
@@ -208,7 +234,8 @@ async function giveUp(world: World, actor: Actor): Promise<void> {
   try {
     const options = { access, remembered, info: infoOf(actor, 'forget'), policy, timezone: 'UTC' };
     const { selection, heads } = await forget(options, world.run);
-    world.model.giveUp(selection.forgotten.map(({ mark }) => mark.id)); (globalThis as any).__note?.(world, 'gives up ' + selection.forgotten.map(({ mark }) => mark.id));
+    world.model.giveUp(selection.forgotten.map(({ mark }) => mark.id));
+    (globalThis as any).__note?.(world, 'gives up ' + selection.forgotten.map(({ mark }) => mark.id));
     actor.remembered = heads;
   } catch (error) {
     // Nobody knows whether it took effect.

@@ -19,8 +19,8 @@ export const LEASE_MS = 86_400_000;
 export const STORES = ['alpha', 'beta'] as const;
 /** Of the writers; each has a maintainer of its name. */
 const CREDENTIALS = ['north', 'south'];
-const POOL = 10;
-const ROUNDS = 3;
+const POOL = 8;
+const ROUNDS = 2;
 const ROUND_LEASES = 3;
 const ENGINE_BYTES = 4096;
 const run = { signal: new AbortController().signal };
@@ -46,7 +46,12 @@ export async function createTemplate(): Promise<Template> {
   const clock = createVirtualClock(Date.parse('2026-03-01T00:00:00Z'));
   const memory = new MemoryObjectStore({ clock });
   const random = createSeededRandom('template');
-  const runtime: Runtime = { clock, random: random.bytes, logger: { log: () => undefined }, temporaryFolder: '/nowhere' };
+  const runtime: Runtime = {
+    clock,
+    random: random.bytes,
+    logger: { log: () => undefined },
+    temporaryFolder: '/nowhere',
+  };
   const owner = await createRepository(
     memory,
     {
@@ -70,7 +75,11 @@ export async function createTemplate(): Promise<Template> {
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const access of accesses) {
       const pieces = random.shuffle(pool).slice(0, 4);
-      const mark = await backUpAll(access, { round, contents, content: new Map(pieces.map((piece, at) => [`${at}`, piece])) });
+      const mark = await backUpAll(access, {
+        round,
+        contents,
+        content: new Map(pieces.map((piece, at) => [`${at}`, piece])),
+      });
       marks.set(mark.id, mark);
     }
     await clock.advance(ROUND_LEASES * LEASE_MS);
@@ -86,13 +95,26 @@ export async function createTemplate(): Promise<Template> {
 
 async function backUpAll(
   access: RepositoryAccess,
-  { round, content, contents }: { readonly round: number; readonly content: BaseContent; readonly contents: Map<string, BaseContent> },
+  {
+    round,
+    content,
+    contents,
+  }: { readonly round: number; readonly content: BaseContent; readonly contents: Map<string, BaseContent> },
 ): Promise<CommittedMark> {
   const openEngine = engineOf(access);
   const info = { application: 'simulated', host: 'template', command: 'backup', tool: 'simulation' };
   const openIndex = async () => createMemoryChunkIndex();
   await using writer = await RepositoryWriter.open(
-    { access, info, stateFolder: undefined, dryRun: false, remembered: [], openIndex, openEngine, openRetryEngine: openEngine },
+    {
+      access,
+      info,
+      stateFolder: undefined,
+      dryRun: false,
+      remembered: [],
+      openIndex,
+      openEngine,
+      openRetryEngine: openEngine,
+    },
     run,
   );
   const bases: Record<string, string> = {};
@@ -100,7 +122,17 @@ async function backUpAll(
   for (const store of STORES) {
     await using base = scriptedBase({ content, cut, pause: async () => undefined });
     const written = await writer.writeBase(
-      { store, history: store, exact: 'position', connector: 'scripted', url: '', base, manifest: '', allowEmpty: true, onProgress: () => undefined },
+      {
+        store,
+        history: store,
+        exact: 'position',
+        connector: 'scripted',
+        url: '',
+        base,
+        manifest: '',
+        allowEmpty: true,
+        onProgress: () => undefined,
+      },
       run,
     );
     bases[store] = written.key;

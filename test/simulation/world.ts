@@ -62,7 +62,7 @@ export class World {
     const random = createSeededRandom(seed);
     this.random = random;
     this.clock = createVirtualClock(template.nowMs);
-    this.lags = random.chance(0.2);
+    this.lags = random.chance(0.25);
     this.hasVandal = !this.lags && random.chance(0.1);
     const lag = random.fork('lag');
     this.memory = new MemoryObjectStore({
@@ -93,7 +93,13 @@ export class World {
     });
     const { runtime } = host;
     const objects = random.chance(0.5)
-      ? retryingStore(host.objects, { clock: host.clock, random: runtime.random, attempts: 3, firstMs: 1000, maxMs: 5000 })
+      ? retryingStore(host.objects, {
+          clock: host.clock,
+          random: runtime.random,
+          attempts: 3,
+          firstMs: 1000,
+          maxMs: 5000,
+        })
       : host.objects;
     const { keyring, ...rest } = this.access(credential);
     const access = { ...rest, ...(options.narrow ? {} : { keyring }), objects, runtime };
@@ -119,6 +125,7 @@ export const calm: HostFaults = {
   offsetMs: 0,
   drift: 0,
   latencyMs: LEASE_MS / 1000,
+  leaseMs: LEASE_MS,
   freezeChance: 0,
   freezeMs: 0,
   stallChance: 0,

@@ -37,7 +37,7 @@ export const keysRemove: Command<typeof keysRemoveSpec, KeysChangeResult> = {
     if (!yes && context.prompter.available) {
       const question = `Remove the passphrase ${keyText(key)}?`;
       if (!(await context.prompter.confirm(question, context.run))) {
-        throw new TidemarkError('INTERRUPTED', 'nothing was removed');
+        throw new TidemarkError('INTERRUPTED', 'nothing was removed', { hint: 'Answer y to go on, or give --yes.' });
       }
     }
     await removeKey(application, key, context.run);

@@ -45,6 +45,8 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
   },
 };
 
+const ANSWER_YES = 'Answer y to go on, or give --yes.';
+
 type RestoreOptions = OptionsOf<(typeof restoreSpec)['options']>;
 
 /** @throws USAGE when several things are asked for at once, or what does not belong together */
@@ -112,7 +114,7 @@ async function confirmDiscard(
     }
   });
   if (await context.prompter.confirm('Delete for ever?', context.run)) return;
-  throw new TidemarkError('INTERRUPTED', 'nothing was deleted');
+  throw new TidemarkError('INTERRUPTED', 'nothing was deleted', { hint: ANSWER_YES });
 }
 
 /** Shows what will happen and asks. @throws USAGE where nobody can answer, INTERRUPTED when the answer is no */
@@ -128,5 +130,5 @@ async function confirmPlan(
   }
   context.show((printer) => printPlan(options.plan, printer));
   if (await context.prompter.confirm('Restore?', context.run)) return;
-  throw new TidemarkError('INTERRUPTED', 'nothing was restored');
+  throw new TidemarkError('INTERRUPTED', 'nothing was restored', { hint: ANSWER_YES });
 }

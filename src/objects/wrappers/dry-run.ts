@@ -15,7 +15,9 @@ export function dryRunStore(store: ObjectStore): ObjectStore {
     ...forward(store),
     capabilities: { ...store.capabilities, provesDigest: true },
     async create(key, body, run) {
-      if (created.has(key) || (await store.stat(key, run)) !== undefined) throw new TidemarkError('OBJECT_EXISTS', `${key} is there already`);
+      if (created.has(key) || (await store.stat(key, run)) !== undefined) {
+        throw new TidemarkError('OBJECT_EXISTS', `${key} is there already`);
+      }
       const sizeBytes = sizeOf(body);
       const kept = sizeBytes <= KEPT_BYTES ? Buffer.concat(body) : undefined;
       created.set(key, { key, sizeBytes, modifiedMs: await store.nowMs(run), body: kept });

@@ -57,7 +57,10 @@ export function writeCertificate(certificate: Certificate, root: KeyPair): Uint8
 }
 
 /** @throws REPOSITORY_DAMAGED, also when the root did not sign it for this repository and place */
-export function readCertificate(bytes: Uint8Array, expected: { key: string; repository: string; rootKey: Uint8Array }): Certificate {
+export function readCertificate(
+  bytes: Uint8Array,
+  expected: { key: string; repository: string; rootKey: Uint8Array },
+): Certificate {
   const what = expected.key;
   const fields = JsonFields.parse(bytes, what);
   const certificate: Certificate = {
@@ -70,7 +73,9 @@ export function readCertificate(bytes: Uint8Array, expected: { key: string; repo
     idKeyBox: fields.has('idKeyBox') ? fields.base64('idKeyBox') : undefined,
     createdAtMs: fields.number('createdAtMs'),
   };
-  if (certificateKey(certificate.id) !== what || certificate.repository !== expected.repository) throw damaged(what, 'it belongs elsewhere');
+  if (certificateKey(certificate.id) !== what || certificate.repository !== expected.repository) {
+    throw damaged(what, 'it belongs elsewhere');
+  }
   const signed = encodeJson(certificateFields(certificate));
   if (!verifyParts(expected.rootKey, CONTEXT, [signed], fields.base64('signature', 64))) {
     throw damaged(what, 'its signature does not fit');
@@ -82,7 +87,12 @@ export function certificateKey(id: string): string {
   return `credentials/${id}`;
 }
 
-export function closeIdKey(options: { contentKey: Uint8Array; id: string; idKey: Uint8Array; ephemeralSeed: Uint8Array }): Uint8Array {
+export function closeIdKey(options: {
+  contentKey: Uint8Array;
+  id: string;
+  idKey: Uint8Array;
+  ephemeralSeed: Uint8Array;
+}): Uint8Array {
   return openableBy({
     publicKey: options.contentKey,
     info: ID_KEY_INFO,

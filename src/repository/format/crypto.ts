@@ -53,9 +53,19 @@ export function signParts(pair: KeyPair, context: string, parts: readonly Uint8A
   return sign(null, Buffer.concat([Buffer.from(context), ...parts]), pair.privateKey);
 }
 
-export function verifyParts(publicKey: Uint8Array, context: string, parts: readonly Uint8Array[], signature: Uint8Array): boolean {
+export function verifyParts(
+  publicKey: Uint8Array,
+  context: string,
+  parts: readonly Uint8Array[],
+  signature: Uint8Array,
+): boolean {
   if (publicKey.byteLength !== KEY_BYTES || signature.byteLength !== 64) return false;
-  return verify(null, Buffer.concat([Buffer.from(context), ...parts]), publicKeyOf(ED25519_PUBLIC, publicKey), signature);
+  return verify(
+    null,
+    Buffer.concat([Buffer.from(context), ...parts]),
+    publicKeyOf(ED25519_PUBLIC, publicKey),
+    signature,
+  );
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -117,7 +127,13 @@ export function openableBy(options: {
 }
 
 /** The inverse of `openableBy`. @throws REPOSITORY_DAMAGED naming `what`. */
-export function openBox(options: { pair: KeyPair; info: string; aad: Uint8Array; box: Uint8Array; what: string }): Uint8Array {
+export function openBox(options: {
+  pair: KeyPair;
+  info: string;
+  aad: Uint8Array;
+  box: Uint8Array;
+  what: string;
+}): Uint8Array {
   const { box, pair, what } = options;
   if (box.byteLength < BOX_OVERHEAD_BYTES) throw damaged(what, 'it is too short');
   const ephemeral = box.subarray(0, KEY_BYTES);

@@ -68,7 +68,8 @@ function readChunks(fields: JsonFields, what: string): ChunkLimits {
     maxBytes: fields.count('maxBytes', limit),
     pageBytes: fields.count('pageBytes', limit),
   };
-  const ascending = 64 <= chunks.minBytes && chunks.minBytes <= chunks.averageBytes && chunks.averageBytes <= chunks.maxBytes;
+  const ascending =
+    64 <= chunks.minBytes && chunks.minBytes <= chunks.averageBytes && chunks.averageBytes <= chunks.maxBytes;
   if (!ascending || chunks.pageBytes < 512) throw damaged(what, 'its sizes of chunks make no sense');
   return chunks;
 }
@@ -82,7 +83,10 @@ export function readHeader(bytes: Uint8Array, what: string): RepositoryHeader {
   if (fields.text('format') !== FORMAT) throw damaged(what, 'it is not a header of a Tidemark repository');
   const version = fields.count('version');
   if (version > FORMAT_VERSION) {
-    throw new TidemarkError('REPOSITORY_NEWER', `${what} is of format version ${version}; this Tidemark knows ${FORMAT_VERSION}`);
+    throw new TidemarkError(
+      'REPOSITORY_NEWER',
+      `${what} is of format version ${version}; this Tidemark knows ${FORMAT_VERSION}`,
+    );
   }
   const header: RepositoryHeader = {
     id: fields.hex('id', 16),

@@ -11,7 +11,9 @@ export class JsonFields {
   readonly #what: string;
 
   constructor(value: unknown, what: string) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw damaged(what, 'an object is expected');
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw damaged(what, 'an object is expected');
+    }
     this.#value = value as Readonly<Record<string, unknown>>; // any JSON object is this; each field is checked when it is read
     this.#what = what;
   }
@@ -50,7 +52,9 @@ export class JsonFields {
 
   count(key: string, largest = Number.MAX_SAFE_INTEGER): number {
     const value = this.number(key);
-    return Number.isSafeInteger(value) && value >= 0 && value <= largest ? value : this.#fail(key, `a whole number up to ${largest}`);
+    return Number.isSafeInteger(value) && value >= 0 && value <= largest
+      ? value
+      : this.#fail(key, `a whole number up to ${largest}`);
   }
 
   flag(key: string): boolean {
@@ -65,7 +69,9 @@ export class JsonFields {
 
   hex(key: string, sizeBytes: number): string {
     const value = this.text(key);
-    return new RegExp(`^[0-9a-f]{${sizeBytes * 2}}$`).test(value) ? value : this.#fail(key, `${sizeBytes} bytes in hexadecimal`);
+    return new RegExp(`^[0-9a-f]{${sizeBytes * 2}}$`).test(value)
+      ? value
+      : this.#fail(key, `${sizeBytes} bytes in hexadecimal`);
   }
 
   /** @param sizeBytes exact size, or undefined for any */

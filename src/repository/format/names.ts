@@ -45,7 +45,11 @@ export type RecordName = { readonly folder: string; readonly session: string; re
 export function parseRecordKey(key: string): RecordName | undefined {
   const beat = /^sessions\/([0-9a-f]{32})\/(?:([0-9a-f]{8})|end)$/.exec(key);
   if (beat?.[1] !== undefined) {
-    return { folder: 'sessions', session: beat[1], number: beat[2] === undefined ? 'end' : Number.parseInt(beat[2], 16) };
+    return {
+      folder: 'sessions',
+      session: beat[1],
+      number: beat[2] === undefined ? 'end' : Number.parseInt(beat[2], 16),
+    };
   }
   const record = /^([a-z]+)\/([0-9a-f]{32})-([0-9a-f]{8})$/.exec(key);
   if (record?.[1] === undefined || record[2] === undefined || record[3] === undefined) return undefined;

@@ -89,7 +89,10 @@ export class NodeBuilder {
 
   #name(name: Uint8Array): void {
     const shared = this.#count === 0 ? 0 : sharedBytes(this.#last, name);
-    this.#body.varint(shared).varint(name.byteLength - shared).bytes(name.subarray(shared));
+    this.#body
+      .varint(shared)
+      .varint(name.byteLength - shared)
+      .bytes(name.subarray(shared));
     this.#last = name;
     this.#count++;
   }
@@ -154,7 +157,9 @@ export function readList(bytes: Uint8Array, depth: number, what: string): readon
   if (cursor.u8() !== LIST_MARK) cursor.fail('a list is expected');
   if (cursor.varint() !== depth) cursor.fail('its depth is not the one expected');
   const parts: ChunkPart[] = [];
-  for (let left = cursor.varint(); left > 0; left--) parts.push({ id: cursor.bytes(ID_BYTES), sizeBytes: cursor.varint() });
+  for (let left = cursor.varint(); left > 0; left--) {
+    parts.push({ id: cursor.bytes(ID_BYTES), sizeBytes: cursor.varint() });
+  }
   cursor.expectEnd();
   return parts;
 }

@@ -52,7 +52,12 @@ export function packSalt(header: Uint8Array, what: string): Uint8Array {
 }
 
 /** Opens a pack's header with the reader's content key. @throws REPOSITORY_DAMAGED */
-export function openPackHeader(options: { header: Uint8Array; owner: PackOwner; content: KeyPair; what: string }): PackSecret {
+export function openPackHeader(options: {
+  header: Uint8Array;
+  owner: PackOwner;
+  content: KeyPair;
+  what: string;
+}): PackSecret {
   const { owner, what } = options;
   const salt = packSalt(options.header, what);
   const key = openBox({
@@ -96,7 +101,12 @@ export function sealBlockInto(secret: PackSecret, number: number, plain: Uint8Ar
 }
 
 /** @throws REPOSITORY_DAMAGED */
-export function unsealBlock(options: { secret: PackSecret; number: number; sealed: Uint8Array; what: string }): Uint8Array {
+export function unsealBlock(options: {
+  secret: PackSecret;
+  number: number;
+  sealed: Uint8Array;
+  what: string;
+}): Uint8Array {
   const { secret, number, sealed, what } = options;
   return unseal({ key: secret.key, nonce: blockNonce(number), aad: blockAad(secret, number), sealed, what });
 }
@@ -114,10 +124,19 @@ export function packEnd(secret: PackSecret, idKey: Uint8Array, blocks: readonly 
   const plain = new ByteBuilder(64 * 1024).varint(blocks.length);
   for (const block of blocks) {
     plain.varint(block.sealedBytes).varint(block.chunks.length);
-    for (const chunk of block.chunks) plain.u8(chunk.kind === 'node' ? 1 : 0).bytes(chunk.id).varint(chunk.sizeBytes);
+    for (const chunk of block.chunks) {
+      plain
+        .u8(chunk.kind === 'node' ? 1 : 0)
+        .bytes(chunk.id)
+        .varint(chunk.sizeBytes);
+    }
   }
   const sealed = seal({ key: directoryKey(idKey, secret.salt), aad: directoryAad(secret.owner), plain: plain.take() });
-  return new ByteBuilder(sealed.byteLength + PACK_TRAILER_BYTES).bytes(sealed).u32(sealed.byteLength).text(TRAILER_MAGIC).take();
+  return new ByteBuilder(sealed.byteLength + PACK_TRAILER_BYTES)
+    .bytes(sealed)
+    .u32(sealed.byteLength)
+    .text(TRAILER_MAGIC)
+    .take();
 }
 
 /** A pack's id: it stands for the directory, and so, by the seals and ids in it, for every byte. `end`: directory and trailer. */
@@ -134,21 +153,27 @@ export function directorySize(trailer: Uint8Array, packBytes: number, what: stri
   return sizeBytes;
 }
 
-/** Opens a directory with the id key of the pack's writer. @throws REPOSITORY_DAMAGED */
-export function openDirectory(options: {
+/** The plain of a directory, by the id key of the pack's writer. @throws REPOSITORY_DAMAGED */
+export function unsealDirectory(options: {
   sealed: Uint8Array;
   header: Uint8Array;
   owner: PackOwner;
   idKey: Uint8Array;
   what: string;
-}): readonly DirectoryBlock[] {
+}): Uint8Array {
   const { what } = options;
-  const plain = unseal({
+  return unseal({
     key: directoryKey(options.idKey, packSalt(options.header, what)),
     aad: directoryAad(options.owner),
     sealed: options.sealed,
     what,
   });
+}
+
+/** Opens a directory with the id key of the pack's writer. @throws REPOSITORY_DAMAGED */
+export function openDirectory(options: Parameters<typeof unsealDirectory>[0]): readonly DirectoryBlock[] {
+  const { what } = options;
+  const plain = unsealDirectory(options);
   const cursor = new ByteCursor(plain, what);
   const blocks: DirectoryBlock[] = [];
   for (let count = cursor.varint(); count > 0; count--) {

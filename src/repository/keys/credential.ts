@@ -24,7 +24,11 @@ type CredentialBase = {
 export type WriterCredential = CredentialBase & { readonly role: 'writer'; readonly keys: WriterKeys };
 
 /** Reads what manifests and marks say of themselves; may delete. */
-export type MaintainerCredential = CredentialBase & { readonly role: 'maintainer'; readonly maintenance: KeyPair; readonly maintenanceSeed: Uint8Array };
+export type MaintainerCredential = CredentialBase & {
+  readonly role: 'maintainer';
+  readonly maintenance: KeyPair;
+  readonly maintenanceSeed: Uint8Array;
+};
 
 export type Credential = WriterCredential | MaintainerCredential;
 
@@ -69,7 +73,10 @@ export function issueCredential(options: {
   );
   if (role === 'writer') return { credential: { ...base, role, keys: writerKeys(idKey) }, certificate };
   const maintenance = need(keyring.maintenance, 'the maintenance key');
-  return { credential: { ...base, role, maintenance: maintenance.pair, maintenanceSeed: maintenance.seed }, certificate };
+  return {
+    credential: { ...base, role, maintenance: maintenance.pair, maintenanceSeed: maintenance.seed },
+    certificate,
+  };
 }
 
 /** The credential as a file for a host. It holds secrets. */

@@ -1,5 +1,4 @@
-import { derive } from '../format/crypto.ts';
-import { boxPair, signingPair } from '../format/crypto.ts';
+import { derive, boxPair, signingPair } from '../format/crypto.ts';
 import type { KeyPair } from '../format/crypto.ts';
 import { toHex } from '../../core/bytes.ts';
 import type { RandomBytes } from '../../core/run.ts';
@@ -15,7 +14,9 @@ export type SlotRole = 'all' | 'reader' | 'maintainer';
 export type Keyring = {
   readonly repository: string;
   readonly rootKey: Uint8Array;
-  readonly owner?: { readonly root: KeyPair; readonly rootSeed: Uint8Array; readonly derivationKey: Uint8Array } | undefined;
+  readonly owner?:
+    | { readonly root: KeyPair; readonly rootSeed: Uint8Array; readonly derivationKey: Uint8Array }
+    | undefined;
   readonly content?: { readonly pair: KeyPair; readonly seed: Uint8Array } | undefined;
   readonly maintenance?: { readonly pair: KeyPair; readonly seed: Uint8Array } | undefined;
 };
@@ -104,4 +105,3 @@ export function writerKeys(idKey: Uint8Array): WriterKeys {
     gear: Uint32Array.from({ length: 256 }, (_, index) => gear.getUint32(index * 4, true)),
   };
 }
-

@@ -81,8 +81,9 @@ export async function writeSlot(options: {
 function readSlot(bytes: Uint8Array, key: string): Slot {
   const fields = JsonFields.parse(bytes, key);
   const version = fields.count('version');
-  if (version > 0)
+  if (version > 0) {
     throw new TidemarkError('REPOSITORY_NEWER', `${key} is of version ${version}; this Tidemark knows 0`);
+  }
   const kdf = fields.object('kdf');
   kdf.oneOf('name', ['argon2id']);
   const id = fields.hex('id', 16);

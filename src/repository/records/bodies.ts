@@ -97,7 +97,17 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
 export function writeContent(body: ManifestContent): Json {
   const { level, application, connector, url, manifest, tool, host } = body;
   const skipped = body.skipped.map((item) => ({ ...item, name: toBase64(item.name) }));
-  return { root: Buffer.from(body.root).toString('hex'), level, application, connector, url, manifest, tool, host, skipped };
+  return {
+    root: Buffer.from(body.root).toString('hex'),
+    level,
+    application,
+    connector,
+    url,
+    manifest,
+    tool,
+    host,
+    skipped,
+  };
 }
 
 export function readContent(fields: JsonFields): ManifestContent {
@@ -125,8 +135,20 @@ function mapFields<T>(fields: JsonFields, read: (key: string) => T): Readonly<Re
 
 export function writeMark(mark: Mark): Json {
   const { id, tags, atMs, skewMs, bases, missing } = mark;
-  const positions = Object.fromEntries(Object.entries(mark.positions).map(([key, value]) => [key, writePosition(value)]));
-  return { id, ...(mark.name === undefined ? {} : { name: mark.name }), tags, class: mark.class, atMs, skewMs, positions, bases, missing };
+  const positions = Object.fromEntries(
+    Object.entries(mark.positions).map(([key, value]) => [key, writePosition(value)]),
+  );
+  return {
+    id,
+    ...(mark.name === undefined ? {} : { name: mark.name }),
+    tags,
+    class: mark.class,
+    atMs,
+    skewMs,
+    positions,
+    bases,
+    missing,
+  };
 }
 
 export function readMark(fields: JsonFields): Mark {

@@ -108,8 +108,9 @@ export class Session {
     return this.#inTurn(async () => {
       const counter = this.#counter;
       // After a failed put nobody knows whether the record is there: a next one would make a hole or overwrite.
-      if (this.#broken !== undefined)
+      if (this.#broken !== undefined) {
         throw new TidemarkError('FAILED', 'this session ended with an error', { cause: this.#broken });
+      }
       const { key, bytes } = this.#write({ kind, counter, previous: this.#previous, sections });
       try {
         const modifiedMs = await this.#create(key, bytes, run);

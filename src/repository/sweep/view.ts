@@ -34,14 +34,19 @@ export type SweepView = {
   readonly live: ReadonlyMap<string, LiveSession>;
 };
 
-export type ViewOptions = { readonly access: RepositoryAccess; readonly remembered: readonly Head[] };
+export type ViewOptions = {
+  readonly access: RepositoryAccess;
+  readonly remembered: readonly Head[];
+  /** An earlier view by the same command: records that still lie there are not read again. */
+  readonly before?: SweepView | undefined;
+};
 
 /**
  * First the time, then the lists, then the sessions and records: so whatever is found due was condemned before the records were read, and a
  * session that is taken for dead has committed nothing that is not among them. `own`: the session that sweeps.
  */
 export async function viewRepository(
-  { access, remembered }: ViewOptions,
+  { access, remembered, before }: ViewOptions,
   own: string | undefined,
   run: Run,
 ): Promise<SweepView> {
@@ -49,7 +54,7 @@ export async function viewRepository(
   const monotonicMs = access.runtime.clock.monotonicMs();
   const nowMs = await access.objects.nowMs(run);
   const lists = await loadCondemned(access, run);
-  const catalogue = await loadCatalogue(access, remembered, run);
+  const catalogue = await loadCatalogue(access, remembered, run, before?.catalogue.log);
   // Where listings lag, a session's end may show before its last records.
   const endedMs = access.objects.capabilities.listsAtOnce ? Infinity : nowMs - leaseMs / 2;
   const live = new Map<string, LiveSession>();

@@ -14,8 +14,9 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
   const marksWithout = (base: string): readonly string[] =>
     (missing.get(base) ?? []).map(({ mark, history }) => `${mark.id} ${history}`);
 
-  for (const { key, message } of catalogue.log.certificates.bad)
+  for (const { key, message } of catalogue.log.certificates.bad) {
     damage.add({ object: key, kind: 'certificate', message });
+  }
   for (const bad of catalogue.bad) addBadRecord(bad, marksWithout(bad.key), damage);
   const unreadable = unreadableOf(catalogue);
   const told = new Set(catalogue.bad.map(({ key }) => key));

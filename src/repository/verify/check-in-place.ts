@@ -1,5 +1,4 @@
 import type { Run } from '../../core/run.ts';
-import { must } from '../../core/must.ts';
 import type { RepositoryAccess } from '../access.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import type { PackDirectory } from '../pack-directory.ts';
@@ -9,19 +8,15 @@ import { requestOf } from './check-pack-request.ts';
 
 /** Checks packs on the caller's thread, one after another. */
 export function checkInPlace(access: RepositoryAccess): PackChecker {
+  let room = new Uint8Array(0);
   return {
     atOnce: 1,
     async check(pack: PackDirectory, keys: WriterKeys, run: Run): Promise<PackCheck> {
-      const whole = new Uint8Array(pack.sizeBytes);
+      if (room.byteLength < pack.sizeBytes) room = new Uint8Array(pack.sizeBytes);
+      const whole = room.subarray(0, pack.sizeBytes);
       const sizeBytes = await access.objects.read(pack.key, 0, whole, run);
       const { bad, bytes, message } = checkPackBytes(whole, requestOf(pack, keys, sizeBytes));
-      const ids = pack.blocks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
-      return {
-        badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')),
-        chunks: ids.length,
-        bytes,
-        message,
-      };
+      return { badChunks: bad, chunks: pack.chunks.sizes.length, bytes, message };
     },
     async [Symbol.asyncDispose]() {},
   };

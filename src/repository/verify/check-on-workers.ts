@@ -32,13 +32,7 @@ export function checkOnWorkers(access: RepositoryAccess, workers: number): PackC
           { request: { slot: slot.index, pack: request }, order: order++ },
           run,
         );
-        const ids = pack.blocks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
-        return {
-          badChunks: bad.map((index) => must(ids[index], 'a bad chunk has an id')),
-          chunks: ids.length,
-          bytes,
-          message,
-        };
+        return { badChunks: bad, chunks: pack.chunks.sizes.length, bytes, message };
       } finally {
         slots.release(slot);
       }

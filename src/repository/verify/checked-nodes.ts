@@ -14,7 +14,8 @@ export type CheckedNode = {
   readonly packs: Uint32Array;
 };
 
-const NODE_BYTES = 400;
+/** With its key, its place in the map and the array of its packs. */
+const NODE_BYTES = 700;
 
 /** Remembers the nodes that were checked last, up to a number of bytes, so that bases share the work on what they share. */
 export class CheckedNodes {

@@ -1,7 +1,8 @@
-import { fromHex, toHex } from '../../core/bytes.ts';
+import { fromHex } from '../../core/bytes.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
 import type { RepositoryAccess } from '../access.ts';
+import { chunkId } from '../format/chunk-table.ts';
 import { packKey } from '../format/names.ts';
 import { PACK_HEADER_BYTES } from '../format/pack.ts';
 import type { ChunkKind } from '../format/pack.ts';
@@ -44,15 +45,18 @@ export class ChunkPlaces implements AsyncDisposable {
   }
 
   /** Takes the chunks of a pack, but for the damaged ones. */
-  async add(directory: PackDirectory, badChunks: readonly Uint8Array[], run: Run): Promise<void> {
-    const bad = new Set(badChunks.map(toHex));
-    const pack = this.index.addPack(fromHex(directory.key.slice(directory.key.lastIndexOf('/') + 1)));
+  async add({ key, chunks }: PackDirectory, badChunks: readonly number[], run: Run): Promise<void> {
+    const bad = new Set(badChunks);
+    const pack = this.index.addPack(fromHex(key.slice(key.lastIndexOf('/') + 1)));
     let blockOffset = PACK_HEADER_BYTES;
-    for (const { sealedBytes: blockBytes, chunks } of directory.blocks) {
+    let chunk = 0;
+    for (const [block, blockBytes] of chunks.sealedBytes.entries()) {
       let offset = 0;
-      for (const { id, kind, sizeBytes } of chunks) {
-        if (bad.size === 0 || !bad.has(toHex(id))) {
-          this.index.add(keyOf(id, kind), { pack, blockOffset, blockBytes, offset, sizeBytes });
+      for (const end = chunk + (chunks.chunkCounts[block] ?? 0); chunk < end; chunk++) {
+        const sizeBytes = chunks.sizes[chunk] ?? 0;
+        const kind = chunks.kinds[chunk] === 1 ? 'node' : 'content';
+        if (!bad.has(chunk)) {
+          this.index.add(keyOf(chunkId(chunks, chunk), kind), { pack, blockOffset, blockBytes, offset, sizeBytes });
         }
         offset += sizeBytes;
       }
@@ -62,22 +66,23 @@ export class ChunkPlaces implements AsyncDisposable {
   }
 
   /** The places of a chunk in these packs. */
-  *find(id: Uint8Array, kind: ChunkKind, packs: PackSet): Generator<ChunkPlace> {
+  find(id: Uint8Array, kind: ChunkKind, packs: PackSet): readonly ChunkPlace[] {
     const key = keyOf(id, kind);
     const first = this.index.find(key);
-    if (first === undefined) return;
-    if (packs.has(first.pack)) yield first;
-    for (const place of this.index.places(key)) {
-      const isFirst =
-        place.pack === first.pack && place.blockOffset === first.blockOffset && place.offset === first.offset;
-      if (!isFirst && packs.has(place.pack)) yield place;
-    }
+    if (first === undefined) return [];
+    return packs.has(first.pack) ? [first] : this.findAll(id, kind, packs);
+  }
+
+  /** As `find`, which stops at the first. */
+  findAll(id: Uint8Array, kind: ChunkKind, packs: PackSet): readonly ChunkPlace[] {
+    return this.index.places(keyOf(id, kind)).filter(({ pack }) => packs.has(pack));
   }
 
   /** @throws FAILED when the temporary folder lost something, which is no damage of the repository */
   assertWhole(): void {
-    if (this.index.damaged)
+    if (this.index.damaged) {
       throw new TidemarkError('FAILED', 'temporary files of this check were damaged while it ran');
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,8 +4,8 @@ import type { PackDirectory } from '../pack-directory.ts';
 
 /** What became of one pack's data. A pack is good when no chunk is bad and there is no message. */
 export type PackCheck = {
-  /** Ids of chunks that are not what they should be. */
-  readonly badChunks: readonly Uint8Array[];
+  /** Chunks that are not what they should be, by their place in the directory. */
+  readonly badChunks: readonly number[];
   readonly chunks: number;
   readonly bytes: number;
   /** What is wrong with it, even where all chunks are good. */

@@ -5,12 +5,13 @@ import { damaged, isDamage } from '../format/byte-cursor.ts';
 import { readList, readNode } from '../format/node.ts';
 import type { ChunkPart, InnerItem, LeafItem, NodeContent, TreeNode } from '../format/node.ts';
 import type { ChunkKind } from '../format/pack.ts';
+import type { ChunkPlace } from '../index/chunk-index.ts';
 import type { LostNames } from './affected.ts';
 import { CheckedNodes } from './checked-nodes.ts';
 import type { ChunkPlaces } from './chunk-places.ts';
 import type { PackSet } from './pack-set.ts';
 
-const CHECKED_BYTES = 64 * 1024 * 1024;
+const CHECKED_BYTES = 24 * 1024 * 1024;
 
 /** A chunk that a base lacks (`isMissing`), or a node that is not what it should be. `pack`: the object that has it, but not whole. */
 export type TreeProblem = {
@@ -150,8 +151,10 @@ class Walk {
   #parts(parts: readonly ChunkPart[], lost: LostNames, sums: Sums): void {
     for (const { id, sizeBytes } of parts) {
       sums.chunks++;
-      const places = [...this.#shared.places.find(id, 'content', this.#tree.packs)];
-      const good = places.find((place) => place.sizeBytes === sizeBytes);
+      const places = this.#shared.places.find(id, 'content', this.#tree.packs);
+      const fits = (place: ChunkPlace): boolean => place.sizeBytes === sizeBytes;
+      const all = (): readonly ChunkPlace[] => this.#shared.places.findAll(id, 'content', this.#tree.packs);
+      const good = places.find(fits) ?? (places.length > 0 ? all().find(fits) : undefined);
       if (good !== undefined) {
         sums.packs.add(good.pack);
         continue;
@@ -162,15 +165,15 @@ class Walk {
     }
   }
 
-  /** The bytes of a node from the first place that has it whole; undefined when none has, which is noted. */
+  /** The bytes of a node, in a block of many, from the first place that has it whole; undefined when none has, which is noted. */
   async #read(id: Uint8Array, lost: LostNames, sums: Sums, run: Run): Promise<Uint8Array | undefined> {
     const { places, source } = this.#shared;
     let failure: { readonly pack: string; readonly message: string } | undefined;
-    for (const place of places.find(id, 'node', this.#tree.packs)) {
+    for (const place of places.findAll(id, 'node', this.#tree.packs)) {
       try {
         const bytes = await source.chunkAt(place, id, 'node', run);
         sums.packs.add(place.pack);
-        return Uint8Array.from(bytes);
+        return bytes;
       } catch (error) {
         if (!isDamage(error) || !(error instanceof Error)) throw error;
         failure ??= { pack: places.packKey(place.pack), message: error.message };
@@ -243,8 +246,9 @@ function addSums(above: Sums, { entries, bytes, chunks, isWhole, packs }: Sums):
 
 /** What a node says of a child that is not so. */
 function faultOf(child: InnerItem, found: Sums & Ends, next: InnerItem | undefined): string | undefined {
-  if (found.entries !== child.entryCount || found.bytes !== child.contentBytes)
+  if (found.entries !== child.entryCount || found.bytes !== child.contentBytes) {
     return 'its sums do not fit what is below it';
+  }
   const begins = found.first !== undefined && equalBytes(found.first, child.name);
   const ends = next === undefined || (found.last !== undefined && compareBytes(found.last, next.name) < 0);
   return begins && ends ? undefined : 'the names below it are not the ones expected';

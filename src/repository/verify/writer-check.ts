@@ -3,6 +3,7 @@ import type { Run } from '../../core/run.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { BlockSource } from '../block-source.ts';
 import type { BaseRecord } from '../catalogue.ts';
+import { chunkId } from '../format/chunk-table.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import { openPackDirectory } from '../pack-directory.ts';
 import type { PackDirectory } from '../pack-directory.ts';
@@ -13,6 +14,8 @@ import { TreeCheck } from './tree-check.ts';
 import type { TreeProblem, TreeReport, TreeToCheck } from './tree-check.ts';
 
 const BAD_CHUNKS_KEPT = 100_000;
+/** For blocks of nodes: a tree is walked along its names, so that few are used at a time. */
+const NODE_CACHE_BYTES = 32 * 1024 * 1024;
 
 /** A pack that is not as it should be. `isOpen`: it is known which of its chunks are damaged; else nobody can tell what was in it. */
 export type DamagedPack = { readonly key: string; readonly isOpen: boolean };
@@ -41,7 +44,7 @@ export class WriterCheck implements AsyncDisposable {
     this.keys = keys;
     this.#access = access;
     this.#places = places;
-    this.#source = new BlockSource({ access, credential, keys, index: places.index });
+    this.#source = new BlockSource({ access, credential, keys, index: places.index, cacheBytes: NODE_CACHE_BYTES });
     this.#trees = new TreeCheck({ source: this.#source, places });
   }
 
@@ -89,8 +92,9 @@ export class WriterCheck implements AsyncDisposable {
     // What was in a pack in whose place another one is nobody can tell.
     if (!isGood) this.#damaged.set(number, { key: directory.key, isOpen: directory.isNamed });
     else if (data !== undefined) this.#proven.add(number);
-    for (const id of badChunks) {
-      if (this.#badChunks.size < BAD_CHUNKS_KEPT) this.#badChunks.set(toHex(id), directory.key);
+    for (const chunk of badChunks) {
+      if (this.#badChunks.size >= BAD_CHUNKS_KEPT) break;
+      this.#badChunks.set(toHex(chunkId(directory.chunks, chunk)), directory.key);
     }
     await this.#places.add(directory, badChunks, run);
   }
