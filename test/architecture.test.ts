@@ -10,7 +10,20 @@ import { readProject } from './architecture/source.ts';
 import * as syntaxRules from './architecture/syntax-rules.ts';
 
 /** Where a rule does not hold, and why that is right. One line each; an exception that is not needed fails. */
-const EXCEPTIONS: readonly Exception[] = [];
+const EXCEPTIONS: readonly Exception[] = [
+  {
+    rule: functionLength,
+    path: 'test/e2e/round-trip.test.ts',
+    subject: 'test',
+    reason: 'a story whose steps each need what came before',
+  },
+  {
+    rule: functionLength,
+    path: 'test/kit/damage.test.ts',
+    subject: 'test',
+    reason: 'a table of lies, each a few lines',
+  },
+];
 
 const root = join(import.meta.dirname, '..');
 const sources = readProject(root);

@@ -78,7 +78,9 @@ export class BlockSource implements AsyncDisposable {
     const index = await this.#openDirectories(run);
     const found = await this.#firstWhole({ id, kind }, { index, tried, failures }, run);
     if (found !== undefined) return found;
-    throw failures[0] ?? damaged(`chunk ${toHex(id)}`, 'no pack has it');
+    if (failures.length === 0) throw damaged(`chunk ${toHex(id)}`, 'no pack has it');
+    const [first] = failures;
+    throw first;
   }
 
   /** A part of a content; as `chunk`. */

@@ -92,8 +92,7 @@ function* judgeForm(damage: readonly Damage[], what: string): Generator<string> 
   for (const { object, kind, message, affects } of damage) {
     if (object === '' || kind === '' || message === '') yield `${what}: an item says nothing`;
     if (affects.length > 42 || new Set(affects).size !== affects.length) yield `${what}: ${object} affects too much`;
-    // eslint-disable-next-line no-control-regex
-    if ([object, kind, message, ...affects].some((text) => /[\0-\x1f\x7f]/.test(text))) {
+    if ([object, kind, message, ...affects].some((text) => /\p{Cc}/u.test(text))) {
       yield `${what}: ${object} is not fit for a terminal`;
     }
   }

@@ -102,7 +102,9 @@ export function readLedger(fields: JsonFields): LedgerBody {
 }
 
 function readRange(value: unknown): readonly [number, number] {
-  const [from, to]: readonly unknown[] = Array.isArray(value) ? value : [];
+  // Whatever is in a list from outside is unknown until it is checked.
+  const list: readonly unknown[] = Array.isArray(value) ? (value as readonly unknown[]) : [];
+  const [from, to] = list;
   if (isCounter(from) && isCounter(to) && from <= to) return [from, to];
   throw damaged('a ledger', 'a range of counters makes no sense');
 }
