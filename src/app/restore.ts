@@ -134,7 +134,9 @@ function withWayOn(error: unknown, phase: RestorePhase): unknown {
       ? 'Stores were being exchanged: finish that now with `tidemark restore --resume`.'
       : 'Nothing live was touched: `tidemark restore --resume` goes on, `--discard` drops what was written beside.';
   const hint = code === 'INTERRUPTED' ? wayOn : `${error.hint} ${wayOn}`;
-  return new TidemarkError(code, message, { disposition, where, hint, cause: error });
+  // That files could not be restored is said as well; that the repository is damaged is what counts.
+  const told = isTidemarkError(error.cause, 'REPOSITORY_DAMAGED') ? error.cause.code : code;
+  return new TidemarkError(told, message, { disposition, where, hint, cause: error });
 }
 
 type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; readonly restorer: Restorer };
