@@ -82,7 +82,7 @@ test('folders are created with what is missing above, and existing ones keep the
   assert.equal(lstatSync(folder.path).mode & 0o777, 0o755);
   writeFileSync(folder.at('file'), '');
   await assert.rejects(ensureFolder(folder.at('file', 'x'), 0o700), { code: 'ENOTDIR' });
-  await assert.rejects(ensureFolder(folder.at('file'), 0o700), { code: 'ENOTDIR' });
+  await assert.rejects(ensureFolder(folder.at('file'), 0o700), { code: 'EEXIST' });
 });
 
 test('only a folder is synced as a folder', async () => {

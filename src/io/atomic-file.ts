@@ -108,7 +108,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 /**
  * Creates the folder and what is missing above it, each durable in its parent, with `mode` (less the umask); what exists keeps its own.
- * @throws Node's file system errors, ENOTDIR when something else is in the way
+ * @throws Node's file system errors, ENOTDIR or EEXIST when something else is in the way
  */
 export async function ensureFolder(path: string, mode: number): Promise<void> {
   // Not by mkdir's own recursion: where a parent exists and yet nothing can be made in it (/proc) that never ends.
@@ -125,7 +125,7 @@ export async function ensureFolder(path: string, mode: number): Promise<void> {
   }
 }
 
-/** False when nothing is there. @throws ENOTDIR when something else is */
+/** False when nothing is there. @throws EEXIST when something else is, ENOTDIR when it is further up */
 async function isFolder(path: string): Promise<boolean> {
   try {
     if ((await stat(path)).isDirectory()) return true;
@@ -133,7 +133,7 @@ async function isFolder(path: string): Promise<boolean> {
     if (systemCode(error) === 'ENOENT' && path !== dirname(path)) return false;
     throw error;
   }
-  throw Object.assign(new Error(`ENOTDIR: not a folder: ${path}`), { code: 'ENOTDIR', path });
+  throw Object.assign(new Error(`EEXIST: not a folder: ${path}`), { code: 'EEXIST', path });
 }
 
 const READ_STEP_BYTES = 16 * 1024;
