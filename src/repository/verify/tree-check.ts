@@ -11,7 +11,7 @@ import { CheckedNodes } from './checked-nodes.ts';
 import type { ChunkPlaces } from './chunk-places.ts';
 import type { PackSet } from './pack-set.ts';
 
-const CHECKED_BYTES = 24 * 1024 * 1024;
+const CHECKED_BYTES = 16 * 1024 * 1024;
 
 /** A chunk that a base lacks (`isMissing`), or a node that is not what it should be. `pack`: the object that has it, but not whole. */
 export type TreeProblem = {

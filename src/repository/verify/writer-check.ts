@@ -15,7 +15,7 @@ import type { TreeProblem, TreeReport, TreeToCheck } from './tree-check.ts';
 
 const BAD_CHUNKS_KEPT = 100_000;
 /** For blocks of nodes: a tree is walked along its names, so that few are used at a time. */
-const NODE_CACHE_BYTES = 32 * 1024 * 1024;
+const NODE_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** A pack that is not as it should be. `isOpen`: it is known which of its chunks are damaged; else nobody can tell what was in it. */
 export type DamagedPack = { readonly key: string; readonly isOpen: boolean };
