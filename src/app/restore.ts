@@ -7,7 +7,14 @@ import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
 import { withProgress } from './read-progress.ts';
-import { isBeingUndone, isUnfinished, listJournals, refuseUnfinished, saveJournal } from './restore-journal.ts';
+import {
+  isBeingUndone,
+  isUnfinished,
+  listJournals,
+  refuseUnfinished,
+  removeJournal,
+  saveJournal,
+} from './restore-journal.ts';
 import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
 import { lockRestore, openStore } from './restore-place.ts';
 import { planRestore } from './restore-plan.ts';
@@ -80,7 +87,14 @@ export async function carryOut(
       undoing: false,
     })),
   };
-  return await finish(application, reader, { journal, isBegun: false }, run);
+  try {
+    return await finish(application, reader, { journal, isBegun: false }, run);
+  } catch (error) {
+    // Found out before anything was written, so there is nothing to resume or to discard.
+    const isUntouched = isTidemarkError(error, 'ENTRY_NOT_FOUND') && journal.stores.length === 1;
+    if (isUntouched) await removeJournal(application.stateFolder, journal.id);
+    throw error;
+  }
 }
 
 /** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */

@@ -125,15 +125,14 @@ export async function ensureFolder(path: string, mode: number): Promise<void> {
   }
 }
 
-/** False when nothing is there. @throws EEXIST when something else is, ENOTDIR when it is further up */
+/** False when nothing is there, or something else, in whose place no folder can be made. @throws ENOTDIR when that is further up */
 async function isFolder(path: string): Promise<boolean> {
   try {
-    if ((await stat(path)).isDirectory()) return true;
+    return (await stat(path)).isDirectory();
   } catch (error) {
     if (systemCode(error) === 'ENOENT' && path !== dirname(path)) return false;
     throw error;
   }
-  throw Object.assign(new Error(`EEXIST: not a folder: ${path}`), { code: 'EEXIST', path });
 }
 
 const READ_STEP_BYTES = 16 * 1024;

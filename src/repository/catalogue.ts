@@ -158,6 +158,11 @@ function readBases(
       opener.refuse(key, `its writer may not write the store ${summary.store}`);
       continue;
     }
+    // A store has one history in this version; else a writer of one store could put its bases into the history of another.
+    if (summary.history !== summary.store) {
+      opener.refuse(key, `its history ${summary.history} is not one of the store ${summary.store}`);
+      continue;
+    }
     const { credential, session } = header;
     bases.set(key, {
       key,
@@ -249,7 +254,15 @@ function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSou
       broken.push(...found);
       if (found.some(({ isRefused }) => isRefused)) continue;
       const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
-      marks.push({ key, mark: { ...mark, missing }, modifiedMs: trusted.modifiedMs, pinned, session: header.session });
+      // When it was is the writer's word, but it can't have been after its own object was stored.
+      const atMs = Math.min(mark.atMs, trusted.modifiedMs);
+      marks.push({
+        key,
+        mark: { ...mark, atMs, missing },
+        modifiedMs: trusted.modifiedMs,
+        pinned,
+        session: header.session,
+      });
     }
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>

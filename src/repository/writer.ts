@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { TidemarkError } from '../core/errors.ts';
+import { systemCode, TidemarkError } from '../core/errors.ts';
 import { assume } from '../core/must.ts';
 import { fromHex, toHex } from '../core/bytes.ts';
 import type { Exactness, Position } from '../core/position.ts';
@@ -234,7 +234,7 @@ export class RepositoryWriter implements AsyncDisposable {
       run,
     );
     const key = await this.#putManifest(request, stored, startedAtMs, run);
-    next?.commit();
+    this.#keepMemory(next);
     return { key, cut: stored.end.cut, startedAtMs, endedAtMs, stored };
   }
 
@@ -308,6 +308,17 @@ export class RepositoryWriter implements AsyncDisposable {
       kind,
       uploads: UPLOADS_AT_ONCE,
     });
+  }
+
+  /** The base is committed: what can't be remembered of it costs the next run time, and nothing else. */
+  #keepMemory(memory: EntryMemoryWriter | undefined): void {
+    try {
+      memory?.commit();
+    } catch (error) {
+      if (systemCode(error) === undefined) throw error;
+      const message = 'the entries of this base can’t be remembered; the next backup reads everything';
+      this.#options.access.runtime.logger.log('warn', message, { reason: String(error) });
+    }
   }
 
   #memoryPaths(history: string): { readonly path: string; readonly temporaryPath: string } | undefined {

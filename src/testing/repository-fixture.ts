@@ -17,6 +17,7 @@ import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
 import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
 import { RepositoryReader } from '../repository/reader.ts';
+import type { ReaderOptions } from '../repository/reader.ts';
 import type { Head } from '../repository/records/heads.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
@@ -45,6 +46,10 @@ export type BackupOptions = {
   /** Leaves the session as if its process had been killed after the bases. */
   readonly isCutOff?: boolean | undefined;
   /** Object store of the writer, where it is another one. */
+  readonly objects?: ObjectStore | undefined;
+};
+
+export type OpenReaderOptions = Partial<Pick<ReaderOptions, 'remembered' | 'stateFolder' | 'extract'>> & {
   readonly objects?: ObjectStore | undefined;
 };
 
@@ -99,9 +104,10 @@ export class RepositoryFixture implements AsyncDisposable {
     return withDerivedCredential(this.owner, { role: 'maintainer', name: 'maintainer', stores: [] }, this.run);
   }
 
-  async openReader(objects: ObjectStore = this.memory, remembered: readonly Head[] = []): Promise<RepositoryReader> {
+  async openReader(options: OpenReaderOptions = {}): Promise<RepositoryReader> {
+    const { objects, remembered = [], stateFolder, extract = extractInPlace } = options;
     const access = await this.open(objects);
-    return RepositoryReader.open({ access, remembered, stateFolder: undefined, extract: extractInPlace }, this.run);
+    return RepositoryReader.open({ access, remembered, stateFolder, extract }, this.run);
   }
 
   async openWriter({ writer, objects }: Pick<BackupOptions, 'writer' | 'objects'>): Promise<RepositoryWriter> {

@@ -1,5 +1,6 @@
 import { isTidemarkError } from '../../src/core/errors.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
+import type { Extractor } from '../../src/repository/base-reader.ts';
 import { findChanges } from './changes.ts';
 import { applyDamage, DAMAGES } from './damages.ts';
 import type { DamageKind } from './damages.ts';
@@ -17,6 +18,8 @@ const AT_LARGE: readonly DamageKind[] = ['put back', 'roll back newest', 'roll b
 
 export type Bench = AsyncDisposable & {
   readonly world: World;
+  /** Who restores; in place when absent. */
+  readonly extract?: Extractor | undefined;
   readonly dependencies: Dependencies;
   readonly kindOf: (key: string) => ObjectKind;
 };
@@ -33,7 +36,7 @@ export type CaseReport = {
 };
 
 /** A repository to be damaged again and again. */
-export async function openBench(seed: string): Promise<Bench> {
+export async function openBench(seed: string, extract?: Extractor): Promise<Bench> {
   const world = await createWorld(seed);
   const dependencies = await findDependencies(world);
   const needed = neededPacks(world.catalogue);
@@ -43,6 +46,7 @@ export async function openBench(seed: string): Promise<Bench> {
   );
   return {
     world,
+    extract,
     dependencies,
     kindOf: (key) => kindOf(key, { neededPacks: needed, nodePacks }),
     [Symbol.asyncDispose]: () => world.fixture[Symbol.asyncDispose](),
@@ -77,7 +81,7 @@ export async function runCase(bench: Bench, { kind, damage }: Pair, seed: string
 async function observe(bench: Bench): Promise<Pick<CaseReport, 'outcome' | 'byStructure' | 'faults'>> {
   const changes = findChanges(bench.world);
   try {
-    const outcome = await restoreAll(bench.world);
+    const outcome = await restoreAll(bench.world, bench.extract);
     const full = outcome.refused === undefined ? await verifyWhole(bench.world, 1) : undefined;
     const structure = outcome.refused === undefined ? await verifyWhole(bench.world, 0) : undefined;
     const faults = judge({ ...bench, changes, outcome, full, structure });

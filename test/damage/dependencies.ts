@@ -56,7 +56,7 @@ async function rangesOfEntries(world: World): Promise<ReadonlyMap<string, Readon
     [Symbol.asyncDispose]: async () => undefined,
   };
   const entries = new Map<string, ReadonlyMap<string, readonly ByteRange[]>>();
-  await using reader = await fixture.openReader(recording);
+  await using reader = await fixture.openReader({ objects: recording });
   for (const base of reader.catalogue.bases.values()) {
     const { keys, index } = await reader.source(base.credential, fixture.run);
     const { root, level } = reader.content(base);

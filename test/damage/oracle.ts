@@ -6,6 +6,8 @@ import type { TidemarkError } from '../../src/core/errors.ts';
 import { must } from '../../src/core/must.ts';
 import type { BaseReader, FileTarget, StoredEntry } from '../../src/core/restorer.ts';
 import type { Catalogue } from '../../src/repository/catalogue.ts';
+import type { Extractor } from '../../src/repository/base-reader.ts';
+import { extractInPlace } from '../../src/repository/extract/in-place.ts';
 import type { RepositoryReader } from '../../src/repository/reader.ts';
 import type { FixtureStore } from '../../src/testing/repository-fixture.ts';
 import type { World } from './world.ts';
@@ -33,13 +35,16 @@ export type Outcome = {
 };
 
 /** Restores every store of every mark as a host would that knows the passphrase and remembers heads, and compares every byte. */
-export async function restoreAll(world: World): Promise<Outcome> {
+export async function restoreAll(world: World, extract?: Extractor): Promise<Outcome> {
   const { fixture } = world;
   const bases = new Map<string, BaseOutcome>();
   const lost: Lost[] = [];
   const faults: string[] = [];
   try {
-    await using reader = await fixture.openReader(fixture.memory, fixture.remembered);
+    await using reader = await fixture.openReader({
+      remembered: fixture.remembered,
+      extract: extract ?? extractInPlace,
+    });
     const { catalogue } = reader;
     for (const mark of world.marks) {
       const found = catalogue.marks.find((record) => record.mark.id === mark.id);

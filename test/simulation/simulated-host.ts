@@ -12,7 +12,7 @@ export type HostFaults = {
   /** A call takes this long at most, before its effect and after it. */
   readonly latencyMs: number;
   readonly leaseMs: number;
-  /** The whole host stands still, for up to `freezeMs` or until another one begins to delete something. */
+  /** The whole host stands still, for up to `freezeMs` or until something happens elsewhere. */
   readonly freezeChance: number;
   readonly freezeMs: number;
   /** One call takes very long, before or after its effect, while the rest of the host goes on. */
@@ -33,11 +33,28 @@ export type HostOptions = {
   readonly memory: ObjectStore;
   readonly random: SeededRandom;
   readonly faults: HostFaults;
-  /** Told when a call begins, before its effect. */
-  readonly onCall: (call: SimulatedCall) => void;
-  /** Resolves when somebody begins to delete something. */
-  readonly nextDeletion: () => Promise<void>;
+  /** Told before a call's effect and after it. */
+  readonly onCall: (call: SimulatedCall, phase: Phase) => void;
+  /** Resolves when somebody does something of that kind. */
+  readonly next: (event: string) => Promise<void>;
 };
+
+export type Phase = 'before' | 'after';
+
+const FOLDERS = ['sessions', 'manifests', 'journal', 'condemned', 'ledger'];
+/** What a host that stands still may wait for. */
+const EVENTS = ['before', 'after'].flatMap((phase) => [
+  `${phase} delete packs`,
+  `${phase} delete condemned`,
+  ...FOLDERS.map((folder) => `${phase} create ${folder}`),
+]);
+/** It waits no longer than so many leases. */
+const LONGEST_WAIT_LEASES = 6;
+
+export function eventOf({ name, keys }: SimulatedCall, phase: Phase): string {
+  const key = keys.find((item) => item.startsWith('packs/')) ?? keys[0] ?? '';
+  return `${phase} ${name} ${key.slice(0, key.indexOf('/'))}`;
+}
 
 /** Calls that must take effect soon after they were made, or not at all: the protocol relies on it (repository-format.md, 11). */
 function isPrompt({ name, keys }: SimulatedCall): boolean {
@@ -136,7 +153,7 @@ export class SimulatedHost {
     this.#refuseDead();
     const { faults, onCall } = this.#options;
     const random = this.#random;
-    onCall(call);
+    onCall(call, 'before');
     const weight = weightOf(call);
     const fails = random.chance(faults.failChance * weight);
     const dies = random.chance(faults.deathChance * weight);
@@ -145,6 +162,7 @@ export class SimulatedHost {
     if (dies && isBefore) this.#die();
     if (fails && isBefore) this.#fail();
     const result = await effect();
+    onCall(call, 'after');
     if (name === 'create') for (const key of keys) this.made.add(key);
     await this.#pause(call, run);
     if (dies) this.#die();
@@ -170,10 +188,13 @@ export class SimulatedHost {
   }
 
   #freeze(): void {
-    const { clock, faults, nextDeletion } = this.#options;
+    const { clock, faults, next } = this.#options;
+    const random = this.#random;
     this.disturbed = true;
-    this.#frozenUntilMs = clock.monotonicMs() + this.#random.integer(faults.freezeMs);
-    this.#thaw = this.#random.chance(0.5) ? nextDeletion() : undefined;
+    const waits = random.chance(0.6);
+    const longestMs = waits ? LONGEST_WAIT_LEASES * faults.leaseMs : faults.freezeMs;
+    this.#frozenUntilMs = clock.monotonicMs() + random.integer(longestMs);
+    this.#thaw = waits ? next(random.pick(EVENTS)) : undefined;
   }
 
   async #awake(run: Run): Promise<void> {

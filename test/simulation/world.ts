@@ -11,8 +11,8 @@ import type { Head } from '../../src/repository/records/heads.ts';
 import { sweep } from '../../src/repository/sweep.ts';
 import { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
 import { Model } from './model.ts';
-import { SimulatedHost } from './simulated-host.ts';
-import type { HostFaults, SimulatedCall } from './simulated-host.ts';
+import { eventOf, SimulatedHost } from './simulated-host.ts';
+import type { HostFaults, Phase, SimulatedCall } from './simulated-host.ts';
 import { LEASE_MS } from './template.ts';
 import type { Template } from './template.ts';
 
@@ -53,7 +53,7 @@ export class World {
   readonly calls: SimulatedCall[] = [];
   readonly pool: readonly Uint8Array[];
   readonly #template: Template;
-  #deletion = Promise.withResolvers<void>();
+  readonly #events = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(seed: number, template: Template, protocol: Protocol) {
     this.seed = seed;
@@ -88,8 +88,8 @@ export class World {
       memory: this.memory,
       random: random.fork('host'),
       faults: options.faults,
-      onCall: (call) => this.#onCall(call),
-      nextDeletion: () => this.#deletion.promise,
+      onCall: (call, phase) => this.#onCall(call, phase),
+      next: (event) => this.#next(event).promise,
     });
     const { runtime } = host;
     const objects = random.chance(0.5)
@@ -111,12 +111,19 @@ export class World {
     return must(accesses[credential % accesses.length], 'a credential');
   }
 
-  #onCall(call: SimulatedCall): void {
-    this.calls.push(call);
-    (globalThis as any).__trace?.(this, call);
-    if (call.name !== 'delete') return;
-    this.#deletion.resolve();
-    this.#deletion = Promise.withResolvers<void>();
+  #onCall(call: SimulatedCall, phase: Phase): void {
+    if (phase === 'before') this.calls.push(call);
+    if (phase === 'before') (globalThis as any).__trace?.(this, call);
+    if (call.name !== 'create' && call.name !== 'delete') return;
+    const event = eventOf(call, phase);
+    this.#events.get(event)?.resolve();
+    this.#events.delete(event);
+  }
+
+  #next(event: string): PromiseWithResolvers<void> {
+    const waiting = this.#events.get(event) ?? Promise.withResolvers<void>();
+    this.#events.set(event, waiting);
+    return waiting;
   }
 }
 

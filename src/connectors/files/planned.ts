@@ -85,6 +85,12 @@ export async function* chooseFromBase(base: BaseReader, only: Patterns, run: Run
   }
 }
 
+/** Whether `only` matches anything that the base holds. */
+export async function matchesAny(base: BaseReader, only: Patterns, run: Run): Promise<boolean> {
+  for await (const { leading } of chooseFromBase(base, only, run)) if (!leading) return true;
+  return false;
+}
+
 function isInside(name: ByteText, folder: ByteText): boolean {
   return folder === '' || name.startsWith(`${folder}\0`);
 }

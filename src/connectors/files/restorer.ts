@@ -18,7 +18,7 @@ import { compilePatterns } from './patterns.ts';
 import type { Patterns } from './patterns.ts';
 import { findPlace } from './place.ts';
 import type { Place } from './place.ts';
-import { chooseFromBase, planBase, planPart } from './planned.ts';
+import { chooseFromBase, matchesAny, planBase, planPart } from './planned.ts';
 import type { Planned } from './planned.ts';
 import { removeTree } from './remove-tree.ts';
 import { openStaging, withHome } from './staging.ts';
@@ -68,6 +68,12 @@ class FilesRestorer implements Restorer {
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     run.signal.throwIfAborted();
+    if (this.#only !== undefined && !(await matchesAny(base, this.#only, run))) {
+      throw new TidemarkError(
+        'ENTRY_NOT_FOUND',
+        `nothing that was in ${printablePath(this.#place.target)} matches --only`,
+      );
+    }
     await this.#forgetVerified();
     this.#closeStaging();
     const staging = await openStaging(this.#place, run);
