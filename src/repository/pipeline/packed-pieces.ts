@@ -1,6 +1,5 @@
-import { must } from '../../core/must.ts';
 import type { Extent } from '../../core/recorder.ts';
-import type { Piece } from './piece.ts';
+import type { FilePiece, Piece } from './piece.ts';
 
 /**
  * The pieces of a task in columns: a clone of a thousand small objects, each with views of a pool that is cloned
@@ -43,34 +42,51 @@ export function packPieces(pieces: readonly Piece[]): PackedPieces {
   return { numbers, states, paths, runs: Float64Array.from(runs) };
 }
 
-export function unpackPieces({ numbers, states, paths, runs }: PackedPieces): Piece[] {
+export function unpackPieces(packed: PackedPieces): Piece[] {
+  const { numbers } = packed;
+  const pieces: Piece[] = [];
   let pathStart = 0;
-  let runsStart = 0;
-  return Array.from({ length: numbers.length / NUMBERS }, (_, index) => {
-    const at = (column: number): number => must(numbers[index * NUMBERS + column], 'every piece has its numbers');
-    const state = (column: number): bigint => must(states[index * STATES + column], 'every piece has its state');
-    const [flags, pathEnd, runsEnd] = [at(0), at(3), at(4)];
-    const piece: Piece = {
+  let runStart = 0;
+  for (let at = 0; at < numbers.length; at += NUMBERS) {
+    const flags = numbers[at] ?? 0;
+    const pathEnd = numbers[at + 3] ?? 0;
+    const runEnd = numbers[at + 4] ?? 0;
+    pieces.push({
       cut: flags & PAGES ? 'pages' : 'stream',
+      offset: numbers[at + 1] ?? 0,
+      sizeBytes: numbers[at + 2] ?? 0,
       final: (flags & FINAL) !== 0,
-      offset: at(1),
-      sizeBytes: at(2),
-    };
-    const file = {
-      path: paths.subarray(pathStart, pathEnd),
-      state: { sizeBytes: at(5), mtimeNs: state(0), ctimeNs: state(1), inode: state(2) },
-      tolerant: (flags & TOLERANT) !== 0,
-      runs: runsOf(runs.subarray(runsStart, runsEnd)),
-    };
+      file: flags & FILE ? unpackFile(packed, at, { pathStart, pathEnd, runStart, runEnd }) : undefined,
+    });
     pathStart = pathEnd;
-    runsStart = runsEnd;
-    return flags & FILE ? { ...piece, file } : piece;
-  });
+    runStart = runEnd;
+  }
+  return pieces;
 }
 
-function runsOf(columns: Float64Array): Extent[] {
-  return Array.from({ length: columns.length / 2 }, (_, run) => ({
-    offset: must(columns[run * 2], 'every run has an offset'),
-    sizeBytes: must(columns[run * 2 + 1], 'every run has a size'),
-  }));
+type FilePlaces = {
+  readonly pathStart: number;
+  readonly pathEnd: number;
+  readonly runStart: number;
+  readonly runEnd: number;
+};
+
+/** `at`: where the piece's numbers begin. */
+function unpackFile({ numbers, states, paths, runs }: PackedPieces, at: number, places: FilePlaces): FilePiece {
+  const state = (at / NUMBERS) * STATES;
+  const extents: Extent[] = [];
+  for (let run = places.runStart; run < places.runEnd; run += 2) {
+    extents.push({ offset: runs[run] ?? 0, sizeBytes: runs[run + 1] ?? 0 });
+  }
+  return {
+    path: paths.subarray(places.pathStart, places.pathEnd),
+    state: {
+      sizeBytes: numbers[at + 5] ?? 0,
+      mtimeNs: states[state] ?? 0n,
+      ctimeNs: states[state + 1] ?? 0n,
+      inode: states[state + 2] ?? 0n,
+    },
+    tolerant: ((numbers[at] ?? 0) & TOLERANT) !== 0,
+    runs: extents,
+  };
 }

@@ -10,7 +10,7 @@ const cut = fc.constantFrom('stream' as const, 'pages' as const);
 const signed64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 
 const pieces: fc.Arbitrary<Piece> = fc.oneof(
-  fc.record({ cut, offset: place, sizeBytes: place, final: fc.boolean() }),
+  fc.record({ cut, offset: place, sizeBytes: place, final: fc.boolean(), file: fc.constant(undefined) }),
   fc.record({
     cut,
     offset: place,
