@@ -44,13 +44,8 @@ async function repeatedly(
     await untilMoment(world, actor, mostMoments);
     try {
       await work();
-      (globalThis as any).__note?.(world, actor.host.name + ' ok');
     } catch (error) {
       if (!isTidemarkError(error)) throw error;
-      (globalThis as any).__note?.(
-        world,
-        actor.host.name + ' ' + error.code + ' ' + error.message.replace(/[0-9a-f]{8,}/g, '#'),
-      );
       if (error.code === 'BUG') world.violate(`${actor.host.name}: ${error.message}`);
       if (isTidemarkError(error, 'REPOSITORY_DAMAGED') && !world.lags) {
         world.violate(`${actor.host.name} took the repository for damaged: ${error.message}`);
@@ -105,7 +100,6 @@ async function backUpOnce(world: World, actor: Actor, scan: number): Promise<voi
     if (mark === undefined) return;
     world.model.attempt(mark.id);
     await writer.putMark(mark, run);
-    (globalThis as any).__note?.(world, actor.host.name + ' commits ' + mark.id);
     world.model.commit({ id: mark.id, bases: mark.bases, isNamed: mark.name !== undefined });
     await writer.putRun(run, { outcome: 'done', summary: {} });
     await writer.end(run);
@@ -235,7 +229,6 @@ async function giveUp(world: World, actor: Actor): Promise<void> {
     const options = { access, remembered, info: infoOf(actor, 'forget'), policy, timezone: 'UTC' };
     const { selection, heads } = await forget(options, world.run);
     world.model.giveUp(selection.forgotten.map(({ mark }) => mark.id));
-    (globalThis as any).__note?.(world, 'gives up ' + selection.forgotten.map(({ mark }) => mark.id));
     actor.remembered = heads;
   } catch (error) {
     // Nobody knows whether it took effect.

@@ -113,7 +113,6 @@ export class World {
 
   #onCall(call: SimulatedCall, phase: Phase): void {
     if (phase === 'before') this.calls.push(call);
-    if (phase === 'before') (globalThis as any).__trace?.(this, call);
     if (call.name !== 'create' && call.name !== 'delete') return;
     const event = eventOf(call, phase);
     this.#events.get(event)?.resolve();
