@@ -82,12 +82,9 @@ async function findDifference(world: World, reader: RepositoryReader, record: Ba
       for (const { name, content } of entries) {
         const text = Buffer.from(name).toString();
         names.push(text);
-        const pieces: Uint8Array[] = [];
-        if (content !== undefined) for await (const piece of base.read(content, world.run)) pieces.push(piece);
-        const wanted = expected?.get(text);
-        if (expected !== undefined && (wanted === undefined || !equalBytes(Buffer.concat(pieces), wanted))) {
-          return `${text} differs`;
-        }
+        const found =
+          content === undefined ? Buffer.alloc(0) : Buffer.concat(await Array.fromAsync(base.read(content, world.run)));
+        if (expected !== undefined && !isEqual(expected.get(text), found)) return `${text} differs`;
       }
     }
   } catch (error) {
@@ -95,6 +92,10 @@ async function findDifference(world: World, reader: RepositoryReader, record: Ba
     return error.message;
   }
   return expected !== undefined && names.length !== expected.size ? 'entries are missing' : undefined;
+}
+
+function isEqual(wanted: Uint8Array | undefined, found: Uint8Array): boolean {
+  return wanted !== undefined && equalBytes(found, wanted);
 }
 
 /** Only what something needs is left, but for the remainder that the format allows. */

@@ -43,11 +43,15 @@ export function createMemoryChunkIndex(): ChunkIndex {
       replaced.delete(name);
     }
   };
-  const findPack = (id: Uint8Array): number => placesOf(id).next().value?.pack ?? -1;
+  const find = (id: Uint8Array): ChunkPlace | undefined => {
+    for (const place of placesOf(id)) return place;
+    return undefined;
+  };
+  const findPack = (id: Uint8Array): number => find(id)?.pack ?? -1;
 
   return {
     packs,
-    find: (id) => placesOf(id).next().value ?? undefined,
+    find,
     places: (id) => [...placesOf(id)],
     findPack,
     addPack(packId) {

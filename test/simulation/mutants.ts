@@ -178,7 +178,10 @@ const looksOnlyAtFirst = writerWith((objects) => {
       committed = isCommit(key);
     },
     async *list(prefix, after, run) {
-      if (prefix !== 'condemned/' || committed) return yield* objects.list(prefix, after, run);
+      if (prefix !== 'condemned/' || committed) {
+        yield* objects.list(prefix, after, run);
+        return;
+      }
       first ??= await listAll(objects, prefix, run);
       yield* inOne(first);
     },
@@ -196,7 +199,10 @@ const checksNothingAfterwards = writerWith((objects) => {
       seen.set(key, { key, sizeBytes: 0, modifiedMs: 0 });
     },
     async *list(prefix, after, run) {
-      if (committed) return yield* inOne([...seen.values()].filter(({ key }) => key.startsWith(prefix)));
+      if (committed) {
+        yield* inOne([...seen.values()].filter(({ key }) => key.startsWith(prefix)));
+        return;
+      }
       for await (const batch of objects.list(prefix, after, run)) {
         for (const info of batch) seen.set(info.key, info);
         yield batch;
