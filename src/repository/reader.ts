@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { TidemarkError } from '../core/errors.ts';
 import { fromHex } from '../core/bytes.ts';
+import { BugError } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -80,7 +81,8 @@ export class RepositoryReader implements AsyncDisposable {
     const keys = certificate && writerKeysOf(access, certificate);
     if (keys === undefined) throw damaged(`credentials/${credential}`, 'it is missing');
     const openIndex = this.#options.openIndex ?? openChunkIndex;
-    const index = this.#stack.use(
+    await using resources = new AsyncDisposableStack();
+    const index = resources.use(
       await openIndex(
         {
           folder: stateFolder === undefined ? undefined : join(stateFolder, 'index', credential),
@@ -98,7 +100,10 @@ export class RepositoryReader implements AsyncDisposable {
     for (const { message, severity } of findings) {
       access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
     }
-    return this.#stack.use(new BlockSource({ access, credential, keys, index }));
+    const source = resources.use(new BlockSource({ access, credential, keys, index }));
+    if (this.#stack.disposed) throw new BugError('a reader is used while it is being closed');
+    this.#stack.use(resources.move());
+    return source;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -90,14 +90,15 @@ class Verification implements AsyncDisposable {
     }
     for (const { writer, base } of bases) writer.need(base);
     const writers = [...this.#writers.values()];
+    // First, while nothing else is in memory: index objects are large.
+    const notes: string[] = [];
+    for (const writer of share >= 1 ? writers : []) {
+      for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
+    }
     const read = await checkPacks({ ...this.#options, writers, damage: this.#damage }, run);
     const proven: ProvenBase[] = [];
     for (const base of bases) proven.push(...(await this.#checkBase(base, run)));
-    const notes: string[] = [];
-    for (const writer of writers) {
-      writer.assertWhole();
-      if (share >= 1) for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
-    }
+    for (const writer of writers) writer.assertWhole();
     await this.#dropForgotten(run);
     const chunks = share > 0 ? read.chunks : writers.reduce((sum, { chunkCount }) => sum + chunkCount, 0);
     return {
