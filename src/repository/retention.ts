@@ -31,9 +31,10 @@ export type Selection = {
   readonly forgotten: readonly MarkRecord[];
 };
 
-/** All marks younger than this stay. */
-const RECENT_MS = 48 * 3_600_000;
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** As far as the window goes, all marks younger than this stay. */
+const RECENT_MS = 48 * HOUR_MS;
 const DAY_MS = 86_400_000;
 
 type Bucket = 'hourly' | 'daily' | 'weekly' | 'monthly';
@@ -121,18 +122,21 @@ function calendarOf(timezone: string): (atMs: number) => Readonly<Record<Bucket,
     month: '2-digit',
     day: '2-digit',
     hour: '2-digit',
+    minute: '2-digit',
     hourCycle: 'h23',
   });
   return (atMs) => {
     const parts = Object.fromEntries(format.formatToParts(atMs).map(({ type, value }) => [type, value]));
-    const { year = '', month = '', day = '', hour = '' } = parts;
+    const { year = '', month = '', day = '', hour = '', minute = '' } = parts;
     const date = `${year}-${month}-${day}`;
-    // An hour that happens twice is two hours: the offset from UTC tells them apart.
-    const offset = Math.round((Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour)) - atMs) / 900_000);
+    const dayMs = Date.UTC(Number(year), Number(month) - 1, Number(day));
+    // An hour that happens twice is two hours: the offset from UTC, to the minute, tells them apart.
+    const wallMs = dayMs + Number(hour) * HOUR_MS + Number(minute) * MINUTE_MS;
+    const offset = Math.round((wallMs - Math.floor(atMs / MINUTE_MS) * MINUTE_MS) / MINUTE_MS);
     return {
       hourly: `${date}T${hour}/${offset}`,
       daily: date,
-      weekly: isoWeek(Date.UTC(Number(year), Number(month) - 1, Number(day))),
+      weekly: isoWeek(dayMs),
       monthly: `${year}-${month}`,
     };
   };
