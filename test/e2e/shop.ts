@@ -52,6 +52,11 @@ export type Shop = AsyncDisposable & {
 
 const PASSPHRASE = 'correct horse';
 const CHEAP_KDF = { memoryKiB: 8, passes: 1, parallelism: 1 };
+/** Half of the time of a short command is reading its code. Where coverage is measured nothing may come from a cache. */
+const compiled =
+  process.env['NODE_V8_COVERAGE'] === undefined
+    ? { NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url)) }
+    : {};
 const LONGEST_MS = 120_000;
 const MANIFEST = 'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n';
 
@@ -68,6 +73,7 @@ export async function openShop(options: ShopOptions = {}): Promise<Shop> {
   mkdirSync(folder.at('data'));
   writeFileSync(folder.at('tidemark.yaml'), options.manifest ?? MANIFEST);
   const environment = (more: Options['env'] = {}): NodeJS.ProcessEnv => ({
+    ...compiled,
     ...process.env,
     XDG_STATE_HOME: folder.at('state'),
     TIDEMARK_PASSPHRASE: PASSPHRASE,
