@@ -90,8 +90,9 @@ test('an index that this host kept is a hint: damaged, of a repository that went
   assert.deepEqual(await readWithState(), contentsOf(storeOf('c')));
   const packs = fixture.memory.keys().filter((key) => key.startsWith('packs/'));
   const bytes = packs.map((key) => must(fixture.memory.get(key), 'a pack'));
-  for (const [at, key] of packs.entries())
+  for (const [at, key] of packs.entries()) {
     fixture.memory.put(key, must(bytes[(at + 1) % bytes.length], 'another pack'));
+  }
   assert.deepEqual(await readWithState(), contentsOf(storeOf('c')));
 });
 
@@ -156,11 +157,11 @@ test('a mark that says what can’t be true counts for nothing', async () => {
     [taken.mark.id],
   );
   assert.deepEqual(
-    reader.catalogue.broken.map(({ mark, isRefused }) => [mark.id, isRefused]).toSorted(),
-    [
+    new Map(reader.catalogue.broken.map(({ mark, isRefused }) => [mark.id, isRefused])),
+    new Map([
       [unplaced.id, true],
       [forged.id, true],
-    ].toSorted(),
+    ]),
   );
 });
 

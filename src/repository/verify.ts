@@ -1,4 +1,4 @@
-import { toHex } from '../core/bytes.ts';
+import { fromHex, toHex } from '../core/bytes.ts';
 import { must } from '../core/must.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
@@ -6,7 +6,7 @@ import type { RepositoryAccess } from './access.ts';
 import { loadCatalogue } from './catalogue.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
-import type { WriterKeys } from './keys/keyring.ts';
+import { PackTable } from './index/pack-table.ts';
 import { readerKey } from './pack-directory.ts';
 import { readContent } from './records/bodies.ts';
 import type { ManifestContent } from './records/bodies.ts';
@@ -18,7 +18,7 @@ import { DamageList } from './verify/damage.ts';
 import type { Damage } from './verify/damage.ts';
 import { addKeyDamage, badIndexObjects } from './verify/hints.ts';
 import type { PackChecker } from './verify/pack-check.ts';
-import { checkPacks } from './verify/pack-pass.ts';
+import { PackPass } from './verify/pack-pass.ts';
 import type { PackProgress } from './verify/pack-pass.ts';
 import type { TreeProblem } from './verify/tree-check.ts';
 import { WriterCheck } from './verify/writer-check.ts';
@@ -58,19 +58,14 @@ export type VerifyOptions = {
 export async function verifyRepository(options: VerifyOptions, run: Run): Promise<VerifyReport> {
   readerKey(options.access);
   const catalogue = await loadCatalogue(options.access, options.remembered, run);
-  await using verification = new Verification(options, catalogue);
-  return await verification.all(run);
+  return await new Verification(options, catalogue).all(run);
 }
 
-type CheckedBase = { readonly base: BaseRecord; readonly writer: WriterCheck; readonly content: ManifestContent };
-
-class Verification implements AsyncDisposable {
+class Verification {
   readonly #options: VerifyOptions;
   readonly #catalogue: Catalogue;
   readonly #affected: Affected;
   readonly #damage = new DamageList();
-  readonly #writers = new Map<string, WriterCheck>();
-  readonly #resources = new AsyncDisposableStack();
 
   constructor(options: VerifyOptions, catalogue: Catalogue) {
     this.#options = options;
@@ -83,72 +78,65 @@ class Verification implements AsyncDisposable {
     addCatalogueDamage(this.#catalogue, this.#damage);
     await addKeyDamage(access, this.#damage, run);
     const named = restorableBases(this.#catalogue);
-    const bases: CheckedBase[] = [];
-    for (const base of named) {
-      const opened = await this.#open(base, run);
-      if (opened !== undefined) bases.push(opened);
-    }
-    for (const { writer, base } of bases) writer.need(base);
-    const writers = [...this.#writers.values()];
-    // First, while nothing else is in memory: index objects are large.
-    const notes: string[] = [];
-    for (const writer of share >= 1 ? writers : []) {
-      for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
-    }
-    const read = await checkPacks({ ...this.#options, writers, damage: this.#damage }, run);
+    const byWriter = Map.groupBy(named, ({ credential }) => credential);
+    const totalPacks = byWriter.values().reduce((sum, bases) => sum + countPacks(bases), 0);
+    const pass = new PackPass({ ...this.#options, totalPacks, damage: this.#damage });
     const proven: ProvenBase[] = [];
-    for (const base of bases) proven.push(...(await this.#checkBase(base, run)));
-    for (const writer of writers) writer.assertWhole();
+    const notes: string[] = [];
+    let known = 0;
+    // One after another: what is known of a writer's chunks takes memory.
+    for (const [credential, bases] of byWriter) {
+      await using writer = await this.#openWriter(credential, bases, run);
+      if (writer === undefined) continue;
+      for (const base of bases) writer.need(base);
+      // Before anything else is in memory: index objects are large.
+      if (share >= 1) for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
+      await pass.check(writer, run);
+      for (const base of bases) proven.push(...(await this.#checkBase(base, writer, run)));
+      writer.assertWhole();
+      known += writer.chunkCount;
+    }
     await this.#dropForgotten(run);
-    const chunks = share > 0 ? read.chunks : writers.reduce((sum, { chunkCount }) => sum + chunkCount, 0);
-    return {
-      catalogue: this.#catalogue,
-      bases: named.length,
-      chunks,
-      bytes: read.bytes,
-      damage: this.#damage.list(),
-      notes,
-      proven,
-    };
+    const [chunks, bytes] = share > 0 ? [pass.chunks, pass.bytes] : [known, 0];
+    const damage = this.#damage.list();
+    return { catalogue: this.#catalogue, bases: named.length, chunks, bytes, damage, notes, proven };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#resources.disposeAsync();
-  }
-
-  async #open(base: BaseRecord, run: Run): Promise<CheckedBase | undefined> {
+  /** Undefined where its certificate lacks what a reader needs, which is noted. */
+  async #openWriter(credential: string, bases: readonly BaseRecord[], run: Run): Promise<WriterCheck | undefined> {
+    const { access } = this.#options;
+    const certificate = this.#catalogue.log.certificates.byId.get(credential);
     try {
-      const writer = await this.#writer(base.credential, run);
+      const keys = writerKeysOf(access, must(certificate, 'the certificate of a record that counts'));
+      return await WriterCheck.open(
+        access,
+        { credential, keys: must(keys, 'a reader to have every writer’s keys') },
+        run,
+      );
+    } catch (error) {
+      if (!isDamage(error) || !(error instanceof Error)) throw error;
+      const marks = bases.flatMap(({ key }) => this.#affected.marksOf(key));
+      this.#damage.add({ object: `credentials/${credential}`, kind: 'certificate', message: error.message, marks });
+      return undefined;
+    }
+  }
+
+  /** What only readers know of the base; undefined where it can't be read, which is noted. */
+  #content(base: BaseRecord): ManifestContent | undefined {
+    try {
       const fields = openTrusted(this.#options.access, base.trusted, ['content']);
       if (fields === undefined || base.maintenance === undefined) throw damaged(base.key, 'it lacks a section');
-      return { base, writer, content: readContent(fields) };
+      return readContent(fields);
     } catch (error) {
       this.#noteManifest(base, error);
       return undefined;
     }
   }
 
-  async #writer(credential: string, run: Run): Promise<WriterCheck> {
-    const known = this.#writers.get(credential);
-    if (known !== undefined) return known;
-    const { access } = this.#options;
-    const certificate = must(
-      this.#catalogue.log.certificates.byId.get(credential),
-      'the certificate of a record that counts',
-    );
-    const keys: WriterKeys | undefined = writerKeysOf(access, certificate);
-    const writer = await WriterCheck.open(
-      access,
-      { credential, keys: must(keys, 'a reader to have every writer’s keys') },
-      run,
-    );
-    this.#resources.use(writer);
-    this.#writers.set(credential, writer);
-    return writer;
-  }
-
   /** The base, if it is proven. */
-  async #checkBase({ base, writer, content }: CheckedBase, run: Run): Promise<readonly ProvenBase[]> {
+  async #checkBase(base: BaseRecord, writer: WriterCheck, run: Run): Promise<readonly ProvenBase[]> {
+    const content = this.#content(base);
+    if (content === undefined) return [];
     const packs = writer.packsOf(base);
     const hurt = [...writer.damagedOf(packs)];
     const closed = hurt.flatMap(({ key, isOpen }) => (isOpen ? [] : key));
@@ -181,7 +169,7 @@ class Verification implements AsyncDisposable {
       );
       return [];
     }
-    return writer.isProven(base) ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
+    return writer.isProven(packs) ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
   }
 
   /** Adds what a base lacks to what is to blame for it, and returns that. `closed`: packs of the base that can't be opened. */
@@ -229,4 +217,11 @@ class Verification implements AsyncDisposable {
 function restorableBases({ marks, bases }: Catalogue): readonly BaseRecord[] {
   const named = new Set(marks.flatMap(({ mark }) => Object.values(mark.bases)));
   return [...bases.values()].filter(({ key }) => named.has(key));
+}
+
+/** Distinct packs of bases of one writer. */
+function countPacks(bases: readonly BaseRecord[]): number {
+  const packs = new PackTable();
+  for (const { maintenance } of bases) for (const pack of maintenance?.packs ?? []) packs.mention(fromHex(pack));
+  return packs.count;
 }

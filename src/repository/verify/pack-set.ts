@@ -15,6 +15,10 @@ export class PackSet {
     return ((this.#bits[number >> 3] ?? 0) & (1 << (number & 7))) !== 0;
   }
 
+  isWithin(other: PackSet): boolean {
+    return this.#bits.every((bits, at) => (bits & ~(other.#bits[at] ?? 0)) === 0);
+  }
+
   hasAll(numbers: Iterable<number>): boolean {
     for (const number of numbers) if (!this.has(number)) return false;
     return true;

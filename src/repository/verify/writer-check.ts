@@ -31,7 +31,7 @@ export class WriterCheck implements AsyncDisposable {
   readonly #damaged = new Map<number, DamagedPack>();
   /** Where damaged chunks are; bounded, beyond that it is only known that they are missing. */
   readonly #badChunks = new Map<string, string>();
-  #proven = new PackSet(0);
+  #proven: PackSet | undefined;
 
   private constructor(options: {
     access: RepositoryAccess;
@@ -59,7 +59,6 @@ export class WriterCheck implements AsyncDisposable {
   /** Notes which packs a base needs. Before the first pack is checked. */
   need(base: BaseRecord): void {
     for (const pack of base.maintenance?.packs ?? []) this.#places.numberOf(pack);
-    this.#proven = new PackSet(this.packCount);
   }
 
   get packCount(): number {
@@ -91,7 +90,7 @@ export class WriterCheck implements AsyncDisposable {
     const isGood = directory.isNamed && badChunks.length === 0 && data?.message === undefined;
     // What was in a pack in whose place another one is nobody can tell.
     if (!isGood) this.#damaged.set(number, { key: directory.key, isOpen: directory.isNamed });
-    else if (data !== undefined) this.#proven.add(number);
+    else if (data !== undefined) (this.#proven ??= new PackSet(this.packCount)).add(number);
     for (const chunk of badChunks) {
       if (this.#badChunks.size >= BAD_CHUNKS_KEPT) break;
       this.#badChunks.set(toHex(chunkId(directory.chunks, chunk)), directory.key);
@@ -110,8 +109,8 @@ export class WriterCheck implements AsyncDisposable {
   }
 
   /** Whether every byte of these packs was read and found good. */
-  isProven(base: BaseRecord): boolean {
-    return (base.maintenance?.packs ?? []).every((pack) => this.#proven.has(this.#places.numberOf(pack)));
+  isProven(packs: PackSet): boolean {
+    return this.#proven !== undefined && packs.isWithin(this.#proven);
   }
 
   /** Those of the packs that are damaged. */

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
+import { listJournals, refuseUnfinished, removeJournal, saveJournal } from './restore-journal.ts';
+import type { RestoreJournal } from './restore-journal.ts';
+
+const run = { signal: new AbortController().signal };
+const random = (sizeBytes: number): Uint8Array => new Uint8Array(sizeBytes).fill(7);
+
+function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal {
+  return {
+    id,
+    atMs: 1_000,
+    mark: `mark-${id}`,
+    only: ['/a'],
+    phase: 'done',
+    stores: [
+      {
+        store: 'uploads',
+        kind: 'files',
+        target: '/data',
+        options: { exclude: ['x'] },
+        base: 'b',
+        turn: 0,
+        undoing: false,
+      },
+    ],
+    ...more,
+  };
+}
+
+test('journals come back as they were saved, oldest first, and are removed', async () => {
+  await using folder = temporaryFolder();
+  const stateFolder = folder.path;
+  assert.deepEqual(await listJournals(stateFolder), []);
+  const [item] = journal('a').stores;
+  assert.ok(item !== undefined);
+  const first = journal('b', { phase: 'writing' });
+  const second = journal('a', {
+    atMs: 2_000,
+    stores: [item, { ...item, store: 'more', into: '/x', keptAside: '/y', turn: 3, undoing: true }],
+  });
+  for (const saved of [second, first, { ...first, phase: 'swapping' } as const]) {
+    await saveJournal({ stateFolder, journal: saved, random }, run);
+  }
+  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+  assert.deepEqual(plain(await listJournals(stateFolder)), plain([{ ...first, phase: 'swapping' }, second]));
+  await removeJournal(stateFolder, 'b');
+  assert.deepEqual(
+    (await listJournals(stateFolder)).map(({ id }) => id),
+    ['a'],
+  );
+  writeFileSync(folder.at('restores', 'c.json'), '{"id":"c"}');
+  await assert.rejects(listJournals(stateFolder), { code: 'REPOSITORY_DAMAGED' });
+});
+
+test('what is unfinished says how to go on', () => {
+  refuseUnfinished([journal('a'), journal('b')]);
+  const cases = [
+    [journal('a', { phase: 'writing' }), /--resume`, or drop it with `tidemark restore --discard/],
+    [journal('a', { phase: 'swapping' }), /^Finish it with `tidemark restore --resume`\.$/],
+    [journal('a', { stores: journal('a').stores.map((item) => ({ ...item, undoing: true })) }), /restore --undo/],
+  ] as const;
+  for (const [unfinished, hint] of cases) {
+    assert.throws(() => refuseUnfinished([journal('b'), unfinished]), { code: 'RESTORE_UNFINISHED', hint });
+  }
+});

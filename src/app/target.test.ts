@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MarkRecord } from '../repository/catalogue.ts';
+import type { Mark } from '../repository/mark.ts';
+import { parseTargetTime, resolveTarget } from './target.ts';
+
+const NOW_MS = Date.parse('2026-11-20T12:00:00Z');
+
+function record(id: string, at: string, more: Partial<Mark> = {}): MarkRecord {
+  const mark: Mark = {
+    id,
+    tags: [],
+    class: 'clock',
+    atMs: Date.parse(at),
+    skewMs: 0,
+    positions: {},
+    bases: {},
+    missing: [],
+    ...more,
+  };
+  return { key: `journal/${id}`, mark, modifiedMs: mark.atMs, pinned: false, session: 's' };
+}
+
+const MARKS = [
+  record('20261118-100000-aaaa', '2026-11-18T10:00:00Z', { name: 'twice' }),
+  record('20261119-100000-bbbb', '2026-11-19T10:00:00Z', { name: 'once' }),
+  record('20261119-100001-cccc', '2026-11-19T10:00:01Z', { name: 'twice' }),
+  record('20261120-100000-dddd', '2026-11-20T10:00:00Z', { missing: ['photos'] }),
+];
+
+function resolve(target: string, timezone = 'UTC', marks: readonly MarkRecord[] = MARKS): string {
+  return resolveTarget({ marks }, target, { nowMs: NOW_MS, timezone }).mark.id.slice(-4);
+}
+
+test('a target is latest, an id or its beginning, a name, or a time', () => {
+  const cases: readonly (readonly [target: string, expected: string])[] = [
+    ['latest', 'cccc'],
+    ['20261118-100000-aaaa', 'aaaa'],
+    ['20261120-100000-dddd', 'dddd'],
+    ['20261118', 'aaaa'],
+    ['once', 'bbbb'],
+    ['2026-11-19T10:00:00Z', 'bbbb'],
+    ['2026-11-19T10:00:00.999Z', 'bbbb'],
+    ['2026-11-19T11:00:00+01:00', 'bbbb'],
+    ['2026-11-19 10:00', 'bbbb'],
+    ['2026-11-20', 'cccc'],
+    ['5m ago', 'cccc'],
+    ['26h ago', 'cccc'],
+    ['27h ago', 'aaaa'],
+  ];
+  for (const [target, expected] of cases) assert.equal(resolve(target), expected, target);
+  assert.equal(resolve('2026-11-19 11:00', 'Europe/Berlin'), 'bbbb');
+});
+
+test('a time means the newest complete mark at or before it', () => {
+  assert.equal(resolve('2026-11-20T11:00:00Z'), 'cccc');
+  assert.throws(() => resolve('2026-11-18T09:59:59Z'), { code: 'TARGET_OUTSIDE_WINDOW', hint: /from 2026-11-18T10/ });
+  assert.throws(() => resolve('latest', 'UTC', MARKS.slice(3)), { code: 'TARGET_OUTSIDE_WINDOW' });
+});
+
+test('what fits several marks or none is an error that names others', () => {
+  assert.throws(() => resolve('twice'), { code: 'TARGET_AMBIGUOUS', hint: /aaaa, 20261119-100001-cccc/ });
+  assert.throws(() => resolve('20261119-1'), { code: 'TARGET_AMBIGUOUS' });
+  assert.throws(() => resolve('onse'), { code: 'TARGET_UNKNOWN', hint: /Did you mean once\?/ });
+  assert.throws(() => resolve('something-else'), { code: 'TARGET_UNKNOWN', hint: /newest marks are .*cccc/ });
+  assert.throws(() => resolve('201'), { code: 'TARGET_UNKNOWN' });
+  assert.throws(() => resolve('x', 'UTC', []), { code: 'TARGET_UNKNOWN', hint: /no complete marks yet/ });
+});
+
+test('a time without a zone is read in the manifest’s, also where clocks change', () => {
+  const read = (text: string, timezone: string): string | undefined => {
+    const atMs = parseTargetTime(text, { nowMs: NOW_MS, timezone });
+    return atMs === undefined ? undefined : new Date(atMs).toISOString();
+  };
+  assert.equal(read('2026-07-01 12:00', 'Europe/Berlin'), '2026-07-01T10:00:00.000Z');
+  assert.equal(read('2026-12-01 12:00', 'Europe/Berlin'), '2026-12-01T11:00:00.000Z');
+  assert.equal(read('2026-07-01 00:15:30.5', 'Asia/Kathmandu'), '2026-06-30T18:30:30.500Z');
+  // In this hour clocks go from 02:00 to 03:00.
+  assert.equal(read('2026-03-29 02:30', 'Europe/Berlin')?.slice(0, 10), '2026-03-29');
+  assert.throws(() => read('2026-10-25 02:30', 'Europe/Berlin'), {
+    code: 'TARGET_AMBIGUOUS',
+    hint: 'Write 2026-10-25T00:30:00.000Z or 2026-10-25T01:30:00.000Z.',
+  });
+  for (const text of ['2026-13-01', '2026-02-30', '2026-01-01 25:00', '2026-1-1', 'yesterday', '5 ago', '-5m ago']) {
+    assert.equal(read(text, 'UTC'), undefined, text);
+  }
+});
