@@ -52,7 +52,7 @@ test('journals come back as they were saved, oldest first, and are removed', asy
     ['a'],
   );
   writeFileSync(folder.at('restores', 'c.json'), '{"id":"c"}');
-  await assert.rejects(listJournals(stateFolder), { code: 'REPOSITORY_DAMAGED' });
+  await assert.rejects(listJournals(stateFolder), { code: 'FAILED', message: /restores\/c\.json .* is damaged/ });
 });
 
 test('what is unfinished says how to go on', () => {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode, TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
 import { encodeJson, JsonFields } from '../repository/format/json.ts';
@@ -64,7 +64,7 @@ export async function removeJournal(stateFolder: string, id: string): Promise<vo
   await rm(journalPath(stateFolder, id), { force: true });
 }
 
-/** All restores that this host remembers, oldest first. */
+/** All restores that this host remembers, oldest first. @throws FAILED when a journal is damaged */
 export async function listJournals(stateFolder: string): Promise<readonly RestoreJournal[]> {
   let names: readonly string[];
   try {
@@ -76,9 +76,21 @@ export async function listJournals(stateFolder: string): Promise<readonly Restor
   const journals: RestoreJournal[] = [];
   for (const name of names.filter((file) => file.endsWith('.json'))) {
     const path = join(stateFolder, FOLDER, name);
-    journals.push(readJournal(JsonFields.parse(await readSmallFile(path, MAX_BYTES), path)));
+    journals.push(parseJournal(await readSmallFile(path, MAX_BYTES), path));
   }
   return journals.toSorted((left, right) => left.atMs - right.atMs);
+}
+
+function parseJournal(bytes: Uint8Array, path: string): RestoreJournal {
+  try {
+    return readJournal(JsonFields.parse(bytes, path));
+  } catch (error) {
+    if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
+    throw new TidemarkError('FAILED', `the journal ${path} of a restore on this host is damaged`, {
+      hint: 'Look what lies beside the stores that were restored, then remove the journal.',
+      cause: error,
+    });
+  }
 }
 
 function readJournal(fields: JsonFields): RestoreJournal {

@@ -45,7 +45,8 @@ test('a target is latest, an id or its beginning, a name, or a time', () => {
     ['2026-11-19 10:00', 'bbbb'],
     ['2026-11-20', 'cccc'],
     ['5m ago', 'cccc'],
-    ['26h ago', 'cccc'],
+    ['25h ago', 'cccc'],
+    ['26h ago', 'bbbb'],
     ['27h ago', 'aaaa'],
   ];
   for (const [target, expected] of cases) assert.equal(resolve(target), expected, target);

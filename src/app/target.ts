@@ -13,7 +13,7 @@ const NEAREST_SHOWN = 2;
  * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW naming the window and the nearest marks
  */
 export function resolveTarget(
-  catalogue: Catalogue,
+  catalogue: Pick<Catalogue, 'marks'>,
   target: string,
   options: { readonly nowMs: number; readonly timezone: string },
 ): MarkRecord {
