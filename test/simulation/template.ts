@@ -31,7 +31,7 @@ export type Template = {
   readonly nowMs: number;
   /** The owner's, with a writer's and a maintainer's credential of the same name. */
   readonly accesses: readonly RepositoryAccess[];
-  /** What all content is chosen from, so that what was given up is needed again. The first one nothing needs any more. */
+  /** What all content is chosen from, so that what was given up is needed again. */
   readonly pool: readonly Uint8Array[];
   readonly contents: ReadonlyMap<string, BaseContent>;
   /** Those that were not given up. */
@@ -73,8 +73,8 @@ export async function createTemplate(): Promise<Template> {
   const contents = new Map<string, BaseContent>();
   const marks = new Map<string, CommittedMark>();
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [number, access] of accesses.entries()) {
-      const pieces = pieceNumbers(round, number).flatMap((piece) => pool[piece] ?? []);
+    for (const access of accesses) {
+      const pieces = random.shuffle(pool).slice(0, 4);
       const mark = await backUpAll(access, {
         round,
         contents,
@@ -91,11 +91,6 @@ export async function createTemplate(): Promise<Template> {
   for (const { mark } of selection.forgotten) marks.delete(mark.id);
   await clock.advance(ROUND_LEASES * LEASE_MS);
   return { snapshot: memory.snapshot(), nowMs: clock.nowMs(), accesses, pool, contents, marks: [...marks.values()] };
-}
-
-/** Half of what a writer stored in the first round it stores again in the next; the other half becomes garbage. */
-function pieceNumbers(round: number, writer: number): readonly number[] {
-  return [0, 1, 2, 3].map((piece) => piece + 2 * round + writer);
 }
 
 async function backUpAll(

@@ -51,8 +51,6 @@ export class World {
   readonly violations: string[] = [];
   readonly run: Run = { signal: new AbortController().signal };
   readonly calls: SimulatedCall[] = [];
-  /** Where calls wait for a script, and not only for time. */
-  script: ((call: SimulatedCall, phase: Phase) => Promise<void> | undefined) | undefined;
   readonly pool: readonly Uint8Array[];
   readonly #template: Template;
   readonly #events = new Map<string, PromiseWithResolvers<void>>();
@@ -113,14 +111,12 @@ export class World {
     return must(accesses[credential % accesses.length], 'a credential');
   }
 
-  #onCall(call: SimulatedCall, phase: Phase): Promise<void> | undefined {
+  #onCall(call: SimulatedCall, phase: Phase): void {
     if (phase === 'before') this.calls.push(call);
-    if (call.name === 'create' || call.name === 'delete') {
-      const event = eventOf(call, phase);
-      this.#events.get(event)?.resolve();
-      this.#events.delete(event);
-    }
-    return this.script?.(call, phase);
+    if (call.name !== 'create' && call.name !== 'delete') return;
+    const event = eventOf(call, phase);
+    this.#events.get(event)?.resolve();
+    this.#events.delete(event);
   }
 
   #next(event: string): PromiseWithResolvers<void> {
