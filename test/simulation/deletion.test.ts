@@ -1,20 +1,31 @@
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import process from 'node:process';
 import { test } from 'node:test';
-import { runSchedule } from './schedule.ts';
-import { createTemplate } from './template.ts';
+import { runSchedules } from './run-schedules.ts';
 
-/** Seeds are the schedules: a failing one is run again by its number. */
-const SCHEDULES = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 3000 : 300;
+const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
+const only = process.env['TIDEMARK_TEST_SEED'];
+const COUNT = only !== undefined ? 1 : isFull ? 10_000 : 1000;
+const MOST_TOLD = 10;
 
-test(`${SCHEDULES} schedules of writers, sweeps and pins with faults: nothing needed goes, and garbage is gone in the end`, async () => {
-  const template = await createTemplate();
-  const totals = { marks: 0, deleted: 0 };
-  for (let seed = 0; seed < SCHEDULES; seed += 1) {
-    const { violations, marks, deleted } = await runSchedule(seed, template);
-    assert.deepEqual(violations, [], `schedule ${seed}`);
-    totals.marks += marks;
-    totals.deleted += deleted;
-  }
-  // Schedules in which nothing is committed or deleted would prove nothing.
-  assert.ok(totals.marks > SCHEDULES && totals.deleted > SCHEDULES, JSON.stringify(totals));
+test(`in ${COUNT} schedules of writers, sweeps and retention nothing that is needed goes, and garbage does`, async (t) => {
+  const first = only !== undefined ? Number(only) : isFull ? randomInt(2 ** 31) : 0;
+  t.diagnostic(`seeds from ${first}`);
+  const totals = { schedules: 0, marks: 0, deleted: 0, calls: 0 };
+  const failed: string[] = [];
+  await runSchedules(first, first + COUNT, ({ seed, outcome }) => {
+    totals.schedules += 1;
+    totals.marks += outcome.marks;
+    totals.deleted += outcome.deleted;
+    totals.calls += outcome.calls;
+    if (outcome.violations.length === 0) return;
+    const replay = `TIDEMARK_TEST_SEED=${seed} node --test test/simulation/deletion.test.ts`;
+    failed.push(`${outcome.violations.join('\n    ')}\n    replay: ${replay}`);
+  });
+  t.diagnostic(JSON.stringify(totals));
+  assert.equal(failed.length, 0, `${failed.length} schedules break it:\n${failed.slice(0, MOST_TOLD).join('\n')}`);
+  assert.equal(totals.schedules, COUNT);
+  // Where nothing is committed and nothing deleted, nothing is proven.
+  assert.ok(totals.marks > COUNT && totals.deleted > COUNT, JSON.stringify(totals));
 });
