@@ -14,6 +14,7 @@ function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal
     atMs: 1_000,
     mark: `mark-${id}`,
     only: ['/a'],
+    skipDamaged: false,
     phase: 'done',
     stores: [
       {
@@ -24,6 +25,7 @@ function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal
         base: 'b',
         turn: 0,
         undoing: false,
+        damagedCount: 0,
       },
     ],
     ...more,

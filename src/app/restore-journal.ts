@@ -25,6 +25,8 @@ export type JournalStore = {
   /** How many undos were begun. While `undoing`, the last of them has not been finished. */
   readonly turn: number;
   readonly undoing: boolean;
+  /** How much was left out as damaged. */
+  readonly damagedCount: number;
 };
 
 export type RestoreJournal = {
@@ -32,6 +34,8 @@ export type RestoreJournal = {
   readonly atMs: number;
   readonly mark: string;
   readonly only: readonly string[];
+  /** What is damaged in the repository is left out. */
+  readonly skipDamaged: boolean;
   readonly phase: RestorePhase;
   readonly stores: readonly JournalStore[];
 };
@@ -99,6 +103,7 @@ function readJournal(fields: JsonFields): RestoreJournal {
     atMs: fields.number('atMs'),
     mark: fields.text('mark'),
     only: fields.texts('only'),
+    skipDamaged: fields.flag('skipDamaged'),
     phase: fields.oneOf('phase', phases),
     stores: fields.objects('stores').map((store) => ({
       store: store.text('store'),
@@ -110,6 +115,7 @@ function readJournal(fields: JsonFields): RestoreJournal {
       keptAside: store.optionalText('keptAside'),
       turn: store.count('turn'),
       undoing: store.flag('undoing'),
+      damagedCount: store.count('damagedCount'),
     })),
   };
 }

@@ -22,6 +22,8 @@ export type RestoreRequest = {
   /** `DIR`, or `STORE=URL`, as typed. */
   readonly into: readonly string[];
   readonly only: readonly string[];
+  /** Leaves out what is damaged in the repository, instead of failing. */
+  readonly skipDamaged: boolean;
 };
 
 /** One store of a restore, with all that is needed to begin. */

@@ -1,5 +1,6 @@
 import { toHex } from '../core/bytes.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Restorer, RestoreReport } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { Json } from '../repository/format/json.ts';
@@ -21,9 +22,11 @@ import { planRestore } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
 import { recorded } from './run-record.ts';
+import { restoreWhole } from './salvage.ts';
 import { markResult, shownName } from './shown.ts';
 
 const ID_BYTES = 4;
+const MOST_DAMAGED = 1_000;
 /** A plan is not a restore: nothing is ever written under this id. */
 const PREVIEW_ID = 'id';
 
@@ -74,6 +77,7 @@ export async function carryOut(
     atMs: application.context.runtime.clock.nowMs(),
     mark: plan.mark.mark.id,
     only: plan.request.only,
+    skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
     stores: plan.stores.map(({ store, kind, place, into, record }) => ({
       store,
@@ -85,6 +89,7 @@ export async function carryOut(
       base: record.key,
       turn: 0,
       undoing: false,
+      damagedCount: 0,
     })),
   };
   try {
@@ -129,28 +134,38 @@ async function finish(
       try {
         return await restoreAll(application, reader, { start: journal, onPhase }, run);
       } catch (error) {
-        throw reached === undefined ? error : withWayOn(error, reached);
+        throw reached === undefined ? error : withWayOn(error, reached, journal.skipDamaged);
       }
     },
     ({ mark, stores }) => ({
-      outcome: 'done',
+      outcome: stores.some(({ damagedCount }) => damagedCount > 0) ? 'damaged' : 'done',
       summary: { mark: mark.id, stores: stores.map(({ store, bytes, entries }) => ({ store, bytes, entries })) },
     }),
   );
 }
 
 /** The error with what can be done about the restore that it leaves behind. */
-function withWayOn(error: unknown, phase: RestorePhase): unknown {
+function withWayOn(error: unknown, phase: RestorePhase, skipDamaged: boolean): unknown {
   if (!isTidemarkError(error)) return error;
-  const { code, message, disposition, where } = error;
-  const wayOn =
-    phase === 'swapping'
-      ? 'Stores were being exchanged: finish that now with `tidemark restore --resume`.'
-      : 'Nothing live was touched: `tidemark restore --resume` goes on, `--discard` drops what was written beside.';
-  const hint = code === 'INTERRUPTED' ? wayOn : `${error.hint} ${wayOn}`;
+  const { message, disposition, where } = error;
   // That files could not be restored is said as well; that the repository is damaged is what counts.
-  const told = isTidemarkError(error.cause, 'REPOSITORY_DAMAGED') ? error.cause.code : code;
-  return new TidemarkError(told, message, { disposition, where, hint, cause: error });
+  const code = isTidemarkError(error.cause, 'REPOSITORY_DAMAGED') ? error.cause.code : error.code;
+  const details = { disposition, where, cause: error };
+  if (phase === 'swapping') {
+    const hint = 'Stores were being exchanged: finish that now with `tidemark restore --resume`.';
+    return new TidemarkError(code, message, { ...details, hint });
+  }
+  if (code === 'REPOSITORY_DAMAGED' && !skipDamaged) {
+    const hint =
+      'Nothing live was touched. Drop what was written beside with `tidemark restore --discard`; then --skip-damaged restores all the rest.';
+    return new TidemarkError(code, message, { ...details, hint });
+  }
+  const wayOn =
+    'Nothing live was touched: `tidemark restore --resume` goes on, `--discard` drops what was written beside.';
+  return new TidemarkError(code, message, {
+    ...details,
+    hint: code === 'INTERRUPTED' ? wayOn : `${error.hint} ${wayOn}`,
+  });
 }
 
 type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; readonly restorer: Restorer };
@@ -181,12 +196,26 @@ async function restoreAll(
   if (journal.phase === 'writing') {
     await save(application, journal, run);
     onPhase('writing');
-    for (const store of opened) reports.set(store.item.store, await writeBeside(application, reader, store, run));
-    journal = await save(application, { ...journal, phase: 'swapping' }, run);
+    for (const store of opened) {
+      reports.set(store.item.store, await writeBeside(application, reader, { ...store, journal }, run));
+    }
+    const counted = journal.stores.map((item) => ({
+      ...item,
+      damagedCount: reports.get(item.store)?.damagedCount ?? 0,
+    }));
+    journal = await save(application, { ...journal, phase: 'swapping', stores: counted }, run);
     onPhase('swapping');
   }
   const swapped: JournalStore[] = [];
-  for (const { item, record, restorer } of opened) {
+  for (const {
+    item: { store },
+    record,
+    restorer,
+  } of opened) {
+    const item = must(
+      journal.stores.find((other) => other.store === store),
+      'a store of the journal',
+    );
     const { keptAside } = await restorer.swap(run);
     swapped.push({ ...item, keptAside });
     const report = reports.get(item.store) ?? storeResult(reader, { item, record }, undefined);
@@ -211,20 +240,26 @@ async function save(application: OpenApplication, journal: RestoreJournal, run: 
 async function writeBeside(
   application: OpenApplication,
   reader: RepositoryReader,
-  store: OpenedStore,
+  store: OpenedStore & { readonly journal: RestoreJournal },
   run: Run,
 ): Promise<RestoreStoreResult> {
-  const { item, record, restorer } = store;
+  const { item, record, restorer, journal } = store;
   const { progress } = application.context;
   const base = withProgress(await reader.base(record, run), {
     phase: `restoring ${item.store}`,
     store: item.store,
     progress,
   });
-  const report = await restorer.restoreBase(base, run);
+  const { report, damaged } = journal.skipDamaged
+    ? await restoreWhole(restorer, base, run)
+    : { report: await restorer.restoreBase(base, run), damaged: [] };
   progress.report({ phase: `verifying ${item.store}`, store: item.store, bytes: 0 });
   await restorer.verify(run);
-  return storeResult(reader, store, report);
+  return {
+    ...storeResult(reader, store, report),
+    damaged: damaged.slice(0, MOST_DAMAGED).map(shownName),
+    damagedCount: damaged.length,
+  };
 }
 
 function storeResult(
@@ -245,6 +280,8 @@ function storeResult(
     verified: true,
     notes: report?.notes ?? [],
     noteCount: report?.noteCount ?? 0,
+    damaged: [],
+    damagedCount: item.damagedCount,
     skipped: skipped.map(({ name, reason, incomplete, message }) => ({
       ...shownName(name),
       reason,

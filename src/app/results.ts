@@ -119,6 +119,9 @@ export type RestoreStoreResult = {
   /** What could not be brought back as it was; bounded. */
   readonly notes: readonly string[];
   readonly noteCount: number;
+  /** What is damaged in the repository and was left out, with `--skip-damaged`; bounded. */
+  readonly damaged: readonly ShownName[];
+  readonly damagedCount: number;
   /** What the base lacks since it was taken; bounded. */
   readonly skipped: readonly SkippedResult[];
   readonly skippedCount: number;

@@ -4,13 +4,18 @@ import { TidemarkError } from '../core/errors.ts';
 /** What `plan` and `restore` are asked to do. @throws USAGE without a target */
 export function restoreRequest(
   stores: readonly string[],
-  options: { readonly to: string | undefined; readonly into: readonly string[]; readonly only: readonly string[] },
+  options: {
+    readonly to: string | undefined;
+    readonly into: readonly string[];
+    readonly only: readonly string[];
+    readonly skipDamaged?: boolean | undefined;
+  },
 ): RestoreRequest {
-  const { to, into, only } = options;
+  const { to, into, only, skipDamaged = false } = options;
   if (to === undefined) {
     throw new TidemarkError('USAGE', 'what to restore to is missing', {
       hint: 'Write --to latest, --to MARK or --to TIME.',
     });
   }
-  return { target: to, stores, into, only };
+  return { target: to, stores, into, only, skipDamaged };
 }

@@ -190,7 +190,12 @@ class Story {
   ): Promise<RestoreStoreResult> {
     return await this.#with(machine, async (application) => {
       await using reader = await openReader(application, {}, this.#run);
-      const plan = await prepareRestore(application, reader, { ...options, stores: [], only: [] }, this.#run);
+      const plan = await prepareRestore(
+        application,
+        reader,
+        { ...options, stores: [], only: [], skipDamaged: false },
+        this.#run,
+      );
       const { stores } = await carryOut(application, reader, plan, this.#run);
       return must(stores[0], 'the store');
     });

@@ -7,8 +7,12 @@ import { snapshotTree } from '../../src/testing/tree/snapshot.ts';
 import { listOf, markId, objectOf, openShop } from './shop.ts';
 import type { Shop } from './shop.ts';
 
-function fill(shop: Shop): void {
-  for (let number = 0; number < 5; number++) writeFileSync(shop.at('data', `file-${number}`), randomBytes(50_000));
+const FILES = 5;
+
+function fill(shop: Shop, sizeBytes = 50_000): void {
+  for (let number = 0; number < FILES; number++) {
+    writeFileSync(shop.at('data', `file-${number}`), randomBytes(sizeBytes));
+  }
 }
 
 /** The largest object under a folder of the repository. */
@@ -28,7 +32,8 @@ function replaceFile(path: string, bytes: Uint8Array): void {
 
 test('damage is found, named and status 5; a restore never brings wrong bytes; what is whole can be had', async () => {
   await using shop = await openShop();
-  fill(shop);
+  // Larger than what is sealed together, so that not all is lost at once.
+  fill(shop, 700_000);
   const mark = markId(shop.ok(['backup', '--name', 'before']));
   const pack = largestObject(shop, 'packs');
   const whole = readFileSync(pack);
@@ -42,9 +47,20 @@ test('damage is found, named and status 5; a restore never brings wrong bytes; w
   assert.equal(damage?.['kind'], 'pack');
   assert.ok(String(damage?.['affects']).includes(mark));
   assert.equal(listOf(shop.ok(['runs']), 'runs')[0]?.['outcome'], 'damaged');
-  const restored = shop.run(['restore', '--to', 'before', '--into', 'copy', '--yes']);
-  assert.deepEqual([restored.status, restored.json['code']], [5, 'REPOSITORY_DAMAGED'], restored.err);
+  const restore = ['restore', '--to', 'before', '--into', 'copy', '--yes'];
+  const failed = shop.run(restore);
+  assert.deepEqual([failed.status, failed.json['code']], [5, 'REPOSITORY_DAMAGED'], failed.err);
+  assert.match(String(failed.json['hint']), /--discard.*--skip-damaged/);
   shop.ok(['restore', '--discard']);
+  const rest = shop.run([...restore, '--skip-damaged']);
+  assert.equal(rest.status, 5, rest.err);
+  const [store] = listOf(rest.json, 'stores');
+  const lost = listOf(store ?? {}, 'damaged').map(({ name }) => String(name));
+  assert.ok(lost.length > 0 && lost.length < FILES && store?.['damagedCount'] === lost.length, lost.join());
+  for (const name of readdirSync(shop.at('data')).filter((file) => !lost.includes(file))) {
+    assert.deepEqual(readFileSync(shop.at('copy', 'uploads', name)), readFileSync(shop.at('data', name)), name);
+  }
+  assert.equal(readdirSync(shop.at('copy', 'uploads')).length, FILES - lost.length);
   replaceFile(pack, whole);
   shop.ok(['verify', '--data']);
   rmSync(pack);

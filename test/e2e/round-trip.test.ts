@@ -19,14 +19,26 @@ function repositoryState(shop: Shop): readonly string[] {
   return [...snapshotTree(shop.at('backups'))].map(([path, { content }]) => `${path} ${content}`);
 }
 
-test('init, backup, change, backup, look, verify, restore: with the fields that scripts rely on', async () => {
+test('init makes a repository once, and writes a manifest where there is none', async () => {
   await using shop = await openShop({ create: false });
-  fill(shop);
   const created = shop.ok(['init']);
   const repository = objectOf(created, 'repository');
   assert.deepEqual([created['created'], repository['url'], repository['formatVersion']], [true, shop.at('backups'), 0]);
   assert.match(String(repository['id']), /^[0-9a-f]{32}$/);
+  const again = shop.ok(['init']);
+  assert.deepEqual([again['created'], objectOf(again, 'repository')['id']], [false, repository['id']]);
+  mkdirSync(shop.at('New Shop!'));
+  const here = { cwd: shop.at('New Shop!') };
+  assert.equal(shop.ok(['init'], here)['manifest'], shop.at('New Shop!', 'tidemark.yaml'));
+  assert.deepEqual(readdirSync(shop.at('New Shop!')), ['tidemark.yaml']);
+  assert.match(readFileSync(shop.at('New Shop!', 'tidemark.yaml'), 'utf8'), /^application: new-shop$/m);
+  const unfilled = shop.run(['init'], here);
+  assert.deepEqual([unfilled.status, unfilled.json['code']], [2, 'CONFIG_INVALID']);
+});
 
+test('backup, change, backup, look, verify, restore: with the fields that scripts rely on', async () => {
+  await using shop = await openShop();
+  fill(shop);
   const first = shop.ok(['backup', '--name', 'first', '--tag', 'nightly']);
   const mark = objectOf(first, 'mark');
   assert.match(String(mark['id']), /^[a-z0-9-]+$/);

@@ -1,10 +1,11 @@
 import type { PlanResult, RestoreResult, RestoreUndoResult } from '../../app/results.ts';
 import { printable } from '../../core/printable.ts';
 import type { Command, OptionsOf } from '../command.ts';
-import { INCOMPLETE } from '../exit-status.ts';
+import { DAMAGED, INCOMPLETE } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { Printer } from '../printer.ts';
+import { safeName } from '../shown-name.ts';
 import type { restoreSpec } from '../table/restoring.ts';
 import { carryOut, prepareRestore, resumeRestore } from '../../app/restore.ts';
 import { discardRestores, listLeftovers, undoRestore } from '../../app/restore-aside.ts';
@@ -31,6 +32,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       if (plan.result.blockers.length === 0) await confirmPlan(context, { plan: plan.result, yes: options.yes });
       return await carryOut(application, reader, plan, context.run);
     });
+    if (result.stores.some(({ damagedCount }) => damagedCount > 0)) return { result, status: DAMAGED };
     const { partial } = result.mark;
     if (partial.length === 0 || stores.length > 0) return { result };
     const warning = `the mark is partial: it has no base of ${partial.join(', ')}, so nothing of it was restored`;
@@ -52,16 +54,16 @@ type RestoreOptions = OptionsOf<(typeof restoreSpec)['options']>;
 /** @throws USAGE when several things are asked for at once, or what does not belong together */
 function refuseMixed(
   stores: readonly string[],
-  { to, resume, undo, discard, into, only, replace }: RestoreOptions,
+  { to, resume, undo, discard, into, only, replace, skipDamaged }: RestoreOptions,
 ): void {
   if ([resume, undo, discard, to !== undefined].filter(Boolean).length > 1) {
     throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
   }
   const places = [...into, ...only, ...replace];
-  if ((resume || undo || discard) && places.length > 0) {
+  if ((resume || undo || discard) && (places.length > 0 || skipDamaged)) {
     throw new TidemarkError(
       'USAGE',
-      '--into, --only and --replace belong to --to: the restore that was begun has its own',
+      '--into, --only, --replace and --skip-damaged belong to --to: the restore that was begun has its own',
     );
   }
   if (resume && stores.length > 0) {
@@ -80,6 +82,7 @@ function printRestored({ mark, stores }: RestoreResult, printer: Printer): void 
     printer.line(
       `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}, ${verified}`,
     );
+    printDamaged(store, printer);
     for (const note of store.notes) printer.line(`  note: ${printable(note)}`);
     if (store.noteCount > store.notes.length) {
       printer.line(`  and ${formatCount(store.noteCount - store.notes.length)} more notes`);
@@ -87,6 +90,16 @@ function printRestored({ mark, stores }: RestoreResult, printer: Printer): void 
     printSkipped(store.skipped, store.skippedCount, printer);
   }
 }
+
+function printDamaged({ damaged, damagedCount }: RestoreResult['stores'][number], printer: Printer): void {
+  for (const name of damaged.slice(0, MOST_DAMAGED)) {
+    printer.line(`  ${printer.paint('red', 'damaged')} ${safeName(name)}: left out`);
+  }
+  const more = damagedCount - Math.min(damaged.length, MOST_DAMAGED);
+  if (more > 0) printer.line(`  and ${formatCount(more)} more damaged`);
+}
+
+const MOST_DAMAGED = 20;
 
 function undoneText({ store, into, holds, keptAside }: RestoreUndoResult['stores'][number], printer: Printer): string {
   const name = printer.paint('bold', store);

@@ -53,12 +53,16 @@ export const restoreSpec = {
   options: {
     ...restoreOptions,
     yes: { kind: 'flag', short: 'y', says: 'do not ask' },
+    skipDamaged: {
+      kind: 'flag',
+      says: 'leave out what is damaged in the repository, name it, and end with status 5',
+    },
     resume: { kind: 'flag', says: 'finish a restore that was cut off' },
     undo: { kind: 'flag', says: 'put back what the last restore kept aside' },
     discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
   },
   result:
-    'mark, stores [{store, into, position, exact, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
+    'mark, stores [{store, into, position, exact, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
