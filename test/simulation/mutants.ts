@@ -69,12 +69,10 @@ async function withoutLookingAgain(view: SweepView, run: Run): Promise<SweepPlan
   return { ...plan, remove: [...keys].map((key) => ({ key, sizeBytes: 0 })), lists: due.map(({ key }) => key) };
 }
 
-/** Bases that nothing needs are looked through, although their manifests are too young to go. */
-function withoutYoungBases(view: SweepView): SweepView {
+/** Packs are looked at apart from the manifests that name them. */
+function withoutSpareBases(view: SweepView): SweepView {
   const needed = neededBases(view);
-  const bases = [...view.catalogue.bases].filter(
-    ([key, { modifiedMs }]) => needed.has(key) || modifiedMs <= view.oldMs,
-  );
+  const bases = [...view.catalogue.bases].filter(([key]) => needed.has(key));
   return { ...view, catalogue: { ...view.catalogue, bases: new Map(bases) } };
 }
 
@@ -99,15 +97,16 @@ const sweeps: Readonly<Record<string, Protocol>> = {
     view: async (...args) => ({ ...(await viewRepository(...args)), live: new Map() }),
   }),
   'a sweep does not look again before it deletes': sweepWith({ plan: withoutLookingAgain }),
-  'a sweep asks for time and lists after the records': sweepWith({
+  'a sweep looks at time and lists after the records': sweepWith({
     async view(options, own, run) {
       const view = await viewRepository(options, own, run);
+      const nowMs = await options.access.objects.nowMs(run);
       const lists = await loadCondemned(options.access, run);
-      return { ...view, lists, nowMs: await options.access.objects.nowMs(run) };
+      return { ...view, lists, nowMs, monotonicMs: options.access.runtime.clock.monotonicMs() };
     },
   }),
-  'a sweep takes packs whose manifest is too young to go': sweepWith({
-    plan: (view, run) => planSweep(withoutYoungBases(view), run),
+  'a sweep takes packs before their manifest is condemned': sweepWith({
+    plan: (view, run) => planSweep(withoutSpareBases(view), run),
   }),
   'a sweep deletes its list first': sweepWith({
     async remove(view, plan, session, run) {

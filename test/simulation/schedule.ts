@@ -20,7 +20,7 @@ export async function runSchedule(
   template: Template,
   protocol: Protocol = realProtocol,
 ): Promise<Outcome> {
-  const world = new World(seed, template, protocol);
+  const world = new World({ seed, template, protocol });
   await world.clock.runUntil(play(world));
   await checkMarks(world);
   await checkGarbage(world);

@@ -33,8 +33,8 @@ export type HostOptions = {
   readonly memory: ObjectStore;
   readonly random: SeededRandom;
   readonly faults: HostFaults;
-  /** Told before a call's effect and after it. */
-  readonly onCall: (call: SimulatedCall, phase: Phase) => void;
+  /** Told before a call's effect and after it. The call goes on when it resolves. */
+  readonly onCall: (call: SimulatedCall, phase: Phase) => Promise<void> | undefined;
   /** Resolves when somebody does something of that kind. */
   readonly next: (event: string) => Promise<void>;
 };
@@ -153,7 +153,7 @@ export class SimulatedHost {
     this.#refuseDead();
     const { faults, onCall } = this.#options;
     const random = this.#random;
-    onCall(call, 'before');
+    await onCall(call, 'before');
     const weight = weightOf(call);
     const fails = random.chance(faults.failChance * weight);
     const dies = random.chance(faults.deathChance * weight);
@@ -162,7 +162,7 @@ export class SimulatedHost {
     if (dies && isBefore) this.#die();
     if (fails && isBefore) this.#fail();
     const result = await effect();
-    onCall(call, 'after');
+    await onCall(call, 'after');
     if (name === 'create') for (const key of keys) this.made.add(key);
     await this.#pause(call, run);
     if (dies) this.#die();

@@ -1,6 +1,8 @@
 import { isTidemarkError } from '../../src/core/errors.ts';
+import { must } from '../../src/core/must.ts';
 import type { Run } from '../../src/core/run.ts';
 import { loadCatalogue } from '../../src/repository/catalogue.ts';
+import type { MarkRecord } from '../../src/repository/catalogue.ts';
 import { forget, setPinned } from '../../src/repository/maintainer.ts';
 import { newMarkId } from '../../src/repository/mark.ts';
 import type { Mark } from '../../src/repository/mark.ts';
@@ -60,7 +62,7 @@ export async function backUpRepeatedly(world: World, actor: Actor, times: number
     for (let attempt = 1; ; attempt += 1) {
       scan += 1;
       try {
-        await backUpOnce(world, actor, scan);
+        await backUpOnce(world, actor, drawRequest(world, actor, scan));
         return;
       } catch (error) {
         if (attempt === ATTEMPTS || !isTidemarkError(error, 'FENCED')) throw error;
@@ -69,8 +71,34 @@ export async function backUpRepeatedly(world: World, actor: Actor, times: number
   });
 }
 
-async function backUpOnce(world: World, actor: Actor, scan: number): Promise<void> {
-  const { access, host, random } = actor;
+/** What a backup stores. */
+export type BackupRequest = {
+  readonly scan: number;
+  readonly contents: ReadonlyMap<string, BaseContent>;
+  readonly name?: string | undefined;
+  /** Called before each read, for the time that it takes. */
+  readonly pause: (run: Run) => Promise<void>;
+  /** Whether a session that fails says so. */
+  readonly endsFailed: boolean;
+};
+
+function drawRequest(world: World, { random, host }: Actor, scan: number): BackupRequest {
+  const drawContent = (): BaseContent => {
+    const names = ['a', 'b', 'c', 'd'].filter(() => random.chance(0.6));
+    return new Map(['fixed', ...names].map((name) => [name, random.pick(world.pool)]));
+  };
+  const contents = new Map(STORES.filter(() => random.chance(0.7)).map((store) => [store, drawContent()]));
+  const name = random.chance(0.15) ? `kept by ${host.name}` : undefined;
+  const slowestMs = LEASE_MS * random.pick([0.02, 0.02, 0.2, 1, 2.5]);
+  const pause = async (run: Run): Promise<void> => {
+    if (random.chance(0.5)) await host.clock.sleep(random.integer(slowestMs), run);
+  };
+  return { scan, contents, name, pause, endsFailed: random.chance(0.7) };
+}
+
+/** A session, as the application has it: bases, and a mark over them and over the newest ones of the other stores. */
+export async function backUpOnce(world: World, actor: Actor, request: BackupRequest): Promise<void> {
+  const { access, host } = actor;
   const run: Run = world.run;
   host.disturbed = false;
   host.made.clear();
@@ -93,10 +121,10 @@ async function backUpOnce(world: World, actor: Actor, scan: number): Promise<voi
   }
   try {
     const taken = new Map<string, WrittenBase>();
-    for (const store of STORES.filter(() => random.chance(0.7))) {
-      taken.set(store, await takeBase(world, actor, { writer, store, scan }));
+    for (const store of request.contents.keys()) {
+      taken.set(store, await takeBase(world, actor, { writer, store, request }));
     }
-    const mark = composeMark(actor, writer, taken);
+    const mark = composeMark(actor, { writer, taken, name: request.name });
     if (mark === undefined) return;
     world.model.attempt(mark.id);
     await writer.putMark(mark, run);
@@ -106,7 +134,7 @@ async function backUpOnce(world: World, actor: Actor, scan: number): Promise<voi
     actor.remembered = writer.heads;
   } catch (error) {
     if (isTidemarkError(error, 'FENCED')) judgeFence(world, actor, error.message);
-    if (random.chance(0.7)) await endFailed(writer, run);
+    if (request.endsFailed) await endFailed(writer, run);
     throw error;
   }
 }
@@ -130,18 +158,12 @@ async function endFailed(writer: RepositoryWriter, run: Run): Promise<void> {
   }
 }
 
-async function takeBase(
-  world: World,
-  { random, host }: Actor,
-  { writer, store, scan }: { readonly writer: RepositoryWriter; readonly store: string; readonly scan: number },
-): Promise<WrittenBase> {
-  const names = ['a', 'b', 'c', 'd'].filter(() => random.chance(0.6));
-  const content: BaseContent = new Map(['fixed', ...names].map((name) => [name, random.pick(world.pool)]));
+type BaseToTake = { readonly writer: RepositoryWriter; readonly store: string; readonly request: BackupRequest };
+
+async function takeBase(world: World, { host }: Actor, { writer, store, request }: BaseToTake): Promise<WrittenBase> {
+  const { pause, scan } = request;
+  const content = must(request.contents.get(store), 'a content of each store');
   const cut = { lineage: `${store} by ${host.name}`, order: String(scan), resume: '' };
-  const slowestMs = LEASE_MS * random.pick([0.02, 0.02, 0.2, 1, 2.5]);
-  const pause = async (run: Run): Promise<void> => {
-    if (random.chance(0.5)) await host.clock.sleep(random.integer(slowestMs), run);
-  };
   await using base = scriptedBase({ content, cut, pause });
   const written = await writer.writeBase(
     {
@@ -161,12 +183,14 @@ async function takeBase(
   return written;
 }
 
+type MarkToCompose = {
+  readonly writer: RepositoryWriter;
+  readonly taken: ReadonlyMap<string, WrittenBase>;
+  readonly name: string | undefined;
+};
+
 /** Over all stores, as the application does; undefined where there is nothing to mark. */
-function composeMark(
-  { random, host }: Actor,
-  writer: RepositoryWriter,
-  taken: ReadonlyMap<string, WrittenBase>,
-): Mark | undefined {
+function composeMark({ random }: Actor, { writer, taken, name }: MarkToCompose): Mark | undefined {
   const positions: Record<string, Mark['positions'][string]> = {};
   const bases: Record<string, string> = {};
   const missing: string[] = [];
@@ -184,7 +208,6 @@ function composeMark(
     atMs = Math.max(atMs, own?.endedAtMs ?? older?.summary.createdAtMs ?? 0);
   }
   if (Object.keys(bases).length === 0) return undefined;
-  const name = random.chance(0.15) ? `kept by ${host.name}` : undefined;
   return {
     id: newMarkId(atMs, random.bytes(2)),
     name,
@@ -199,14 +222,14 @@ function composeMark(
 }
 
 export async function sweepRepeatedly(world: World, actor: Actor, times: number): Promise<void> {
-  await repeatedly(world, actor, { times, mostMoments: 2 }, async () => {
-    const { access, remembered } = actor;
-    const report = await world.protocol.sweep(
-      { access, remembered, info: infoOf(actor, 'sweep'), apply: true },
-      world.run,
-    );
-    actor.remembered = report.heads;
-  });
+  await repeatedly(world, actor, { times, mostMoments: 2 }, () => sweepOnce(world, actor));
+}
+
+export async function sweepOnce(world: World, actor: Actor): Promise<void> {
+  const { access, remembered } = actor;
+  const options = { access, remembered, info: infoOf(actor, 'sweep'), apply: true };
+  const report = await world.protocol.sweep(options, world.run);
+  actor.remembered = report.heads;
 }
 
 /** Gives up all marks but few, or, where nobody else does, pins and unpins one. */
@@ -215,16 +238,20 @@ export async function tendRepeatedly(
   actor: Actor,
   { times, pins }: { readonly times: number; readonly pins: boolean },
 ): Promise<void> {
+  const { random } = actor;
   await repeatedly(world, actor, { times, mostMoments: 3 }, async () => {
-    if (pins && actor.random.chance(0.4)) await tendPins(world, actor);
-    else await giveUp(world, actor);
+    if (pins && random.chance(0.4)) await pinOnce(world, actor, (marks) => random.pick(marks));
+    else await giveUpOnce(world, actor, { last: random.integer(3), daily: random.integer(2) });
   });
 }
 
-async function giveUp(world: World, actor: Actor): Promise<void> {
-  const { access, remembered, random } = actor;
-  const last = random.integer(3);
-  const policy = { windowMs: 0, last, hourly: 0, daily: random.integer(2), weekly: 0, monthly: 0 };
+export async function giveUpOnce(
+  world: World,
+  actor: Actor,
+  keep: { readonly last: number; readonly daily: number },
+): Promise<void> {
+  const { access, remembered } = actor;
+  const policy = { windowMs: 0, hourly: 0, weekly: 0, monthly: 0, ...keep };
   try {
     const options = { access, remembered, info: infoOf(actor, 'forget'), policy, timezone: 'UTC' };
     const { selection, heads } = await forget(options, world.run);
@@ -237,12 +264,17 @@ async function giveUp(world: World, actor: Actor): Promise<void> {
   }
 }
 
-async function tendPins(world: World, actor: Actor): Promise<void> {
-  const { remembered, random } = actor;
+/** Pins a mark, or unpins it where it is pinned. */
+export async function pinOnce(
+  world: World,
+  actor: Actor,
+  choose: (marks: readonly MarkRecord[]) => MarkRecord,
+): Promise<void> {
+  const { remembered } = actor;
   const access = { ...actor.access, objects: world.protocol.pinStore(actor.access.objects) };
   const catalogue = await loadCatalogue(access, remembered, world.run);
   if (catalogue.marks.length === 0) return;
-  const { mark, pinned } = random.pick(catalogue.marks);
+  const { mark, pinned } = choose(catalogue.marks);
   if (pinned) world.model.unpin(mark.id);
   const options = { access, remembered, info: infoOf(actor, 'pin'), catalogue, mark: mark.id, pinned: !pinned };
   actor.remembered = await setPinned(options, world.run);

@@ -7,6 +7,8 @@ import type { RepositoryAccess } from '../../src/repository/access.ts';
 import { forget } from '../../src/repository/maintainer.ts';
 import { createInPlaceEngine } from '../../src/repository/pipeline/in-place-engine.ts';
 import type { CutKeys, PipelineEngine } from '../../src/repository/pipeline/engine.ts';
+import { findGarbage } from '../../src/repository/sweep/garbage.ts';
+import { viewRepository } from '../../src/repository/sweep/view.ts';
 import { RepositoryWriter } from '../../src/repository/writer.ts';
 import { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
 import type { MemorySnapshot } from '../../src/testing/memory-object-store.ts';
@@ -31,9 +33,11 @@ export type Template = {
   readonly nowMs: number;
   /** The owner's, with a writer's and a maintainer's credential of the same name. */
   readonly accesses: readonly RepositoryAccess[];
-  /** What all content is chosen from, so that what was given up is needed again. */
+  /** What all content is chosen from, so that what was given up is needed again. The first one nothing needs any more. */
   readonly pool: readonly Uint8Array[];
   readonly contents: ReadonlyMap<string, BaseContent>;
+  /** Keys of packs that nothing needs. */
+  readonly garbage: readonly string[];
   /** Those that were not given up. */
   readonly marks: readonly CommittedMark[];
 };
@@ -74,12 +78,7 @@ export async function createTemplate(): Promise<Template> {
   const marks = new Map<string, CommittedMark>();
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const access of accesses) {
-      const pieces = random.shuffle(pool).slice(0, 4);
-      const mark = await backUpAll(access, {
-        round,
-        contents,
-        content: new Map(pieces.map((piece, at) => [`${at}`, piece])),
-      });
+      const mark = await backUpAll(access, { round, pool, contents });
       marks.set(mark.id, mark);
     }
     await clock.advance(ROUND_LEASES * LEASE_MS);
@@ -90,17 +89,28 @@ export async function createTemplate(): Promise<Template> {
   const { selection } = await forget({ access, remembered: [], info, policy, timezone: 'UTC' }, run);
   for (const { mark } of selection.forgotten) marks.delete(mark.id);
   await clock.advance(ROUND_LEASES * LEASE_MS);
-  return { snapshot: memory.snapshot(), nowMs: clock.nowMs(), accesses, pool, contents, marks: [...marks.values()] };
+  const view = await viewRepository({ access, remembered: [] }, undefined, run);
+  const garbage = (await findGarbage(view, run)).map(({ key }) => key).filter((key) => key.startsWith('packs/'));
+  return {
+    snapshot: memory.snapshot(),
+    nowMs: clock.nowMs(),
+    accesses,
+    pool,
+    contents,
+    garbage,
+    marks: [...marks.values()],
+  };
 }
 
-async function backUpAll(
-  access: RepositoryAccess,
-  {
-    round,
-    content,
-    contents,
-  }: { readonly round: number; readonly content: BaseContent; readonly contents: Map<string, BaseContent> },
-): Promise<CommittedMark> {
+type Round = {
+  readonly round: number;
+  readonly pool: readonly Uint8Array[];
+  /** Takes what the bases are made of. */
+  readonly contents: Map<string, BaseContent>;
+};
+
+/** The second store of a round has what the first one has in the next, so the first pieces become garbage, in packs of their own. */
+async function backUpAll(access: RepositoryAccess, { round, pool, contents }: Round): Promise<CommittedMark> {
   const openEngine = engineOf(access);
   const info = { application: 'simulated', host: 'template', command: 'backup', tool: 'simulation' };
   const openIndex = async () => createMemoryChunkIndex();
@@ -119,7 +129,9 @@ async function backUpAll(
   );
   const bases: Record<string, string> = {};
   const cut = { lineage: access.writer?.name ?? '', order: String(round), resume: '' };
-  for (const store of STORES) {
+  for (const [number, store] of STORES.entries()) {
+    const first = 2 * (round + number);
+    const content = new Map(pool.slice(first, first + 2).map((piece, at) => [`${at}`, piece]));
     await using base = scriptedBase({ content, cut, pause: async () => undefined });
     const written = await writer.writeBase(
       {

@@ -36,6 +36,14 @@ export type Actor = {
   remembered: readonly Head[];
 };
 
+export type WorldOptions = {
+  readonly seed: number;
+  readonly template: Template;
+  readonly protocol: Protocol;
+  /** An object store that lists at once, and no vandal. */
+  readonly isPlain?: boolean | undefined;
+};
+
 /** One schedule: an object store, hosts on it, and what they were told. */
 export class World {
   readonly seed: number;
@@ -47,23 +55,26 @@ export class World {
   /** Listings don't show at once what was created or deleted. */
   readonly lags: boolean;
   /** Somebody deletes packs that nothing needs, without asking. */
-  readonly hasVandal: boolean;
+  hasVandal: boolean;
   readonly violations: string[] = [];
   readonly run: Run = { signal: new AbortController().signal };
   readonly calls: SimulatedCall[] = [];
+  /** Where calls wait for a script, and not only for time. */
+  script: ((call: SimulatedCall, phase: Phase) => Promise<void> | undefined) | undefined;
   readonly pool: readonly Uint8Array[];
+  readonly garbage: readonly string[];
   readonly #template: Template;
   readonly #events = new Map<string, PromiseWithResolvers<void>>();
 
-  constructor(seed: number, template: Template, protocol: Protocol) {
+  constructor({ seed, template, protocol, isPlain = false }: WorldOptions) {
     this.seed = seed;
     this.protocol = protocol;
     this.#template = template;
     const random = createSeededRandom(seed);
     this.random = random;
     this.clock = createVirtualClock(template.nowMs);
-    this.lags = random.chance(0.25);
-    this.hasVandal = !this.lags && random.chance(0.1);
+    this.lags = !isPlain && random.chance(0.25);
+    this.hasVandal = !isPlain && !this.lags && random.chance(0.1);
     const lag = random.fork('lag');
     this.memory = new MemoryObjectStore({
       clock: this.clock,
@@ -71,6 +82,7 @@ export class World {
     });
     this.memory.restore(template.snapshot);
     this.pool = template.pool;
+    this.garbage = template.garbage;
     for (const [key, content] of template.contents) this.model.contents.set(key, content);
     for (const mark of template.marks) this.model.commit(mark);
   }
@@ -111,12 +123,14 @@ export class World {
     return must(accesses[credential % accesses.length], 'a credential');
   }
 
-  #onCall(call: SimulatedCall, phase: Phase): void {
+  #onCall(call: SimulatedCall, phase: Phase): Promise<void> | undefined {
     if (phase === 'before') this.calls.push(call);
-    if (call.name !== 'create' && call.name !== 'delete') return;
-    const event = eventOf(call, phase);
-    this.#events.get(event)?.resolve();
-    this.#events.delete(event);
+    if (call.name === 'create' || call.name === 'delete') {
+      const event = eventOf(call, phase);
+      this.#events.get(event)?.resolve();
+      this.#events.delete(event);
+    }
+    return this.script?.(call, phase);
   }
 
   #next(event: string): PromiseWithResolvers<void> {
