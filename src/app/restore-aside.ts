@@ -1,4 +1,4 @@
-import { TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { OpenApplication } from './application.ts';
 import {
@@ -39,11 +39,18 @@ export async function undoRestore(
   const results: RestoreUndoResult['stores'][number][] = [];
   for (const item of journal.stores.filter(({ undoing }) => undoing)) {
     const { connector, options, context } = await openStore(application, journal, item);
-    const { keptAside } = await connector.undo(options, { ...context, turn: item.turn }, run);
-    const holds = item.turn % 2 === 1 ? 'before' : 'restored';
-    results.push({ store: item.store, into: item.into ?? item.target, holds, keptAside });
-    const done = { ...item, keptAside, undoing: false };
-    journal = { ...journal, stores: journal.stores.map((other) => (other.store === item.store ? done : other)) };
+    const { turn } = item;
+    try {
+      const { keptAside } = await connector.undo(options, { ...context, turn }, run);
+      journal = withStore(journal, { ...item, keptAside, undoing: false });
+      const holds = turn % 2 === 1 ? 'before' : 'restored';
+      results.push({ store: item.store, into: item.into ?? item.target, holds, keptAside });
+    } catch (error) {
+      if (!isTidemarkError(error, 'NOTHING_TO_RESUME')) throw error;
+      // Nothing was begun, so nothing has to be finished.
+      await save(application, withStore(journal, { ...item, turn: turn - 1, undoing: false }), run);
+      throw error;
+    }
     await save(application, journal, run);
   }
   return { action: 'undone', stores: results };
@@ -92,6 +99,11 @@ export async function discardRestores(
     else await save(application, { ...journal, stores: rest }, run);
   }
   return { action: 'discarded', stores: results };
+}
+
+function withStore(journal: RestoreJournal, changed: JournalStore): RestoreJournal {
+  const stores = journal.stores.map((item) => (item.store === changed.store ? changed : item));
+  return { ...journal, stores };
 }
 
 /** Whoever drops an unfinished restore does not mean the data that an earlier one kept aside. */

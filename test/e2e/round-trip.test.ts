@@ -186,6 +186,13 @@ test('what is in a mark is restored in part, elsewhere, or over what is there', 
   assert.equal(readFileSync(shop.at('data', 'photos', '2026', 'cat.jpg')).byteLength, 100_000);
   shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--only', 'notes.txt', '--yes']);
   assert.deepEqual(readdirSync(shop.at('copy', 'uploads')), ['notes.txt']);
+  rmSync(shop.at('copy'), { recursive: true });
+  for (const args of [
+    ['restore', '--undo'],
+    ['restore', '--undo'],
+  ])
+    assert.equal(shop.run(args).status, 4);
+  shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--only', 'notes.txt', '--yes']);
   // What is there already is treated as the store's own place is.
   writeFileSync(shop.at('copy', 'uploads', 'mine'), 'mine');
   const again = shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--yes']);

@@ -153,6 +153,19 @@ test('undo where nothing was before takes the restored folder away, and puts it 
   assert.deepEqual(compareTrees(folder.at('tree'), folder.at('new')), []);
 });
 
+test('what was kept aside and is gone can’t be put back, and nothing is taken away for it', async () => {
+  await using folder = temporaryFolder();
+  smallTree(folder.at('tree'));
+  const base = await record(folder.at('tree'));
+  await restore(base, folder.at('tree'));
+  rmSync(folder.at('.tree.tidemark-aside-r1'), { recursive: true });
+  const before = snapshotTree(folder.at('tree'));
+  await assert.rejects(filesConnector.undo(storeAt(folder.at('tree')), { runtime, id: 'r1', turn: 1 }, run), {
+    code: 'NOTHING_TO_RESUME',
+  });
+  assert.deepEqual(compareSnapshots(before, snapshotTree(folder.at('tree'))), []);
+});
+
 /** Puts names back to where a crash after `step` of the exchange would have left them. */
 const crashes: readonly (readonly [step: string, at: (folder: TemporaryFolder) => void])[] = [
   [

@@ -48,8 +48,12 @@ function keptAside({ going }: Journal, place: Place): { readonly keptAside?: str
   return going === null ? {} : { keptAside: asidePath(place) };
 }
 
-function beginUndo({ place, home }: Exchange, { children }: Journal, turn: number): Journal {
+function beginUndo({ place, home }: Exchange, { children, going }: Journal, turn: number): Journal {
   const coming = inodeAt(home, Buffer.from(place.beside.aside));
+  // Without it the undo would take away what is there and bring nothing.
+  if (coming === null && going !== null) {
+    throw new TidemarkError('NOTHING_TO_RESUME', `what was kept aside of ${printablePath(place.target)} is gone`);
+  }
   const begun = { version: 1, state: 'exchanging', purpose: 'undo', turn, coming } as const;
   if (children === undefined) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
   if (coming === null) throw nothingThere(place);
