@@ -1,11 +1,15 @@
 import ignore from 'ignore';
-import { lossyText } from './byte-text.ts';
+import { byteTextOf, lossyText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 
 /** Says whether patterns in gitignore's syntax match a path. Folders are asked for before what they hold. */
 export interface Patterns {
   /** `path`: components joined by '/', relative to the root. What lies in a folder that matches, matches. */
   match(path: ByteText, isFolder: boolean): boolean;
+  /**
+   * Whatever matches is one of these or lies below one, ascending; components joined by '/'. Undefined when a match can be anywhere.
+   */
+  readonly roots: readonly ByteText[] | undefined;
 }
 
 /**
@@ -24,6 +28,7 @@ export function compilePatterns(patterns: readonly string[]): Patterns | undefin
   let matcher = rules;
   let asked = 0;
   return {
+    roots: rootsOf(patterns),
     match(path, isFolder) {
       if (asked++ >= PATHS_REMEMBERED) {
         matcher = ignore({ ignorecase: false }).add(rules);
@@ -33,6 +38,30 @@ export function compilePatterns(patterns: readonly string[]): Patterns | undefin
       return matcher.ignores(isFolder ? `${text}/` : text);
     },
   };
+}
+
+/** What could stand for something else than itself, or for a byte that is not UTF-8. */
+const NOT_LITERAL = /[*?[\]\\!#\s\ufffd]/;
+
+function rootsOf(patterns: readonly string[]): readonly ByteText[] | undefined {
+  const roots: ByteText[] = [];
+  for (const pattern of patterns) {
+    // It only takes back what others match.
+    if (pattern.startsWith('!')) continue;
+    const components = pattern.replace(/^\//, '').replace(/\/$/, '').split('/');
+    const isAnchored = pattern.slice(0, -1).includes('/');
+    const end = components.findIndex((component) => component === '' || NOT_LITERAL.test(component));
+    const literal = components.slice(0, end < 0 ? components.length : end);
+    if (!isAnchored || literal.length === 0) return undefined;
+    roots.push(byteTextOf(literal.join('/')));
+  }
+  const sorted = [...new Set(roots)].toSorted(byComponents);
+  return sorted.filter((root) => !sorted.some((other) => root.startsWith(`${other}/`)));
+}
+
+/** As names are ordered, whose components are joined by zero bytes. */
+function byComponents(left: ByteText, right: ByteText): number {
+  return left.replaceAll('/', '\0') < right.replaceAll('/', '\0') ? -1 : 1;
 }
 
 /** Which part of a tree is meant: what `include` matches (everything without it) and `exclude` does not. */

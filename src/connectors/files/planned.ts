@@ -1,4 +1,4 @@
-import type { BaseReader } from '../../core/restorer.ts';
+import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { decodeAttributes } from './attributes.ts';
 import { byteText, bytesOf, printablePath } from './byte-text.ts';
@@ -15,14 +15,48 @@ import type { PlannedEntry } from './tree-writer.ts';
 /** An entry to restore; `found`: where it is now, when it is taken from the folder itself. */
 export type Planned = { readonly entry: PlannedEntry; readonly found?: Found | undefined };
 
-/** All that a base holds, in order. */
-export async function* planBase(base: BaseReader, run: Run): AsyncGenerator<readonly Planned[]> {
-  for await (const batch of base.entries(run)) {
+/** All that a base holds, in order; with `roots` only what lies there, and the folders that lead there. */
+export async function* planBase(
+  base: BaseReader,
+  run: Run,
+  roots?: readonly ByteText[],
+): AsyncGenerator<readonly Planned[]> {
+  for await (const batch of roots === undefined ? base.entries(run) : entriesBelow(base, roots, run)) {
     yield batch.map((stored) => {
       const attributes = decodeAttributes(stored.attributes);
       return { entry: { name: stored.name, attributes, encoded: stored.attributes, origin: 'base', stored } };
     });
   }
+}
+
+/** What lies elsewhere is not read: it may be damaged. */
+async function* entriesBelow(
+  base: BaseReader,
+  roots: readonly ByteText[],
+  run: Run,
+): AsyncGenerator<readonly StoredEntry[]> {
+  const led = new Set<ByteText>();
+  for (const path of roots) {
+    const root = path.replaceAll('/', '\0');
+    const leading: StoredEntry[] = [];
+    for (const folder of foldersTo(root)) {
+      if (led.has(folder)) continue;
+      led.add(folder);
+      const entry = await base.find(bytesOf(folder), run);
+      if (entry !== undefined) leading.push(entry);
+    }
+    if (leading.length > 0) yield leading;
+    for await (const batch of base.entries(run, { prefix: bytesOf(root) })) {
+      const below = batch.filter(({ name }) => byteText(name) === root || isInside(byteText(name), root));
+      if (below.length > 0) yield below;
+    }
+  }
+}
+
+/** The root of all, then each folder that leads to `name`. */
+function* foldersTo(name: ByteText): Generator<ByteText> {
+  yield '';
+  for (let end = name.indexOf('\0'); end >= 0; end = name.indexOf('\0', end + 1)) yield name.slice(0, end);
 }
 
 export type PartialPlan = {
@@ -69,7 +103,7 @@ export type Chosen = { readonly planned: Planned; readonly leading: boolean };
 /** What matches, each after the folders that lead to it. */
 export async function* chooseFromBase(base: BaseReader, only: Patterns, run: Run): AsyncGenerator<Chosen> {
   let leading: Planned[] = [];
-  for await (const batch of planBase(base, run)) {
+  for await (const batch of planBase(base, run, only.roots)) {
     for (const planned of batch) {
       const name = byteText(planned.entry.name);
       leading = leading.filter(({ entry }) => isInside(name, byteText(entry.name)));
