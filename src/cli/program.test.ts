@@ -52,6 +52,7 @@ test('options without a value have their empty one', () => {
     resume: false,
     undo: false,
     discard: false,
+    skipDamaged: false,
   });
   assert.equal(globals.noColor, false);
 });

@@ -190,8 +190,9 @@ test('what is in a mark is restored in part, elsewhere, or over what is there', 
   for (const args of [
     ['restore', '--undo'],
     ['restore', '--undo'],
-  ])
+  ]) {
     assert.equal(shop.run(args).status, 4);
+  }
   shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--only', 'notes.txt', '--yes']);
   // What is there already is treated as the store's own place is.
   writeFileSync(shop.at('copy', 'uploads', 'mine'), 'mine');

@@ -112,7 +112,7 @@ export class SimulatedHost {
       monotonicMs: () => clock.monotonicMs() * rate,
       sleep: async (delayMs, run) => {
         await clock.sleep(delayMs / rate, run);
-        await this.#awake(run);
+        if (this.#isFrozen) await this.#awake(run);
       },
     };
   }
@@ -149,11 +149,12 @@ export class SimulatedHost {
   async #call<T>(name: SimulatedCall['name'], keys: readonly string[], effect: () => Promise<T>, run: Run): Promise<T> {
     run.signal.throwIfAborted();
     const call = { host: this.name, name, keys };
-    await this.#awake(run);
+    if (this.#isFrozen) await this.#awake(run);
     this.#refuseDead();
     const { faults, onCall } = this.#options;
     const random = this.#random;
-    await onCall(call, 'before');
+    const held = onCall(call, 'before');
+    if (held !== undefined) await held;
     const weight = weightOf(call);
     const fails = random.chance(faults.failChance * weight);
     const dies = random.chance(faults.deathChance * weight);
@@ -162,7 +163,7 @@ export class SimulatedHost {
     if (dies && isBefore) this.#die();
     if (fails && isBefore) this.#fail();
     const result = await effect();
-    await onCall(call, 'after');
+    void onCall(call, 'after');
     if (name === 'create') for (const key of keys) this.made.add(key);
     await this.#pause(call, run);
     if (dies) this.#die();
@@ -183,8 +184,12 @@ export class SimulatedHost {
         await clock.sleep(random.integer(faults.freezeMs), run);
       }
     }
-    await this.#awake(run);
+    if (this.#isFrozen) await this.#awake(run);
     this.#refuseDead();
+  }
+
+  get #isFrozen(): boolean {
+    return this.#frozenUntilMs > this.#options.clock.monotonicMs();
   }
 
   #freeze(): void {

@@ -27,7 +27,7 @@ const ROUND_LEASES = 3;
 const ENGINE_BYTES = 4096;
 const run = { signal: new AbortController().signal };
 
-/** A repository with a past, made once: each schedule begins with a copy. The marks of its first rounds have been given up. */
+/** A repository with a past of its first writer, made once: each schedule begins with a copy. The marks of its first rounds have been given up. */
 export type Template = {
   readonly snapshot: MemorySnapshot;
   readonly nowMs: number;
@@ -76,16 +76,14 @@ export async function createTemplate(): Promise<Template> {
   const pool = Array.from({ length: POOL }, () => random.bytes(60 + random.integer(240)));
   const contents = new Map<string, BaseContent>();
   const marks = new Map<string, CommittedMark>();
+  const access = must(accesses[0], 'a credential');
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const access of accesses) {
-      const mark = await backUpAll(access, { round, pool, contents });
-      marks.set(mark.id, mark);
-    }
+    const mark = await backUpAll(access, { round, pool, contents });
+    marks.set(mark.id, mark);
     await clock.advance(ROUND_LEASES * LEASE_MS);
   }
   const policy = { windowMs: 0, last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0 };
   const info = { application: 'simulated', host: 'template', command: 'forget', tool: 'simulation' };
-  const access = must(accesses[0], 'a credential');
   const { selection } = await forget({ access, remembered: [], info, policy, timezone: 'UTC' }, run);
   for (const { mark } of selection.forgotten) marks.delete(mark.id);
   await clock.advance(ROUND_LEASES * LEASE_MS);
