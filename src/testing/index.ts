@@ -9,3 +9,11 @@ export { MemoryObjectStore } from './memory-object-store.ts';
 export type { MemoryObjectStoreOptions, MemorySnapshot } from './memory-object-store.ts';
 export { objectStoreChecks, registerObjectStoreSuite, runObjectStoreCheck } from './object-store-suite.ts';
 export type { CheckContext, ObjectStoreCheck, ObjectStoreFixture, ObjectStoreSuite } from './object-store-suite.ts';
+export { recorderChecks, registerRecorderSuite, runRecorderCheck } from './recorder-suite.ts';
+export type {
+  RecorderCheck,
+  RecorderCheckContext,
+  RecorderFixture,
+  RecorderSuite,
+  RecorderTraits,
+} from './recorder-suite.ts';

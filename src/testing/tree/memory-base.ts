@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { compareBytes, equalBytes, startsWithBytes } from '../../core/bytes.ts';
-import { must } from '../../core/must.ts';
+import { assume, must } from '../../core/must.ts';
 import type { Base, BaseEnd, Content, Entry } from '../../core/recorder.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
@@ -95,7 +95,7 @@ async function store(base: Base, entry: Entry, run: Run): Promise<MemoryEntry | 
   while (current !== undefined) {
     try {
       const { attributes, content } = current.describe();
-      const bytes: Uint8Array | undefined = content && (await readContent(content));
+      const bytes: Uint8Array | undefined = content && (await readContent(content, run));
       const { name, fingerprint } = current;
       return { name, fingerprint, attributes, content: bytes && memoryContent(bytes) };
     } catch (error) {
@@ -105,8 +105,26 @@ async function store(base: Base, entry: Entry, run: Run): Promise<MemoryEntry | 
   return undefined;
 }
 
-async function readContent(content: Content): Promise<Uint8Array> {
-  if (content.kind !== 'file') throw new Error('the files connector gives files');
+/** All bytes of what an entry describes. @throws what makes `Base.retry` necessary */
+export async function readContent(content: Content, run: Run): Promise<Uint8Array> {
+  return content.kind === 'file' ? readDescribedFile(content) : await readPulled(content, run);
+}
+
+const PULLED_BYTES = 50_000;
+
+async function readPulled(content: Content & { readonly kind: 'reader' }, run: Run): Promise<Uint8Array> {
+  await using reader = await content.open(run);
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const piece = new Uint8Array(PULLED_BYTES);
+    const sizeBytes = await reader.read(piece);
+    if (sizeBytes === 0) return Buffer.concat(pieces);
+    assume(sizeBytes > 0 && sizeBytes <= piece.byteLength, 'no more bytes than there is room for');
+    pieces.push(piece.subarray(0, sizeBytes));
+  }
+}
+
+function readDescribedFile(content: Content & { readonly kind: 'file' }): Uint8Array {
   const { path, state, extents, tolerant } = content;
   const file = openSync(Buffer.from(path), constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
