@@ -1,10 +1,8 @@
 import { TidemarkError } from '../../core/errors.ts';
+import { PATH_MAX_BYTES } from '../../io/native.ts';
 import { byteText, lossyText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { isAsideName } from './patterns.ts';
-
-/** The kernel's longest path, its closing zero included. */
-const PATH_MAX_BYTES = 4096;
 
 /** A name that may be restored: it continues `parent`, the name of a folder, by one component. */
 export type CheckedName = { readonly name: ByteText; readonly parent: ByteText; readonly component: ByteText };

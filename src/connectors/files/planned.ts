@@ -194,8 +194,10 @@ class KeptEntries {
   }
 
   #head(): Found | undefined {
-    if (this.#next === this.#queue.length) {
-      this.#queue = this.#scan.next(BATCH).map(({ found }) => found);
+    while (this.#next === this.#queue.length) {
+      const items = this.#scan.next(BATCH);
+      if (items === undefined) return undefined;
+      this.#queue = items.map(({ found }) => found);
       this.#next = 0;
     }
     return this.#queue[this.#next];

@@ -115,10 +115,10 @@ class TreeBase implements Base {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async *#batches(): AsyncGenerator<readonly Entry[]> {
-    for (;;) {
-      const items = this.#scan.next(BATCH);
-      if (items.length === 0) break;
-      yield items.map(({ found, remote }) => this.#entry(found, { remote, attempt: 1, tolerant: false }));
+    for (let items = this.#scan.next(BATCH); items !== undefined; items = this.#scan.next(BATCH)) {
+      if (items.length > 0) {
+        yield items.map(({ found, remote }) => this.#entry(found, { remote, attempt: 1, tolerant: false }));
+      }
       await nextTurn();
     }
     this.#drained = true;

@@ -2,7 +2,7 @@ import { chmodSync, closeSync, constants, fchmodSync, readdirSync } from 'node:f
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { systemCode } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
-import { openAt, openFolderAt, removeFileAt, removeFolderAt, statOpen } from '../../io/native-folder.ts';
+import { openAt, openFolderAt, removeFileAt, removeFolderAt, statAt, statOpen } from '../../io/native-folder.ts';
 
 /** Removals between two turns of the event loop. */
 const BATCH = 500;
@@ -54,10 +54,15 @@ function remove(folder: number, name: Buffer, levels: Level[]): void {
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') return;
-    if (code !== 'EISDIR' && code !== 'EPERM') throw error;
+    if (code !== 'EISDIR' && (code !== 'EPERM' || !isFolder(folder, name))) throw error;
     const inner = openForRemoval(folder, name);
     levels.push({ folder: inner, names: readdirSync(`/proc/self/fd/${inner}`, { encoding: 'buffer' }), next: 0, name });
   }
+}
+
+/** EPERM says that it is a folder, on some file systems, or that it is immutable. */
+function isFolder(folder: number, name: Buffer): boolean {
+  return (statAt(folder, name).mode & constants.S_IFMT) === constants.S_IFDIR;
 }
 
 function openForRemoval(folder: number, name: Buffer): number {

@@ -224,6 +224,41 @@ test('swap refuses when nothing is verified, or when another folder took the pla
   assert.equal(readFileSync(folder.at('tree/a/file'), 'utf8'), 'text');
 });
 
+test('only the tree that was verified comes in, not another that took its name before', async () => {
+  await using folder = temporaryFolder();
+  smallTree(folder.at('tree'));
+  const base = await record(folder.at('tree'));
+  await using restorer = await filesConnector.openRestorer(storeAt(folder.at('tree')), { runtime, id: 'r1' }, run);
+  await restorer.restoreBase(base, run);
+  renameSync(folder.at('.tree.tidemark-new-r1'), folder.at('taken'));
+  symlinkSync('/', folder.at('.tree.tidemark-new-r1'));
+  await restorer.verify(run);
+  await assert.rejects(restorer.swap(run), { code: 'RESTORE_CONFLICT' });
+  assert.equal(readFileSync(folder.at('tree/a/file'), 'utf8'), 'text');
+});
+
+test('a staging folder that is moved away while it is filled takes all with it, and a link in its place leads nowhere', async () => {
+  await using folder = temporaryFolder();
+  smallTree(folder.at('tree'));
+  mkdirSync(folder.at('outside/a/b'), { recursive: true });
+  const base = await record(folder.at('tree'));
+  const exchanging: BaseReader = {
+    ...base,
+    async *extract(targets, inner) {
+      renameSync(folder.at('.new.tidemark-new-r1'), folder.at('moved'));
+      symlinkSync('outside', folder.at('.new.tidemark-new-r1'));
+      yield* base.extract(targets, inner);
+    },
+  };
+  await using restorer = await filesConnector.openRestorer(storeAt(folder.at('new')), { runtime, id: 'r1' }, run);
+  await restorer.restoreBase(exchanging, run);
+  assert.deepEqual(readdirSync(folder.at('outside'), { recursive: true, encoding: 'utf8' }).toSorted(), ['a', 'a/b']);
+  assert.equal(readFileSync(folder.at('moved/a/file'), 'utf8'), 'text');
+  await restorer.verify(run);
+  await assert.rejects(restorer.swap(run), { code: 'RESTORE_CONFLICT' });
+  assert.ok(!existsSync(folder.at('new')));
+});
+
 test('a restore that was cut off is begun again and takes what was written; before the exchange it can be discarded', async () => {
   await using folder = temporaryFolder();
   smallTree(folder.at('tree'));

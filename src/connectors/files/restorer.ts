@@ -93,8 +93,9 @@ class FilesRestorer implements Restorer {
     const { base, entries, bytes } = must(this.#restored, 'a base was restored');
     await this.#compare(base, staging, run);
     await syncFileSystem(staging.folder);
+    // Of what was verified, whatever bears its name by now.
+    const coming = statOpen(staging.folder).inode.toString();
     await withHome(this.#place, async (home) => {
-      const coming = inodeAt(home, Buffer.from(this.#place.beside.fresh));
       await noteState(
         this.#exchange(home),
         { version: 1, state: 'verified', purpose: 'restore', coming, going: null },

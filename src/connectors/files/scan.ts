@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, readdirSync, readSync, statfsSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
+import { PATH_MAX_BYTES } from '../../io/native.ts';
 import { bytesOf, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Found, FoundType } from './describe.ts';
@@ -12,8 +13,8 @@ import { isAsideName } from './patterns.ts';
 import type { Selection } from './patterns.ts';
 import type { SkippedList } from './skipped.ts';
 
-/** The kernel's longest path, its closing zero included. */
-const PATH_MAX_BYTES = 4096;
+/** How much more is looked at than comes out, in one go. */
+const LOOKS_AN_ITEM = 4;
 const CACHE_TAG = 'CACHEDIR.TAG';
 const CACHE_SIGNATURE = Buffer.from('Signature: 8a477f597d28d172789f06886806bc55');
 
@@ -73,10 +74,14 @@ export class TreeScan {
     }
   }
 
-  /** The next items, at least one and up to about `most`; empty at the end. @throws STORE_UNREACHABLE when the root is lost. */
-  next(most: number): ScanItem[] {
+  /**
+   * The next items, up to about `most`, none where little is kept of what was looked at; undefined at the end.
+   * @throws STORE_UNREACHABLE when the root is lost.
+   */
+  next(most: number): ScanItem[] | undefined {
+    if (this.#stack.length === 0) return undefined;
     const items: ScanItem[] = [];
-    while (items.length < most) {
+    for (let looked = 0; looked < most * LOOKS_AN_ITEM && items.length < most; looked++) {
       const folder = this.#stack.at(-1);
       if (folder === undefined) break;
       if (folder.names === undefined) this.#open(folder, items);

@@ -1,6 +1,7 @@
 import { closeSync, constants, fchmodSync, ftruncateSync } from 'node:fs';
 import { assume, must } from '../../core/must.ts';
 import type { FileResult, FileTarget, StoredEntry } from '../../core/restorer.ts';
+import { PATH_MAX_BYTES } from '../../io/native.ts';
 import { linkAt, makeFolderAt, openAt, openFolderAt, setOwnerAt, symlinkAt } from '../../io/native-folder.ts';
 import { setTimes } from '../../io/native-time.ts';
 import { applyAttributes, modeToSet, setXattrs } from './apply-attributes.ts';
@@ -58,7 +59,6 @@ export type FolderNode = {
 export type WriteFailure = { readonly name: ByteText; readonly cause: unknown };
 
 const FAILURES_KEPT = 20;
-const PATH_MAX_BYTES = 4096;
 
 /**
  * Builds a tree in a staging folder from entries in the order of their names. Everything is created anew, exclusively and without following

@@ -5,6 +5,7 @@ import type { Run } from '../../core/run.ts';
 import { syncFolder } from '../../io/atomic-file.ts';
 import { statOpen } from '../../io/native-folder.ts';
 import { bytesOf, printablePath, systemPath } from './byte-text.ts';
+import { fileError } from './errors.ts';
 import { readJournal } from './journal.ts';
 import type { Journal } from './journal.ts';
 import { findPlace } from './place.ts';
@@ -62,7 +63,7 @@ function beginUndo({ place, home }: Exchange, { children, going }: Journal, turn
 
 /**
  * Deletes what a restore kept aside, or what it left unfinished; nothing there is fine.
- * @throws RESTORE_UNFINISHED in the middle of an exchange, which has to be finished first.
+ * @throws RESTORE_UNFINISHED in the middle of an exchange, which has to be finished first; RESTORE_FAILED when the system refuses
  */
 export async function discardRestore(store: FilesStore, context: RestorerContext, run: Run): Promise<void> {
   const place = findPlace(context.target ?? store.folder, context.id);
@@ -72,8 +73,17 @@ export async function discardRestore(store: FilesStore, context: RestorerContext
     const journal = await readJournal(home, journalName);
     if (journal?.state === 'exchanging') throw unfinished(place);
     // The journal goes last: as long as it is there, what it speaks of may be, too.
-    for (const name of [fresh, part, aside, journalName]) await removeTree(home, Buffer.from(name), run);
-    await syncFolder(`/proc/self/fd/${home}`);
+    try {
+      for (const name of [fresh, part, aside, journalName]) await removeTree(home, Buffer.from(name), run);
+      await syncFolder(`/proc/self/fd/${home}`);
+    } catch (error) {
+      run.signal.throwIfAborted();
+      throw fileError(
+        'RESTORE_FAILED',
+        `what a restore left beside ${printablePath(place.target)} can’t be deleted`,
+        error,
+      );
+    }
   });
 }
 
