@@ -47,6 +47,8 @@ export type BackupOptions = {
   readonly isCutOff?: boolean | undefined;
   /** Object store of the writer, where it is another one. */
   readonly objects?: ObjectStore | undefined;
+  /** With the writer's credential, where it is not to be derived. */
+  readonly access?: RepositoryAccess | undefined;
 };
 
 export type OpenReaderOptions = Partial<Pick<ReaderOptions, 'remembered' | 'stateFolder' | 'extract'>> & {
@@ -110,8 +112,9 @@ export class RepositoryFixture implements AsyncDisposable {
     return RepositoryReader.open({ access, remembered, stateFolder, extract }, this.run);
   }
 
-  async openWriter({ writer, objects }: Pick<BackupOptions, 'writer' | 'objects'>): Promise<RepositoryWriter> {
-    const access = await this.writerAccess(writer);
+  async openWriter(options: Pick<BackupOptions, 'writer' | 'objects' | 'access'>): Promise<RepositoryWriter> {
+    const { writer, objects } = options;
+    const access = options.access ?? (await this.writerAccess(writer));
     const openEngine: Parameters<typeof RepositoryWriter.open>[0]['openEngine'] = async (keys) =>
       createInPlaceEngine({ sizes: SMALL_CHUNKS, keys, capacityBytes: SMALL_CAPACITY_BYTES });
     return RepositoryWriter.open(
