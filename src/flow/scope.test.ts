@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import { BugError } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
 import { openScope } from './scope.ts';
@@ -137,4 +139,55 @@ test('dispose again is fine', async (t) => {
   void scope.spawn(async () => undefined);
   await scope[Symbol.asyncDispose]();
   await scope[Symbol.asyncDispose]();
+});
+
+type Plan = { readonly ms: number; readonly fails: boolean; readonly children: readonly Plan[] };
+
+function plansOf(depth: number): fc.Arbitrary<Plan> {
+  const children = depth === 0 ? fc.constant([]) : fc.array(plansOf(depth - 1), { maxLength: 3 });
+  return fc.record({ ms: fc.nat(20), fails: fc.boolean(), children });
+}
+
+test('whatever tasks do, none is left when the scope is over, and the first failure in time is the one that is told', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(plansOf(2), { maxLength: 4 }), fc.option(fc.nat(25)), async (roots, abortMs) => {
+      const clock = createVirtualClock(0);
+      const outside = new AbortController();
+      let running = 0;
+      const failures: unknown[] = [];
+      const work = async (plan: Plan, run: Run, spawn: (child: Plan) => void): Promise<void> => {
+        running++;
+        try {
+          const [early, ...late] = plan.children;
+          if (early !== undefined) spawn(early);
+          await clock.sleep(plan.ms, run);
+          for (const child of late) spawn(child);
+          if (!plan.fails) return;
+          failures.push(new Error(`after ${plan.ms}`));
+          throw failures.at(-1);
+        } finally {
+          running--;
+        }
+      };
+      const body = async (): Promise<void> => {
+        await using scope = openScope({ signal: outside.signal });
+        const spawn = (plan: Plan): void => void scope.spawn((run) => work(plan, run, spawn));
+        for (const plan of roots) spawn(plan);
+        await scope.join();
+        assert.equal(running, 0);
+      };
+      const aborting = abortMs === null ? Promise.resolve() : clock.sleep(abortMs, { signal: AbortSignal.any([]) });
+      const aborted = aborting.then(() => {
+        if (abortMs === null) return;
+        if (failures.length === 0) failures.push(reason);
+        outside.abort(reason);
+      });
+      const [outcome] = await clock.runUntil(Promise.allSettled([body(), aborted]));
+      assert.equal(running, 0);
+      const isTold = outcome.status === 'rejected' && outcome.reason === failures[0];
+      const isOver = outcome.status === 'fulfilled' && (failures.length === 0 || failures[0] === reason);
+      assert.ok(isTold || isOver);
+      assert.equal(getEventListeners(outside.signal, 'abort').length, 0);
+    }),
+  );
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import { format, inspect } from 'node:util';
 import { isTidemarkError } from '../core/errors.ts';
 import { createVirtualClock } from '../flow/virtual-clock.ts';
@@ -28,6 +29,22 @@ test('a secret is hidden wherever it is printed, and revealed only on request', 
   assert.deepEqual(Object.keys(secret), []);
   assert.deepEqual(structuredClone(holder), { secret: {} });
   assert.equal(secret.reveal(), 'hunter2');
+});
+
+test('no part of any secret shows, and a file gives back what was put in it', async (t) => {
+  await using folder = temporaryFolder();
+  const path = folder.at('passphrase');
+  const texts = fc.string({ unit: 'grapheme', minLength: 4, maxLength: 30 }).filter((text) => !/[\r\n*]/.test(text));
+  await fc.assert(
+    fc.asyncProperty(texts, fc.constantFrom('', '\n', '\r\n'), async (text, end) => {
+      writeFileSync(path, text + end);
+      const { secret } = await readSecret({ kind: 'file', path }, context, t);
+      assert.equal(secret.reveal(), text);
+      const shown = [String(secret), JSON.stringify([secret]), inspect(secret, { showHidden: true, depth: 9 })];
+      for (const one of shown) assert.ok(!one.includes(text.slice(0, 4)), one);
+    }),
+    { numRuns: 50 },
+  );
 });
 
 test('a file’s secret is its text without the last line’s end', async (t) => {

@@ -5,7 +5,7 @@ import type { ByteText } from './byte-text.ts';
 
 /** What the system's codes mean for a file. Others are told by their code. */
 const MEANINGS: Readonly<Record<string, string>> = {
-  EACCES: 'this user may not read it',
+  EACCES: 'this user has no permission',
   EPERM: 'the system does not permit it',
   ENOENT: 'it is not there',
   ENOTDIR: 'it is not a folder',
