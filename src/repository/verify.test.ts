@@ -438,6 +438,19 @@ test('what retention gave up and a sweep took while it ran is no damage', async 
   );
 });
 
+test('a record whose damage makes it name a credential that never was is named itself', async () => {
+  await using fixture = await RepositoryFixture.create();
+  await fixture.backup({ writer: 'a', stores: { one: storeOf(30) } });
+  const [journal = ''] = fixture.memory.keys().filter((key) => key.startsWith('journal/'));
+  const text = Buffer.from(must(fixture.memory.get(journal), 'the object')).toString('latin1');
+  flip(fixture, journal, text.indexOf('"credential":"') + '"credential":"'.length);
+  const { damage } = await verify(fixture, 0);
+  assert.deepEqual(
+    damage.map(({ object }) => object),
+    [journal],
+  );
+});
+
 test('an index object that is damaged is noted, and no damage', async () => {
   await using fixture = await RepositoryFixture.create();
   await fixture.backup({ writer: 'a', stores: { one: storeOf(30) } });

@@ -17,7 +17,12 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
   for (const { key, message } of catalogue.log.certificates.bad) {
     damage.add({ object: key, kind: 'certificate', message });
   }
-  for (const bad of catalogue.bad) addBadRecord(bad, marksWithout(bad.key), damage);
+  for (const bad of catalogue.bad) {
+    const session = parseRecordKey(bad.key)?.session ?? '';
+    // A session is of one credential: where others of its records count, this one's name of another is damage.
+    const credential = catalogue.chains.has(session) ? undefined : bad.credential;
+    addBadRecord({ ...bad, credential }, marksWithout(bad.key), damage);
+  }
   const unreadable = unreadableOf(catalogue);
   const told = new Set(catalogue.bad.map(({ key }) => key));
   for (const found of catalogue.discontinuities) {
