@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -12,12 +13,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { must } from '../../core/must.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import type { BaseReader, RestoreReport, StoredEntry } from '../../core/restorer.ts';
 import type { Runtime } from '../../core/run.ts';
 import { createSeededRandom } from '../../flow/random.ts';
+import { openFolderAt, statAt, WORKING_FOLDER } from '../../io/native-folder.ts';
 import { compareSnapshots, compareTrees } from '../../testing/tree/compare.ts';
 import { editTree } from '../../testing/tree/edit.ts';
 import { generateTree } from '../../testing/tree/generate.ts';
@@ -29,6 +32,7 @@ import type { TemporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import { encodeAttributes } from './attributes.ts';
 import type { Attributes } from './attributes.ts';
 import { filesConnector } from './connector.ts';
+import { removeTree } from './remove-tree.ts';
 import type { FilesStore } from './store.ts';
 
 const run = { signal: new AbortController().signal };
@@ -401,6 +405,39 @@ for (const [what, entries] of hostile) {
     assert.deepEqual(readdirSync(folder.path).toSorted(), ['.target.tidemark-new-r1', 'outside']);
   });
 }
+
+test('files at the longest paths come back, without a descriptor for each', async () => {
+  await using folder = temporaryFolder();
+  const components = Array.from({ length: 20 }, () => 'd'.repeat(202));
+  const above = components.map((_, index) => entry(components.slice(0, index + 1).join('\0'), { type: 'folder' }));
+  const names = Array.from({ length: 50 }, (_, index) => `f${index}`.padEnd(34, '-')).toSorted();
+  const pathOf = (name: string): string => [...components, name].join('/');
+  assert.equal(Buffer.byteLength(pathOf('f1'.padEnd(34, '-'))), 4_094);
+  const files = names.map((name) => entry([...components, name].join('\0'), { type: 'file' }, name));
+  const base = memoryReader([root, ...above, ...files]);
+  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  let mostOpen = 0;
+  const watched: BaseReader = {
+    ...base,
+    async *extract(targets, inner) {
+      const all = (await Array.fromAsync(targets)).flat();
+      mostOpen = openFiles();
+      yield* base.extract(Readable.from([all]), inner);
+    },
+  };
+  const before = openFiles();
+  await restore(watched, folder.at('new'));
+  assert.ok(mostOpen <= before + 5, `${mostOpen - before} more files are open`);
+  assert.equal(openFiles(), before);
+  const restored = openFolderAt(WORKING_FOLDER, Buffer.from(folder.at('new')));
+  try {
+    for (const name of names) assert.equal(statAt(restored, Buffer.from(pathOf(name))).sizeBytes, name.length);
+  } finally {
+    // Too deep for the test's own folder to be removed by its paths.
+    await removeTree(restored, Buffer.from(must(components[0], 'a first one')), run);
+    closeSync(restored);
+  }
+});
 
 test('a hard link that was described at two states becomes two files', async () => {
   await using folder = temporaryFolder();

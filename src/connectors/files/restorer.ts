@@ -79,11 +79,12 @@ class FilesRestorer implements Restorer {
     const staging = await openStaging(this.#place, run);
     this.#staging = staging;
     const notes = new Notes();
-    const making: Making = { base, staging, notes, writer: new TreeWriter(staging, notes) };
+    using writer = new TreeWriter(staging, notes);
+    const making: Making = { base, staging, notes, writer };
     const { bytes, reusedBytes } = await this.#fill(making, run);
-    throwOnFailures(making.writer);
+    throwOnFailures(writer);
     await withHome(this.#place, (home) => removeTree(home, Buffer.from(this.#place.beside.part), run));
-    const entries = making.writer.entryCount;
+    const entries = writer.entryCount;
     this.#restored = { base, entries, bytes };
     return { entries, bytes, reusedBytes, notes: notes.list(), noteCount: notes.count };
   }

@@ -42,8 +42,6 @@ export type FilePlan = {
   readonly parent: FolderNode;
   readonly owner: OwnerToSet;
   readonly linked: LinkedFile<FolderNode> | undefined;
-  /** Open for as long as the path by which the file is written needs it. */
-  readonly anchor: number | undefined;
 };
 
 /** A folder whose attributes come last, when all that it holds is done: setting them earlier would close it or change its times. */
@@ -64,12 +62,14 @@ const FAILURES_KEPT = 20;
  * Builds a tree in a staging folder from entries in the order of their names. Everything is created anew, exclusively and without following
  * links, starting at the folder's descriptor. Memory: the folders on the way, what waits for content, and a name for each file with several.
  */
-export class TreeWriter {
+export class TreeWriter implements Disposable {
   readonly #staging: Staging;
   readonly #notes: Notes;
   readonly #names = new EntryNames();
   readonly #groups = new LinkGroups<FolderNode>();
   readonly #failures: WriteFailure[] = [];
+  /** Folders whose files are written by paths that start at them, open until all that they hold is done. */
+  readonly #anchors = new Map<FolderNode, number>();
   #failureCount = 0;
   #folder: FolderNode | undefined;
   #entryCount = 0;
@@ -130,7 +130,6 @@ export class TreeWriter {
 
   /** After the content of a file is written, or not. @throws DISK_FULL */
   finishFile({ tag: plan, error }: FileResult<FilePlan>): void {
-    if (plan.anchor !== undefined) closeSync(plan.anchor);
     const failure =
       error ?? (plan.entry.origin === 'base' ? this.#failureOf(() => this.#setXattrsOfFile(plan)) : undefined);
     if (failure !== undefined) this.#fail(byteText(plan.entry.name), failure);
@@ -146,6 +145,10 @@ export class TreeWriter {
   finish(): void {
     this.#leaveFoldersExcept(undefined, false);
     assume(this.#folder === undefined, 'all folders were left');
+  }
+
+  [Symbol.dispose](): void {
+    for (const folder of this.#anchors.keys()) this.#leaveAnchor(folder);
   }
 
   #addFolder(name: ByteText, relative: ByteText, attributes: Attributes): void {
@@ -171,9 +174,9 @@ export class TreeWriter {
     }
     const owner = this.#staging.owners.choose(attributes, this.#notes);
     if (attributes.type === 'file' && (entry.stored?.content !== undefined || origin === 'target')) {
-      const plan = { entry, relative, parent, owner, linked: found?.file, anchor: this.#anchorFor(relative) };
+      this.#anchor(parent, relative);
       parent.pending++;
-      return plan;
+      return { entry, relative, parent, owner, linked: found?.file };
     }
     if (attributes.type === 'link') this.#makeLink(attributes, relative, owner);
     else this.#makeEmptyFile(entry, relative, owner);
@@ -244,6 +247,7 @@ export class TreeWriter {
   #release(folder: FolderNode): void {
     folder.pending--;
     if (folder.pending > 0) return;
+    this.#leaveAnchor(folder);
     const { relative, attributes, parent } = folder;
     const opened = openFolderAt(this.#staging.folder, bytesOf(relative === '' ? '.' : relative));
     try {
@@ -254,15 +258,25 @@ export class TreeWriter {
     if (parent !== undefined) this.#release(parent);
   }
 
-  #pathOf({ relative, anchor }: FilePlan): Uint8Array {
+  #pathOf({ relative, parent }: FilePlan): Uint8Array {
+    const anchor = this.#anchors.get(parent);
     if (anchor === undefined) return bytesOf(`/proc/self/fd/${this.#staging.folder}/${relative}`);
     return bytesOf(`/proc/self/fd/${anchor}/${relative.slice(relative.lastIndexOf('/') + 1)}`);
   }
 
   /** A path that is too long from the staging folder starts at the file's own. */
-  #anchorFor(relative: ByteText): number | undefined {
-    if (relative.length + `/proc/self/fd/${this.#staging.folder}/`.length < PATH_MAX_BYTES) return undefined;
-    return openFolderAt(this.#staging.folder, bytesOf(relative.slice(0, relative.lastIndexOf('/'))));
+  #anchor(folder: FolderNode, relative: ByteText): void {
+    if (relative.length + `/proc/self/fd/${this.#staging.folder}/`.length < PATH_MAX_BYTES) return;
+    if (!this.#anchors.has(folder)) {
+      this.#anchors.set(folder, openFolderAt(this.#staging.folder, bytesOf(folder.relative)));
+    }
+  }
+
+  #leaveAnchor(folder: FolderNode): void {
+    const anchor = this.#anchors.get(folder);
+    if (anchor === undefined) return;
+    this.#anchors.delete(folder);
+    closeSync(anchor);
   }
 
   #noteOn(relative: ByteText): (note: string) => void {
