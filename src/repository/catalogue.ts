@@ -11,7 +11,15 @@ import type { SectionName } from './format/record.ts';
 import type { Mark } from './mark.ts';
 import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
 import type { ManifestMaintenance, ManifestSummary } from './records/bodies.ts';
-import { chainsOf, findDiscontinuities, isChained, fingerprintOf, readHeads, viewHeads } from './records/heads.ts';
+import {
+  chainsOf,
+  findDiscontinuities,
+  findTwins,
+  isChained,
+  fingerprintOf,
+  readHeads,
+  viewHeads,
+} from './records/heads.ts';
 import type { Chains, Discontinuity, Head, HeadView } from './records/heads.ts';
 import { Ledger, readLedger } from './records/ledger.ts';
 import type { LedgerBody } from './records/ledger.ts';
@@ -352,7 +360,9 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
   const { marks, broken, ids } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
   // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
   const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;
-  const discontinuities = canJudge ? findDiscontinuities(chains, heads, ledger, remembered) : [];
+  const discontinuities = canJudge
+    ? [...findDiscontinuities(chains, heads, ledger, remembered), ...findTwins(owned, chains)]
+    : [];
   const bad = [...log.bad, ...opener.bad];
   const fingerprint = fingerprintOf(heads.frontier);
   const findings = findingsOf(log, { bad, broken, discontinuities });

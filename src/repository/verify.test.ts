@@ -10,6 +10,7 @@ import { RepositoryFixture } from '../testing/repository-fixture.ts';
 import type { FixtureStore } from '../testing/repository-fixture.ts';
 import { NodeBuilder, writeList } from './format/node.ts';
 import type { NodeContent } from './format/node.ts';
+import { recordKey } from './format/names.ts';
 import { writeRecord } from './format/record.ts';
 import { readerKey } from './pack-directory.ts';
 import { writeMark } from './records/bodies.ts';
@@ -293,6 +294,41 @@ test('a record that its own writer made anew later is found, since the next one 
     ['chain'],
   );
   assert.match(after.damage[0]?.message ?? '', /does not follow the record before it/);
+});
+
+test('a record that takes the number of another, or comes after the end, is found', async () => {
+  await using fixture = await RepositoryFixture.create();
+  await fixture.backup({ writer: 'a', stores: { one: storeOf(3) } });
+  const { catalogue } = await verify(fixture, 0);
+  const [session, chain] = must([...catalogue.chains][0], 'a session');
+  const credential = must((await fixture.writerAccess('a')).writer, 'a writer');
+  const last = must(chain.get(chain.size - 1), 'the end');
+  assert.equal(last.record.header.kind, 'end');
+  const whole = fixture.memory.snapshot();
+  const found = async (kind: 'run' | 'journal', counter: number, previous: string): Promise<readonly string[]> => {
+    fixture.memory.restore(whole);
+    const record = writeRecord({
+      header: { ...last.record.header, kind, counter, previous },
+      sections: [{ name: 'maintenance', value: { marks: [] } }],
+      signing: credential.signing,
+      keys: fixture.owner.header,
+      random: fixture.runtime.random,
+    });
+    fixture.memory.put(recordKey(kind, session, counter), record);
+    const { damage } = await verify(fixture, 0);
+    assert.deepEqual(
+      damage.map(({ kind: what }) => what),
+      damage.map(() => 'chain'),
+    );
+    return damage.map(({ message }) => message);
+  };
+  const { previous, counter } = last.record.header;
+  assert.match(
+    (await found('journal', counter - 1, must(chain.get(counter - 1), 'a record').record.header.previous)).join(),
+    /has the number of another record/,
+  );
+  assert.match((await found('run', counter, previous)).join(), /has the number of another record/);
+  assert.match((await found('run', counter + 1, last.record.digest)).join(), /comes after the end of its session/);
 });
 
 test('a base is proven when every byte of its packs was read and its tree is whole, whatever became of others', async () => {

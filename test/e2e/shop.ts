@@ -11,6 +11,7 @@ import type { Runtime } from '../../src/core/run.ts';
 import { createSystemClock } from '../../src/flow/clock.ts';
 import { createObjectStore } from '../../src/objects/registry.ts';
 import { createRepository } from '../../src/repository/access.ts';
+import type { ChunkLimits } from '../../src/repository/format/header.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 
@@ -50,7 +51,7 @@ export type Shop = AsyncDisposable & {
   start(args: readonly string[], options?: Options): Started;
 };
 
-const PASSPHRASE = 'correct horse';
+export const PASSPHRASE = 'correct horse';
 const CHEAP_KDF = { memoryKiB: 8, passes: 1, parallelism: 1 };
 /** Half of the time of a short command is reading its code. Where coverage is measured nothing may come from a cache. */
 const compiled =
@@ -65,6 +66,7 @@ export type ShopOptions = {
   /** False: there is no repository yet. */
   readonly create?: boolean;
   readonly leaseMs?: number;
+  readonly chunks?: ChunkLimits;
 };
 
 /** The repository of a shop is made with a cheap derivation of its key, which every command on it then takes as well. */
@@ -112,11 +114,11 @@ export async function openShop(options: ShopOptions = {}): Promise<Shop> {
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
-  if (options.create !== false) await createRepositoryAt(folder.at('backups'), options.leaseMs);
+  if (options.create !== false) await createRepositoryAt(folder.at('backups'), options);
   return shop;
 }
 
-async function createRepositoryAt(path: string, leaseMs: number | undefined): Promise<void> {
+async function createRepositoryAt(path: string, { leaseMs, chunks }: ShopOptions): Promise<void> {
   const run = { signal: new AbortController().signal };
   const runtime: Runtime = {
     clock: createSystemClock(),
@@ -127,7 +129,7 @@ async function createRepositoryAt(path: string, leaseMs: number | undefined): Pr
   await using objects = await createObjectStore(path, { runtime, baseFolder: '/', belongs: () => false }, run);
   await createRepository(
     objects,
-    { passphrase: PASSPHRASE, slotName: 'test', kdfCost: CHEAP_KDF, leaseMs },
+    { passphrase: PASSPHRASE, slotName: 'test', kdfCost: CHEAP_KDF, leaseMs, chunks },
     runtime,
     run,
   );

@@ -2,6 +2,7 @@ import { sha256 } from '../format/crypto.ts';
 import type { JsonFields } from '../format/json.ts';
 import type { RecordKind } from '../format/names.ts';
 import { NO_PREVIOUS } from '../format/record.ts';
+import type { SealedRecord } from '../format/record.ts';
 import { joinRanges } from './ranges.ts';
 import type { Ranges } from './ranges.ts';
 import type { Ledger } from './ledger.ts';
@@ -109,16 +110,41 @@ export function findDiscontinuities(
         message: `${what} of session ${session} ${from === to ? 'is' : 'are'} gone`,
       });
     }
-    for (const [counter, trusted] of chain) {
-      const expected = counter === 0 ? NO_PREVIOUS : chain.get(counter - 1)?.record.digest;
-      if (expected === undefined || trusted.record.header.previous === expected) continue;
-      const { key } = trusted.record;
-      found.push({ session, counter, to: counter, key, message: `${key} does not follow the record before it` });
+    for (const [counter, { record }] of chain) {
+      const problem = misplaced(record, chain.get(counter - 1)?.record);
+      if (problem === undefined) continue;
+      const { key } = record;
+      found.push({ session, counter, to: counter, key, message: `${key} ${problem}` });
     }
   }
   for (const head of [...heads.named.values(), ...remembered]) {
     const problem = missingHead(head, chains, heads, ledger);
     if (problem !== undefined) found.push(problem);
+  }
+  return found;
+}
+
+/** Why a record can't be where it is in its chain. */
+function misplaced({ header }: SealedRecord, before: SealedRecord | undefined): string | undefined {
+  const expected = header.counter === 0 ? NO_PREVIOUS : (before?.digest ?? header.previous);
+  if (header.previous !== expected) return 'does not follow the record before it';
+  if ((header.kind === 'start') !== (header.counter === 0)) return 'is not where its chain begins';
+  return before?.header.kind === 'end' ? 'comes after the end of its session' : undefined;
+}
+
+/** Chained records whose number another one of their session has. */
+export function findTwins(log: Pick<RecordLog, 'byKey'>, chains: Chains): readonly Discontinuity[] {
+  const found: Discontinuity[] = [];
+  for (const [key, trusted] of log.byKey) {
+    const { session, counter, kind } = trusted.record.header;
+    if (!isChained(kind) || chains.get(session)?.get(counter) === trusted) continue;
+    found.push({
+      session,
+      counter,
+      to: counter,
+      key,
+      message: `${key} has the number of another record of its session`,
+    });
   }
   return found;
 }

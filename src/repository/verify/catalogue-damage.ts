@@ -77,7 +77,8 @@ function kindOf(key: string): string {
 function unreadableOf({ bad, chains }: Catalogue): ReadonlyMap<string, ReadonlySet<number>> {
   const unreadable = new Map<string, Set<number>>();
   const names = bad.flatMap(({ key }) => parseRecordKey(key) ?? []);
-  const last = (counters: Iterable<number>): number => Math.max(-1, ...counters);
+  const last = (counters: Iterable<number>): number =>
+    Iterator.from(counters).reduce((most, counter) => Math.max(most, counter), -1);
   // The end of a session has its counter inside, where it can't be read: it is the one after all others.
   for (const { session, number } of names.toSorted(
     (left, right) => Number(left.number === 'end') - Number(right.number === 'end'),
