@@ -6,49 +6,29 @@ export type FileSystem = {
   readonly totalBytes: number;
   /** Undefined where the file system makes inodes as it needs them. */
   readonly freeInodes: number | undefined;
-  /** Such as `ext4`; a hexadecimal number for one that is not known here. */
-  readonly type: string;
-  /** Other machines may write to it too, and locks or change times may not be what they are locally. */
-  readonly isRemote: boolean;
 };
 
-const TYPES: Readonly<Record<number, string>> = {
-  0xef53: 'ext4',
-  0x58465342: 'xfs',
-  0x9123683e: 'btrfs',
-  0xca451a4e: 'bcachefs',
-  0x2fc12fc1: 'zfs',
-  0xf2f52010: 'f2fs',
-  0x01021994: 'tmpfs',
-  0x858458f6: 'ramfs',
-  0x794c7630: 'overlay',
-  0x4d44: 'vfat',
-  0x2011bab0: 'exfat',
-  0x5346544e: 'ntfs',
-  0x73717368: 'squashfs',
-  0x6969: 'nfs',
-  0xff534d42: 'cifs',
-  0xfe534d42: 'smb2',
-  0x01021997: '9p',
-  0x65735546: 'fuse',
-  0x00c36400: 'ceph',
-  0x47504653: 'gpfs',
-  0x0bd00bd0: 'lustre',
-};
+/**
+ * `f_type` of file systems whose files are kept or written by other machines or programs: NFS, SMB (three), Ceph, AFS (two), Coda, 9P, FUSE,
+ * VirtualBox, GPFS, Lustre, BeeGFS, OrangeFS, OCFS2, GFS2.
+ */
+const REMOTE_TYPES: ReadonlySet<number> = new Set([
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x6b414653, 0x73757245, 0x01021997, 0x65735546,
+  0x786f4256, 0x47504653, 0x0bd00bd0, 0x19830326, 0x20030528, 0x7461636f, 0x01161970,
+]);
 
-const REMOTE: ReadonlySet<string> = new Set(['nfs', 'cifs', 'smb2', '9p', 'fuse', 'ceph', 'gpfs', 'lustre']);
+/** Whether times of change on such a file system may come from another clock than this machine's. `type`: of `statfs`. */
+export function isRemoteType(type: number): boolean {
+  return REMOTE_TYPES.has(type >>> 0);
+}
 
 /** The file system that `path` lies on. @throws Node's file system errors */
 export async function inspectFileSystem(path: string | Uint8Array): Promise<FileSystem> {
   const status = await statfs(toPath(path));
-  const magic = status.type >>> 0;
-  const type = TYPES[magic] ?? `0x${magic.toString(16)}`;
   return {
     freeBytes: status.bavail * status.bsize,
     totalBytes: status.blocks * status.bsize,
     freeInodes: status.files === 0 ? undefined : status.ffree,
-    type,
-    isRemote: REMOTE.has(type),
   };
 }
 

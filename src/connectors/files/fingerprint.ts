@@ -13,16 +13,7 @@ const MARGIN_NS = 100n * NS_PER_MS;
 const WHOLE_SECONDS_MARGIN_NS = 2n * NS_PER_SECOND + MARGIN_NS;
 const REMOTE_MARGIN_NS = 60n * NS_PER_SECOND;
 
-/** `f_type` of file systems whose times come from another machine or from a program: NFS, SMB, Ceph, AFS, Coda, 9P, FUSE, VirtualBox. */
-const REMOTE_TYPES: ReadonlySet<number> = new Set([
-  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x73757245, 0x01021997, 0x65735546, 0x786f4256,
-]);
-
 export type TimeTrust = { readonly scanStartNs: bigint; readonly remote: boolean };
-
-export function isRemoteType(type: number): boolean {
-  return REMOTE_TYPES.has(type >>> 0);
-}
 
 /**
  * What a file is recognized by at the next base: size, times of content and of change, inode, type and mode. The time of change covers

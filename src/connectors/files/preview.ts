@@ -1,11 +1,11 @@
 import { accessSync, constants, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import type { RestorePreview, RestorerContext } from '../../core/connector.ts';
+import { isRemoteType } from '../../io/disk.ts';
 import { nativeAvailable } from '../../io/native.ts';
 import { isTidemarkError } from '../../core/errors.ts';
 import type { ByteText } from './byte-text.ts';
 import { lossyText, printablePath, systemPath } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
-import { isRemoteType } from './fingerprint.ts';
 import { isAsideName } from './patterns.ts';
 import { findPlace } from './place.ts';
 import type { Place } from './place.ts';
