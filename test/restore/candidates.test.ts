@@ -259,6 +259,31 @@ for (const type of ['xfs', 'btrfs'] as const) {
   });
 }
 
+for (const type of ['xfs', 'btrfs'] as const) {
+  test(`a candidate’s later changes show, once its last one is a moment ago, on ${type}`, {
+    skip: whyNoReflinks(type),
+  }, async () => {
+    using place = mountReflinks(type);
+    const path = place.at('candidate');
+    writeFileSync(path, 'before');
+    using from = must(Candidate.open(Buffer.from(path), 6), 'a candidate');
+    const stillness = (name: string): ReturnType<typeof from.stillness> => {
+      const shape = { path: Buffer.from(place.at(name)), fileSizeBytes: 0, extents: undefined, finish: FINISH };
+      using later = TargetFile.create(shape);
+      return from.stillness(later);
+    };
+    assert.equal(stillness('at once'), undefined);
+    let before: ReturnType<typeof stillness>;
+    for (let turn = 0; before === undefined; turn++) {
+      before = stillness(`turn ${turn}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.ok(from.isStill(before));
+    writeFileSync(path, 'after!');
+    assert.ok(!from.isStill(before));
+  });
+}
+
 test('a full disk fails the files that do not fit, and the others go on', { skip: whyNoMount() }, async () => {
   await using fixture = await ExtractFixture.create();
   for (const engine of ['in place', 'on workers'] as const) {

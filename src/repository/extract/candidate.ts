@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { cloneFile, dataExtents } from '../../io/native-file.ts';
 import type { TargetFile, TargetShape } from './target-file.ts';
@@ -26,10 +26,35 @@ export class Candidate implements Disposable {
     return undefined;
   }
 
+  /**
+   * What the file is now, where a change from here on would show in `isStill`. Undefined where it might not: on a file system of which other
+   * machines may write, and when its last change is so recent, by the same clock that made `later` just now, that the next one might have its time.
+   */
+  stillness(later: TargetFile): Stillness | undefined {
+    const { mtimeNs, ctimeNs } = fstatSync(this.descriptor, { bigint: true });
+    const nowNs = fstatSync(later.descriptor, { bigint: true }).ctimeNs;
+    if (nowNs - ctimeNs < TICK_NS) return undefined;
+    return LOCAL_FILE_SYSTEMS.includes(statfsSync(`/proc/self/fd/${this.descriptor}`).type)
+      ? { mtimeNs, ctimeNs }
+      : undefined;
+  }
+
+  isStill(before: Stillness): boolean {
+    const { mtimeNs, ctimeNs } = fstatSync(this.descriptor, { bigint: true });
+    return mtimeNs === before.mtimeNs && ctimeNs === before.ctimeNs;
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.descriptor);
   }
 }
+
+type Stillness = { readonly mtimeNs: bigint; readonly ctimeNs: bigint };
+
+/** Coarser than the time stamps of these. */
+const TICK_NS = 1_000_000_000n;
+const [BTRFS, XFS] = [0x9123_683e, 0x5846_5342];
+const LOCAL_FILE_SYSTEMS: readonly number[] = [BTRFS, XFS];
 
 /**
  * `whole`: the target has the candidate's blocks, exactly its size, and nothing in its holes; what its runs hold is to be proven.

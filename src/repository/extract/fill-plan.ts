@@ -20,7 +20,7 @@ export type FillLimits = {
   readonly windowBytes: number;
   /** So much of candidates is a job. */
   readonly reuseBytes: number;
-  /** Sharing blocks costs a call, and a clone is read from the disk: below this, writing what was read is as cheap. */
+  /** Below this, writing what was read is as cheap as sharing blocks. */
   readonly cloneLeastBytes: number;
 };
 
@@ -33,7 +33,7 @@ export const FILL_LIMITS: FillLimits = {
   splitBytes: 6 * MIB,
   windowBytes: 64 * MIB,
   reuseBytes: 16 * MIB,
-  cloneLeastBytes: MIB / 4,
+  cloneLeastBytes: MIB / 64,
 };
 
 const ID_BYTES = 32;

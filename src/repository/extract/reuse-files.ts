@@ -65,55 +65,64 @@ class Reusing {
   reuse({ shape, candidate }: ReuseFile, first: number, end: number): boolean {
     using from = Candidate.open(candidate, shape.fileSizeBytes);
     if (from === undefined) return false;
-    const layout = ContentLayout.of(shape);
-    // The first chunk decides most mismatches, before anything is created.
-    const start =
-      first < end ? this.#proof.read(from.descriptor, first, layout.take(this.#proof.sizeOf(first))) : NOTHING;
-    if (start === undefined) return false;
-    using target = TargetFile.create(shape);
-    const isSame = this.#clone(from, target, shape)
-      ? this.#prove(target, ContentLayout.of(shape), first, end)
-      : this.#copy(from, { target, layout, start }, first + 1, end);
-    if (isSame) target.finish(shape);
-    else target.discard();
-    return isSame;
+    const wanted = { from, shape, first, end };
+    const cloned = this.canClone && shape.fileSizeBytes >= this.#cloneLeastBytes ? this.#clone(wanted) : undefined;
+    return cloned ?? this.#copy(wanted);
   }
 
-  #clone(from: Candidate, target: TargetFile, shape: TargetShape): boolean {
-    if (!this.canClone || shape.fileSizeBytes < this.#cloneLeastBytes) return false;
+  /** Undefined where it can't be cloned. */
+  #clone({ from, shape, first, end }: Reuse): boolean | undefined {
+    using target = TargetFile.create(shape);
     const cloning = cloneCandidate(from, target, shape);
     this.canClone = cloning !== 'never';
-    return cloning === 'whole';
+    if (cloning !== 'whole') {
+      target.discard();
+      return undefined;
+    }
+    // The candidate is often in memory, where the clone never is.
+    const before = from.stillness(target);
+    let isSame = this.#holds(before === undefined ? target : from, { shape, first, end });
+    if (before !== undefined && !from.isStill(before)) isSame = this.#holds(target, { shape, first, end });
+    for (let chunk = first; isSame && chunk < end; chunk++) target.skip(this.#proof.sizeOf(chunk));
+    return keep(target, shape, isSame);
   }
 
-  #prove(target: TargetFile, layout: ContentLayout, first: number, end: number): boolean {
+  #holds(
+    { descriptor }: { readonly descriptor: number },
+    { shape, first, end }: Pick<Reuse, 'shape' | 'first' | 'end'>,
+  ): boolean {
+    const layout = ContentLayout.of(shape);
     for (let chunk = first; chunk < end; chunk++) {
-      const sizeBytes = this.#proof.sizeOf(chunk);
-      if (this.#proof.read(target.descriptor, chunk, layout.take(sizeBytes)) === undefined) return false;
-      target.skip(sizeBytes);
+      const runs = layout.take(this.#proof.sizeOf(chunk));
+      if (this.#proof.read(descriptor, chunk, runs) === undefined) return false;
     }
     return true;
   }
 
-  /** `start`: the bytes before those of chunk `first`. */
-  #copy(
-    from: Candidate,
-    {
-      target,
-      layout,
-      start,
-    }: { readonly target: TargetFile; readonly layout: ContentLayout; readonly start: Uint8Array },
-    first: number,
-    end: number,
-  ): boolean {
+  #copy({ from, shape, first, end }: Reuse): boolean {
+    const layout = ContentLayout.of(shape);
+    const read = (chunk: number): Uint8Array | undefined =>
+      this.#proof.read(from.descriptor, chunk, layout.take(this.#proof.sizeOf(chunk)));
+    // The first chunk decides most mismatches, before anything is created.
+    const start = first < end ? read(first) : NOTHING;
+    if (start === undefined) return false;
+    using target = TargetFile.create(shape);
     target.write(start);
-    for (let chunk = first; chunk < end; chunk++) {
-      const bytes = this.#proof.read(from.descriptor, chunk, layout.take(this.#proof.sizeOf(chunk)));
-      if (bytes === undefined) return false;
+    for (let chunk = first + 1; chunk < end; chunk++) {
+      const bytes = read(chunk);
+      if (bytes === undefined) return keep(target, shape, false);
       target.write(bytes);
     }
-    return true;
+    return keep(target, shape, true);
   }
+}
+
+type Reuse = { readonly from: Candidate; readonly shape: TargetShape; readonly first: number; readonly end: number };
+
+function keep(target: TargetFile, shape: TargetShape, isSame: boolean): boolean {
+  if (isSame) target.finish(shape);
+  else target.discard();
+  return isSame;
 }
 
 const NOTHING = new Uint8Array(0);
