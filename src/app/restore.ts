@@ -17,7 +17,7 @@ import {
   saveJournal,
 } from './restore-journal.ts';
 import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
-import { lockRestore, openStore } from './restore-place.ts';
+import { lockRestore, openStore, refuseOtherRestores } from './restore-place.ts';
 import { planRestore } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
@@ -39,22 +39,22 @@ export async function previewRestore(
 ): Promise<PlanResult> {
   const { result } = await planRestore(application, reader, { id: PREVIEW_ID, request }, run);
   try {
-    refuseUnfinished(await listJournals(application.stateFolder));
+    await refuseOtherRestores(application);
     return result;
   } catch (error) {
-    if (!isTidemarkError(error, 'RESTORE_UNFINISHED')) throw error;
+    if (!isTidemarkError(error, 'RESTORE_UNFINISHED') && !isTidemarkError(error, 'BUSY')) throw error;
     return { ...result, blockers: [`${error.message}. ${error.hint}`, ...result.blockers] };
   }
 }
 
-/** Plans a restore and begins nothing. @throws RESTORE_UNFINISHED when an earlier one of this host was cut off */
+/** Plans a restore and begins nothing. @throws as `refuseOtherRestores` */
 export async function prepareRestore(
   application: OpenApplication,
   reader: RepositoryReader,
   request: RestoreRequest,
   run: Run,
 ): Promise<RestorePlan> {
-  refuseUnfinished(await listJournals(application.stateFolder));
+  await refuseOtherRestores(application);
   const id = toHex(application.context.runtime.random(ID_BYTES));
   return await planRestore(application, reader, { id, request }, run);
 }
@@ -92,14 +92,7 @@ export async function carryOut(
       damagedCount: 0,
     })),
   };
-  try {
-    return await finish(application, reader, { journal, isBegun: false }, run);
-  } catch (error) {
-    // Found out before anything was written, so there is nothing to resume or to discard.
-    const isUntouched = isTidemarkError(error, 'ENTRY_NOT_FOUND') && journal.stores.length === 1;
-    if (isUntouched) await removeJournal(application.stateFolder, journal.id);
-    throw error;
-  }
+  return await finish(application, reader, { journal, isBegun: false }, run);
 }
 
 /** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */
@@ -134,7 +127,12 @@ async function finish(
       try {
         return await restoreAll(application, reader, { start: journal, onPhase }, run);
       } catch (error) {
-        throw reached === undefined ? error : withWayOn(error, reached, journal.skipDamaged);
+        if (!isTidemarkError(error, 'ENTRY_NOT_FOUND')) {
+          throw reached === undefined ? error : withWayOn(error, reached, journal.skipDamaged);
+        }
+        // Found out before anything was written, so there is nothing to resume or to discard.
+        await removeJournal(application.stateFolder, journal.id);
+        throw error;
       }
     },
     ({ mark, stores }) => ({
@@ -196,25 +194,19 @@ async function restoreAll(
   if (journal.phase === 'writing') {
     await save(application, journal, run);
     onPhase('writing');
-    for (const store of opened) {
-      reports.set(store.item.store, await writeBeside(application, reader, { ...store, journal }, run));
-    }
-    const counted = journal.stores.map((item) => ({
-      ...item,
-      damagedCount: reports.get(item.store)?.damagedCount ?? 0,
-    }));
+    await writeAllBeside(application, reader, { opened, journal, reports }, run);
+    const counted = journal.stores.flatMap((item) => {
+      const report = reports.get(item.store);
+      return report === undefined ? [] : [{ ...item, damagedCount: report.damagedCount }];
+    });
     journal = await save(application, { ...journal, phase: 'swapping', stores: counted }, run);
     onPhase('swapping');
   }
   const swapped: JournalStore[] = [];
-  for (const {
-    item: { store },
-    record,
-    restorer,
-  } of opened) {
-    const item = must(
-      journal.stores.find((other) => other.store === store),
-      'a store of the journal',
+  for (const item of journal.stores) {
+    const { record, restorer } = must(
+      opened.find((other) => other.item.store === item.store),
+      'a store that was opened',
     );
     const { keptAside } = await restorer.swap(run);
     swapped.push({ ...item, keptAside });
@@ -223,6 +215,37 @@ async function restoreAll(
   }
   await save(application, { ...journal, phase: 'done', stores: swapped }, run);
   return { mark: markResult(mark.mark, mark.pinned), stores: [...reports.values()] };
+}
+
+/**
+ * `--only` is asked of all stores: one that holds nothing of it is told of and gets no report.
+ * @throws ENTRY_NOT_FOUND when none does; nothing was written then
+ */
+async function writeAllBeside(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  work: {
+    readonly opened: readonly OpenedStore[];
+    readonly journal: RestoreJournal;
+    readonly reports: Map<string, RestoreStoreResult>;
+  },
+  run: Run,
+): Promise<void> {
+  const { opened, journal, reports } = work;
+  const unmatched: { readonly store: string; readonly error: unknown }[] = [];
+  for (const store of opened) {
+    try {
+      reports.set(store.item.store, await writeBeside(application, reader, { ...store, journal }, run));
+    } catch (error) {
+      if (!isTidemarkError(error, 'ENTRY_NOT_FOUND')) throw error;
+      unmatched.push({ store: store.item.store, error });
+    }
+  }
+  const [first] = unmatched;
+  if (first !== undefined && reports.size === 0) throw first.error;
+  for (const { store } of unmatched) {
+    application.context.warn(`${store} holds nothing that matches --only and stays as it is`);
+  }
 }
 
 function markOf(reader: RepositoryReader, { mark: id }: RestoreJournal): MarkRecord {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { compareSnapshots } from '../../src/testing/tree/compare.ts';
@@ -66,6 +67,23 @@ test('two backups of one store at once both succeed', async () => {
   for (const { status, err } of both) assert.equal(status, 0, err);
   assert.equal(listOf(shop.ok(['marks']), 'marks').length, 2);
   assert.deepEqual(shop.ok(['verify', '--data'])['damage'], []);
+});
+
+test('while a restore is at work, another one is told that it is busy and not that the first was cut off', async () => {
+  await using shop = await filledShop();
+  shop.ok(['backup']);
+  const first = shop.start(['restore', '--to', 'latest', '--into', 'first', '--yes', ...SLOW_DOWNLOAD]);
+  const [chunk] = (await once(first.child.stdout, 'data')) as readonly Buffer[];
+  assert.match(String(chunk), /"progress"/);
+  const second = shop.run(['restore', '--to', 'latest', '--into', 'second', '--yes']);
+  assert.deepEqual([second.status, second.json['code']], [8, 'BUSY'], second.err);
+  assert.match(String(shop.ok(['plan', '--to', 'latest', '--into', 'second'])['blockers']), /restoring on this host/);
+  assert.doesNotMatch(shop.run(['doctor']).out, /cut off/);
+  first.child.kill('SIGKILL');
+  await first.ended;
+  const third = shop.run(['restore', '--to', 'latest', '--into', 'second', '--yes']);
+  assert.deepEqual([third.status, third.json['code']], [1, 'RESTORE_UNFINISHED'], third.err);
+  shop.ok(['restore', '--discard']);
 });
 
 test('a killed restore has touched nothing live, is resumed or dropped, and can be undone', async () => {

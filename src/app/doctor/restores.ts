@@ -1,11 +1,12 @@
 import type { Finding } from '../../core/finding.ts';
 import { isTidemarkError } from '../../core/errors.ts';
 import type { OpenApplication } from '../application.ts';
-import { isUnfinished, listJournals, refuseUnfinished } from '../restore-journal.ts';
+import { isUnfinished, listJournals } from '../restore-journal.ts';
+import { refuseOtherRestores } from '../restore-place.ts';
 
 /** What restores of this host left: unfinished work, and data that they kept aside. */
-export async function checkRestores({ stateFolder }: OpenApplication): Promise<readonly Finding[]> {
-  const journals = await listJournals(stateFolder);
+export async function checkRestores(application: OpenApplication): Promise<readonly Finding[]> {
+  const journals = await listJournals(application.stateFolder);
   const kept = journals
     .filter((journal) => !isUnfinished(journal))
     .flatMap(({ stores }) => stores.flatMap(({ keptAside }) => keptAside ?? []));
@@ -16,10 +17,11 @@ export async function checkRestores({ stateFolder }: OpenApplication): Promise<r
     hint: 'Delete it with `tidemark restore --discard` when it is not needed any more.',
   }));
   try {
-    refuseUnfinished(journals);
+    await refuseOtherRestores(application);
   } catch (error) {
-    if (!isTidemarkError(error, 'RESTORE_UNFINISHED')) throw error;
-    findings.push({ code: error.code, severity: 'error', message: error.message, hint: error.hint });
+    if (!isTidemarkError(error)) throw error;
+    const severity = error.code === 'BUSY' ? 'note' : 'error';
+    findings.push({ code: error.code, severity, message: error.message, hint: error.hint });
   }
   return findings;
 }
