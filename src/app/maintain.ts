@@ -1,5 +1,6 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
+import type { Secret } from '../io/secret.ts';
 import { addPassphrase, listSlots, removeSlot } from '../repository/access.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
@@ -182,13 +183,23 @@ export async function listKeys(application: OpenApplication, run: Run): Promise<
   return { keys: [...keys, ...credentials] };
 }
 
+/** The new passphrase is asked for once the repository is open. @throws USAGE when a passphrase has that name already: one name, one passphrase to remove */
 export async function addKey(
   application: OpenApplication,
-  options: { readonly passphrase: string; readonly role: SlotRole; readonly name: string },
+  options: { readonly passphrase: () => Promise<Secret>; readonly role: SlotRole; readonly name: string },
   run: Run,
 ): Promise<KeyResult> {
   const access = await application.openAsReader(run);
-  const { id, kind, role, name, createdAtMs } = await addPassphrase(access, options, run);
+  if ((await listSlots(access, run)).some((slot) => slot.name === options.name)) {
+    throw new TidemarkError('USAGE', `there is a passphrase ${options.name} already`, {
+      hint: `Choose another name, or take the old one away with \`tidemark keys remove ${options.name}\`.`,
+    });
+  }
+  const { id, kind, role, name, createdAtMs } = await addPassphrase(
+    access,
+    { ...options, passphrase: (await options.passphrase()).reveal() },
+    run,
+  );
   return { id, kind, role, name, createdAt: isoTime(createdAtMs) };
 }
 

@@ -1,5 +1,5 @@
 import type { Environment } from '../config/environment.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import type { SecretReference } from '../core/secret-reference.ts';
 import { readSecret, Secret } from '../io/secret.ts';
@@ -34,13 +34,17 @@ export async function askFirstPassphrase(sources: PassphraseSources, run: Run): 
 
 /** One more passphrase: from `reference`, else from the terminal, never from where the present one is. @throws as `askPassphrase` */
 export async function askFurtherPassphrase(sources: PassphraseSources, run: Run): Promise<Secret> {
-  if (sources.reference !== undefined) return await read(sources.reference, sources.namedBy, sources, run);
-  if (!sources.prompter.available) {
-    throw new TidemarkError('SECRET_MISSING', 'there is no new passphrase, and no terminal to ask for it', {
-      hint: 'Name a file that holds it: --new-passphrase-file FILE.',
-    });
+  const hint = 'Name a file that holds it: --new-passphrase-file FILE.';
+  if (sources.reference === undefined) {
+    if (sources.prompter.available) return await typedTwice(sources.prompter, run);
+    throw new TidemarkError('SECRET_MISSING', 'there is no new passphrase, and no terminal to ask for it', { hint });
   }
-  return await typedTwice(sources.prompter, run);
+  try {
+    return await read(sources.reference, sources.namedBy, sources, run);
+  } catch (error) {
+    if (!isTidemarkError(error, 'SECRET_MISSING')) throw error;
+    throw new TidemarkError('SECRET_MISSING', error.message, { hint, cause: error });
+  }
 }
 
 async function fromSource(sources: PassphraseSources, run: Run): Promise<Secret | undefined> {

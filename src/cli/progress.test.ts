@@ -33,6 +33,23 @@ test('the rate is that of the last seconds, and tells the time that is left', as
   assert.deepEqual([lines[40]?.bytesPerSecond, lines[40]?.leftMs], [100, 20_000]);
 });
 
+test('where the bytes are not known beforehand, share and time left go by the entries', async () => {
+  const clock = createVirtualClock(0);
+  const lines: ProgressLine[] = [];
+  const sink = createJsonProgress((line) => lines.push(line), clock);
+  for (let second = 0; second <= 4; second += 1) {
+    sink.report({ phase: 'verifying', bytes: second * 2 ** 20, entries: second * 2, totalEntries: 16 });
+    await clock.advance(1_000);
+  }
+  const last = lines.at(-1);
+  assert.ok(last !== undefined);
+  assert.equal(last.leftMs, 4_000);
+  assert.equal(
+    progressText(last, 120),
+    'verifying  [##########----------]  50%  4.0 MiB  1.0 MiB/s  4.0 s left  8 of 16 entries',
+  );
+});
+
 test('a new phase is shown at once and begins a rate of its own', () => {
   const clock = createVirtualClock(0);
   const lines: ProgressLine[] = [];

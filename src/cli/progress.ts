@@ -30,7 +30,7 @@ export const noProgress: ProgressSink = { report: () => undefined };
 function createSink(everyMs: number, clock: Clock, write: (progress: ProgressLine) => void): ProgressSink {
   let shownMs = Number.NEGATIVE_INFINITY;
   let phase: string | undefined;
-  let samples: { readonly atMs: number; readonly bytes: number }[] = [];
+  let samples: Sample[] = [];
   return {
     report(progress) {
       const nowMs = clock.monotonicMs();
@@ -41,41 +41,49 @@ function createSink(everyMs: number, clock: Clock, write: (progress: ProgressLin
       shownMs = nowMs;
       samples = [
         ...samples.filter((sample) => sample.atMs >= nowMs - RATE_WINDOW_MS),
-        { atMs: nowMs, bytes: progress.bytes },
+        { atMs: nowMs, bytes: progress.bytes, entries: progress.entries ?? 0 },
       ];
       write(withRate(progress, samples));
     },
   };
 }
 
-/** The rate is the mean over the last seconds: the mean since the start says little of a disk that has become slow. */
-function withRate(
-  progress: Progress,
-  samples: readonly { readonly atMs: number; readonly bytes: number }[],
-): ProgressLine {
-  const [first] = samples;
-  const last = samples.at(-1);
-  const spanMs = (last?.atMs ?? 0) - (first?.atMs ?? 0);
-  const bytesPerSecond =
-    spanMs > 0 ? Math.max(0, Math.round((((last?.bytes ?? 0) - (first?.bytes ?? 0)) * 1000) / spanMs)) : 0;
-  const { bytes, totalBytes } = progress;
-  const left = totalBytes === undefined ? undefined : Math.max(totalBytes - bytes, 0);
-  const leftMs = left === undefined || bytesPerSecond === 0 ? undefined : Math.round((left * 1000) / bytesPerSecond);
+type Sample = { readonly atMs: number; readonly bytes: number; readonly entries: number };
+
+/**
+ * The rate is the mean over the last seconds: the mean since the start says little of a disk that has become slow. Where it is not known how
+ * many bytes there will be, the time that is left goes by the entries.
+ */
+function withRate(progress: Progress, samples: readonly Sample[]): ProgressLine {
+  const first = samples[0] ?? { atMs: 0, bytes: 0, entries: 0 };
+  const last = samples.at(-1) ?? first;
+  const spanMs = last.atMs - first.atMs;
+  const perSecond = (from: number, to: number): number => (spanMs > 0 ? Math.max(0, ((to - from) * 1000) / spanMs) : 0);
+  const bytesPerSecond = Math.round(perSecond(first.bytes, last.bytes));
+  const { bytes, totalBytes, entries = 0, totalEntries } = progress;
+  const leftMs =
+    totalBytes === undefined
+      ? timeLeftMs(entries, totalEntries, perSecond(first.entries, last.entries))
+      : timeLeftMs(bytes, totalBytes, bytesPerSecond);
   return { ...progress, bytesPerSecond, leftMs };
+}
+
+function timeLeftMs(done: number, total: number | undefined, perSecond: number): number | undefined {
+  if (total === undefined || perSecond === 0) return undefined;
+  return Math.round((Math.max(total - done, 0) * 1000) / perSecond);
 }
 
 /** One line of at most `columns - 1` characters: a full line would make some terminals begin another. */
 export function progressText(progress: ProgressLine, columns: number): string {
   const { phase, bytes, totalBytes, entries, totalEntries, bytesPerSecond, leftMs } = progress;
   const parts = [phase];
-  if (totalBytes !== undefined && totalBytes > 0) {
-    const share = Math.min(bytes / totalBytes, 1);
+  const share = shareDone(progress);
+  if (share !== undefined) {
     const filled = Math.floor(share * BAR_WIDTH);
     parts.push(`[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`, formatShare(share));
-    parts.push(`${formatSize(bytes)} of ${formatSize(totalBytes)}`);
-  } else if (bytes > 0) {
-    parts.push(formatSize(bytes));
   }
+  if (totalBytes !== undefined && totalBytes > 0) parts.push(`${formatSize(bytes)} of ${formatSize(totalBytes)}`);
+  else if (bytes > 0) parts.push(formatSize(bytes));
   if (bytesPerSecond > 0) parts.push(`${formatSize(bytesPerSecond)}/s`);
   if (leftMs !== undefined && leftMs > 0) {
     parts.push(`${formatDuration(leftMs < 1000 ? 1000 : Math.floor(leftMs / 1000) * 1000)} left`);
@@ -88,4 +96,9 @@ export function progressText(progress: ProgressLine, columns: number): string {
     );
   }
   return excerpt(parts.join('  '), Math.max(columns - 1, 10));
+}
+
+function shareDone({ bytes, totalBytes, entries, totalEntries }: Progress): number | undefined {
+  if (totalBytes !== undefined && totalBytes > 0) return Math.min(bytes / totalBytes, 1);
+  return totalEntries === undefined || totalEntries === 0 ? undefined : Math.min((entries ?? 0) / totalEntries, 1);
 }

@@ -61,7 +61,13 @@ test('each thing that can be wrong has its one error, status and hint', async ()
     { args: 'backup --tag a,b', status: 2, code: 'USAGE' },
     { args: 'keys remove nothing', status: 2, code: 'USAGE' },
     { args: 'keys remove test', status: 2, code: 'USAGE' },
+    { args: 'keys add test --new-passphrase-file tidemark.yaml', status: 2, code: 'USAGE' },
+    { args: 'keys add other --new-passphrase-file nothing', status: 2, code: 'SECRET_MISSING' },
+    { args: 'verify --data --sample 10%', status: 2, code: 'USAGE' },
+    { args: 'sweep --wait', status: 2, code: 'USAGE' },
     { args: 'backup -f nothing.yaml', status: 2, code: 'CONFIG_NOT_FOUND' },
+    { args: 'init -f nothing/tidemark.yaml', status: 2, code: 'USAGE' },
+    { args: 'init -f tidemark.yaml/tidemark.yaml', status: 2, code: 'USAGE' },
   ];
   for (const { args, env, status, code } of cases) {
     const ended = shop.run(args.split(' '), { env });

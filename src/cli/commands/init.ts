@@ -7,10 +7,11 @@ import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { initRepository } from '../../app/init.ts';
 import { fileURLToPath } from 'node:url';
-import { systemCode } from '../../core/errors.ts';
+import { fromSystem, systemCode, TidemarkError } from '../../core/errors.ts';
 import type { Secret } from '../../io/secret.ts';
 import { appContext } from '../application.ts';
 import type { CommandContext } from '../context.ts';
+import { errorsIn } from '../exit-status.ts';
 import { DEFAULT_MANIFEST } from '../read-configuration.ts';
 
 /** Where editors find what a manifest may say: the schema that is installed with this package. */
@@ -76,16 +77,43 @@ async function isThere(path: string): Promise<boolean> {
     await access(path);
     return true;
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw error;
+    const code = systemCode(error);
+    // What can't even be looked at is told of when it is read or written.
+    if (code === undefined) throw error;
+    return code !== 'ENOENT' && code !== 'ENOTDIR';
   }
 }
+
+function unwritten(thrown: unknown, path: string): unknown {
+  const [error] = errorsIn(thrown);
+  const code = systemCode(error);
+  if (code === undefined) return thrown;
+  const message = `${path} can’t be written`;
+  const reason = UNWRITABLE[code];
+  if (reason === undefined) return fromSystem(error, 'FAILED', message);
+  return new TidemarkError('USAGE', `${message}: ${reason}`, {
+    hint: 'Name a manifest in a folder that exists and that this user may write to: -f FILE.',
+    cause: error,
+  });
+}
+
+const UNWRITABLE: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'the file system is read-only',
+  ENOENT: 'its folder is not there',
+  ENOTDIR: 'a file is where its folder should be',
+};
 
 async function writeManifest(context: CommandContext, path: string): Promise<string> {
   const { startingManifest } = await import('../../config/starting-manifest.ts');
   const { createFile } = await import('../../io/atomic-file.ts');
   const { random } = await context.runtime();
   const text = startingManifest(dirname(path), SCHEMA_URL);
-  await createFile(path, [Buffer.from(text)], { mode: 0o644, random }, context.run);
+  try {
+    await createFile(path, [Buffer.from(text)], { mode: 0o644, random }, context.run);
+  } catch (error) {
+    throw unwritten(error, path);
+  }
   return path;
 }

@@ -4,6 +4,7 @@ import type { Command } from '../command.ts';
 import type { keysAddSpec, keysListSpec, keysRemoveSpec } from '../table/keeping.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { addKey, findKey, listKeys, removeKey } from '../../app/maintain.ts';
+import type { Secret } from '../../io/secret.ts';
 import { openApplication } from '../application.ts';
 
 export const keysList: Command<typeof keysListSpec, KeysListResult> = {
@@ -22,10 +23,8 @@ export const keysList: Command<typeof keysListSpec, KeysListResult> = {
 export const keysAdd: Command<typeof keysAddSpec, KeysChangeResult> = {
   async run(context, { name }, { newPassphraseFile }) {
     await using application = await openApplication(context);
-    const passphrase = await context.furtherPassphrase(newPassphraseFile);
-    return {
-      result: { key: await addKey(application, { passphrase: passphrase.reveal(), role: 'all', name }, context.run) },
-    };
+    const passphrase = (): Promise<Secret> => context.furtherPassphrase(newPassphraseFile);
+    return { result: { key: await addKey(application, { passphrase, role: 'all', name }, context.run) } };
   },
   print: ({ key }, printer) => printer.line(`added ${keyText(key)}`),
 };

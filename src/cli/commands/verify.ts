@@ -1,4 +1,5 @@
 import type { VerifyResult } from '../../app/results.ts';
+import { TidemarkError } from '../../core/errors.ts';
 import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
 import { DAMAGED } from '../exit-status.ts';
@@ -9,6 +10,9 @@ import { openApplication } from '../application.ts';
 
 export const verify: Command<typeof verifySpec, VerifyResult> = {
   async run(context, _args, { data, sample }) {
+    if (data && sample !== undefined) {
+      throw new TidemarkError('USAGE', '--data reads every byte and --sample a share of them: give one of the two');
+    }
     await using application = await openApplication(context);
     const share = data ? 1 : (sample ?? 0);
     const result = await verifyApplication(application, { share }, context.run);
