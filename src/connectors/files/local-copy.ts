@@ -4,7 +4,7 @@ import { TidemarkError } from '../../core/errors.ts';
 import type { Extent } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { cloneFile, copyRange } from '../../io/native-file.ts';
-import { openAt } from '../../io/native-folder.ts';
+import { openAt, removeFileAt } from '../../io/native-folder.ts';
 import { systemPath } from './byte-text.ts';
 import type { Found } from './describe.ts';
 
@@ -20,7 +20,7 @@ export type LocalCopy = {
 
 /**
  * Copies a file of the folder as it is now: shares its blocks where the file system can, copies them elsewhere, never links. Owner, mode and
- * times are the caller's to set, by the descriptor that `finish` gets.
+ * times are the caller's to set, by the descriptor that `finish` gets. Leaves nothing behind when it throws.
  * @throws RESTORE_FAILED when it is no longer the file that was found; SystemError
  */
 export async function copyLocally(copy: LocalCopy, finish: (file: number) => void, run: Run): Promise<void> {
@@ -39,6 +39,9 @@ export async function copyLocally(copy: LocalCopy, finish: (file: number) => voi
         for (const extent of extents ?? [{ offset: 0, sizeBytes }]) await copyExtent(from, to, extent, run);
       }
       finish(to);
+    } catch (error) {
+      removeFileAt(folder, path);
+      throw error;
     } finally {
       closeSync(to);
     }

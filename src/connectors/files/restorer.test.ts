@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { must } from '../../core/must.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import type { BaseReader, RestoreReport, StoredEntry } from '../../core/restorer.ts';
@@ -514,6 +515,27 @@ test('--only keeps odd files of the folder exactly as they are', async () => {
   const { report } = await restore(base, folder.at('tree'), { only: ['bulk/'] });
   assert.deepEqual(report.notes, []);
   assert.deepEqual(compareSnapshots(before, snapshotTree(folder.at('tree'))), []);
+});
+
+test('--only keeps a file that grows meanwhile, as it is when it is copied, and leaves out one that vanishes', async () => {
+  await using folder = temporaryFolder();
+  smallTree(folder.at('tree'));
+  const base = await record(folder.at('tree'));
+  // Copied in several pieces, between which others work.
+  writeFileSync(folder.at('tree/0-large'), Buffer.alloc(20 << 20, 'x'));
+  writeFileSync(folder.at('tree/1-log'), 'one');
+  writeFileSync(folder.at('tree/2-gone'), 'one');
+  const copied = folder.at('.tree.tidemark-new-r1/0-large');
+  const growing = (async () => {
+    while (!existsSync(copied)) await nextTurn();
+    appendFileSync(folder.at('tree/1-log'), ' two');
+    rmSync(folder.at('tree/2-gone'));
+  })();
+  const { report } = await restore(base, folder.at('tree'), { only: ['link'] });
+  await growing;
+  assert.equal(readFileSync(folder.at('tree/1-log'), 'utf8'), 'one two');
+  assert.deepEqual(compareTrees(folder.at('.tree.tidemark-aside-r1'), folder.at('tree'), { ignore: ['mtimeNs'] }), []);
+  assert.ok(report.notes.includes('2-gone vanished before it was copied'), report.notes.join());
 });
 
 test('what lies under a path is listed, and a path that is not there is said', async () => {

@@ -6,13 +6,12 @@ import type { BaseReader, FileTarget, Restorer, RestoreReport } from '../../core
 import type { Run } from '../../core/run.ts';
 import { syncFileSystem } from '../../io/native-file.ts';
 import { removeFileAt, statAt, statOpen } from '../../io/native-folder.ts';
-import { applyAttributes } from './apply-attributes.ts';
 import { byteText, bytesOf, printablePath, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
 import { readJournal } from './journal.ts';
 import type { Journal } from './journal.ts';
-import { copyLocally } from './local-copy.ts';
+import { keepLocal } from './keep-local.ts';
 import { Notes } from './notes.ts';
 import { compilePatterns } from './patterns.ts';
 import type { Patterns } from './patterns.ts';
@@ -175,7 +174,7 @@ class FilesRestorer implements Restorer {
         const plan = writer.add(planned.entry);
         if (plan === undefined) continue;
         const { stored } = planned.entry;
-        if (stored === undefined) await keepLocal(making, plan, planned, run);
+        if (stored === undefined) await keepLocal(making, { plan, found: must(planned.found, 'where it is') }, run);
         else targets.push(writer.targetOf(plan, stored, candidateFor(staging, plan)));
       }
       if (targets.length > 0) yield targets;
@@ -256,31 +255,6 @@ function sizeOfFile(folder: number, relative: ByteText): number | undefined {
     // A candidate only saves fetching: one that can't be looked at is none.
     return undefined;
   }
-}
-
-/** Brings over a file that `--only` does not touch. */
-async function keepLocal(
-  { writer, staging, notes }: Making,
-  plan: FilePlan,
-  { found }: Planned,
-  run: Run,
-): Promise<void> {
-  const { attributes } = plan.entry;
-  const copy = {
-    found: must(found, 'where it is'),
-    folder: staging.folder,
-    path: bytesOf(plan.relative),
-    extents: attributes.extents,
-  };
-  let error: unknown;
-  try {
-    const note = (what: string): void => notes.add(`${printablePath(plan.relative)}: ${what}`);
-    await copyLocally(copy, (file) => applyAttributes(file, attributes, plan.owner, note), run);
-  } catch (cause) {
-    run.signal.throwIfAborted();
-    error = cause;
-  }
-  writer.finishFile({ tag: plan, sizeBytes: 0, reused: true, ...(error === undefined ? {} : { error }) });
 }
 
 function throwOnFailures({ failures, failureCount }: TreeWriter): void {
