@@ -532,7 +532,7 @@ const READ_AT_ONCE = {
   void: ['plain', 'record:text'],
   pin: ['maintenance', 'mark:markId'],
   unpin: ['maintenance', 'pins:texts'],
-  ledger: ['maintenance', 'forgotten:texts removed:object heads:list'],
+  ledger: ['plain', 'forgotten:texts removed:object heads:list'],
 };
 
 /** Reads every record once, keeps what marks and chains need, and reports what is missing. */

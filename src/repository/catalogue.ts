@@ -345,7 +345,7 @@ export async function loadCatalogue(
 export function readCatalogue(access: RepositoryAccess, log: RecordLog, remembered: readonly Head[]): Catalogue {
   const opener = new Opener(access);
   const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
-    const body = opener.read(trusted, ['maintenance'], readLedger);
+    const body = opener.read(trusted, ['plain'], readLedger);
     return body === undefined ? [] : [{ key: trusted.record.key, body, trusted }];
   });
   const ledger = new Ledger(ledgers);
@@ -358,11 +358,7 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
   const isConfirmed = confirmedBy({ chains, heads, ledger, listsAtOnce: access.objects.capabilities.listsAtOnce });
   const bases = readBases(opener, standing, voided, isConfirmed);
   const { marks, broken, ids } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
-  // Without the maintenance key no ledger opens, so nothing can be said about what is missing on purpose.
-  const canJudge = access.keyring?.maintenance !== undefined || access.maintainer !== undefined;
-  const discontinuities = canJudge
-    ? [...findDiscontinuities(chains, heads, ledger, remembered), ...findTwins(owned, chains)]
-    : [];
+  const discontinuities = [...findDiscontinuities(chains, heads, ledger, remembered), ...findTwins(owned, chains)];
   const bad = [...log.bad, ...opener.bad];
   const fingerprint = fingerprintOf(heads.frontier);
   const findings = findingsOf(log, { bad, broken, discontinuities });

@@ -111,7 +111,7 @@ export async function forget(
     { ...options, catalogue },
     async (session) => {
       const body = extendLedger(catalogue, { forgotten, removed: [], heads: [], atMs: session.storeNowMs });
-      await session.put('ledger', [{ name: 'maintenance', value: writeLedger(body) }], run);
+      await session.put('ledger', [{ name: 'plain', value: writeLedger(body) }], run);
     },
     run,
   );

@@ -387,7 +387,7 @@ test('what nobody with the right to it signed does not count', async (t) => {
   });
   await check('a ledger by a writer', /a writer may not write this/, ({ session }) => {
     session.put('ledger', [
-      { name: 'maintenance', value: { includes: [], forgotten: ['mark-1'], removed: {}, heads: [], atMs: 1 } },
+      { name: 'plain', value: { includes: [], forgotten: ['mark-1'], removed: {}, heads: [], atMs: 1 } },
     ]);
   });
   await check('a mark of another repository', /the record belongs elsewhere/, ({ session }) => {
@@ -452,7 +452,7 @@ test('holes and breaks of the chains are reported, and what a ledger removed is 
   const sweep = made.session(maintainer, [session.head]);
   sweep.put('ledger', [
     {
-      name: 'maintenance',
+      name: 'plain',
       value: { includes: [], forgotten: [], removed: { [session.id]: [[3, 3]] }, heads: [], atMs: 1 },
     },
   ]);
@@ -484,7 +484,7 @@ test('records that a ledger removed do not count while they are still there', as
   const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
   const sweep = made.session(made.writer(['*'], 'maintainer'), [session.head]);
   const removed = { [session.id]: [[2, 2]] };
-  sweep.put('ledger', [{ name: 'maintenance', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
+  sweep.put('ledger', [{ name: 'plain', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
   const ended = runKit(['list', temporary.path]);
   assert.deepEqual([ended.status, ended.err], [0, '']);
   assert.match(ended.out, /there is no complete mark/);
@@ -513,7 +513,7 @@ test('a mark over a base that its writer took back, or that a sweep took, never 
   session.put('void', [{ name: 'plain', value: { record: first.key } }]);
   const sweep = made.session(made.writer(['*'], 'maintainer'));
   const removed = { [session.id]: [[4, 4]] };
-  sweep.put('ledger', [{ name: 'maintenance', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
+  sweep.put('ledger', [{ name: 'plain', value: { includes: [], forgotten: [], removed, heads: [], atMs: 1 } }]);
   rmSync(join(temporary.path, second.key));
   const ended = runKit(['list', temporary.path]);
   assert.deepEqual([ended.status, ended.err], [0, '']);
@@ -525,7 +525,7 @@ test('what a removed start named stays named by the ledger', async () => {
   const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
   const sweep = made.session(made.writer(['*'], 'maintainer'));
   const value = { includes: [], forgotten: [], removed: {}, heads: [session.head], atMs: 1 };
-  sweep.put('ledger', [{ name: 'maintenance', value }]);
+  sweep.put('ledger', [{ name: 'plain', value }]);
   const fingerprint = sha256(`${sweep.id} 1 ${sweep.previous}\n`).toString('hex', 0, 16);
   const ended = runKit(['list', temporary.path]);
   assert.deepEqual([ended.status, ended.err], [0, '']);

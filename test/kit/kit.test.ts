@@ -237,7 +237,7 @@ test('lists marks, oldest first, with what is in them, and the fingerprint of th
   second.put('pin', [{ name: 'maintenance', value: { mark: 'early', atMs: 1 } }]);
   second.put('ledger', [
     {
-      name: 'maintenance',
+      name: 'plain',
       value: { includes: [], forgotten: ['forgotten', 'early'], removed: {}, heads: [], atMs: 1 },
     },
   ]);

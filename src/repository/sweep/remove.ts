@@ -66,7 +66,7 @@ export async function announceRemoval(
   }
   if (removed.length === 0) return;
   const body = extendLedger(catalogue, { forgotten: [], removed, heads, atMs: session.storeNowMs });
-  await session.put('ledger', [{ name: 'maintenance', value: writeLedger(body) }], run);
+  await session.put('ledger', [{ name: 'plain', value: writeLedger(body) }], run);
 }
 
 export async function deleteKeys({ access }: SweepView, keys: readonly string[], run: Run): Promise<void> {
