@@ -240,6 +240,8 @@ test('only the tree that was verified comes in, not another that took its name b
   await restorer.verify(run);
   await assert.rejects(restorer.swap(run), { code: 'RESTORE_CONFLICT' });
   assert.equal(readFileSync(folder.at('tree/a/file'), 'utf8'), 'text');
+  await filesConnector.discard(storeAt(folder.at('tree')), { runtime, id: 'r1' }, run);
+  assert.deepEqual(besideNames(folder), []);
 });
 
 test('a staging folder that is moved away while it is filled takes all with it, and a link in its place leads nowhere', async () => {

@@ -233,6 +233,9 @@ async function swapRestored(
 }
 
 function beginning({ place, home }: Exchange, verified: Journal): Journal {
+  if (inodeAt(home, Buffer.from(place.beside.fresh)) !== verified.coming) {
+    throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${printablePath(place.target)} was replaced`);
+  }
   const begun = { ...verified, state: 'exchanging' } as const;
   if (!place.mounted) return { ...begun, going: inodeAt(home, bytesOf(place.name)) };
   return { ...begun, going: statOpen(home).inode.toString(), children: childrenToExchange(home, place.beside.fresh) };
