@@ -94,3 +94,7 @@ test('stores are read before those that they refer to', () => {
   assert.deepEqual(names(['logs', 'photos', 'orders']), ['orders', 'photos', 'logs']);
   assert.throws(() => names(['nothing']), { code: 'USAGE', hint: /photos, orders, logs/ });
 });
+
+test('a tag that is given twice is one tag', () => {
+  assert.deepEqual(compose({ tags: ['b', 'a', 'b'] }).tags, ['b', 'a']);
+});

@@ -30,7 +30,7 @@ export function composeMark(parts: MarkParts): Mark {
   return {
     id: newMarkId(toMs, parts.random(2)),
     name: parts.name,
-    tags: parts.tags,
+    tags: [...new Set(parts.tags)],
     class: 'clock',
     atMs: toMs,
     skewMs: toMs - fromMs,
