@@ -11,7 +11,7 @@ import { orderOfTurn } from './harness/statistics.ts';
 import type { Place, Tool } from './tools/tool.ts';
 
 /** In the order in which a round takes them. */
-export const SCENARIOS = ['first', 'unchanged', 'changed', 'verify', 'restore', 'delta'] as const;
+export const SCENARIOS = ['first', 'unchanged', 'changed', 'verify', 'restore', 'delta', 'copy'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export interface ScenarioSample extends Sample {
@@ -86,6 +86,7 @@ export async function runRound(options: RoundOptions): Promise<void> {
     record('verify', tool, await run(tool.verify(place), options), options),
   );
   await inTurn('restore', (contender) => takeRestores(contender, options));
+  if (options.scenarios.has('copy')) await takeCopy(options);
 }
 
 async function run(command: Command, options: RoundOptions): Promise<Sample> {
@@ -117,6 +118,14 @@ async function takeRestores({ tool, place, runs }: Contender, options: RoundOpti
   editFiles(tool.restoredRoot(into), { share: CHANGED_FILES_SHARE, seed: 1 });
   record('delta', tool, await run(tool.restoreOver(place, runs, into), options), options);
   check(tool, into, options);
+}
+
+/** What no restore beside the old tree can go below by much: writing the tree once, from files. */
+async function takeCopy(options: RoundOptions): Promise<void> {
+  using target = openMedium(options.medium);
+  const argv = ['cp', '-a', options.source, join(target.path, 'copy')];
+  const sample = await run({ argv, cwd: target.path, env: {} }, options);
+  options.onSample({ ...sample, tool: 'cp', scenario: 'copy', round: options.round });
 }
 
 function check(tool: Tool, into: string, options: RoundOptions): void {

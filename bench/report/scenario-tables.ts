@@ -13,6 +13,7 @@ const SCENARIO_TITLES: Readonly<Record<Scenario, string>> = {
   verify: 'Verify every byte',
   restore: 'Full restore into an empty folder',
   delta: 'Restore over a tree with 5 % of the files changed',
+  copy: 'For comparison: a copy of the tree',
 };
 
 /** A table for each scenario that has samples: medians, and the range in brackets. */
