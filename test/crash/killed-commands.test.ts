@@ -1,47 +1,22 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { Runtime } from '../../src/core/run.ts';
-import { createSystemClock } from '../../src/flow/clock.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
-import { openLocalObjectStore } from '../../src/objects/local/object-store.ts';
-import { openWithPassphrase, withDerivedCredential } from '../../src/repository/access.ts';
+import { withDerivedCredential } from '../../src/repository/access.ts';
 import { sweep } from '../../src/repository/sweep.ts';
-import { listOf, markId, openShop, PASSPHRASE } from '../e2e/shop.ts';
+import { listOf, markId } from '../e2e/shop.ts';
 import type { Shop } from '../e2e/shop.ts';
 import { assertNoGarbage, assertSound, contentBytes } from './repository-state.ts';
 import type { Contents, Found } from './repository-state.ts';
+import { age, change, contentsOf, openSmallShop, run, withFound } from './small-shop.ts';
 
 const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
 /** Of each command in the quick run; all steps in the full one. */
 const QUICK_STEPS = 3;
 const SEED = Number(process.env['TIDEMARK_TEST_SEED'] ?? Date.now() % 1_000_000);
 const random = createSeededRandom(SEED);
-
-const MANIFEST = `application: shop
-repository: ./backups
-stores:
-  uploads: files:./data
-retention: { window: 1h, last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0 }
-`;
-/** So small that some kilobytes make several packs. */
-const CHUNKS = { minBytes: 512, averageBytes: 2048, maxBytes: 8192, pageBytes: 1024 };
-const DAY_S = 86_400;
-
-const run = { signal: new AbortController().signal };
-
-function change(shop: Shop, files: number): void {
-  for (let number = 0; number < files; number++) {
-    writeFileSync(shop.at('data', `file-${number}`), random.bytes(5000 + random.integer(5000)));
-  }
-}
-
-function contentsOf(shop: Shop): Contents {
-  const names = readdirSync(shop.at('data'));
-  return new Map(names.map((name) => [name, readFileSync(shop.at('data', name))]));
-}
 
 /** What a backup, a repository and this host's memory of it consist of. */
 const FOLDERS = ['data', 'backups', 'state'];
@@ -51,25 +26,6 @@ function copyAll(shop: Shop, from: string, to: string): void {
     rmSync(shop.at(to, folder), { recursive: true, force: true });
     cpSync(shop.at(from, folder), shop.at(to, folder), { recursive: true, preserveTimestamps: true });
   }
-}
-
-/** As if a day had passed for all objects. */
-function age(shop: Shop): void {
-  for (const entry of readdirSync(shop.at('backups'), { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const { mtimeMs } = statSync(path);
-    utimesSync(path, mtimeMs / 1000 - DAY_S, mtimeMs / 1000 - DAY_S);
-  }
-}
-
-/** What somebody finds in the repository who remembers nothing. */
-async function withFound(shop: Shop, work: (found: Found) => Promise<void>): Promise<void> {
-  const logger = { log: () => undefined };
-  const temporaryFolder = shop.folder.path;
-  const runtime: Runtime = { clock: createSystemClock(), random: random.bytes, logger, temporaryFolder };
-  await using objects = await openLocalObjectStore({ folder: shop.at('backups'), runtime }, run);
-  await work({ access: await openWithPassphrase(objects, PASSPHRASE, runtime, run), remembered: [], run });
 }
 
 const hook = pathToFileURL(join(import.meta.dirname, 'kill-at-step.ts')).href;
@@ -109,11 +65,11 @@ async function atEveryStep(shop: Shop, args: readonly string[], check: () => Pro
 }
 
 test(`a backup that is killed before any durable step loses nothing, and the next one uses what it stored (seed ${SEED})`, async () => {
-  await using shop = await openShop({ manifest: MANIFEST, chunks: CHUNKS });
-  change(shop, 12);
+  await using shop = await openSmallShop();
+  change(shop, 12, random);
   const first = markId(shop.ok(['backup']));
   const marks = new Map([[first, contentsOf(shop)]]);
-  change(shop, 8);
+  change(shop, 8, random);
   const second = contentsOf(shop);
   copyAll(shop, '.', 'clean');
   shop.ok(['backup']);
@@ -135,10 +91,10 @@ test(`a backup that is killed before any durable step loses nothing, and the nex
 
 /** Two marks, of which retention gives up the first. Returns what is kept. */
 function twoMarks(shop: Shop): ReadonlyMap<string, Contents> {
-  change(shop, 12);
+  change(shop, 12, random);
   shop.ok(['backup']);
   age(shop);
-  change(shop, 8);
+  change(shop, 8, random);
   return new Map([[markId(shop.ok(['backup'])), contentsOf(shop)]]);
 }
 
@@ -156,7 +112,7 @@ async function sweepAll(shop: Shop, { access, remembered }: Found): Promise<void
 }
 
 test(`a forget that is killed before any durable step is done by the next one (seed ${SEED})`, async () => {
-  await using shop = await openShop({ manifest: MANIFEST, chunks: CHUNKS });
+  await using shop = await openSmallShop();
   const kept = twoMarks(shop);
   const steps = await atEveryStep(shop, ['forget', '--apply'], async () => {
     shop.ok(['forget', '--apply']);
@@ -168,7 +124,7 @@ test(`a forget that is killed before any durable step is done by the next one (s
 
 for (const [pass, what] of ['condemns', 'deletes'].entries()) {
   test(`a sweep that ${what} and is killed before any durable step is finished by the next ones (seed ${SEED})`, async () => {
-    await using shop = await openShop({ manifest: MANIFEST, chunks: CHUNKS });
+    await using shop = await openSmallShop();
     const kept = twoMarks(shop);
     shop.ok(['forget', '--apply']);
     age(shop);
