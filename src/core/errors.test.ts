@@ -39,6 +39,19 @@ test('a full disk keeps its own code whoever meets it, other failures get the on
   }
   const other = fromSystem(systemError('EROFS'), 'STORE_UNREACHABLE', 'can’t write x');
   assert.ok(isTidemarkError(other, 'STORE_UNREACHABLE'));
-  assert.equal(other.message, 'can’t write x: EROFS: it failed, open');
+  assert.equal(other.message, 'can’t write x: its file system is read-only');
   assert.equal(fromSystem(other, 'FAILED', 'again'), other);
+});
+
+test('of an error and a failed clean-up the first one counts', () => {
+  const both = new SuppressedError(systemError('EIO'), systemError('EACCES'), 'clean-up');
+  assert.equal(systemCode(both), 'EACCES');
+  assert.equal(systemCode(new SuppressedError(systemError('EIO'), new Error('plain'))), 'EIO');
+  assert.equal(fromSystem(both, 'FAILED', 'can’t write x').message, 'can’t write x: this user has no permission');
+  const ours = new TidemarkError('BUSY', 'held');
+  assert.equal(fromSystem(new SuppressedError(systemError('EIO'), ours), 'FAILED', 'm'), ours);
+});
+
+test('a rare code of the system is told as the system tells it', () => {
+  assert.equal(fromSystem(systemError('EXFULL'), 'FAILED', 'm').message, 'm: EXFULL: it failed, open');
 });

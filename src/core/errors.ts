@@ -41,22 +41,49 @@ export function isTidemarkError(error: unknown, code?: ErrorCode): error is Tide
   return error instanceof TidemarkError && (code === undefined || error.code === code);
 }
 
-/** The operating system's code (`ENOENT`, `ENOSPC`) of an error or of what caused it. */
+/** The operating system's code (`ENOENT`, `ENOSPC`) of an error or of what caused it. Of two that came together, the first's counts. */
 export function systemCode(error: unknown): string | undefined {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const code: unknown = 'code' in at ? at.code : undefined;
-    if (!(at instanceof TidemarkError) && typeof code === 'string') return code;
-  }
-  return undefined;
+  if (error instanceof SuppressedError) return systemCode(error.suppressed) ?? systemCode(error.error);
+  if (!(error instanceof Error)) return undefined;
+  const code: unknown = 'code' in error ? error.code : undefined;
+  return !(error instanceof TidemarkError) && typeof code === 'string' ? code : systemCode(error.cause);
+}
+
+/** What happened first: a clean-up that fails as well only wraps it. */
+function firstError(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstError(error.suppressed) : error;
+}
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  EACCES: 'this user has no permission',
+  EPERM: 'the system does not permit it',
+  ENOENT: 'it is not there',
+  ENOTDIR: 'it is not a folder',
+  EISDIR: 'it is a folder',
+  ELOOP: 'it is a symbolic link, or leads through too many',
+  EIO: 'the disk or the server behind it fails',
+  ENAMETOOLONG: 'its path is too long',
+  EROFS: 'its file system is read-only',
+  ENOTEMPTY: 'it is not empty',
+  EEXIST: 'it is there already',
+  EBUSY: 'something is mounted on it, or holds it',
+  EXDEV: 'it lies on another file system',
+};
+
+/** What a code of the system means for a file or folder, as a clause. Undefined for rare ones. */
+export function systemMeaning(code: string): string | undefined {
+  return MEANINGS[code];
 }
 
 /** The conditions of a machine that every layer may meet: full disk, interruption, refusal. Anything else is `fallback`. */
-export function fromSystem(error: unknown, fallback: ErrorCode, message: string): TidemarkError {
+export function fromSystem(thrown: unknown, fallback: ErrorCode, message: string): TidemarkError {
+  const error = firstError(thrown);
   if (error instanceof TidemarkError) return error;
   const code = systemCode(error);
-  const reason = error instanceof Error ? error.message : String(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause: error });
+    return new TidemarkError('DISK_FULL', `${message}: no space left on the device`, { cause: thrown });
   }
-  return new TidemarkError(fallback, `${message}: ${reason}`, { cause: error });
+  const told = error instanceof Error ? error.message : String(error);
+  const reason = (code === undefined ? undefined : systemMeaning(code)) ?? told;
+  return new TidemarkError(fallback, `${message}: ${reason}`, { cause: thrown });
 }

@@ -77,6 +77,14 @@ test('a file that every user can read is found', async (t) => {
   );
 });
 
+test('a file that is not there is told of in plain words', async (t) => {
+  await using folder = temporaryFolder();
+  const path = folder.at('absent');
+  await assert.rejects(readSecret({ kind: 'file', path }, context, t), {
+    message: `no secret for the passphrase: the file ${path} can’t be read: it is not there`,
+  });
+});
+
 test('a variable’s secret is its value as it is', async (t) => {
   const { secret } = await readSecret({ kind: 'variable', name: 'PASSPHRASE' }, context, t);
   assert.equal(secret.reveal(), 'from variable\n');

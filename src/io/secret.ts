@@ -90,7 +90,7 @@ async function fromFile(path: string, context: SecretContext, run: Run): Promise
     const { mode } = await stat(path);
     return { secret, findings: (mode & 0o004) === 0 ? [] : [readableByAll(path)] };
   } catch (error) {
-    throw fromSystem(error, 'SECRET_MISSING', `no secret for ${context.purpose}`);
+    throw fromSystem(error, 'SECRET_MISSING', `no secret for ${context.purpose}: the file ${path} can’t be read`);
   }
 }
 

@@ -1,28 +1,12 @@
-import { systemCode, TidemarkError } from '../../core/errors.ts';
+import { systemCode, systemMeaning, TidemarkError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/error-codes.ts';
 import { printablePath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 
-/** What the system's codes mean for a file. Others are told by their code. */
-const MEANINGS: Readonly<Record<string, string>> = {
-  EACCES: 'this user has no permission',
-  EPERM: 'the system does not permit it',
-  ENOENT: 'it is not there',
-  ENOTDIR: 'it is not a folder',
-  ELOOP: 'it is a symbolic link, or leads through too many',
-  EIO: 'the disk or the server behind it fails',
-  ENAMETOOLONG: 'its path is too long',
-  EROFS: 'its file system is read-only',
-  ENOTEMPTY: 'it is not empty',
-  EEXIST: 'it is there already',
-  EBUSY: 'something is mounted on it, or holds it',
-  EXDEV: 'it lies on another file system',
-};
-
 /** One clause that says why, without a stack and without the path. */
 export function reasonOf(cause: unknown): string {
   const code = systemCode(cause);
-  if (code !== undefined) return MEANINGS[code] ?? code;
+  if (code !== undefined) return systemMeaning(code) ?? code;
   return cause instanceof Error ? cause.message : String(cause);
 }
 
