@@ -45,13 +45,13 @@ export type RestorePlan = {
   readonly result: PlanResult;
 };
 
-/** What a restore would do. Writes nothing. @throws USAGE for what the command line gets wrong, and as `resolveTarget` */
+/** What a restore would do. Writes nothing. `id`: undefined when none is to follow. @throws USAGE for what the command line gets wrong, and as `resolveTarget` */
 export async function planRestore(
   application: OpenApplication,
   reader: RepositoryReader,
-  options: { readonly id: string; readonly request: RestoreRequest },
+  options: { readonly id: string | undefined; readonly request: RestoreRequest },
   run: Run,
-): Promise<RestorePlan> {
+): Promise<Omit<RestorePlan, 'id'>> {
   const { id, request } = options;
   const mark = findMark(application, reader, request.target);
   const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.bases);
@@ -70,7 +70,7 @@ export async function planRestore(
     stores.push({ store, kind: found.kind, place: found.place, into, record, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
-  return { id, request, mark, stores, result: planResult(reader, { mark, stores, request, blockers }) };
+  return { request, mark, stores, result: planResult(reader, { mark, stores, request, blockers }) };
 }
 
 function noPlace({ context }: OpenApplication, store: string): TidemarkError {
@@ -124,7 +124,8 @@ async function storePlace(application: OpenApplication, reader: RepositoryReader
   const own = application.context.configuration?.stores.find(({ name }) => name === record.summary.store);
   if (own !== undefined) return { kind: own.kind, place: { target: own.target, options: own.options }, isHere: true };
   const content = reader.content(record);
-  const kept = await parseManifest(content.manifest, { file: `the manifest in ${record.key}`, folder: '/' });
+  const origin = { file: `the manifest in ${record.key}`, folder: '/' };
+  const kept = await parseManifest(content.manifest, origin, { isStored: true });
   const then = kept.stores.find(({ name }) => name === record.summary.store);
   if (then === undefined) {
     throw new TidemarkError('REPOSITORY_DAMAGED', `the manifest in ${record.key} has no store ${record.summary.store}`);

@@ -27,8 +27,6 @@ import { markResult, shownName } from './shown.ts';
 
 const ID_BYTES = 4;
 const MOST_DAMAGED = 1_000;
-/** A plan is not a restore: nothing is ever written under this id. */
-const PREVIEW_ID = 'id';
 
 /** What a restore would do, and what is in its way. Writes nothing. */
 export async function previewRestore(
@@ -37,7 +35,7 @@ export async function previewRestore(
   request: RestoreRequest,
   run: Run,
 ): Promise<PlanResult> {
-  const { result } = await planRestore(application, reader, { id: PREVIEW_ID, request }, run);
+  const { result } = await planRestore(application, reader, { id: undefined, request }, run);
   try {
     await refuseOtherRestores(application);
     return result;
@@ -56,7 +54,7 @@ export async function prepareRestore(
 ): Promise<RestorePlan> {
   await refuseOtherRestores(application);
   const id = toHex(application.context.runtime.random(ID_BYTES));
-  return await planRestore(application, reader, { id, request }, run);
+  return { ...(await planRestore(application, reader, { id, request }, run)), id };
 }
 
 /** Carries out a plan: all stores beside, all verified, then all exchanged. @throws RESTORE_CONFLICT when the plan has blockers */

@@ -8,15 +8,17 @@ type Keys = Readonly<Record<string, unknown>>;
 
 /**
  * Looks at the tree as it was written, so that it works beside other mistakes: whatever has not the expected shape is passed over.
- * References must name stores and may not go round; of several sources of one secret only one may be given.
+ * References must name stores and may not go round; of several sources of one secret only one may be given; no two stores are at one place.
+ * `placeOf` tells places apart.
  */
-export function crossMistakes(manifest: Keys): readonly CrossMistake[] {
+export function crossMistakes(manifest: Keys, placeOf: (url: string) => string | undefined): readonly CrossMistake[] {
   const stores = keysOr(manifest['stores']);
   return [
     ...secretMistakes(keysOr(manifest['repository']), ['repository'], 'passphrase'),
     ...referenceMistakes(stores),
     ...cycleMistakes(stores),
     ...dataSetMistakes(stores),
+    ...placeMistakes(stores, placeOf),
   ];
 }
 
@@ -38,6 +40,21 @@ function referenceMistakes(stores: Keys): readonly CrossMistake[] {
       if (unknown !== undefined) mistakes.push({ path, message: unknown });
       else if (references.indexOf(reference) < index) mistakes.push({ path, message: `${reference} is named twice` });
     }
+  }
+  return mistakes;
+}
+
+/** One inside another is allowed: what it takes twice may be wanted. */
+function placeMistakes(stores: Keys, placeOf: (url: string) => string | undefined): readonly CrossMistake[] {
+  const mistakes: CrossMistake[] = [];
+  const first = new Map<string, string>();
+  for (const [name, store] of Object.entries(stores)) {
+    const { url } = keysOr(store);
+    const place = typeof url === 'string' ? placeOf(url) : undefined;
+    if (place === undefined) continue;
+    const other = first.get(place);
+    if (other === undefined) first.set(place, name);
+    else mistakes.push({ path: ['stores', name, 'url'], message: `${other} is at this place already` });
   }
   return mistakes;
 }

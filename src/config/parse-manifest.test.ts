@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { basename } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { isTidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Configuration } from './configuration.ts';
 import { ManifestError, mistakeLine } from './mistakes.ts';
 import { parseManifest } from './parse-manifest.ts';
@@ -230,6 +232,21 @@ test('a store’s place is explained', async () => {
       '5:63: stores.x.dataSets.d.from: there is no store of this name; did you mean uploads?',
   };
   for (const [line, mistake] of Object.entries(table)) assert.deepEqual(await mistakesOfStore(line), [mistake], line);
+});
+
+test('two stores at one place are a mistake of the second; one inside another is none', async () => {
+  const at = (url: string): Promise<readonly string[]> => mistakesOfStore(`x: ${url}`);
+  const { stores } = await parseManifest(SHORT, ORIGIN);
+  const target = must(stores[0], 'a store').target;
+  for (const same of [`files:${target}`, `files:${target}/`, `files:${target}/../${basename(target)}`]) {
+    assert.deepEqual(await at(same), ['5:6: stores.x: uploads is at this place already'], same);
+    assert.deepEqual(await at(`{ class: source, url: "${same}" }`), [
+      '5:28: stores.x.url: uploads is at this place already',
+    ]);
+  }
+  const twice = `${SHORT}  x: files:${target}\n`;
+  assert.equal((await parseManifest(twice, ORIGIN, { isStored: true })).stores.length, 2);
+  assert.equal((await parseManifest(`${SHORT}  x: files:${target}/photos\n`, ORIGIN)).stores.length, 2);
 });
 
 test('a secret in the manifest is refused and never repeated', async () => {

@@ -24,10 +24,15 @@ type ReadStore = {
 
 /**
  * The configuration that a manifest's text stands for. Nothing is looked at but the text: no file, store or secret is opened.
+ * `isStored`: it comes from a base, so that what became a mistake since then is none.
  * @throws CONFIG_INVALID, a ManifestError with every mistake
  */
-export async function parseManifest(text: string, origin: ManifestOrigin): Promise<Configuration> {
-  return new ManifestParser(readManifestTree(text, origin.file), origin).parse();
+export async function parseManifest(
+  text: string,
+  origin: ManifestOrigin,
+  { isStored = false }: { readonly isStored?: boolean } = {},
+): Promise<Configuration> {
+  return new ManifestParser(readManifestTree(text, origin.file), origin).parse({ isStored });
 }
 
 class ManifestParser {
@@ -43,7 +48,7 @@ class ManifestParser {
     this.#mistakes = [...tree.mistakes];
   }
 
-  async parse(): Promise<Configuration> {
+  async parse({ isStored }: { readonly isStored: boolean }): Promise<Configuration> {
     const written = this.#longForms(this.#tree.value);
     const manifest = this.#check(manifestOptions, written, []);
     const stores: ReadStore[] = [];
@@ -51,7 +56,8 @@ class ManifestParser {
       const read = await this.#readStore(name, store);
       if (read !== undefined) stores.push(read);
     }
-    for (const { path, message } of crossMistakes(keysOr(written))) this.#mistake(path, message);
+    const locate = (url: string) => (isStored ? undefined : this.#placeOf(url));
+    for (const { path, message } of crossMistakes(keysOr(written), locate)) this.#mistake(path, message);
     const { url, passphraseFile } = keysOr(keysOr(written)['repository']);
     const repository = {
       url: this.#located(url, ['repository', 'url'], locateRepository),
@@ -155,6 +161,12 @@ class ManifestParser {
       options,
       written,
     };
+  }
+
+  /** What is the same for two stores of one place; undefined for what is no place. */
+  #placeOf(url: string): string | undefined {
+    const located = locateStore(url, this.#origin.folder);
+    return 'value' in located ? `${located.value.kind.name}:${located.value.target}` : undefined;
   }
 
   /** The absolute path that a value of the manifest stands for; a mistake and undefined when it can't be one. */

@@ -19,6 +19,9 @@ export type RestorerContext = {
   readonly only?: readonly string[] | undefined;
 };
 
+/** Of a restore that may never be: without `id`, which it would get when it begins. */
+export type PreviewContext = Omit<RestorerContext, 'id'> & { readonly id: string | undefined };
+
 /** What a restore of one store would need and do. Nothing is written to find out. */
 export type RestorePreview = {
   readonly into: string;
@@ -45,7 +48,7 @@ export interface Connector<Options> {
   /** What the other methods take. `warnings`: what was settled silently otherwise, such as a repository inside the store. */
   resolve(place: StorePlace): { readonly options: Options; readonly warnings: readonly string[] };
   openRecorder(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
-  preview(options: Options, context: RestorerContext, run: Run): Promise<RestorePreview>;
+  preview(options: Options, context: PreviewContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;
   /**
    * Puts back what a finished restore kept aside; what is there now is kept aside in turn. `turn` counts the undos of a restore, from 1: a turn

@@ -47,7 +47,7 @@ export function diagnoseStore(store: FilesStore, runtime: Runtime): Finding[] {
 }
 
 function restoreFindings(store: FilesStore, runtime: Runtime): Finding[] {
-  const { blockers, inOneStep } = previewRestore(store, { runtime, id: 'doctor' });
+  const { blockers, inOneStep } = previewRestore(store, { runtime, id: undefined });
   const findings: Finding[] = blockers.map((message) => ({
     code: 'FILES_NO_RESTORE_IN_PLACE',
     severity: 'warning',

@@ -1,8 +1,8 @@
 import { accessSync, constants, readdirSync, readFileSync, statfsSync } from 'node:fs';
-import type { RestorePreview, RestorerContext } from '../../core/connector.ts';
+import type { PreviewContext, RestorePreview } from '../../core/connector.ts';
 import { isRemoteType } from '../../io/disk.ts';
 import { nativeAvailable } from '../../io/native.ts';
-import { isTidemarkError } from '../../core/errors.ts';
+import { isTidemarkError, systemCode } from '../../core/errors.ts';
 import type { ByteText } from './byte-text.ts';
 import { lossyText, printablePath, systemPath } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
@@ -14,11 +14,14 @@ import type { FilesStore } from './store.ts';
 /** `f_type` of file systems that do not exchange two names in one step: FAT, exFAT. The remote ones don't either. */
 const WITHOUT_EXCHANGE: ReadonlySet<number> = new Set([0x4d44, 0x2011bab0]);
 
+/** Stands for an id that is not known yet; nothing is ever written under it. */
+const NO_ID = 'id';
+
 /** Looks what a restore would do there. Writes nothing. */
-export function previewRestore(store: FilesStore, context: RestorerContext): RestorePreview {
+export function previewRestore(store: FilesStore, context: PreviewContext): RestorePreview {
   const folder = context.target ?? store.folder;
   try {
-    return previewPlace(findPlace(folder, context.id), context);
+    return previewPlace(findPlace(folder, context.id ?? NO_ID), context);
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
     return {
@@ -32,7 +35,7 @@ export function previewRestore(store: FilesStore, context: RestorerContext): Res
   }
 }
 
-function previewPlace(place: Place, { only }: RestorerContext): RestorePreview {
+function previewPlace(place: Place, { id, only }: PreviewContext): RestorePreview {
   const existing = existingAncestor(place.home);
   const { type, bavail, bsize } = statfsSync(systemPath(existing));
   const sideEffects: string[] = [];
@@ -41,7 +44,7 @@ function previewPlace(place: Place, { only }: RestorerContext): RestorePreview {
   if (place.mounted) {
     sideEffects.push(`${into} is a mount point: what it holds is exchanged one after another, not in one step`);
   }
-  if (replaces) sideEffects.push(`what is there now is kept aside as ${lossyText(place.home)}/${place.beside.aside}`);
+  if (replaces) sideEffects.push(`what is there now is kept aside ${asideText(place, id)}`);
   if (only !== undefined && only.length > 0 && place.exists) {
     sideEffects.push('what --only does not match is copied from what is there now');
   }
@@ -55,6 +58,12 @@ function previewPlace(place: Place, { only }: RestorerContext): RestorePreview {
   };
 }
 
+function asideText({ home, beside }: Place, id: string | undefined): string {
+  const folder = lossyText(home);
+  if (id !== undefined) return `as ${folder}/${beside.aside}`;
+  return `in ${folder}, as ${beside.aside.slice(0, -NO_ID.length)} and an id that the restore chooses`;
+}
+
 function blockersOf(place: Place, existing: ByteText): string[] {
   const blockers: string[] = [];
   if (!nativeAvailable()) {
@@ -63,7 +72,8 @@ function blockersOf(place: Place, existing: ByteText): string[] {
   try {
     accessSync(systemPath(existing), constants.W_OK | constants.X_OK);
   } catch (error) {
-    blockers.push(`nothing can be created in ${printablePath(existing)}: ${reasonOf(error)}`);
+    const reason = systemCode(error) === 'EACCES' ? 'this user may not write there' : reasonOf(error);
+    blockers.push(`nothing can be created in ${printablePath(existing)}: ${reason}`);
   }
   for (const mount of place.exists ? mountsInside(place.target) : []) {
     blockers.push(

@@ -17,7 +17,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { must } from '../../core/must.ts';
-import type { RestorerContext } from '../../core/connector.ts';
+import type { RestorePreview, RestorerContext } from '../../core/connector.ts';
 import type { BaseReader, RestoreReport, StoredEntry } from '../../core/restorer.ts';
 import type { Runtime } from '../../core/run.ts';
 import { createSeededRandom } from '../../flow/random.ts';
@@ -565,6 +565,14 @@ test('preview says where it would go and what is in the way, and writes nothing'
   const there = await preview(folder.at('tree'));
   assert.deepEqual([there.into, there.inOneStep, there.replaces, there.blockers], [folder.at('tree'), true, true, []]);
   assert.ok(there.freeBytes > 0);
+  const aside = (id: string | undefined): Promise<RestorePreview> =>
+    filesConnector.preview(storeAt(folder.at('tree')), { runtime, id }, run);
+  assert.deepEqual((await aside('r1')).sideEffects, [
+    `what is there now is kept aside as ${folder.path}/.tree.tidemark-aside-r1`,
+  ]);
+  assert.deepEqual((await aside(undefined)).sideEffects, [
+    `what is there now is kept aside in ${folder.path}, as .tree.tidemark-aside- and an id that the restore chooses`,
+  ]);
   const absent = await preview(folder.at('x/y'));
   assert.deepEqual([absent.replaces, absent.blockers, absent.sideEffects], [false, [], []]);
   assert.match(must((await preview(folder.at('file'))).blockers[0], 'a blocker'), /is not a folder/);
