@@ -81,6 +81,7 @@ test('a chunk that is damaged in one pack is taken from another', async () => {
   damageBlock(fixture, packs, second.pack, id);
   await using source = sourceOf(packs);
   await assert.rejects(source.chunk(id, 'content', fixture.run), /packs\/[0-9a-f]+\/[0-9a-f]+ is damaged/);
+  assert.deepEqual(fixture.loggedLoud, [], 'the error says it all');
 });
 
 test('an index that knows only the damaged copy does not hide the whole one', async () => {

@@ -210,7 +210,7 @@ export class BlockSource implements AsyncDisposable {
   async #readDirectories(run: Run): Promise<ChunkIndex> {
     const { header, objects, runtime } = this.#access;
     const credential = this.#credential;
-    runtime.logger.log('warn', 'a chunk is not where the index has it: the directories of all packs are read', {
+    runtime.logger.log('info', 'a chunk is not where the index has it: the directories of all packs are read', {
       writer: credential,
     });
     await using resources = new AsyncDisposableStack();

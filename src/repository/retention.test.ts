@@ -233,6 +233,8 @@ test('each mark is kept with a reason or given up, and never both', () => {
       const { kept, forgotten } = select(marks, policy, { timezone });
       const lost = new Set(forgotten.map(({ mark }) => mark.id));
       for (const { mark } of marks) assert.equal(lost.has(mark.id), (kept.get(mark.id) ?? []).length === 0);
+      const stay = marks.filter(({ mark }) => !lost.has(mark.id));
+      assert.deepEqual([...kept.keys()], [...new Set(stay.map(({ mark }) => mark.id))], 'ascending by time');
     }),
   );
 });

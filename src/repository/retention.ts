@@ -66,7 +66,11 @@ export function selectMarks(options: {
     const newest = marks.findLast(({ mark }) => Object.values(mark.bases).includes(base));
     if (newest !== undefined) keep(newest, reason);
   }
-  return { kept, forgotten: marks.filter(({ mark }) => !kept.has(mark.id)) };
+  const reasons = marks.flatMap(({ mark: { id } }) => {
+    const found = kept.get(id);
+    return found === undefined ? [] : [[id, found] as const];
+  });
+  return { kept: new Map(reasons), forgotten: marks.filter(({ mark }) => !kept.has(mark.id)) };
 }
 
 type Keep = (record: MarkRecord, reason: KeepReason) => void;

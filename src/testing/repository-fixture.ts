@@ -62,6 +62,8 @@ export class RepositoryFixture implements AsyncDisposable {
   readonly runtime: Runtime;
   readonly run: Run = { signal: new AbortController().signal };
   readonly logged: string[] = [];
+  /** Of these, what an operator sees without asking for it. */
+  readonly loggedLoud: string[] = [];
   /** Heads as a host remembers them that has seen everything so far. */
   remembered: readonly Head[] = [];
   #owner: RepositoryAccess | undefined;
@@ -73,7 +75,12 @@ export class RepositoryFixture implements AsyncDisposable {
     this.runtime = {
       clock: this.clock,
       random: createSeededRandom(`repository ${seed}`).bytes,
-      logger: { log: (_level, message) => this.logged.push(message) },
+      logger: {
+        log: (level, message) => {
+          this.logged.push(message);
+          if (level === 'warn' || level === 'error') this.loggedLoud.push(message);
+        },
+      },
       temporaryFolder: mkdtempSync(join(tmpdir(), 'tidemark-repository-')),
     };
   }
