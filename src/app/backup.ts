@@ -96,7 +96,7 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
       standingBase: (history) => writer.standingBase(history),
     });
     await writer.putMark(mark, run);
-    const stores = taken.map(storeResult);
+    const stores = taken.map((one) => storeResult(one, request));
     await writer.putRun(run, runOf(mark, stores, failed));
     await writer.end(run);
     if (!request.dryRun) await application.rememberHeads(writer.heads, run);
@@ -199,11 +199,11 @@ async function takeBase(
   return { store, base: written, exact: recorder.exact };
 }
 
-function storeResult({ store, base, exact }: TakenBase): BackupStoreResult {
+function storeResult({ store, base, exact }: TakenBase, { dryRun }: Pick<BackupRequest, 'dryRun'>): BackupStoreResult {
   const { stored } = base;
   return {
     store: store.name,
-    base: base.key,
+    ...(dryRun ? {} : { base: base.key }),
     position: base.cut,
     exact,
     entries: stored.entries,

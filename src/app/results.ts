@@ -44,7 +44,8 @@ export type SkippedResult = ShownName & {
 
 export type BackupStoreResult = {
   readonly store: string;
-  readonly base: string;
+  /** Absent in a dry run, which makes none. */
+  readonly base?: string | undefined;
   readonly position: Position;
   readonly exact: 'position' | 'time' | 'observation';
   readonly entries: number;

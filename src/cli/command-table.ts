@@ -29,8 +29,12 @@ export type RawInput = {
   readonly options: Readonly<Record<string, unknown>>;
 };
 
-/** A command that has run, with its result still to be printed. */
-export type EndedCommand = CommandEnd<object> & { print(printer: Printer): void | Promise<void> };
+/** A command that has run, with its result still to be printed. As `Command` has the rest. */
+export type EndedCommand = CommandEnd<object> & {
+  readonly isReport: boolean;
+  print(printer: Printer): void | Promise<void>;
+  printTrouble(printer: Printer): void;
+};
 
 export type TableEntry = {
   readonly spec: CommandSpec;
@@ -79,7 +83,12 @@ function entry<const Spec extends CommandSpec, Result extends object>(
       const command = await load();
       // The parser has built both by this very specification; a value's type follows from its kind there.
       const end = await command.run(context, args as ArgumentsOf<Spec>, options as OptionsOf<Spec['options']>);
-      return { ...end, print: (printer) => command.print(end.result, printer) };
+      return {
+        ...end,
+        isReport: command.isReport?.(end.result) ?? false,
+        print: (printer) => command.print(end.result, printer),
+        printTrouble: (printer) => command.printTrouble?.(end.result, printer),
+      };
     },
   };
 }

@@ -83,6 +83,10 @@ export type Command<Spec extends CommandSpec, Result> = {
   ): Promise<CommandEnd<Result>>;
   /** Nothing in it may fail but the reading of what is streamed. */
   print(result: Result, printer: Printer): void | Promise<void>;
+  /** Whether the result only reports on work that went as it should, or on how it went: --quiet leaves it out. Absent: it never does. */
+  isReport?(result: Result): boolean;
+  /** What of a report has to be told even with --quiet; it goes to standard error. */
+  printTrouble?(result: Result, printer: Printer): void;
 };
 
 /** Progress as `--json` prints it. */

@@ -1,8 +1,9 @@
 import type { MarkResult, SkippedResult } from '../app/results.ts';
 import { printable } from '../core/printable.ts';
+import type { SkipReason } from '../core/recorder.ts';
 import { formatCount, formatDuration } from './format.ts';
 import type { Printer } from './printer.ts';
-import { safeName } from './shown-name.ts';
+import { safeName, shortened } from './shown-name.ts';
 
 /** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
 export function markText(mark: MarkResult, printer: Printer): string {
@@ -22,11 +23,20 @@ export function stateText({ state, partial }: MarkResult, printer: Printer): str
 
 const MOST_SKIPPED = 20;
 
-/** What was left out of a base, or is missing from it. */
+const REASONS: Readonly<Record<SkipReason, string>> = {
+  unreadable: 'unreadable',
+  changed: 'changed',
+  vanished: 'vanished',
+  special: 'skipped',
+  'too-long': 'too long',
+  filesystem: 'skipped',
+};
+
+/** What is not in a base, or not as it should be. */
 export function printSkipped(skipped: readonly SkippedResult[], count: number, printer: Printer): void {
   for (const item of skipped.slice(0, MOST_SKIPPED)) {
     printer.line(
-      `  ${item.incomplete ? printer.paint('red', 'left out') : printer.paint('dim', 'skipped')} ${safeName(item)}: ${printable(item.message)}`,
+      `  ${printer.paint(item.incomplete ? 'red' : 'dim', REASONS[item.reason])} ${shortened(safeName(item))}: ${shortened(printable(item.message))}`,
     );
   }
   const more = count - Math.min(skipped.length, MOST_SKIPPED);

@@ -43,6 +43,7 @@ export async function runCommand(
   const durationMs = (): number => Math.round(process.clock.monotonicMs() - startedMs);
   try {
     if (json) await writeResultLine(process.output, { command, result: end.result, durationMs, warnings });
+    else if (globals.quiet && end.isReport) context.command.show((printer) => end.printTrouble(printer));
     else await printText(process, { end, globals, zone: context.zone() });
   } catch (error) {
     if (!(error instanceof OutputClosedError)) throw error;

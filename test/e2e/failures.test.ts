@@ -172,6 +172,12 @@ test('a repository that can’t be written to: no backup, but restores', { skip:
   const verified = shop.run(['verify', '--data'], other);
   assert.deepEqual([verified.status, verified.json['damage']], [0, []], verified.err);
   assert.equal(shop.run(['runs'], other).status, 0);
+  chmodSync(shop.folder.path, 0o755);
+  const plan = shop.run(['plan', '--to', 'latest', '--into', 'second'], other);
+  assert.equal(plan.status, 9, plan.err);
+  assert.deepEqual(plan.json['blockers'], [
+    `uploads: nothing can be created in ${shop.folder.path}: this user may not write there`,
+  ]);
   const findings = listOf(shop.run(['doctor'], other).json, 'findings');
   const codes = findings.map(({ code, severity }) => [code, severity]);
   assert.deepEqual(codes.slice(0, 2), [

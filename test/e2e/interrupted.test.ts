@@ -77,7 +77,9 @@ test('while a restore is at work, another one is told that it is busy and not th
   assert.match(String(chunk), /"progress"/);
   const second = shop.run(['restore', '--to', 'latest', '--into', 'second', '--yes']);
   assert.deepEqual([second.status, second.json['code']], [8, 'BUSY'], second.err);
-  assert.match(String(shop.ok(['plan', '--to', 'latest', '--into', 'second'])['blockers']), /restoring on this host/);
+  const plan = shop.run(['plan', '--to', 'latest', '--into', 'second']);
+  assert.equal(plan.status, 9, plan.err);
+  assert.match(String(plan.json['blockers']), /restoring on this host/);
   assert.doesNotMatch(shop.run(['doctor']).out, /cut off/);
   first.child.kill('SIGKILL');
   await first.ended;
@@ -100,8 +102,9 @@ test('a killed restore has touched nothing live, is resumed or dropped, and can 
   isLive();
   const second = shop.run(restore);
   assert.deepEqual([second.status, second.json['code']], [1, 'RESTORE_UNFINISHED']);
-  const blockers = shop.ok(['plan', '--to', 'latest'])['blockers'];
-  assert.match(String(blockers), /cut off; nothing live was touched.*--resume/);
+  const plan = shop.run(['plan', '--to', 'latest']);
+  assert.equal(plan.status, 9, plan.err);
+  assert.match(String(plan.json['blockers']), /cut off; nothing live was touched.*--resume/);
   const doctor = shop.run(['doctor']);
   assert.ok(listOf(doctor.json, 'findings').some(({ code }) => code === 'RESTORE_UNFINISHED'));
   assert.deepEqual(shop.ok(['restore', '--discard'])['action'], 'discarded');

@@ -163,6 +163,7 @@ test('a dry run tells what would be stored and writes nothing', async () => {
   const before = repositoryState(shop);
   const dry = shop.ok(['backup', '--dry-run']);
   assert.deepEqual([dry['mark'], dry['dryRun']], [undefined, true]);
+  assert.ok(!('base' in (listOf(dry, 'stores')[0] ?? {})), 'no base is named that will never be');
   assert.equal(listOf(dry, 'stores')[0]?.['newBytes'], 100_006);
   assert.deepEqual(repositoryState(shop), before);
   shop.ok(['backup']);

@@ -43,7 +43,7 @@ export type Options = {
 export type Shop = AsyncDisposable & {
   readonly folder: TemporaryFolder;
   at(...components: readonly string[]): string;
-  /** Runs a command to its end, with `--json` unless it is `cat`, `completion` or help. */
+  /** Runs a command to its end, with `--json` unless it is `cat`, `completion` or `--quiet`. */
   run(args: readonly string[], options?: Options): Ended;
   /** Runs it and checks that it ended well. Returns the result. */
   ok(args: readonly string[], options?: Options): Readonly<Record<string, unknown>>;
@@ -136,7 +136,7 @@ async function createRepositoryAt(path: string, { leaseMs, chunks }: ShopOptions
 }
 
 function withJson(args: readonly string[]): readonly string[] {
-  return args[0] === 'cat' || args[0] === 'completion' ? args : [...args, '--json'];
+  return args[0] === 'cat' || args[0] === 'completion' || args.includes('--quiet') ? args : [...args, '--json'];
 }
 
 function lastJson(text: string): Readonly<Record<string, unknown>> {

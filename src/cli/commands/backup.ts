@@ -17,6 +17,7 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     for (const { store, message, hint } of result.failed) context.warn(`${store} is left out: ${message}. ${hint}`);
     return { result, status: statusOf(result) };
   },
+  isReport: ({ dryRun }) => !dryRun,
   print({ mark, stores, dryRun }, printer) {
     printer.table(
       [
@@ -35,6 +36,17 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     }
     if (dryRun) printer.line('A dry run: nothing was written.');
     if (mark !== undefined) printer.line(`mark ${markText(mark, printer)}`);
+  },
+  printTrouble({ stores }, printer) {
+    for (const { store, skipped, incompleteCount } of stores) {
+      if (incompleteCount === 0) continue;
+      printer.line(`${store}:`);
+      printSkipped(
+        skipped.filter(({ incomplete }) => incomplete),
+        incompleteCount,
+        printer,
+      );
+    }
   },
 };
 

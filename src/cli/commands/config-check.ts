@@ -15,6 +15,7 @@ export const configCheck: Command<typeof configCheckSpec, ConfigCheckResult> = {
       },
     };
   },
+  isReport: () => true,
   print({ application, repository, stores }, printer) {
     printer.line(
       `No mistakes: application ${application}, ${formatNumberOf(stores.length, 'store')}, repository ${printable(repository)}`,

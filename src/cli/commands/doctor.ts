@@ -17,6 +17,7 @@ export const doctor: Command<typeof doctorSpec, DoctorResult> = {
     const hasError = result.findings.some(({ severity }) => severity === 'error');
     return { result, status: hasError ? FINDINGS : DONE };
   },
+  isReport: ({ findings }) => findings.length === 0,
   print({ findings }, printer) {
     for (const { severity, store, message, hint } of findings) {
       printer.line(

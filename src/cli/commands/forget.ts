@@ -10,5 +10,6 @@ export const forget: Command<typeof forgetSpec, RetentionResult> = {
     await using application = await openApplication(context);
     return { result: await forgetMarks(application, { apply }, context.run) };
   },
+  isReport: ({ applied }) => applied,
   print: printRetention,
 };

@@ -11,7 +11,6 @@ import { fromSystem, systemCode, TidemarkError } from '../../core/errors.ts';
 import type { Secret } from '../../io/secret.ts';
 import { appContext } from '../application.ts';
 import type { CommandContext } from '../context.ts';
-import { errorsIn } from '../exit-status.ts';
 import { DEFAULT_MANIFEST } from '../read-configuration.ts';
 
 /** Where editors find what a manifest may say: the schema that is installed with this package. */
@@ -31,6 +30,7 @@ export const init: Command<typeof initSpec, InitResult> = {
     };
     return { result: await initRepository(await appContext(context), { firstPassphrase }, context.run) };
   },
+  isReport: () => true,
   print({ repository, created, manifest }, printer) {
     if (manifest !== undefined) {
       printer.line(`Wrote ${printable(manifest)}. Name the stores in it, then run \`tidemark init\` again.`);
@@ -84,10 +84,9 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-function unwritten(thrown: unknown, path: string): unknown {
-  const [error] = errorsIn(thrown);
+function unwritten(error: unknown, path: string): unknown {
   const code = systemCode(error);
-  if (code === undefined) return thrown;
+  if (code === undefined) return error;
   const message = `${path} can’t be written`;
   const reason = UNWRITABLE[code];
   if (reason === undefined) return fromSystem(error, 'FAILED', message);

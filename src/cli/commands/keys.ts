@@ -26,6 +26,7 @@ export const keysAdd: Command<typeof keysAddSpec, KeysChangeResult> = {
     const passphrase = (): Promise<Secret> => context.furtherPassphrase(newPassphraseFile);
     return { result: { key: await addKey(application, { passphrase, role: 'all', name }, context.run) } };
   },
+  isReport: () => true,
   print: ({ key }, printer) => printer.line(`added ${keyText(key)}`),
 };
 
@@ -42,6 +43,7 @@ export const keysRemove: Command<typeof keysRemoveSpec, KeysChangeResult> = {
     await removeKey(application, key, context.run);
     return { result: { key } };
   },
+  isReport: () => true,
   print: ({ key }, printer) => printer.line(`removed ${keyText(key)}`),
 };
 

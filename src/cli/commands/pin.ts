@@ -10,6 +10,7 @@ export const pin: Command<typeof pinSpec, PinResult> = {
     await using application = await openApplication(context);
     return { result: await pinMark(application, { target: mark, pinned: true }, context.run) };
   },
+  isReport: () => true,
   print: ({ mark }, printer) => printer.line(`pinned ${markText(mark, printer)}`),
 };
 
@@ -18,5 +19,6 @@ export const unpin: Command<typeof unpinSpec, PinResult> = {
     await using application = await openApplication(context);
     return { result: await pinMark(application, { target: mark, pinned: false }, context.run) };
   },
+  isReport: () => true,
   print: ({ mark }, printer) => printer.line(`left to retention: ${markText(mark, printer)}`),
 };

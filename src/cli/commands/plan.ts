@@ -2,6 +2,7 @@ import { previewRestore } from '../../app/restore.ts';
 import type { PlanResult } from '../../app/results.ts';
 import { withReader } from '../application.ts';
 import type { Command } from '../command.ts';
+import { DONE, FINDINGS } from '../exit-status.ts';
 import { printPlan } from '../plan-text.ts';
 import { restoreRequest } from '../restore-request.ts';
 import type { planSpec } from '../table/restoring.ts';
@@ -12,7 +13,7 @@ export const plan: Command<typeof planSpec, PlanResult> = {
     const result = await withReader(context, (application, reader) =>
       previewRestore(application, reader, request, context.run),
     );
-    return { result };
+    return { result, status: result.blockers.length > 0 ? FINDINGS : DONE };
   },
   print: printPlan,
 };

@@ -5,7 +5,7 @@ import { DAMAGED, INCOMPLETE } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
 import type { Printer } from '../printer.ts';
-import { safeName } from '../shown-name.ts';
+import { safeName, shortened } from '../shown-name.ts';
 import type { restoreSpec } from '../table/restoring.ts';
 import { carryOut, prepareRestore, resumeRestore } from '../../app/restore.ts';
 import { discardRestores, listLeftovers, undoRestore } from '../../app/restore-aside.ts';
@@ -45,6 +45,16 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
     }
     for (const item of result.stores) printer.line(undoneText(item, printer));
   },
+  isReport: () => true,
+  printTrouble(result, printer) {
+    if (!('mark' in result)) return;
+    for (const store of result.stores) {
+      const skipped = store.skipped.filter(({ incomplete }) => incomplete);
+      if (store.damagedCount + store.noteCount + skipped.length === 0) continue;
+      printer.line(`${store.store}:`);
+      printMissing({ ...store, skipped, skippedCount: skipped.length }, printer);
+    }
+  },
 };
 
 const ANSWER_YES = 'Answer y to go on, or give --yes.';
@@ -82,18 +92,23 @@ function printRestored({ mark, stores }: RestoreResult, printer: Printer): void 
     printer.line(
       `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}, ${verified}`,
     );
-    printDamaged(store, printer);
-    for (const note of store.notes) printer.line(`  note: ${printable(note)}`);
-    if (store.noteCount > store.notes.length) {
-      printer.line(`  and ${formatCount(store.noteCount - store.notes.length)} more notes`);
-    }
-    printSkipped(store.skipped, store.skippedCount, printer);
+    printMissing(store, printer);
   }
+}
+
+/** What is not as it was. */
+function printMissing(store: RestoreResult['stores'][number], printer: Printer): void {
+  printDamaged(store, printer);
+  for (const note of store.notes) printer.line(`  note: ${shortened(printable(note))}`);
+  if (store.noteCount > store.notes.length) {
+    printer.line(`  and ${formatCount(store.noteCount - store.notes.length)} more notes`);
+  }
+  printSkipped(store.skipped, store.skippedCount, printer);
 }
 
 function printDamaged({ damaged, damagedCount }: RestoreResult['stores'][number], printer: Printer): void {
   for (const name of damaged.slice(0, MOST_DAMAGED)) {
-    printer.line(`  ${printer.paint('red', 'damaged')} ${safeName(name)}: left out`);
+    printer.line(`  ${printer.paint('red', 'damaged')} ${shortened(safeName(name))}: left out`);
   }
   const more = damagedCount - Math.min(damaged.length, MOST_DAMAGED);
   if (more > 0) printer.line(`  and ${formatCount(more)} more damaged`);

@@ -16,5 +16,6 @@ export const sweep: Command<typeof sweepSpec, RetentionResult> = {
     await using application = await openApplication(context);
     return { result: await sweepRepository(application, { apply, wait }, context.run) };
   },
+  isReport: ({ applied }) => applied,
   print: printRetention,
 };

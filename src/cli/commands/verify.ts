@@ -18,6 +18,7 @@ export const verify: Command<typeof verifySpec, VerifyResult> = {
     const result = await verifyApplication(application, { share }, context.run);
     return { result, ...(result.damage.length > 0 ? { status: DAMAGED } : {}) };
   },
+  isReport: ({ damage }) => damage.length === 0,
   print({ checked, damage }, printer) {
     for (const { object, kind, message, affects } of damage) {
       printer.line(`${printer.paint('red', 'damaged')} ${kind} ${printable(object)}: ${printable(message)}`);

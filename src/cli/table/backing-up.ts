@@ -9,7 +9,7 @@ export const backupSpec = {
   details: [
     'Stores are read in the order of their references. A store that is not named enters the mark with its newest base; one that has none makes the mark partial.',
     'A store that can’t be opened, or has collapsed, is left out and makes the mark partial; the others are backed up.',
-    'A file that can’t be read or never stands still is left out, reported, and makes the exit status 3. Sockets, fifos and devices are only reported.',
+    'A file that can’t be read is left out; one that never stands still is kept as it was read last. Both are reported and make the exit status 3. Sockets, fifos and devices are only reported.',
   ],
   needs: 'manifest',
   arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },

@@ -11,7 +11,11 @@ export const globalOptions = {
     says: 'work on this repository; without -f no manifest is read, and the repository knows its stores',
   },
   json: { kind: 'flag', says: 'print one JSON object a line instead of text' },
-  quiet: { kind: 'flag', short: 'q', says: 'print nothing but errors and what was asked for' },
+  quiet: {
+    kind: 'flag',
+    short: 'q',
+    says: 'print nothing of work that went well: only errors, warnings, findings, and what was asked to be shown',
+  },
   noColor: { kind: 'flag', says: 'print without colours' },
   logLevel: {
     kind: 'choice',

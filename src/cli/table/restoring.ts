@@ -29,6 +29,7 @@ export const planSpec = {
   name: 'plan',
   group,
   says: 'say what a restore would do, take and lose; write nothing',
+  details: ['When something is in the way of the restore, it says so and ends with status 9.'],
   needs: 'manifest',
   arguments: { stores },
   options: restoreOptions,

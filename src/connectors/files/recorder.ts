@@ -94,7 +94,7 @@ class TreeBase implements Base {
     }
     const tolerant = entry.attempt >= ATTEMPTS;
     if (tolerant) {
-      this.#skipped.add(name, 'changed', `it changed while it was read, ${ATTEMPTS} times; kept as it was read last`);
+      this.#skipped.add(name, 'changed', `it changed while it was read, ${ATTEMPTS} times: kept as it was read last`);
     }
     return this.#entry(found, { remote: entry.remote, attempt: entry.attempt + 1, tolerant });
   }
@@ -127,7 +127,7 @@ class TreeBase implements Base {
   #entry(found: Found, reading: Reading): TreeEntry {
     const trust: TimeTrust = { scanStartNs: this.#scanStartNs, remote: reading.remote };
     const unreadable = (cause: unknown): void => {
-      const message = `its extended attributes can’t be read: ${reasonOf(cause)}`;
+      const message = `kept without its extended attributes, which can’t be read: ${reasonOf(cause)}`;
       this.#skipped.add(found.name, isGone(cause) ? 'vanished' : 'unreadable', message);
     };
     return new TreeEntry(found, {
@@ -142,7 +142,7 @@ class TreeBase implements Base {
     const { name, path } = found;
     try {
       if (!leadsThroughFolders(found)) {
-        this.#skipped.add(name, 'changed', 'a folder above it was replaced during the scan');
+        this.#skipped.add(name, 'changed', 'a folder above it was replaced during the scan, so it is left out');
         return undefined;
       }
       const stats = lstatSync(systemPath(path), { bigint: true });
@@ -151,7 +151,7 @@ class TreeBase implements Base {
       this.#skipped.add(
         name,
         'changed',
-        `it became a ${type === 'folder' ? 'folder' : 'socket, fifo or device'} during the scan`,
+        `it became a ${type === 'folder' ? 'folder' : 'socket, fifo or device'} during the scan, so it is left out`,
       );
     } catch (error) {
       if (isGone(error)) this.#skipped.add(name, 'vanished', 'it vanished before it was read');
