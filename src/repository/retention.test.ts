@@ -64,6 +64,19 @@ test('of each hour, day, week and month the newest mark stays, counted back from
   assert.deepEqual(timesKept(marks, selection, 'monthly'), ['2026-06-30T10:00', '2026-07-01T10:55']);
 });
 
+test('marks of another store take no place of this one’s, and a store that came later ends no other’s turn', () => {
+  const marks = [
+    markAt('2026-06-29T10:00:00Z', { bases: { mail: 'manifests/a' } }),
+    markAt('2026-06-30T10:00:00Z', { bases: { mail: 'manifests/b' } }),
+    markAt('2026-07-01T10:00:00Z', { bases: { mail: 'manifests/c' } }),
+    markAt('2026-07-01T11:00:00Z', { bases: { shop: 'manifests/d' } }),
+    markAt('2026-07-02T11:00:00Z', { bases: { shop: 'manifests/e', mail: 'manifests/c' } }),
+  ];
+  const selection = select(marks, { last: 1, daily: 2 });
+  assert.deepEqual(timesKept(marks, selection, 'daily'), ['2026-07-01T10:00', '2026-07-01T11:00', '2026-07-02T11:00']);
+  assert.deepEqual(timesKept(marks, selection, 'last'), ['2026-07-02T11:00']);
+});
+
 test('hours without marks don’t count', () => {
   const marks = ['2026-01-01T01:00:00Z', '2026-03-01T01:00:00Z', '2026-07-01T01:00:00Z'].map((at) => markAt(at));
   assert.equal(timesKept(marks, select(marks, { hourly: 2 }), 'hourly').length, 2);

@@ -1,7 +1,7 @@
 import type { MarkRecord } from './catalogue.ts';
 import { markState } from './mark.ts';
 
-/** How long marks stay. Counts are of the newest hours, days, weeks and months that have a mark. */
+/** How long marks stay. Counts are of the newest hours, days, weeks and months that have a mark; each history has its own. */
 export type RetentionPolicy = {
   readonly windowMs: number;
   readonly last: number;
@@ -53,15 +53,20 @@ export function selectMarks(options: {
   const { marks, policy } = options;
   const kept = new Map<string, KeepReason[]>();
   const keep = (record: MarkRecord, reason: KeepReason): void => {
-    kept.set(record.mark.id, [...(kept.get(record.mark.id) ?? []), reason]);
+    const reasons = kept.get(record.mark.id) ?? [];
+    if (!reasons.includes(reason)) kept.set(record.mark.id, [...reasons, reason]);
   };
   const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
   const nowMs = complete.at(-1)?.mark.atMs ?? marks.at(-1)?.mark.atMs ?? 0;
   for (const record of marks) keepBySelf(record, keep);
   keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
-  for (const record of complete.slice(Math.max(0, complete.length - policy.last))) keep(record, 'last');
   const calendar = calendarOf(options.timezone);
-  for (const bucket of buckets) keepByCalendar({ complete, bucket, count: policy[bucket], calendar }, keep);
+  // Hosts that back up different stores take no places from each other.
+  for (const history of new Set(complete.flatMap(({ mark }) => Object.keys(mark.bases)))) {
+    const own = complete.filter(({ mark }) => mark.bases[history] !== undefined);
+    for (const record of own.slice(Math.max(0, own.length - policy.last))) keep(record, 'last');
+    for (const bucket of buckets) keepByCalendar({ complete: own, bucket, count: policy[bucket], calendar }, keep);
+  }
   for (const [base, reason] of options.keptBases) {
     const newest = marks.findLast(({ mark }) => Object.values(mark.bases).includes(base));
     if (newest !== undefined) keep(newest, reason);
