@@ -75,6 +75,15 @@ test('marks of another store take no place of this one’s, and a store that cam
   const selection = select(marks, { last: 1, daily: 2 });
   assert.deepEqual(timesKept(marks, selection, 'daily'), ['2026-07-01T10:00', '2026-07-01T11:00', '2026-07-02T11:00']);
   assert.deepEqual(timesKept(marks, selection, 'last'), ['2026-07-02T11:00']);
+
+  const atOnce = [
+    markAt('2026-06-01T03:00:10Z', { bases: { mail: 'manifests/a' } }),
+    markAt('2026-06-01T03:00:20Z', { bases: { shop: 'manifests/b' } }),
+    markAt('2026-06-01T03:00:30Z', { bases: { shop: 'manifests/c' } }),
+    markAt('2026-06-04T03:00:00Z', { bases: { shop: 'manifests/d' } }),
+  ];
+  const kept = select(atOnce, { windowMs: 14 * DAY_MS });
+  assert.deepEqual(kept.forgotten, [atOnce[1]]);
 });
 
 test('hours without marks don’t count', () => {

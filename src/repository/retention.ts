@@ -90,7 +90,7 @@ function keepByAge(
   { marks, nowMs, windowMs }: { marks: readonly MarkRecord[]; nowMs: number; windowMs: number },
   keep: Keep,
 ): void {
-  let lastMinute: number | undefined;
+  const lastMinutes = new Map<string, number>();
   for (const record of marks.toReversed()) {
     const ageMs = nowMs - record.mark.atMs;
     if (ageMs > windowMs) return;
@@ -99,8 +99,9 @@ function keepByAge(
       continue;
     }
     const minute = Math.floor(record.mark.atMs / MINUTE_MS);
-    if (minute !== lastMinute) keep(record, 'window');
-    lastMinute = minute;
+    const histories = Object.keys(record.mark.bases);
+    if (histories.some((history) => lastMinutes.get(history) !== minute)) keep(record, 'window');
+    for (const history of histories) lastMinutes.set(history, minute);
   }
 }
 
