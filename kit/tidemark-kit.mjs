@@ -804,6 +804,7 @@ function parseDirectory(directory, end) {
       block.chunks.push(chunk);
       places.set(chunkName(chunk.kind, chunk.id), chunk);
     }
+    need(block.chunks.length > 0, 'a block of the pack has no chunk');
     need(block.plainBytes <= MOST_BLOCK_BYTES, 'a block of the pack is too large');
     need(block.sealedBytes <= block.plainBytes + BLOCK_OVERHEAD_BYTES, 'a block of the pack is larger than its chunks');
     offset += block.sealedBytes;
@@ -934,6 +935,7 @@ class ChunkFinder {
 // ── Trees (section 7) ───────────────────────────────────────────────────────────────────────────────────────────────
 
 const MOST_LEVEL = 32;
+const MOST_NAME_BYTES = 64 * 1024 * 1024;
 
 /** The items of a node. Its names ascend, begin with `first` where that is known, and stay below `upper`. */
 function parseNode(bytes, { level, first, upper }) {
@@ -941,9 +943,12 @@ function parseNode(bytes, { level, first, upper }) {
   need(parser.u8() === level, 'a node of the tree has the wrong level');
   const items = [];
   let name = NO_NAME;
+  let nameBytes = 0;
   for (let left = parser.varint(); left > 0; left -= 1) {
     const shared = parser.varint();
     const next = join(name.subarray(0, shared), parser.take(parser.varint()));
+    nameBytes += next.length;
+    need(nameBytes <= MOST_NAME_BYTES, 'the names in a node of the tree are too long');
     const isFirst = items.length === 0 && shared === 0 && (first === undefined || next.equals(first));
     const isNext = items.length > 0 && shared <= name.length && Buffer.compare(next, name) > 0;
     const isBelow = upper === undefined || Buffer.compare(next, upper) < 0;

@@ -23,7 +23,7 @@ const blocksOf = fc.array(
         id: fc.uint8Array({ minLength: 32, maxLength: 32 }),
         sizeBytes: fc.nat(4_000_000),
       }),
-      { maxLength: 20 },
+      { minLength: 1, maxLength: 20 },
     ),
   }),
   { maxLength: 8 },
@@ -86,6 +86,7 @@ test('counts and sizes that can’t be are refused before anything is made of th
         .u8(0)
         .bytes(id)
         .varint(2 ** 33),
+    (builder) => builder.varint(1).varint(5).varint(0),
     (builder) => builder.varint(2 ** 50),
     (builder) => builder.varint(0).u8(1),
   ];

@@ -1,5 +1,5 @@
 import { ByteCursor } from './byte-cursor.ts';
-import { MAX_BLOCK_BYTES, MAX_PACK_BYTES, unsealDirectory } from './pack.ts';
+import { MAX_BLOCK_BYTES, MAX_PACK_BYTES, MAX_PACK_CHUNKS, unsealDirectory } from './pack.ts';
 
 const ID_BYTES = 32;
 /** What a chunk takes in a directory at least. */
@@ -24,7 +24,7 @@ export type ChunkTable = {
 export function openChunkTable(options: Parameters<typeof unsealDirectory>[0]): ChunkTable {
   const plain = unsealDirectory(options);
   const cursor = new ByteCursor(plain, options.what);
-  const most = Math.floor(plain.byteLength / LEAST_CHUNK_BYTES);
+  const most = Math.min(MAX_PACK_CHUNKS, Math.floor(plain.byteLength / LEAST_CHUNK_BYTES));
   const [kinds, sizes, ids] = [new Uint8Array(most), new Uint32Array(most), new Uint8Array(most * ID_BYTES)];
   const sealedBytes: number[] = [];
   const chunkCounts: number[] = [];
@@ -32,6 +32,7 @@ export function openChunkTable(options: Parameters<typeof unsealDirectory>[0]): 
   for (let left = cursor.varint(); left > 0; left--) {
     sealedBytes.push(atMost(cursor, MAX_PACK_BYTES));
     const count = atMost(cursor, most - chunk);
+    if (count === 0) cursor.fail('a block in it has no chunk');
     chunkCounts.push(count);
     for (const end = chunk + count; chunk < end; chunk++) {
       const kind = cursor.u8();

@@ -6,6 +6,8 @@ const ID_BYTES = 32;
 const LIST_MARK = 0x80;
 /** Deeper than any tree that fits into 2^53 entries. */
 const MAX_LEVEL = 32;
+/** What the names in one node may take together. Shared beginnings make much of few bytes. */
+const MAX_NAME_BYTES = 64 * 1024 * 1024;
 
 export type ChunkPart = { readonly id: Uint8Array; readonly sizeBytes: number };
 
@@ -47,6 +49,7 @@ export class NodeBuilder {
   readonly #body = new ByteBuilder(64 * 1024);
   #last: Uint8Array = new Uint8Array(0);
   #count = 0;
+  #nameBytes = 0;
 
   constructor(level: number) {
     this.#level = level;
@@ -58,6 +61,11 @@ export class NodeBuilder {
 
   get sizeBytes(): number {
     return this.#body.sizeBytes;
+  }
+
+  /** What its names take without what they share. */
+  get nameBytes(): number {
+    return this.#nameBytes;
   }
 
   leaf(item: LeafItem): void {
@@ -84,6 +92,7 @@ export class NodeBuilder {
     const node = Buffer.concat([head, this.#body.take()]);
     this.#last = new Uint8Array(0);
     this.#count = 0;
+    this.#nameBytes = 0;
     return node;
   }
 
@@ -95,6 +104,7 @@ export class NodeBuilder {
       .bytes(name.subarray(shared));
     this.#last = name;
     this.#count++;
+    this.#nameBytes += name.byteLength;
   }
 }
 
@@ -125,10 +135,13 @@ export function readNode(bytes: Uint8Array, what: string): TreeNode {
   const leaves: LeafItem[] = [];
   const children: InnerItem[] = [];
   let last: Uint8Array | undefined;
+  let nameBytes = 0;
   for (let left = cursor.varint(); left > 0; left--) {
     const shared = cursor.varint();
     const suffix = cursor.bytes(cursor.varint());
     if (shared > (last?.byteLength ?? 0)) cursor.fail('a name shares more than there is');
+    nameBytes += shared + suffix.byteLength;
+    if (nameBytes > MAX_NAME_BYTES) cursor.fail('its names are too long');
     const name = last === undefined || shared === 0 ? suffix : Buffer.concat([last.subarray(0, shared), suffix]);
     if (last !== undefined && compareBytes(last, name) >= 0) cursor.fail('its names do not ascend');
     last = name;

@@ -17,6 +17,7 @@ export const BLOCK_SEAL_BYTES = 16;
 export const MAX_PACK_BYTES = 128 * 1024 * 1024;
 /** The largest `plainBytes` of a block. */
 export const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
+export const MAX_PACK_CHUNKS = 524_288;
 
 /** Whose pack it is; ids as raw bytes (16 each). */
 export type PackOwner = { readonly repository: Uint8Array; readonly writer: Uint8Array };
@@ -185,6 +186,7 @@ export function openDirectory(options: Parameters<typeof unsealDirectory>[0]): r
       const kind = mark === 1 ? 'node' : 'content';
       chunks.push({ kind, id: new Uint8Array(cursor.bytes(ID_BYTES)), sizeBytes: cursor.varint() });
     }
+    if (chunks.length === 0) cursor.fail('a block in it has no chunk');
     blocks.push({ sealedBytes, chunks });
   }
   cursor.expectEnd();

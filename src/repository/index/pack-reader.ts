@@ -8,6 +8,7 @@ import {
   directorySize,
   MAX_BLOCK_BYTES,
   MAX_PACK_BYTES,
+  MAX_PACK_CHUNKS,
   openDirectory as openPackDirectory,
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
@@ -16,7 +17,6 @@ import type { DirectoryBlock, PackOwner } from '../format/pack.ts';
 
 const TAIL_BYTES = 64 * 1024;
 const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024;
-const MAX_PACK_CHUNKS = 524_288;
 const BLOCK_HEADER_BYTES = 5;
 
 type SealedDirectory = {
