@@ -8,6 +8,7 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
+import type { BaseProgress } from '../repository/base-writer.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
@@ -178,10 +179,12 @@ async function takeBase(
   const recorderContext = { runtime: context.runtime, previous: last?.cut };
   await using recorder = await connector.openRecorder(opened.options, recorderContext, run);
   await using base = await recorder.openBase(run);
-  const totals = { totalEntries: last?.entries, totalBytes: last?.bytes };
-  const report = ({ entries, bytes }: { readonly entries: number; readonly bytes: number }): void =>
-    context.progress.report({ phase: `backing up ${store.name}`, store: store.name, entries, bytes, ...totals });
-  report({ entries: 0, bytes: 0 });
+  const report = (progress: BaseProgress): void => {
+    const { entries, bytes } = progress;
+    const shown = { entries, bytes, ...expectedTotals(progress, last) };
+    context.progress.report({ phase: `backing up ${store.name}`, store: store.name, ...shown });
+  };
+  report({ entries: 0, bytes: 0, foundEntries: 0, foundBytes: 0, foundAll: false });
   const written = await writer.writeBase(
     {
       store: store.name,
@@ -197,6 +200,16 @@ async function takeBase(
     run,
   );
   return { store, base: written, exact: recorder.exact };
+}
+
+/** Until all has been found the last base tells how much to expect; without one nothing does. */
+export function expectedTotals(
+  { foundEntries, foundBytes, foundAll }: BaseProgress,
+  last: { readonly entries: number; readonly bytes: number } | undefined,
+): { readonly totalEntries?: number; readonly totalBytes?: number } {
+  if (foundAll) return { totalEntries: foundEntries, totalBytes: foundBytes };
+  if (last === undefined) return {};
+  return { totalEntries: Math.max(last.entries, foundEntries), totalBytes: Math.max(last.bytes, foundBytes) };
 }
 
 function storeResult({ store, base, exact }: TakenBase, { dryRun }: Pick<BackupRequest, 'dryRun'>): BackupStoreResult {

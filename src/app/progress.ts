@@ -7,6 +7,9 @@ export type Progress = {
   readonly store?: string | undefined;
   readonly entries?: number | undefined;
   readonly totalEntries?: number | undefined;
+  /** Instead of entries, where the work goes by packs. */
+  readonly packs?: number | undefined;
+  readonly totalPacks?: number | undefined;
   readonly bytes: number;
   readonly totalBytes?: number | undefined;
 };

@@ -8,9 +8,19 @@ export function withProgress(
 ): BaseReader {
   const { phase, store, progress } = options;
   let bytes = 0;
+  /** Filled in so far, also of files that are not finished. What is done again counts twice, so it is only a hint. */
+  let filledBytes = 0;
   let files = 0;
   const totals = { totalEntries: base.entryCount, totalBytes: base.contentBytes };
-  const report = (): void => progress.report({ phase, store, entries: files, bytes, ...totals });
+  const report = (): void => {
+    const shown = Math.max(bytes, Math.min(filledBytes, base.contentBytes));
+    progress.report({ phase, store, entries: files, bytes: shown, ...totals });
+  };
+  const onBytes = (filled: number): void => {
+    if (filled === 0) return;
+    filledBytes += filled;
+    report();
+  };
   return {
     entryCount: base.entryCount,
     contentBytes: base.contentBytes,
@@ -19,7 +29,7 @@ export function withProgress(
     read: (content, run) => base.read(content, run),
     async *extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Parameters<BaseReader['extract']>[1]) {
       report();
-      for await (const results of base.extract(targets, run)) {
+      for await (const results of base.extract(targets, run, onBytes)) {
         for (const { sizeBytes } of results) bytes += sizeBytes;
         files += results.length;
         report();

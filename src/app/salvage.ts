@@ -37,9 +37,13 @@ function without(base: BaseReader, damaged: Names): BaseReader {
     },
     find: async (name, run) => (isLeft(name) ? undefined : await base.find(name, run)),
     read: (content, run) => base.read(content, run),
-    async *extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Run) {
+    async *extract<Tag>(
+      targets: AsyncIterable<readonly FileTarget<Tag>[]>,
+      run: Run,
+      onBytes?: (bytes: number) => void,
+    ) {
       const names = new Map<Tag, Uint8Array>();
-      for await (const results of base.extract(remembering(targets, names), run)) {
+      for await (const results of base.extract(remembering(targets, names), run, onBytes)) {
         for (const { tag, error } of results) {
           const name = names.get(tag);
           names.delete(tag);

@@ -57,8 +57,7 @@ async function check(
       share,
       random: runtime.random,
       openChecker: () => engines.openChecker(access),
-      onProgress: ({ packs, totalPacks, bytes }) =>
-        progress.report({ phase: 'verifying', entries: packs, totalEntries: totalPacks, bytes }),
+      onProgress: ({ packs, totalPacks, bytes }) => progress.report({ phase: 'verifying', packs, totalPacks, bytes }),
     },
     run,
   );

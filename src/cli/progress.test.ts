@@ -65,6 +65,11 @@ test('a new phase is shown at once and begins a rate of its own', () => {
   );
 });
 
+test('what goes by packs counts packs', () => {
+  const progress = { phase: 'verifying', packs: 1, totalPacks: 4, bytes: 2 ** 20, bytesPerSecond: 0 };
+  assert.equal(progressText(progress, 120), 'verifying  [#####---------------]  25%  1.0 MiB  1 of 4 packs');
+});
+
 test('the line fits into the terminal and no name can leave it', () => {
   const progress = {
     phase: 'backing up uploads',

@@ -2,7 +2,7 @@ import type { Progress, ProgressSink } from '../app/progress.ts';
 import { excerpt } from '../core/printable.ts';
 import type { Clock } from '../core/run.ts';
 import type { ProgressLine } from './command.ts';
-import { formatDuration, formatNumberOf, formatShare, formatSize } from './format.ts';
+import { formatCount, formatDuration, formatNumberOf, formatShare, formatSize } from './format.ts';
 
 const TERMINAL_EVERY_MS = 100;
 const JSON_EVERY_MS = 1000;
@@ -41,29 +41,30 @@ function createSink(everyMs: number, clock: Clock, write: (progress: ProgressLin
       shownMs = nowMs;
       samples = [
         ...samples.filter((sample) => sample.atMs >= nowMs - RATE_WINDOW_MS),
-        { atMs: nowMs, bytes: progress.bytes, entries: progress.entries ?? 0 },
+        { atMs: nowMs, bytes: progress.bytes, things: thingsOf(progress).done ?? 0 },
       ];
       write(withRate(progress, samples));
     },
   };
 }
 
-type Sample = { readonly atMs: number; readonly bytes: number; readonly entries: number };
+type Sample = { readonly atMs: number; readonly bytes: number; readonly things: number };
 
 /**
  * The rate is the mean over the last seconds: the mean since the start says little of a disk that has become slow. Where it is not known how
  * many bytes there will be, the time that is left goes by the entries.
  */
 function withRate(progress: Progress, samples: readonly Sample[]): ProgressLine {
-  const first = samples[0] ?? { atMs: 0, bytes: 0, entries: 0 };
+  const first = samples[0] ?? { atMs: 0, bytes: 0, things: 0 };
   const last = samples.at(-1) ?? first;
   const spanMs = last.atMs - first.atMs;
   const perSecond = (from: number, to: number): number => (spanMs > 0 ? Math.max(0, ((to - from) * 1000) / spanMs) : 0);
   const bytesPerSecond = Math.round(perSecond(first.bytes, last.bytes));
-  const { bytes, totalBytes, entries = 0, totalEntries } = progress;
+  const { bytes, totalBytes } = progress;
+  const { done = 0, total } = thingsOf(progress);
   const leftMs =
     totalBytes === undefined
-      ? timeLeftMs(entries, totalEntries, perSecond(first.entries, last.entries))
+      ? timeLeftMs(done, total, perSecond(first.things, last.things))
       : timeLeftMs(bytes, totalBytes, bytesPerSecond);
   return { ...progress, bytesPerSecond, leftMs };
 }
@@ -75,7 +76,8 @@ function timeLeftMs(done: number, total: number | undefined, perSecond: number):
 
 /** One line of at most `columns - 1` characters: a full line would make some terminals begin another. */
 export function progressText(progress: ProgressLine, columns: number): string {
-  const { phase, bytes, totalBytes, entries, totalEntries, bytesPerSecond, leftMs } = progress;
+  const { phase, bytes, totalBytes, bytesPerSecond, leftMs } = progress;
+  const { done, total, one, many } = thingsOf(progress);
   const parts = [phase];
   const share = shareDone(progress);
   if (share !== undefined) {
@@ -88,17 +90,31 @@ export function progressText(progress: ProgressLine, columns: number): string {
   if (leftMs !== undefined && leftMs > 0) {
     parts.push(`${formatDuration(leftMs < 1000 ? 1000 : Math.floor(leftMs / 1000) * 1000)} left`);
   }
-  if (entries !== undefined) {
+  if (done !== undefined) {
     parts.push(
-      totalEntries === undefined
-        ? formatNumberOf(entries, 'entry', 'entries')
-        : `${entries} of ${formatNumberOf(totalEntries, 'entry', 'entries')}`,
+      total === undefined
+        ? formatNumberOf(done, one, many)
+        : `${formatCount(done)} of ${formatNumberOf(total, one, many)}`,
     );
   }
   return excerpt(parts.join('  '), Math.max(columns - 1, 10));
 }
 
-function shareDone({ bytes, totalBytes, entries, totalEntries }: Progress): number | undefined {
+function shareDone(progress: Progress): number | undefined {
+  const { bytes, totalBytes } = progress;
   if (totalBytes !== undefined && totalBytes > 0) return Math.min(bytes / totalBytes, 1);
-  return totalEntries === undefined || totalEntries === 0 ? undefined : Math.min((entries ?? 0) / totalEntries, 1);
+  const { done = 0, total } = thingsOf(progress);
+  return total === undefined || total === 0 ? undefined : Math.min(done / total, 1);
+}
+
+type Things = {
+  readonly done: number | undefined;
+  readonly total: number | undefined;
+  readonly one: string;
+  readonly many: string;
+};
+
+function thingsOf({ entries, totalEntries, packs, totalPacks }: Progress): Things {
+  if (packs !== undefined) return { done: packs, total: totalPacks, one: 'pack', many: 'packs' };
+  return { done: entries, total: totalEntries, one: 'entry', many: 'entries' };
 }

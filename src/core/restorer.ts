@@ -55,8 +55,15 @@ export interface BaseReader {
   find(name: Uint8Array, run: Run): Promise<StoredEntry | undefined>;
   /** The content's bytes in order, in pieces that are the caller's to keep. */
   read(content: StoredContent, run: Run): AsyncIterable<Uint8Array>;
-  /** Fills many files at once, in whatever order is fastest. Pulls `targets` as it goes; one result each. */
-  extract<Tag>(targets: AsyncIterable<readonly FileTarget<Tag>[]>, run: Run): AsyncIterable<readonly FileResult<Tag>[]>;
+  /**
+   * Fills many files at once, in whatever order is fastest. Pulls `targets` as it goes; one result each. `onBytes`, for progress: so many more
+   * bytes of content have been filled in, also within a file; what had to be done again counts again.
+   */
+  extract<Tag>(
+    targets: AsyncIterable<readonly FileTarget<Tag>[]>,
+    run: Run,
+    onBytes?: (bytes: number) => void,
+  ): AsyncIterable<readonly FileResult<Tag>[]>;
 }
 
 export type RestoreReport = {

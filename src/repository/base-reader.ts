@@ -24,11 +24,17 @@ class BaseContent implements StoredContent {
   }
 }
 
+/** What an extraction works with: where the chunks of a content are named, and who hears how far it is. */
+export type ExtractContext = {
+  readonly source: BlockSource;
+  readonly chunksOf: (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>;
+  readonly onBytes: (bytes: number) => void;
+};
+
 /** Fills files from chunks; see `BaseReader.extract`. */
 export type Extractor = <Tag>(
-  source: BlockSource,
+  context: ExtractContext,
   targets: AsyncIterable<readonly FileTarget<Tag>[]>,
-  chunksOf: (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>,
   run: Run,
 ) => AsyncIterable<readonly FileResult<Tag>[]>;
 
@@ -115,8 +121,10 @@ export class RepositoryBaseReader implements BaseReader {
   extract<Tag>(
     targets: AsyncIterable<readonly FileTarget<Tag>[]>,
     run: Run,
+    onBytes: (bytes: number) => void = () => undefined,
   ): AsyncIterable<readonly FileResult<Tag>[]> {
-    return this.#extract(this.#source, targets, (content, inner) => this.#parts(content, inner), run);
+    const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.#parts(content, inner);
+    return this.#extract({ source: this.#source, chunksOf, onBytes }, targets, run);
   }
 
   /** The content's chunks, in order, with memory for one list a level. */

@@ -12,13 +12,16 @@ import { TreeWriter } from './tree-writer.ts';
 /** Nodes are sealed together in blocks of about this size. */
 const NODE_BLOCK_BYTES = 512 * 1024;
 const MAX_ATTEMPTS = 5;
+/** Within a large content progress goes in steps of this size. */
+const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
 
-/** Progress of a base: what has been dealt with so far. */
+/** Progress of a base: what has been dealt with so far, also of entries that are not finished; what the store was found to hold, and whether that is all. */
 export type BaseProgress = {
   readonly entries: number;
   readonly bytes: number;
-  readonly readBytes: number;
-  readonly storedBytes: number;
+  readonly foundEntries: number;
+  readonly foundBytes: number;
+  readonly foundAll: boolean;
 };
 
 export type BaseWriterDeps = {
@@ -69,7 +72,12 @@ class BaseWriting implements BlockSink {
   #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
   #nodeBytes = 0;
   #newBytes = 0;
-  #readBytes = 0;
+  /** Claimed, of contents that are not settled. */
+  #openBytes = 0;
+  #untoldBytes = 0;
+  #foundEntries = 0;
+  #foundBytes = 0;
+  #foundAll = false;
   #entries = 0;
   #bytes = 0;
 
@@ -110,6 +118,9 @@ class BaseWriting implements BlockSink {
   claim(id: Uint8Array, sizeBytes: number): boolean {
     const isNew = this.#claim(this.#deps.content, id);
     if (isNew) this.#newBytes += sizeBytes;
+    this.#openBytes += sizeBytes;
+    this.#untoldBytes += sizeBytes;
+    if (this.#untoldBytes >= PROGRESS_STEP_BYTES) this.#report();
     return isNew;
   }
 
@@ -132,7 +143,10 @@ class BaseWriting implements BlockSink {
   }
 
   async *#sources(run: Run): AsyncGenerator<readonly StoreSource<Item>[]> {
-    for await (const entries of this.#base.entries) {
+    for await (const { batch: entries, isLast } of withLast(this.#base.entries)) {
+      this.#foundAll = isLast;
+      this.#foundEntries += entries.length;
+      for (const { estimatedBytes } of entries) this.#foundBytes += estimatedBytes;
       const sources: StoreSource<Item>[] = [];
       for (const entry of entries) {
         const source = this.#recall(entry) ?? (await this.#describe(entry, run));
@@ -180,10 +194,11 @@ class BaseWriting implements BlockSink {
   }
 
   async #storeAgain(
-    failed: { readonly tag: Item; readonly failure: unknown },
+    failed: { readonly tag: Item; readonly failure: unknown; readonly readBytes: number },
     run: Run,
   ): Promise<StoreOutcome<Item> | undefined> {
     run.signal.throwIfAborted();
+    this.#openBytes -= failed.readBytes;
     const entry = await this.#base.retry(failed.tag.entry, failed.failure, run);
     const source = entry && (await this.#describe(entry, run));
     if (source === undefined) return undefined;
@@ -215,7 +230,7 @@ class BaseWriting implements BlockSink {
     }
     this.#entries++;
     this.#bytes += content?.sizeBytes ?? 0;
-    if (remembered === undefined) this.#readBytes += content?.sizeBytes ?? 0;
+    this.#openBytes -= outcome.sizeBytes;
   }
 
   async #node(id: Uint8Array, node: Uint8Array, run: Run): Promise<void> {
@@ -241,12 +256,25 @@ class BaseWriting implements BlockSink {
   }
 
   #report(): void {
-    const { content, nodes, onProgress } = this.#deps;
-    onProgress({
+    this.#untoldBytes = 0;
+    this.#deps.onProgress({
       entries: this.#entries,
-      bytes: this.#bytes,
-      readBytes: this.#readBytes,
-      storedBytes: content.storedBytes + nodes.storedBytes,
+      bytes: this.#bytes + this.#openBytes,
+      foundEntries: this.#foundEntries,
+      foundBytes: this.#foundBytes,
+      foundAll: this.#foundAll,
     });
   }
+}
+
+/** One batch behind, so that the last one is known to be it. */
+async function* withLast<Batch>(
+  batches: AsyncIterable<Batch>,
+): AsyncGenerator<{ readonly batch: Batch; readonly isLast: boolean }> {
+  let held: { readonly batch: Batch } | undefined;
+  for await (const batch of batches) {
+    if (held !== undefined) yield { ...held, isLast: false };
+    held = { batch };
+  }
+  if (held !== undefined) yield { ...held, isLast: true };
 }

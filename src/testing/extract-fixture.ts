@@ -45,6 +45,8 @@ export class ExtractFixture implements AsyncDisposable {
   readonly folder: TemporaryFolder;
   /** Contents whose list of chunks is damaged. */
   readonly lostLists = new Set<StoredContent>();
+  /** What extractions have reported, step by step. */
+  readonly told: number[] = [];
   readonly #indexes = new AsyncDisposableStack();
 
   private constructor(repository: RepositoryFixture, packs: ChunkPacks, folder: TemporaryFolder) {
@@ -121,7 +123,10 @@ export class ExtractFixture implements AsyncDisposable {
     run: Run = this.repository.run,
   ): AsyncIterable<readonly FileResult<string>[]> {
     const extractor: Extractor = engine === 'in place' ? extractInPlace : extractOnWorkers(2, SMALL_LIMITS);
-    return extractor(source, targets, (content) => this.#partsOf(content), run);
+    const onBytes = (bytes: number): void => {
+      this.told.push(bytes);
+    };
+    return extractor({ source, chunksOf: (content) => this.#partsOf(content), onBytes }, targets, run);
   }
 
   /** The results by name. */

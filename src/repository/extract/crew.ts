@@ -1,6 +1,7 @@
 import { must } from '../../core/must.ts';
 import type { StoredContent } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
+import type { ExtractContext } from '../base-reader.ts';
 import { BlockSource } from '../block-source.ts';
 import type { ChunkPart } from '../format/node.ts';
 import { SlotPool } from '../pipeline/slots.ts';
@@ -8,7 +9,6 @@ import { createWorkerPool } from '../pipeline/worker-pool.ts';
 import type { WorkerPool } from '../pipeline/worker-pool.ts';
 import type { FilledFiles, SealedBlock } from './fill-files.ts';
 import type { FillJob, FillLimits } from './fill-plan.ts';
-import type { ChunksOf } from './in-place.ts';
 import type {
   BeginRequest,
   BegunFile,
@@ -22,8 +22,7 @@ import type {
 const SLOTS_PER_WORKER = 2;
 
 export type CrewOptions = {
-  readonly source: BlockSource;
-  readonly chunksOf: ChunksOf;
+  readonly context: ExtractContext;
   readonly workers: number;
   readonly limits: FillLimits;
 };
@@ -37,20 +36,20 @@ type Stretch = Omit<StretchRequest, 'chunkKey'>;
  * everything rejects with that error then.
  */
 export class Crew implements AsyncDisposable {
+  readonly context: ExtractContext;
   readonly source: BlockSource;
   readonly run: Run;
   readonly limits: FillLimits;
-  readonly #chunksOf: ChunksOf;
   readonly #abort = new AbortController();
   readonly #pool: WorkerPool;
   readonly #slots: SlotPool;
   #canClone = true;
   #order = 0;
 
-  constructor({ source, chunksOf, workers, limits }: CrewOptions, run: Run) {
-    this.source = source;
+  constructor({ context, workers, limits }: CrewOptions, run: Run) {
+    this.context = context;
+    this.source = context.source;
     this.limits = limits;
-    this.#chunksOf = chunksOf;
     this.run = { signal: AbortSignal.any([run.signal, this.#abort.signal]) };
     const memory = Array.from({ length: workers * SLOTS_PER_WORKER }, () => new SharedArrayBuffer(limits.slotBytes));
     this.#pool = createWorkerPool({ count: workers, setup: { read: { slots: memory } } });
@@ -81,7 +80,7 @@ export class Crew implements AsyncDisposable {
   }
 
   chunksOf(content: StoredContent): AsyncIterable<readonly ChunkPart[]> {
-    return this.#chunksOf(content, this.run);
+    return this.context.chunksOf(content, this.run);
   }
 
   async reuse(request: Reuse): Promise<ReusedFiles> {
@@ -110,7 +109,9 @@ export class Crew implements AsyncDisposable {
     try {
       const blocks = await this.#fetch(job, slot.bytes);
       const request = { slot: slot.index, fill: { ...job.request, chunkKey: this.source.keys.chunkKey, blocks } };
-      return await this.#pool.call('fill', { request, order: this.#order++ }, this.run);
+      const filled = await this.#pool.call('fill', { request, order: this.#order++ }, this.run);
+      if (filled.failures.length === 0) this.context.onBytes(job.request.sizes.reduce((sum, size) => sum + size, 0));
+      return filled;
     } finally {
       this.#slots.release(slot);
     }

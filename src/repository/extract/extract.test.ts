@@ -336,3 +336,26 @@ test('candidates save reading the repository, and those that fail are replaced b
   const results = await fixture.extractAll('on workers', targets);
   for (const target of targets) assertWhole(target, results.get(target.tag), !target.tag.includes(' '));
 });
+
+test('how far an extraction is moves within a large file, and ends at all that it filled', async () => {
+  await using fixture = await ExtractFixture.create();
+  const bytes = bytesOf('large', windowBytes * 6 + 100);
+  const small = contentOf('small', 5000);
+  const contents = await fixture.store([bytes, small], 1);
+  writeFileSync(fixture.folder.at('candidate'), bytes);
+  for (const engine of ENGINES) {
+    for (const candidate of [undefined, Buffer.from(fixture.folder.at('candidate'))]) {
+      const name = `${engine} ${candidate === undefined}`;
+      const targets = contents.map((content, index) => fixture.target(`${name} ${index}`, content, { candidate }));
+      fixture.told.length = 0;
+      await fixture.extractAll(engine, targets);
+      const sum = fixture.told.reduce((total, told) => total + told, 0);
+      assert.equal(sum, bytes.byteLength + small.byteLength, name);
+      if (engine === 'on workers')
+        assert.ok(
+          fixture.told.every((told) => told < bytes.byteLength / 2),
+          name,
+        );
+    }
+  }
+});

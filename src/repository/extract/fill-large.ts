@@ -79,7 +79,12 @@ async function reuseOf<Tag>(
       runs: group.flatMap(({ runs }) => runs),
     });
     if (error !== undefined) failure = unpackError(error);
-    for (const [index, part] of group.entries()) if (same[index] !== 1) missing.push(part);
+    let sameBytes = 0;
+    for (const [index, part] of group.entries()) {
+      if (same[index] === 1) sameBytes += part.part.sizeBytes;
+      else missing.push(part);
+    }
+    crew.context.onBytes(sameBytes);
   });
   await crew.settle(jobs);
   if (failure !== undefined) throw new TargetError('a target failed', { cause: failure });

@@ -60,12 +60,17 @@ async function reuse<Tag>(
   const jobs = groups.map(async (group) => {
     const { made, failures } = await crew.reuse(reuseRequest(group));
     const failed = new Map(failures.map(({ file, error }) => [file, unpackError(error)]));
+    let madeBytes = 0;
     for (const [index, file] of group.entries()) {
       const error = failed.get(index);
       if (error !== undefined) results.push(failedResult(file.target, error));
-      else if (made[index] === 1) results.push(doneResult(file.target, true));
-      else rest.push(file);
+      else if (made[index] === 1) {
+        const result = doneResult(file.target, true);
+        madeBytes += result.sizeBytes;
+        results.push(result);
+      } else rest.push(file);
     }
+    crew.context.onBytes(madeBytes);
   });
   await crew.settle(jobs);
   return rest;
@@ -172,7 +177,7 @@ async function runJob<Tag>(crew: Crew, job: FillJob<Tag>, failures: Failures<Tag
 /** The slow way, which tries every place of every chunk. */
 async function fillAgain<Tag>(crew: Crew, target: FileTarget<Tag>, { created }: Failure): Promise<FileResult<Tag>> {
   if (created) removeIfThere(target.path);
-  return await extractOne(crew.source, target, (content) => crew.chunksOf(content), crew.run);
+  return await extractOne(crew.context, target, crew.run);
 }
 
 function removeIfThere(path: Uint8Array): void {

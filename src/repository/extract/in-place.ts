@@ -1,25 +1,24 @@
 import { BugError } from '../../core/must.ts';
-import type { FileResult, FileTarget, StoredContent } from '../../core/restorer.ts';
+import type { FileResult, FileTarget } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
-import type { BlockSource } from '../block-source.ts';
+import type { ExtractContext } from '../base-reader.ts';
 import { isDamage } from '../format/byte-cursor.ts';
-import type { ChunkPart } from '../format/node.ts';
 import { TargetFile } from './target-file.ts';
 
-export type ChunksOf = (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>;
+/** Progress goes in steps of about this size. */
+const STEP_BYTES = 4 * 1024 * 1024;
 
 /** Fills files one after another on this thread; what candidates hold is not looked at. */
 export async function* extractInPlace<Tag>(
-  source: BlockSource,
+  context: ExtractContext,
   targets: AsyncIterable<readonly FileTarget<Tag>[]>,
-  chunksOf: ChunksOf,
   run: Run,
 ): AsyncGenerator<readonly FileResult<Tag>[]> {
   for await (const batch of targets) {
     const results: FileResult<Tag>[] = [];
     for (const target of batch) {
       run.signal.throwIfAborted();
-      results.push(await extractOne(source, target, chunksOf, run));
+      results.push(await extractOne(context, target, run));
     }
     yield results;
   }
@@ -30,13 +29,12 @@ export async function* extractInPlace<Tag>(
  * @throws what keeps the repository from being read
  */
 export async function extractOne<Tag>(
-  source: BlockSource,
+  context: ExtractContext,
   target: FileTarget<Tag>,
-  chunksOf: ChunksOf,
   run: Run,
 ): Promise<FileResult<Tag>> {
   try {
-    await fill(source, target, chunksOf, run);
+    await fill(context, target, run);
     return doneResult(target, false);
   } catch (error) {
     run.signal.throwIfAborted();
@@ -52,16 +50,26 @@ export function failedResult<Tag>({ tag }: FileTarget<Tag>, error: unknown): Fil
   return { tag, sizeBytes: 0, reused: false, error };
 }
 
-async function fill<Tag>(source: BlockSource, target: FileTarget<Tag>, chunksOf: ChunksOf, run: Run): Promise<void> {
+async function fill<Tag>(
+  { source, chunksOf, onBytes }: ExtractContext,
+  target: FileTarget<Tag>,
+  run: Run,
+): Promise<void> {
   const { content } = target.entry;
+  let untold = 0;
   using file = onTarget(() => TargetFile.create(target));
   for await (const parts of content === undefined ? [] : chunksOf(content, run)) {
     for (const part of parts) {
       const bytes = await source.content(part, run);
       onTarget(() => file.write(bytes));
+      untold += bytes.byteLength;
+      if (untold < STEP_BYTES) continue;
+      onBytes(untold);
+      untold = 0;
     }
   }
   onTarget(() => file.finish(target));
+  onBytes(untold);
 }
 
 /** Tells what the target failed with from what the repository did. */

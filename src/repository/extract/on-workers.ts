@@ -1,13 +1,11 @@
 import { must } from '../../core/must.ts';
 import type { FileResult, FileTarget } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
-import type { Extractor } from '../base-reader.ts';
-import type { BlockSource } from '../block-source.ts';
+import type { ExtractContext, Extractor } from '../base-reader.ts';
 import { Crew } from './crew.ts';
 import { fillLarge } from './fill-large.ts';
 import { FILL_LIMITS } from './fill-plan.ts';
 import { fillWindow } from './fill-window.ts';
-import type { ChunksOf } from './in-place.ts';
 
 const WINDOW_FILES = 1024;
 const WINDOWS_AHEAD = 2;
@@ -16,13 +14,8 @@ type Targets<Tag> = readonly FileTarget<Tag>[];
 
 /** Fills files on worker threads: this one plans and fetches, they open, prove and write. Memory does not grow with the size of files. */
 export function extractOnWorkers(workers: number, limits = FILL_LIMITS): Extractor {
-  return async function* <Tag>(
-    source: BlockSource,
-    targets: AsyncIterable<Targets<Tag>>,
-    chunksOf: ChunksOf,
-    run: Run,
-  ) {
-    await using crew = new Crew({ source, chunksOf, workers, limits }, run);
+  return async function* <Tag>(context: ExtractContext, targets: AsyncIterable<Targets<Tag>>, run: Run) {
+    await using crew = new Crew({ context, workers, limits }, run);
     await using windows = new Windows<Tag>(crew);
     for await (const window of windowsOf(targets, limits.windowBytes)) {
       windows.start(window);

@@ -20,7 +20,7 @@ export type StoreSource<Tag> = { readonly tag: Tag; readonly content?: Content |
 
 /**
  * One for each source, in the order of the sources. `failure`: it could not be read to the end as described (a system
- * error with its `code`, or ContentChangedError); chunks of it may have been stored, which is harmless.
+ * error with its `code`, or ContentChangedError); chunks of it, `readBytes` together, were claimed and may have been stored, which is harmless.
  */
 export type StoreOutcome<Tag> =
   | {
@@ -29,7 +29,7 @@ export type StoreOutcome<Tag> =
       readonly sizeBytes: number;
       readonly failure?: undefined;
     }
-  | { readonly tag: Tag; readonly failure: unknown };
+  | { readonly tag: Tag; readonly failure: unknown; readonly readBytes: number };
 
 /** The plain of a block as the format has it (encoding, size, payload), and the chunks in it, in order. */
 export type PlainBlock = {

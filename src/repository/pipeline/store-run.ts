@@ -240,5 +240,5 @@ class StoreRun<Tag> {
 }
 
 function outcomeOf<Tag>({ tag, chunks, sizeBytes, failure }: SourceProgress<Tag>): StoreOutcome<Tag> {
-  return failure === undefined ? { tag, chunks, sizeBytes } : { tag, failure: failure.cause };
+  return failure === undefined ? { tag, chunks, sizeBytes } : { tag, failure: failure.cause, readBytes: sizeBytes };
 }
