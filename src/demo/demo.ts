@@ -176,9 +176,19 @@ class Story {
       event('And worse: the whole machine is lost. What is left is the repository and the passphrase.'),
       command('tidemark restore --repository ../backups --to monday --into .'),
     ];
-    const machine = await machineAt(rescue, { ...this.#setup, repository: join(this.#folder, 'backups') }, this.#run);
+    const warnings: string[] = [];
+    const warn = (message: string): void => {
+      warnings.push(message);
+    };
+    const setup = { ...this.#setup, warn, repository: join(this.#folder, 'backups') };
+    const machine = await machineAt(rescue, setup, this.#run);
     const { result, tookMs } = await this.#timed(() => this.#restore(machine, { target: 'monday', into: ['.'] }));
     yield [
+      ...warnings.map((message) => note(`warning: ${message}`)),
+      note(
+        'A machine that has seen nothing yet can’t tell whether newer backups were taken away, so it says what it finds.',
+      ),
+      note('Who keeps the head that `tidemark marks` prints elsewhere can have it compared.'),
       { kind: 'outcome', text: this.#restoreText(result), tookMs },
       this.#compared(monday, join(rescue, 'uploads'), 'monday'),
     ];
