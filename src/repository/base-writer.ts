@@ -3,6 +3,7 @@ import { must } from '../core/must.ts';
 import type { Base, BaseEnd, Description, Entry } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
+import type { NodeContent } from './format/node.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
 import type { WriterKeys } from './keys/keyring.ts';
 import type { PackWriter } from './pack-writer.ts';
@@ -91,7 +92,10 @@ class BaseWriting implements BlockSink {
     this.#run = run;
     const { engine, content, nodes } = this.#deps;
     for await (const outcomes of engine.store(this.#sources(run), this, run)) {
-      for (const outcome of outcomes) await this.#settle(outcome, run);
+      for (const outcome of outcomes) {
+        const waiting = this.#settle(outcome, run);
+        if (waiting !== undefined) await waiting;
+      }
       this.#report();
       await this.#deps.keep(run);
     }
@@ -184,7 +188,12 @@ class BaseWriting implements BlockSink {
     return undefined;
   }
 
-  async #settle(first: StoreOutcome<Item>, run: Run): Promise<void> {
+  /** A promise only where something has to be waited for: entries are many. */
+  #settle(outcome: StoreOutcome<Item>, run: Run): Promise<void> | undefined {
+    return 'chunks' in outcome ? this.#emit(outcome, run) : this.#settleFailed(outcome, run);
+  }
+
+  async #settleFailed(first: StoreOutcome<Item>, run: Run): Promise<void> {
     let outcome: StoreOutcome<Item> | undefined = first;
     for (let attempt = 0; outcome !== undefined && !('chunks' in outcome); attempt++) {
       if (attempt >= MAX_ATTEMPTS) throw outcome.failure;
@@ -211,26 +220,30 @@ class BaseWriting implements BlockSink {
     throw new TidemarkError('BUG', 'an entry that was read again has no outcome');
   }
 
-  async #emit(outcome: StoredOutcome, run: Run): Promise<void> {
-    const { entry, remembered, description } = outcome.tag;
-    const attributes = remembered?.attributes ?? description?.attributes ?? new Uint8Array(0);
+  #emit(outcome: StoredOutcome, run: Run): Promise<void> | undefined {
+    const { remembered, description } = outcome.tag;
     const hasContent = remembered === undefined ? description?.content !== undefined : remembered.chunks !== undefined;
-    const chunks: readonly ChunkRef[] = remembered === undefined ? outcome.chunks : (remembered.chunks ?? []);
-    const content = hasContent ? await this.#tree.content(chunks, run) : undefined;
-    await this.#tree.add({ name: entry.name, attributes, content }, run);
-    if (entry.fingerprint !== undefined) {
-      this.#deps.remember(
-        remembered ?? {
-          name: entry.name,
-          fingerprint: entry.fingerprint,
-          attributes,
-          chunks: hasContent ? chunks : undefined,
-        },
-      );
-    }
+    if (!hasContent) return this.#add(outcome.tag, undefined, run);
+    const chunks = remembered?.chunks ?? outcome.chunks;
+    const content = this.#tree.content(chunks, run);
+    if (!(content instanceof Promise)) return this.#add(outcome.tag, { chunks, content }, run);
+    return content.then((whole) => this.#add(outcome.tag, { chunks, content: whole }, run));
+  }
+
+  #add(
+    { entry, remembered, description }: Item,
+    stored: { readonly chunks: readonly ChunkRef[]; readonly content: NodeContent } | undefined,
+    run: Run,
+  ): Promise<void> | undefined {
+    const { name, fingerprint } = entry;
+    const attributes = remembered?.attributes ?? description?.attributes ?? new Uint8Array(0);
+    const { chunks, content } = stored ?? {};
+    const sizeBytes = content?.sizeBytes ?? 0;
+    if (fingerprint !== undefined) this.#deps.remember(remembered ?? { name, fingerprint, attributes, chunks });
     this.#entries++;
-    this.#bytes += content?.sizeBytes ?? 0;
-    this.#openBytes -= outcome.sizeBytes;
+    this.#bytes += sizeBytes;
+    if (remembered === undefined) this.#openBytes -= sizeBytes;
+    return this.#tree.add({ name, attributes, content }, run);
   }
 
   async #node(id: Uint8Array, node: Uint8Array, run: Run): Promise<void> {

@@ -6,6 +6,7 @@ import type { ChunkRef } from './pipeline/engine.ts';
 
 const LEAF_LEAST_BYTES = 8 * 1024;
 const LEAF_MOST_BYTES = 128 * 1024;
+const LEAF_MOST_NAME_BYTES = 8 * 1024 * 1024;
 const LEAF_HASH_MASK = 255;
 const ITEM_LEAST = 4;
 const ITEM_MOST = 512;
@@ -41,7 +42,8 @@ export class TreeWriter {
     this.#sink = sink;
   }
 
-  async add(item: LeafItem, run: Run): Promise<void> {
+  /** A promise only where a node was filled: entries are many. */
+  add(item: LeafItem, run: Run): Promise<void> | undefined {
     const level = this.#level(0);
     if (level.builder.count === 0) level.firstName = item.name;
     level.builder.leaf(item);
@@ -51,15 +53,23 @@ export class TreeWriter {
     this.#entries++;
     this.#bytes += sizeBytes;
     const size = level.builder.sizeBytes;
-    if (size >= LEAF_MOST_BYTES || (size >= LEAF_LEAST_BYTES && (nameHash(item.name) & LEAF_HASH_MASK) === 0)) {
-      await this.#close(0, run);
-    }
+    const isFull =
+      size >= LEAF_MOST_BYTES ||
+      level.builder.nameBytes >= LEAF_MOST_NAME_BYTES ||
+      (size >= LEAF_LEAST_BYTES && (nameHash(item.name) & LEAF_HASH_MASK) === 0);
+    return isFull ? this.#close(0, run) : undefined;
   }
 
-  /** The content of an entry, with its list where it has many chunks. */
-  async content(chunks: readonly ChunkRef[], run: Run): Promise<NodeContent> {
-    const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
-    if (chunks.length <= DIRECT_CHUNKS) return { kind: 'chunks', sizeBytes, chunks };
+  /** The content of an entry. A promise only where it has many chunks, of which a list is put. */
+  content(chunks: readonly ChunkRef[], run: Run): NodeContent | Promise<NodeContent> {
+    let sizeBytes = 0;
+    for (const chunk of chunks) sizeBytes += chunk.sizeBytes;
+    return chunks.length <= DIRECT_CHUNKS
+      ? { kind: 'chunks', sizeBytes, chunks }
+      : this.#putList(chunks, sizeBytes, run);
+  }
+
+  async #putList(chunks: readonly ChunkRef[], sizeBytes: number, run: Run): Promise<NodeContent> {
     let parts: readonly ChunkPart[] = chunks;
     for (let depth = 0; ; depth++) {
       const above: ChunkPart[] = [];

@@ -3,7 +3,7 @@ import type { ByteReader, Content } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import type { ChunkRef, StoreSource } from './engine.ts';
 import { extentsOf, wholeFile } from './piece.ts';
-import type { FilePiece, Piece, WindowCut } from './piece.ts';
+import type { FilePiece, FileRuns, Piece, WindowCut } from './piece.ts';
 import type { PipelineShape } from './shape.ts';
 import type { Slot, SlotPool } from './slots.ts';
 
@@ -65,12 +65,17 @@ export class Planner<Tag> {
     this.#options = options;
   }
 
-  async add({ tag, content }: StoreSource<Tag>, run: Run): Promise<void> {
+  /** A promise only where something has to be waited for: sources are many. */
+  add({ tag, content }: StoreSource<Tag>, run: Run): Promise<void> | undefined {
     const source: SourceProgress<Tag> = { tag, chunks: [], sizeBytes: 0 };
-    if (content?.kind === 'file') await this.#addFile(source, content);
-    else if (content?.kind === 'reader') await this.#addReader(source, content, run);
+    if (content === undefined) return this.#finish(source);
+    const adding = content.kind === 'file' ? this.#addFile(source, content) : this.#addReader(source, content, run);
+    return adding === undefined ? this.#finish(source) : adding.then(() => this.#finish(source));
+  }
+
+  #finish(source: SourceProgress<Tag>): Promise<void> | undefined {
     this.#finished.push(source);
-    if (this.#finished.length >= MAX_SOURCES) await this.flush();
+    return this.#finished.length >= MAX_SOURCES ? this.flush() : undefined;
   }
 
   /** Starts a task with what has been collected. */
@@ -92,19 +97,22 @@ export class Planner<Tag> {
     return this.#loaded.length > 0 || this.#files.length > 0;
   }
 
-  async #addFile(source: SourceProgress<Tag>, content: FileContent): Promise<void> {
-    const { path, state, tolerant = false, cut } = content;
-    const runs = content.extents === undefined ? wholeFile(state.sizeBytes) : extentsOf(content.extents);
-    const addPiece = (start: number, sizeBytes: number, final: boolean): void => {
-      const file = { path, state, tolerant, runs: runs.slice(start, sizeBytes) };
-      this.#files.push({ source, cut, sizeBytes, final, file });
-      this.#fileBytes += sizeBytes;
-    };
-    if (runs.totalBytes === 0) return;
-    if (runs.totalBytes > this.#freeBytes && this.#hasPieces()) await this.flush();
+  #addFile(source: SourceProgress<Tag>, content: FileContent): Promise<void> | undefined {
+    const { state, extents } = content;
+    const runs = extents === undefined ? wholeFile(state.sizeBytes) : extentsOf(extents);
+    if (runs.totalBytes === 0) return undefined;
+    if (runs.totalBytes > this.#freeBytes) return this.#addLargeFile(source, content, runs);
+    this.#addPiece(source, content, { runs: runs.slice(0, runs.totalBytes), sizeBytes: runs.totalBytes, final: true });
+    return undefined;
+  }
+
+  async #addLargeFile(source: SourceProgress<Tag>, content: FileContent, runs: FileRuns): Promise<void> {
+    const addPiece = (start: number, sizeBytes: number, final: boolean): void =>
+      this.#addPiece(source, content, { runs: runs.slice(start, sizeBytes), sizeBytes, final });
+    if (this.#hasPieces()) await this.flush();
     let start = 0;
     while (runs.totalBytes - start > this.#freeBytes) {
-      addPiece(start, this.#windowBytes(cut), false);
+      addPiece(start, this.#windowBytes(content.cut), false);
       const window = await this.#options.launchWindow(this.#take(), () => {});
       if (window === undefined) return;
       assume(window.ended || window.consumedBytes > 0, 'a full window has a cut');
@@ -112,6 +120,19 @@ export class Planner<Tag> {
       if (window.ended) return;
     }
     addPiece(start, runs.totalBytes - start, true);
+  }
+
+  #addPiece(
+    source: SourceProgress<Tag>,
+    { path, state, tolerant = false, cut }: FileContent,
+    {
+      runs,
+      sizeBytes,
+      final,
+    }: { readonly runs: FilePiece['runs']; readonly sizeBytes: number; readonly final: boolean },
+  ): void {
+    this.#files.push({ source, cut, sizeBytes, final, file: { path, state, tolerant, runs } });
+    this.#fileBytes += sizeBytes;
   }
 
   #windowBytes(cut: Content['cut']): number {

@@ -121,7 +121,10 @@ class StoreRun<Tag> {
     });
     try {
       for await (const batch of pull(sources, this.#run)) {
-        for (const source of batch) await planner.add(source, this.#run);
+        for (const source of batch) {
+          const waiting = planner.add(source, this.#run);
+          if (waiting !== undefined) await waiting;
+        }
       }
       await planner.flush();
       this.#turns.close();
