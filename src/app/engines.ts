@@ -20,7 +20,7 @@ export interface Engines {
 
 const WORKERS = 2;
 
-/** Engines on threads of their own; `workers` of them, or one for each processor. */
+/** Engines on threads of their own: `workers` of them, or two. */
 export function workerEngines(workers: number | undefined): Engines {
   return {
     openEngine: async (setup) => createWorkerEngine({ ...setup, workers }),

@@ -28,6 +28,8 @@ class BaseContent implements StoredContent {
 export type ExtractContext = {
   readonly source: BlockSource;
   readonly chunksOf: (content: StoredContent, run: Run) => AsyncIterable<readonly ChunkPart[]>;
+  /** The same at once, for a content whose chunks need not be fetched: nearly all. */
+  readonly chunksAtHand: (content: StoredContent) => readonly ChunkPart[] | undefined;
   readonly onBytes: (bytes: number) => void;
 };
 
@@ -124,13 +126,12 @@ export class RepositoryBaseReader implements BaseReader {
     onBytes: (bytes: number) => void = () => undefined,
   ): AsyncIterable<readonly FileResult<Tag>[]> {
     const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.#parts(content, inner);
-    return this.#extract({ source: this.#source, chunksOf, onBytes }, targets, run);
+    return this.#extract({ source: this.#source, chunksOf, chunksAtHand, onBytes }, targets, run);
   }
 
   /** The content's chunks, in order, with memory for one list a level. */
   async *#parts(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
-    if (!(content instanceof BaseContent)) throw new BugError('content of another reader');
-    const { node } = content;
+    const node = nodeContentOf(content);
     if (node.kind === 'chunks') yield node.chunks;
     else yield* this.#list(node, node.depth, run);
   }
@@ -180,6 +181,16 @@ export class RepositoryBaseReader implements BaseReader {
       });
     }
   }
+}
+
+function nodeContentOf(content: StoredContent): NodeContent {
+  if (!(content instanceof BaseContent)) throw new BugError('content of another reader');
+  return content.node;
+}
+
+function chunksAtHand(content: StoredContent): readonly ChunkPart[] | undefined {
+  const node = nodeContentOf(content);
+  return node.kind === 'chunks' ? node.chunks : undefined;
 }
 
 /** Whether two contents of one writer are the same bytes. It reads nothing. */

@@ -30,6 +30,8 @@ export const SMALL_LIMITS: FillLimits = {
 };
 
 export const CHUNK_BYTES = 2048;
+/** A content with more chunks names them in lists. */
+const LISTED_PARTS = 7;
 
 export type TestContent = StoredContent & { readonly bytes: Uint8Array; readonly parts: readonly ChunkPart[] };
 export type TestTarget = FileTarget<string>;
@@ -126,7 +128,12 @@ export class ExtractFixture implements AsyncDisposable {
     const onBytes = (bytes: number): void => {
       this.told.push(bytes);
     };
-    return extractor({ source, chunksOf: (content) => this.#partsOf(content), onBytes }, targets, run);
+    const chunksOf = (content: StoredContent) => this.#partsOf(content);
+    return extractor(
+      { source, chunksOf, chunksAtHand: (content) => this.#partsAtHand(content), onBytes },
+      targets,
+      run,
+    );
   }
 
   /** The results by name. */
@@ -145,11 +152,16 @@ export class ExtractFixture implements AsyncDisposable {
   }
 
   /** In batches, as lists come. */
+  #partsAtHand(content: StoredContent): readonly ChunkPart[] | undefined {
+    const { parts } = content as TestContent;
+    return parts.length > LISTED_PARTS || this.lostLists.has(content) ? undefined : parts;
+  }
+
   async *#partsOf(content: StoredContent): AsyncGenerator<readonly ChunkPart[]> {
     if (this.lostLists.has(content)) throw damaged('a list', 'the test says so');
     // `extract` hands on what `target` was given.
     const { parts } = content as TestContent;
-    for (let at = 0; at < parts.length; at += 7) yield parts.slice(at, at + 7);
+    for (let at = 0; at < parts.length; at += LISTED_PARTS) yield parts.slice(at, at + LISTED_PARTS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

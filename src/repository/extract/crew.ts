@@ -9,6 +9,7 @@ import { createWorkerPool } from '../pipeline/worker-pool.ts';
 import type { WorkerPool } from '../pipeline/worker-pool.ts';
 import type { FilledFiles, SealedBlock } from './fill-files.ts';
 import type { FillJob, FillLimits } from './fill-plan.ts';
+import { MadeFiles } from './made-files.ts';
 import type {
   BeginRequest,
   BegunFile,
@@ -40,6 +41,7 @@ export class Crew implements AsyncDisposable {
   readonly source: BlockSource;
   readonly run: Run;
   readonly limits: FillLimits;
+  readonly made = new MadeFiles();
   readonly #abort = new AbortController();
   readonly #pool: WorkerPool;
   readonly #slots: SlotPool;

@@ -337,6 +337,33 @@ test('candidates save reading the repository, and those that fail are replaced b
   for (const target of targets) assertWhole(target, results.get(target.tag), !target.tag.includes(' '));
 });
 
+test('a content that was just written is copied from there, unless it was changed there meanwhile', async () => {
+  await using fixture = await ExtractFixture.create();
+  const content = must((await fixture.store([contentOf('again', 1500)]))[0], 'a content');
+  const others = await fixture.store(Array.from({ length: 12 }, (_, at) => contentOf(`other ${at}`, windowBytes / 2)));
+  const between = (turn: string) => others.map((other, at) => fixture.target(`${turn} ${at}`, other));
+  const [first, second, third] = [
+    fixture.target('1', content),
+    fixture.target('2', content),
+    fixture.target('3', content),
+  ];
+  async function* targets() {
+    // What comes after so many windows is planned when the first one is done.
+    yield [first, ...between('before')];
+    fixture.damage(content, 0, 0);
+    yield [second, ...between('after')];
+    for (const { path } of [first, second]) writeFileSync(Buffer.from(path), Buffer.alloc(1500));
+    yield [third];
+  }
+  await using source = await fixture.source();
+  const results = new Map<string, FileResult<string>>();
+  for await (const batch of fixture.extract('on workers', source, targets())) {
+    for (const result of batch) results.set(result.tag, result);
+    if (batch.some(({ tag }) => tag === second.tag)) assertWhole(second, results.get(second.tag));
+  }
+  assert.ok(isDamaged(results.get(third.tag)?.error));
+});
+
 test('how far an extraction is moves within a large file, and ends at all that it filled', async () => {
   await using fixture = await ExtractFixture.create();
   const bytes = bytesOf('large', windowBytes * 6 + 100);

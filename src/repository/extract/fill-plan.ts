@@ -1,6 +1,7 @@
 import { must } from '../../core/must.ts';
 import type { FileTarget } from '../../core/restorer.ts';
 import type { ChunkPart } from '../format/node.ts';
+import { MAX_PACK_BYTES } from '../format/pack.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
 import { ContentLayout } from './content-layout.ts';
 import type { FileRun } from './content-layout.ts';
@@ -42,6 +43,8 @@ const ID_BYTES = 32;
 export type WantedFile<Tag> = {
   readonly target: FileTarget<Tag>;
   readonly parts: readonly ChunkPart[];
+  /** A file that may hold the content: the target's own, or one with the same content that was just made. */
+  readonly candidate?: Uint8Array | undefined;
   readonly runs?: readonly (readonly FileRun[])[] | undefined;
 };
 
@@ -132,6 +135,7 @@ function needsSplit<Tag>(
   { splitBytes, jobBytes }: FillLimits,
 ): boolean {
   if ((target.entry.content?.sizeBytes ?? 0) > splitBytes) return true;
+  if (pieces.length <= 1) return false;
   const blocks = new Map(pieces.map(({ place }) => [blockKey(place), place.blockBytes]));
   return [...blocks.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0) > jobBytes;
 }
@@ -144,8 +148,8 @@ function byPlace<Tag>(left: Placed<Tag>, right: Placed<Tag>): number {
   return first.pack - second.pack || first.blockOffset - second.blockOffset || first.offset - second.offset;
 }
 
-function blockKey({ pack, blockOffset }: ChunkPlace): string {
-  return `${pack}/${blockOffset}`;
+function blockKey({ pack, blockOffset }: ChunkPlace): number {
+  return pack * MAX_PACK_BYTES + blockOffset;
 }
 
 function planJobs<Tag>(placed: readonly Placed<Tag>[], limits: FillLimits): readonly FillJob<Tag>[] {
@@ -163,7 +167,7 @@ function planJobs<Tag>(placed: readonly Placed<Tag>[], limits: FillLimits): read
 }
 
 class JobBuilder<Tag> {
-  readonly #blocks = new Map<string, ChunkPlace>();
+  readonly #blocks = new Map<number, ChunkPlace>();
   readonly #items: Placed<Tag>[] = [];
   readonly #limits: FillLimits;
   #bytes = 0;
@@ -219,7 +223,7 @@ function layOut(places: readonly ChunkPlace[], { slotBytes, gapBytes }: FillLimi
   const sorted = places.toSorted((left, right) => left.pack - right.pack || left.blockOffset - right.blockOffset);
   const reads: { first: ChunkPlace; at: number; sizeBytes: number }[] = [];
   const blocks: JobBlock[] = [];
-  const numbers = new Map<string, number>();
+  const numbers = new Map<number, number>();
   let end = 0;
   let leftBytes = places.reduce((sum, { blockBytes }) => sum + blockBytes, 0);
   for (const place of sorted) {

@@ -29,14 +29,30 @@ export async function fillWindow<Tag>(
   const wanted: WantedFile<Tag>[] = [];
   for (const target of targets) {
     try {
-      wanted.push({ target, parts: await allParts(crew, target) });
+      const parts = chunksAtHand(crew, target) ?? (await allParts(crew, target));
+      wanted.push({ target, parts, candidate: target.candidate ?? crew.made.find(parts) });
     } catch (error) {
       results.push(failedResult(target, fileErrorOf(error)));
     }
   }
-  const rest = await reuse(crew, wanted, results);
-  await fill(crew, rest, results);
+  const [rest] = await Promise.all([
+    reuse(
+      crew,
+      wanted.filter(({ candidate }) => candidate !== undefined),
+      results,
+    ),
+    fill(
+      crew,
+      wanted.filter(({ candidate }) => candidate === undefined),
+      results,
+    ),
+  ]);
+  if (rest.length > 0) await fill(crew, rest, results);
   return results;
+}
+
+function chunksAtHand<Tag>(crew: Crew, { entry }: FileTarget<Tag>): readonly ChunkPart[] | undefined {
+  return entry.content === undefined ? [] : crew.context.chunksAtHand(entry.content);
 }
 
 async function allParts<Tag>(crew: Crew, { entry }: FileTarget<Tag>): Promise<readonly ChunkPart[]> {
@@ -52,12 +68,8 @@ async function reuse<Tag>(
   wanted: readonly WantedFile<Tag>[],
   results: FileResult<Tag>[],
 ): Promise<readonly WantedFile<Tag>[]> {
-  const rest = wanted.filter(({ target }) => target.candidate === undefined);
-  const groups = groupsOf(
-    wanted.filter(({ target }) => target.candidate !== undefined),
-    crew.limits.reuseBytes,
-  );
-  const jobs = groups.map(async (group) => {
+  const rest: WantedFile<Tag>[] = [];
+  const jobs = groupsOf(wanted, crew.limits.reuseBytes).map(async (group) => {
     const { made, failures } = await crew.reuse(reuseRequest(group));
     const failed = new Map(failures.map(({ file, error }) => [file, unpackError(error)]));
     let madeBytes = 0;
@@ -65,7 +77,8 @@ async function reuse<Tag>(
       const error = failed.get(index);
       if (error !== undefined) results.push(failedResult(file.target, error));
       else if (made[index] === 1) {
-        const result = doneResult(file.target, true);
+        const result = doneResult(file.target, file.target.candidate !== undefined);
+        crew.made.remember(file.parts, file.target.path);
         madeBytes += result.sizeBytes;
         results.push(result);
       } else rest.push(file);
@@ -79,7 +92,10 @@ async function reuse<Tag>(
 function reuseRequest<Tag>(group: readonly WantedFile<Tag>[]) {
   const parts = group.flatMap((file) => file.parts);
   return {
-    files: group.map(({ target }) => ({ shape: shapeOf(target), candidate: must(target.candidate, 'a candidate') })),
+    files: group.map(({ target, candidate }) => ({
+      shape: shapeOf(target),
+      candidate: must(candidate, 'a candidate'),
+    })),
     fileOf: Uint32Array.from(group.flatMap((file, index) => file.parts.map(() => index))),
     ...chunksOf(parts),
   };
@@ -122,8 +138,10 @@ async function fill<Tag>(crew: Crew, wanted: readonly WantedFile<Tag>[], results
   }
   for (const file of wanted) {
     const failure = plan.lost.has(file) ? LOST : failures.get(file);
-    if (failure === undefined) results.push(doneResult(file.target, false));
-    else if (failure !== LOST && !isDamage(failure.error)) results.push(failedResult(file.target, failure.error));
+    if (failure === undefined) {
+      crew.made.remember(file.parts, file.target.path);
+      results.push(doneResult(file.target, false));
+    } else if (failure !== LOST && !isDamage(failure.error)) results.push(failedResult(file.target, failure.error));
     else results.push(await fillAgain(crew, file.target, failure));
   }
 }
