@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { keepFreedMemory } from './native-memory.ts';
 import { bootTimeMs, checked, createStringPlace, libc, nativeAvailable, pathText, systemError } from './native.ts';
 
 test('native calls are available on the platform that is supported', () => {
@@ -14,6 +15,13 @@ test('the boot time goes forward and is never behind the clock that stops during
   const after = bootTimeMs();
   assert.ok(before <= after);
   assert.ok(after >= monotonicMs - 1, `${after} < ${monotonicMs}`);
+});
+
+test('what the C library lacks is not there, and hinders nothing else', () => {
+  keepFreedMemory();
+  const { mallopt } = libc();
+  if (mallopt !== undefined) assert.equal(mallopt(-1, 128 * 1024 * 1024), 1);
+  assert.ok(bootTimeMs() > 0);
 });
 
 test('native calls work in a worker thread', async () => {

@@ -41,6 +41,8 @@ export type Libc = {
   readonly renameat2: (fromFolder: number, from: Memory, toFolder: number, to: Memory, flags: number) => number;
   readonly statx: (folder: number, path: Memory, flags: number, mask: number, status: Memory) => number;
   readonly syscall: (call: number, first: number, second: number, third: number) => number;
+  /** Of the GNU C library only. */
+  readonly mallopt?: ((parameter: number, value: number) => number) | undefined;
 };
 
 /** A call that may wait for the disk, and therefore can also be made on the thread pool. */
@@ -79,6 +81,8 @@ const DECLARATIONS = [
   'int64_t syscall(int64_t, int64_t, int64_t, int64_t)',
 ] as const;
 
+const GNU_DECLARATIONS = ['int mallopt(int, int)'] as const;
+
 type Native = { readonly libc: Libc; readonly lastErrno: () => number };
 type Koffi = typeof import('koffi');
 
@@ -96,13 +100,8 @@ function load(): Native {
     // A require returns what the package exports, untyped. It is not an import, so that nobody pays for it who makes no call.
     const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     const symbols = koffi.load(null);
-    const functions = DECLARATIONS.map((declaration) => {
-      const name = declaration.slice(
-        declaration.lastIndexOf(' ', declaration.indexOf('(')) + 1,
-        declaration.indexOf('('),
-      );
-      return [name, symbols.func(declaration)] as const;
-    });
+    const functionOf = (declaration: string) => [nameOf(declaration), symbols.func(declaration)] as const;
+    const functions = [...DECLARATIONS.map(functionOf), ...GNU_DECLARATIONS.flatMap(whereThere(functionOf))];
     // The declarations above are the ones of `Libc`.
     return { libc: Object.fromEntries(functions) as unknown as Libc, lastErrno: () => koffi.errno() };
   } catch (error) {
@@ -111,6 +110,22 @@ function load(): Native {
       cause: error,
     });
   }
+}
+
+/** Other C libraries lack what is the GNU one's own; koffi tells by an error alone. */
+function whereThere<Result>(make: (declaration: string) => Result): (declaration: string) => Result[] {
+  return (declaration) => {
+    try {
+      return [make(declaration)];
+    } catch {
+      return [];
+    }
+  };
+}
+
+function nameOf(declaration: string): string {
+  const end = declaration.indexOf('(');
+  return declaration.slice(declaration.lastIndexOf(' ', end) + 1, end);
 }
 
 function loaded(): Native {

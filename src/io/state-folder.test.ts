@@ -54,7 +54,10 @@ test('a folder of another user, a link and a file are refused', async () => {
   symlinkSync(folder.at('elsewhere'), folder.at('tidemark', 'link'));
   await assert.rejects(openStateFolder('link', { environment, userId }), { code: 'FAILED', message: /is a link/ });
   writeFileSync(folder.at('tidemark', 'file'), '');
-  await assert.rejects(openStateFolder('file', { environment, userId }), { code: 'FAILED', message: /EEXIST/ });
+  await assert.rejects(openStateFolder('file', { environment, userId }), {
+    code: 'FAILED',
+    message: /no folder is in its place/,
+  });
   assert.deepEqual(readdirSync(folder.at('elsewhere')), []);
 });
 

@@ -1,6 +1,6 @@
 import { chmod, lstat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { fromSystem, TidemarkError } from '../core/errors.ts';
+import { fromSystem, systemCode, TidemarkError } from '../core/errors.ts';
 import { assume } from '../core/must.ts';
 import { ensureFolder } from './atomic-file.ts';
 import type { Environment } from './program.ts';
@@ -43,7 +43,9 @@ export async function openStateFolder(repositoryId: string, owner: StateOwner): 
       await claimFolder(folder, owner.userId);
     }
   } catch (error) {
-    throw fromSystem(error, 'FAILED', `the folder for this host’s state can’t be used: ${path}`);
+    const what = `the folder for this host’s state can’t be used: ${path}`;
+    if (systemCode(error) !== 'EEXIST') throw fromSystem(error, 'FAILED', what);
+    throw new TidemarkError('FAILED', `${what}: something that is no folder is in its place`, { cause: error });
   }
   return path;
 }

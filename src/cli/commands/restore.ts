@@ -10,6 +10,7 @@ import type { restoreSpec } from '../table/restoring.ts';
 import { carryOut, prepareRestore, resumeRestore } from '../../app/restore.ts';
 import { discardRestores, listLeftovers, undoRestore } from '../../app/restore-aside.ts';
 import { TidemarkError } from '../../core/errors.ts';
+import { keepFreedMemory } from '../../io/native-memory.ts';
 import type { Leftover } from '../../app/restore-aside.ts';
 import { openApplication, withReader } from '../application.ts';
 import type { CommandContext } from '../context.ts';
@@ -25,6 +26,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       await confirmDiscard(context, { leftovers: await listLeftovers(application, stores), yes: options.yes });
       return { result: await discardRestores(application, stores, context.run) };
     }
+    keepFreedMemory();
     const request = options.resume ? undefined : restoreRequest(stores, options);
     const result = await withReader(context, async (application, reader) => {
       if (request === undefined) return await resumeRestore(application, reader, context.run);

@@ -7,9 +7,9 @@ import type { PackSecret } from '../format/pack.ts';
 import { OpenedBlock } from '../pipeline/opened-block.ts';
 import { packError } from '../pipeline/thread-error.ts';
 import type { ThreadError } from '../pipeline/thread-error.ts';
-import type { FileRun } from './content-layout.ts';
+import { unpackFiles } from './packed-files.ts';
+import type { FillFile, PackedFiles } from './packed-files.ts';
 import { TargetFile } from './target-file.ts';
-import type { TargetShape } from './target-file.ts';
 
 const ID_BYTES = 32;
 /** Files come in the order of their blocks, so a block is rarely wanted again after the next few. */
@@ -24,16 +24,11 @@ export type SealedBlock = {
   readonly sealedBytes: number;
 };
 
-/** A file that is created and finished here, or the runs of one that is there. */
-export type FillFile =
-  | { readonly kind: 'whole'; readonly shape: TargetShape }
-  | { readonly kind: 'part'; readonly path: Uint8Array; readonly runs: readonly FileRun[] };
-
 /** The pieces of a file follow each other in the order of its content; `fileOf` ascends. */
 export type FillRequest = {
   readonly chunkKey: Uint8Array;
   readonly blocks: readonly SealedBlock[];
-  readonly files: readonly FillFile[];
+  readonly files: PackedFiles;
   readonly fileOf: Uint32Array;
   readonly blockOf: Uint32Array;
   readonly offsets: Uint32Array;
@@ -51,7 +46,8 @@ export function fillFiles(slot: Uint8Array, request: FillRequest): FilledFiles {
   using filling = new Filling(slot, request);
   const failures: { file: number; created: boolean; error: ThreadError }[] = [];
   let piece = 0;
-  for (const [index, file] of request.files.entries()) {
+  let index = 0;
+  for (const { fill: file } of unpackFiles(request.files)) {
     const first = piece;
     while (request.fileOf[piece] === index) piece++;
     let created = false;
@@ -64,6 +60,7 @@ export function fillFiles(slot: Uint8Array, request: FillRequest): FilledFiles {
       if (error instanceof BugError) throw error;
       failures.push({ file: index, created, error: packError(error) });
     }
+    index++;
   }
   return { failures };
 }

@@ -5,7 +5,8 @@ import { MAX_PACK_BYTES } from '../format/pack.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
 import { ContentLayout } from './content-layout.ts';
 import type { FileRun } from './content-layout.ts';
-import type { FillFile } from './fill-files.ts';
+import { packFiles } from './packed-files.ts';
+import type { FillFile, PackedFiles } from './packed-files.ts';
 
 /** Sizes that decide what is done together, in bytes. */
 export type FillLimits = {
@@ -55,9 +56,9 @@ type JobRead = { readonly first: ChunkPlace; readonly at: number; readonly sizeB
 export type FillJob<Tag> = {
   readonly reads: readonly JobRead[];
   readonly blocks: readonly JobBlock[];
-  readonly files: readonly WantedFile<Tag>[];
+  readonly files: readonly { readonly file: WantedFile<Tag>; readonly isPart: boolean }[];
   readonly request: {
-    readonly files: readonly FillFile[];
+    readonly files: PackedFiles;
     readonly fileOf: Uint32Array;
     readonly blockOf: Uint32Array;
     readonly offsets: Uint32Array;
@@ -205,9 +206,9 @@ class JobBuilder<Tag> {
     return {
       reads,
       blocks,
-      files: this.#items.map(({ file }) => file),
+      files: this.#items.map(({ file, fill }) => ({ file, isPart: fill.kind === 'part' })),
       request: {
-        files: this.#items.map(({ fill }) => fill),
+        files: packFiles(this.#items),
         fileOf: Uint32Array.from(pieces, ({ file }) => file),
         blockOf: Uint32Array.from(pieces, ({ place }) => must(numbers.get(blockKey(place)), 'every block has a place')),
         offsets: Uint32Array.from(pieces, ({ place }) => place.offset),

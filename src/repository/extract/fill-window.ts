@@ -9,6 +9,7 @@ import type { Crew } from './crew.ts';
 import { planFill } from './fill-plan.ts';
 import type { FillJob, FillPlan, WantedFile } from './fill-plan.ts';
 import { doneResult, extractOne, failedResult, fileErrorOf, onTarget, TargetError } from './in-place.ts';
+import { packFiles } from './packed-files.ts';
 import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
@@ -92,10 +93,9 @@ async function reuse<Tag>(
 function reuseRequest<Tag>(group: readonly WantedFile<Tag>[]) {
   const parts = group.flatMap((file) => file.parts);
   return {
-    files: group.map(({ target, candidate }) => ({
-      shape: shapeOf(target),
-      candidate: must(candidate, 'a candidate'),
-    })),
+    files: packFiles(
+      group.map(({ target, candidate }) => ({ fill: { kind: 'whole', shape: shapeOf(target) }, candidate })),
+    ),
     fileOf: Uint32Array.from(group.flatMap((file, index) => file.parts.map(() => index))),
     ...chunksOf(parts),
   };
@@ -175,8 +175,7 @@ export function finishParts<Tag>(target: FileTarget<Tag>): void {
 
 async function runJob<Tag>(crew: Crew, job: FillJob<Tag>, failures: Failures<Tag>): Promise<void> {
   const note = (index: number, failure: Failure): void => {
-    const file = must(job.files[index], 'a failure names a file');
-    const isPart = job.request.files[index]?.kind === 'part';
+    const { file, isPart } = must(job.files[index], 'a failure names a file');
     const earlier = failures.get(file);
     // What the target fails with is final; damage may be made good.
     if (earlier !== undefined && !isDamage(earlier.error)) return;

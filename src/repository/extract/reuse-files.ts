@@ -6,14 +6,14 @@ import { ChunkProof } from './chunk-proof.ts';
 import type { ProofRequest } from './chunk-proof.ts';
 import { ContentLayout } from './content-layout.ts';
 import type { FileRun } from './content-layout.ts';
+import { countFiles, unpackFiles } from './packed-files.ts';
+import type { JobFile, PackedFiles } from './packed-files.ts';
 import { TargetFile } from './target-file.ts';
 import type { TargetShape } from './target-file.ts';
 
-export type ReuseFile = { readonly shape: TargetShape; readonly candidate: Uint8Array };
-
-/** The chunks that each file should have, in the order of its content; `fileOf` ascends. */
+/** Whole files with a candidate each, and the chunks that they should have, in the order of their contents; `fileOf` ascends. */
 export type ReuseRequest = ProofRequest & {
-  readonly files: readonly ReuseFile[];
+  readonly files: PackedFiles;
   readonly fileOf: Uint32Array;
   /** Whether blocks can be shared between candidates and targets, as far as is known. */
   readonly canClone: boolean;
@@ -35,10 +35,11 @@ export type ReusedFiles = {
  */
 export function reuseFiles(request: ReuseRequest): ReusedFiles {
   const reusing = new Reusing(request);
-  const made = new Uint8Array(request.files.length);
+  const made = new Uint8Array(countFiles(request.files));
   const failures: { file: number; error: ThreadError }[] = [];
   let chunk = 0;
-  for (const [index, file] of request.files.entries()) {
+  let index = 0;
+  for (const file of unpackFiles(request.files)) {
     const first = chunk;
     while (request.fileOf[chunk] === index) chunk++;
     try {
@@ -47,6 +48,7 @@ export function reuseFiles(request: ReuseRequest): ReusedFiles {
       if (error instanceof BugError) throw error;
       failures.push({ file: index, error: packError(error) });
     }
+    index++;
   }
   return { made, failures, canClone: reusing.canClone };
 }
@@ -62,7 +64,9 @@ class Reusing {
     this.canClone = request.canClone;
   }
 
-  reuse({ shape, candidate }: ReuseFile, first: number, end: number): boolean {
+  reuse({ fill, candidate }: JobFile, first: number, end: number): boolean {
+    if (fill.kind === 'part' || candidate === undefined) throw new BugError('a part, or no candidate');
+    const { shape } = fill;
     using from = Candidate.open(candidate, shape.fileSizeBytes);
     if (from === undefined) return false;
     const wanted = { from, shape, first, end };
