@@ -30,8 +30,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a record need not follow the one before it': {
     file: 'src/repository/records/heads.ts',
-    from: 'if (expected === undefined || ',
-    to: 'if (expected !== undefined || ',
+    from: 'if (header.previous !== expected) return',
+    to: 'if (header.previous === undefined) return',
     noticedBy: VERIFY_TESTS,
   },
   'remembered heads are not compared': {
