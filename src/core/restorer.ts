@@ -12,7 +12,7 @@ export type StoredEntry = {
 };
 
 /**
- * A file to be filled with an entry's content. `path` must not exist yet unless `existing` is set; it is created exclusively with
+ * A file to be filled with an entry's content. `path` must not exist yet; it is created exclusively with
  * mode 0600 and without following links, filled, and checked against the content's digests. With `extents` the content is laid into these
  * runs, and the file ends up `fileSizeBytes` long with holes between them.
  * `finish` is done by the thread that wrote it, in this order, right after the last byte.

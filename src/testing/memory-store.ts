@@ -1,8 +1,9 @@
+import { readerOf } from './byte-reader.ts';
 import { compareBytes } from '../core/bytes.ts';
 import { assume } from '../core/must.ts';
 import { orderOf } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
-import type { Base, BaseEnd, ByteReader, Entry, Recorder, Skipped } from '../core/recorder.ts';
+import type { Base, BaseEnd, Entry, Recorder, Skipped } from '../core/recorder.ts';
 import type { BaseReader } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 
@@ -105,18 +106,5 @@ function entryOf(key: string, { bytes, revision }: Value): Entry {
     fingerprint: Buffer.from(String(revision)),
     estimatedBytes: bytes.byteLength,
     describe: () => ({ attributes: Buffer.from(`revision ${revision}`), content }),
-  };
-}
-
-function readerOf(bytes: Uint8Array): ByteReader {
-  let at = 0;
-  return {
-    async read(into) {
-      const piece = bytes.subarray(at, at + into.byteLength);
-      into.set(piece);
-      at += piece.byteLength;
-      return piece.byteLength;
-    },
-    async [Symbol.asyncDispose]() {},
   };
 }

@@ -1,10 +1,11 @@
+import { readerOf } from './byte-reader.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compareBytes } from '../core/bytes.ts';
 import { must } from '../core/must.ts';
 import { orderOf } from '../core/position.ts';
-import type { Base, ByteReader, Entry } from '../core/recorder.ts';
+import type { Base, Entry } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { createSeededRandom } from '../flow/random.ts';
 import { createVirtualClock } from '../flow/virtual-clock.ts';
@@ -222,18 +223,5 @@ function entryOf({ name, entry }: { readonly name: Uint8Array; readonly entry: F
       content === undefined
         ? { attributes }
         : { attributes, content: { cut: 'stream', kind: 'reader', open: async () => readerOf(content) } },
-  };
-}
-
-function readerOf(bytes: Uint8Array): ByteReader {
-  let at = 0;
-  return {
-    async read(into) {
-      const piece = bytes.subarray(at, at + into.byteLength);
-      into.set(piece);
-      at += piece.byteLength;
-      return piece.byteLength;
-    },
-    [Symbol.asyncDispose]: async () => undefined,
   };
 }

@@ -30,7 +30,7 @@ export async function fillWindow<Tag>(
   const wanted: WantedFile<Tag>[] = [];
   for (const target of targets) {
     try {
-      const parts = chunksAtHand(crew, target) ?? (await allParts(crew, target));
+      const parts = chunksAtHand(crew, target) ?? (await listedChunks(crew, target));
       wanted.push({ target, parts, candidate: target.candidate ?? crew.made.find(parts) });
     } catch (error) {
       results.push(failedResult(target, fileErrorOf(error)));
@@ -56,10 +56,9 @@ function chunksAtHand<Tag>(crew: Crew, { entry }: FileTarget<Tag>): readonly Chu
   return entry.content === undefined ? [] : crew.context.chunksAtHand(entry.content);
 }
 
-async function allParts<Tag>(crew: Crew, { entry }: FileTarget<Tag>): Promise<readonly ChunkPart[]> {
-  if (entry.content === undefined) return [];
+async function listedChunks<Tag>(crew: Crew, { entry }: FileTarget<Tag>): Promise<readonly ChunkPart[]> {
   const parts: ChunkPart[] = [];
-  for await (const batch of crew.chunksOf(entry.content)) parts.push(...batch);
+  for await (const batch of crew.chunksOf(must(entry.content, 'a content'))) parts.push(...batch);
   return parts;
 }
 
