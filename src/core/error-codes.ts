@@ -61,7 +61,8 @@ export const errorCodes = {
   KEY_REFUSED: {
     exit: 6,
     meaning: 'The passphrase or credential does not open this repository.',
-    action: 'Check which passphrase belongs to this repository; `tidemark keys list` shows which exist.',
+    action:
+      'Check which passphrase belongs to this repository, and where it comes from: a file is taken whole, but for one line end. Whoever has another one can add yours by `tidemark keys add`.',
   },
   KEY_MISSING: {
     exit: 6,
