@@ -2,7 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
-import { readSmallFile, replaceFile } from '../io/atomic-file.ts';
+import { readSmallFile, removePartials, replaceFile } from '../io/atomic-file.ts';
 import { encodeJson, JsonFields } from '../repository/format/json.ts';
 import type { Json } from '../repository/format/json.ts';
 
@@ -65,7 +65,9 @@ export async function saveJournal(
 }
 
 export async function removeJournal(stateFolder: string, id: string): Promise<void> {
-  await rm(journalPath(stateFolder, id), { force: true });
+  const path = journalPath(stateFolder, id);
+  await removePartials(path);
+  await rm(path, { force: true });
 }
 
 /** All restores that this host remembers, oldest first. @throws FAILED when a journal is damaged */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemCode } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
@@ -51,13 +51,28 @@ type FileInTheMaking = AtomicFileOptions & {
 async function writeBeside({ path, parts, mode, random, giveName }: FileInTheMaking, run: Run): Promise<void> {
   run.signal.throwIfAborted();
   const folder = dirname(path);
-  const partial = join(folder, `.${basename(path)}.${toHex(random(8))}${PARTIAL_SUFFIX}`);
+  const partial = join(folder, `${partialPrefix(path)}${toHex(random(8))}${PARTIAL_SUFFIX}`);
   await using leftover = new AsyncDisposableStack();
   leftover.defer(() => rm(partial, { force: true }));
   await writeDurably(partial, parts, mode, run);
   await giveName(partial, path);
   leftover.move();
   await syncFolder(folder);
+}
+
+function partialPrefix(path: string): string {
+  return `.${basename(path)}.`;
+}
+
+/**
+ * Deletes what processes left that died while they wrote the file at `path`; call it when nobody can be writing it.
+ * @throws Node's file system errors, ENOENT when its folder is not there
+ */
+export async function removePartials(path: string): Promise<void> {
+  const prefix = partialPrefix(path);
+  for (const name of await readdir(dirname(path))) {
+    if (name.startsWith(prefix) && name.endsWith(PARTIAL_SUFFIX)) await rm(join(dirname(path), name), { force: true });
+  }
 }
 
 async function writeDurably(path: string, parts: readonly Uint8Array[], mode: number, run: Run): Promise<void> {

@@ -1,7 +1,7 @@
 import { TidemarkError, systemCode } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
 import type { RandomBytes, Run } from '../../core/run.ts';
-import { readSmallFile, replaceFile } from '../../io/atomic-file.ts';
+import { readSmallFile, removePartials, replaceFile } from '../../io/atomic-file.ts';
 
 /**
  * What is durable of the exchange of two folders. `verified`: the new tree is whole, nothing was exchanged. `exchanging`: begun, only
@@ -50,6 +50,11 @@ export type JournalPlace = { readonly home: number; readonly name: string; reado
 /** Durable when it resolves; a crash leaves the old one or the new one. */
 export async function writeJournal({ home, name, random }: JournalPlace, journal: Journal, run: Run): Promise<void> {
   await replaceFile(pathOf(home, name), [Buffer.from(JSON.stringify(journal))], { mode: 0o600, random }, run);
+}
+
+/** Deletes what a process left that died in `writeJournal`. */
+export async function removeJournalPartials(home: number, name: string): Promise<void> {
+  await removePartials(pathOf(home, name));
 }
 
 function pathOf(home: number, name: string): string {

@@ -214,6 +214,17 @@ for (const [step, arrange] of crashes) {
   });
 }
 
+test('discard deletes what a process left that died while it wrote the journal', async () => {
+  await using folder = temporaryFolder();
+  smallTree(folder.at('tree'));
+  await restore(await record(folder.at('tree')), folder.at('tree'));
+  const partial = '..tree.tidemark-journal-r1.0123456789abcdef.tidemark-partial';
+  const ofAnother = '..tree.tidemark-journal-r2.0123456789abcdef.tidemark-partial';
+  for (const name of [partial, ofAnother]) writeFileSync(folder.at(name), '{');
+  await filesConnector.discard(storeAt(folder.at('tree')), { runtime, id: 'r1' }, run);
+  assert.deepEqual(besideNames(folder), [ofAnother]);
+});
+
 test('swap refuses when nothing is verified, or when another folder took the place', async () => {
   await using folder = temporaryFolder();
   smallTree(folder.at('tree'));

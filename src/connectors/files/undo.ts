@@ -6,7 +6,7 @@ import { syncFolder } from '../../io/atomic-file.ts';
 import { statOpen } from '../../io/native-folder.ts';
 import { bytesOf, printablePath, systemPath } from './byte-text.ts';
 import { fileError } from './errors.ts';
-import { readJournal } from './journal.ts';
+import { readJournal, removeJournalPartials } from './journal.ts';
 import type { Journal } from './journal.ts';
 import { findPlace } from './place.ts';
 import type { Place } from './place.ts';
@@ -74,6 +74,7 @@ export async function discardRestore(store: FilesStore, context: RestorerContext
     if (journal?.state === 'exchanging') throw unfinished(place);
     // The journal goes last: as long as it is there, what it speaks of may be, too.
     try {
+      await removeJournalPartials(home, journalName);
       for (const name of [fresh, part, aside, journalName]) await removeTree(home, Buffer.from(name), run);
       await syncFolder(`/proc/self/fd/${home}`);
     } catch (error) {
