@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -14,6 +13,8 @@ import { syncIndex } from './index/sync.ts';
 import type { WriterKeys } from './keys/keyring.ts';
 import { openPackDirectory } from './pack-directory.ts';
 import { openBlock } from './pipeline/block.ts';
+import { createIdentify } from './pipeline/identify.ts';
+import type { Identify } from './pipeline/identify.ts';
 
 const BLOCK_CACHE_BYTES = 64 * 1024 * 1024;
 const PACK_CACHE_BYTES = 4 * 1024 * 1024;
@@ -51,6 +52,7 @@ export class BlockSource implements AsyncDisposable {
   readonly index: ChunkIndex;
   readonly #access: RepositoryAccess;
   readonly #credential: string;
+  readonly #identify: Readonly<Record<ChunkKind, Identify>>;
   readonly #packs = new ByteCache<OpenedPack>({
     limitBytes: PACK_CACHE_BYTES,
     sizeOf: ({ blockOffsets }) => PACK_BYTES + blockOffsets.byteLength * 2,
@@ -65,6 +67,8 @@ export class BlockSource implements AsyncDisposable {
     this.index = options.index;
     this.#access = options.access;
     this.#credential = options.credential;
+    const { chunkKey, nodeKey } = options.keys;
+    this.#identify = { content: createIdentify(chunkKey), node: createIdentify(nodeKey) };
     const limitBytes = options.cacheBytes ?? BLOCK_CACHE_BYTES;
     this.#blocks = new ByteCache({ limitBytes, sizeOf: (block) => BLOCK_BYTES + block.byteLength });
   }
@@ -97,8 +101,7 @@ export class BlockSource implements AsyncDisposable {
 
   /** Whether `bytes` are the chunk of that id: the only proof that its writer wrote it. */
   isChunk(id: Uint8Array, kind: ChunkKind, bytes: Uint8Array): boolean {
-    const key = kind === 'node' ? this.keys.nodeKey : this.keys.chunkKey;
-    return equalBytes(createHmac('sha256', key).update(bytes).digest(), id);
+    return equalBytes(this.#identify[kind](bytes), id);
   }
 
   /** The header and the blocks of one of the index's packs; kept for a while. @throws REPOSITORY_DAMAGED */

@@ -1,8 +1,9 @@
-import { createHmac } from 'node:crypto';
 import type { Run } from '../core/run.ts';
 import { nameHash, NodeBuilder, writeList } from './format/node.ts';
 import type { ChunkPart, InnerItem, LeafItem, NodeContent } from './format/node.ts';
 import type { ChunkRef } from './pipeline/engine.ts';
+import { createIdentify } from './pipeline/identify.ts';
+import type { Identify } from './pipeline/identify.ts';
 
 const LEAF_LEAST_BYTES = 8 * 1024;
 const LEAF_MOST_BYTES = 128 * 1024;
@@ -31,14 +32,14 @@ type Level = { readonly builder: NodeBuilder; firstName: Uint8Array; entryCount:
  * what is in them, so that an unchanged run of entries makes the same nodes as last time.
  */
 export class TreeWriter {
-  readonly #nodeKey: Uint8Array;
+  readonly #identify: Identify;
   readonly #sink: NodeSink;
   readonly #levels: Level[] = [];
   #entries = 0;
   #bytes = 0;
 
   constructor(nodeKey: Uint8Array, sink: NodeSink) {
-    this.#nodeKey = nodeKey;
+    this.#identify = createIdentify(nodeKey);
     this.#sink = sink;
   }
 
@@ -123,7 +124,7 @@ export class TreeWriter {
   }
 
   async #put(node: Uint8Array, run: Run): Promise<Uint8Array> {
-    const id = createHmac('sha256', this.#nodeKey).update(node).digest();
+    const id = this.#identify(node);
     await this.#sink(id, node, run);
     return id;
   }

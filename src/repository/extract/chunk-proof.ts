@@ -1,9 +1,9 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { equalBytes } from '../../core/bytes.ts';
 import { systemCode } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
+import { createIdentify } from '../pipeline/identify.ts';
+import type { Identify } from '../pipeline/identify.ts';
 import type { FileRun } from './content-layout.ts';
 
 const ID_BYTES = 32;
@@ -14,12 +14,12 @@ export type ProofRequest = { readonly chunkKey: Uint8Array; readonly sizes: Uint
 /** Reads chunks from files and proves them by their ids, with memory for one. */
 export class ChunkProof {
   readonly #request: ProofRequest;
-  readonly #key: KeyObject;
+  readonly #identify: Identify;
   #buffer = Buffer.allocUnsafe(1024 * 1024);
 
   constructor(request: ProofRequest) {
     this.#request = request;
-    this.#key = createSecretKey(request.chunkKey);
+    this.#identify = createIdentify(request.chunkKey);
   }
 
   sizeOf(chunk: number): number {
@@ -33,7 +33,7 @@ export class ChunkProof {
     if (!this.#fill(file, runs)) return undefined;
     const bytes = this.#buffer.subarray(0, sizeBytes);
     const id = this.#request.ids.subarray(chunk * ID_BYTES, (chunk + 1) * ID_BYTES);
-    return equalBytes(createHmac('sha256', this.#key).update(bytes).digest(), id) ? bytes : undefined;
+    return equalBytes(this.#identify(bytes), id) ? bytes : undefined;
   }
 
   #fill(file: number, runs: readonly FileRun[]): boolean {

@@ -1,9 +1,9 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import { equalBytes, toHex } from '../../core/bytes.ts';
 import { BugError, must } from '../../core/must.ts';
 import { damaged } from '../format/byte-cursor.ts';
 import type { PackSecret } from '../format/pack.ts';
+import { createIdentify } from '../pipeline/identify.ts';
+import type { Identify } from '../pipeline/identify.ts';
 import { OpenedBlock } from '../pipeline/opened-block.ts';
 import { packError } from '../pipeline/thread-error.ts';
 import type { ThreadError } from '../pipeline/thread-error.ts';
@@ -72,13 +72,13 @@ function openTarget(file: FillFile): TargetFile {
 class Filling implements Disposable {
   readonly #slot: Uint8Array;
   readonly #request: FillRequest;
-  readonly #key: KeyObject;
+  readonly #identify: Identify;
   readonly #opened = new Map<number, OpenedBlock>();
 
   constructor(slot: Uint8Array, request: FillRequest) {
     this.#slot = slot;
     this.#request = request;
-    this.#key = createSecretKey(request.chunkKey);
+    this.#identify = createIdentify(request.chunkKey);
   }
 
   fill(target: TargetFile, first: number, end: number): void {
@@ -93,7 +93,7 @@ class Filling implements Disposable {
     const block = this.#block(must(blockOf[piece], why));
     const bytes = block.subarray(offset, offset + sizeBytes);
     const id = ids.subarray(piece * ID_BYTES, (piece + 1) * ID_BYTES);
-    const found = createHmac('sha256', this.#key).update(bytes).digest();
+    const found = this.#identify(bytes);
     if (bytes.byteLength !== sizeBytes || !equalBytes(found, id)) {
       throw damaged(`chunk ${toHex(id)}`, 'it is another one');
     }

@@ -1,9 +1,9 @@
-import { createHmac } from 'node:crypto';
 import { equalBytes, toHex } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
 import { PACK_HEADER_BYTES, packIdOf } from '../format/pack.ts';
 import type { PackSecret } from '../format/pack.ts';
+import { createIdentify } from '../pipeline/identify.ts';
 import { OpenedBlock } from '../pipeline/opened-block.ts';
 
 const ID_BYTES = 32;
@@ -35,6 +35,7 @@ export type CheckedPack = {
 /** Opens every block of a pack and recomputes every id, and the id that the pack is named by. */
 export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): CheckedPack {
   const bad: number[] = [];
+  const isChunk = createChunkCheck(request);
   let message: string | undefined;
   let [chunk, checkedBytes, offset] = [0, 0, PACK_HEADER_BYTES];
   const whole = bytes.subarray(0, request.sizeBytes);
@@ -50,7 +51,7 @@ export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): Ch
       let at = 0;
       for (; chunk < end; chunk++) {
         const sizeBytes = must(request.sizes[chunk], 'every chunk has a size');
-        if (!isChunk(request, chunk, block.bytes.subarray(at, at + sizeBytes))) bad.push(chunk);
+        if (!isChunk(chunk, block.bytes.subarray(at, at + sizeBytes))) bad.push(chunk);
         at += sizeBytes;
         checkedBytes += sizeBytes;
       }
@@ -65,8 +66,12 @@ export function checkPackBytes(bytes: Uint8Array, request: CheckPackRequest): Ch
   return { bad, bytes: checkedBytes, message };
 }
 
-function isChunk(request: CheckPackRequest, chunk: number, bytes: Uint8Array): boolean {
-  const key = request.kinds[chunk] === 1 ? request.nodeKey : request.chunkKey;
-  const id = request.ids.subarray(chunk * ID_BYTES, (chunk + 1) * ID_BYTES);
-  return bytes.byteLength === request.sizes[chunk] && equalBytes(createHmac('sha256', key).update(bytes).digest(), id);
+function createChunkCheck(request: CheckPackRequest): (chunk: number, bytes: Uint8Array) => boolean {
+  const identifyContent = createIdentify(request.chunkKey);
+  const identifyNode = createIdentify(request.nodeKey);
+  return (chunk, bytes) => {
+    const identify = request.kinds[chunk] === 1 ? identifyNode : identifyContent;
+    const id = request.ids.subarray(chunk * ID_BYTES, (chunk + 1) * ID_BYTES);
+    return bytes.byteLength === request.sizes[chunk] && equalBytes(identify(bytes), id);
+  };
 }
