@@ -11,7 +11,13 @@ import { openObjectStore } from '../objects/registry.ts';
 import { dryRunStore } from '../objects/wrappers/dry-run.ts';
 import { retryingStore } from '../objects/wrappers/retrying.ts';
 import { throttledStore } from '../objects/wrappers/throttled.ts';
-import { openWithCredential, openWithPassphrase, peekHeader, withDerivedCredential } from '../repository/access.ts';
+import {
+  openWithCredential,
+  openWithPassphrase,
+  peekHeader,
+  withDerivedCredential,
+  withKeptRecords,
+} from '../repository/access.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import type { RepositoryHeader } from '../repository/format/header.ts';
 import { readCredential, writeCredential } from '../repository/keys/credential.ts';
@@ -100,15 +106,12 @@ export class OpenApplication implements AsyncDisposable {
 
   /** With a passphrase: reading, maintaining, and whatever else its role allows. @throws KEY_REFUSED, SECRET_MISSING */
   async openAsReader(run: Run): Promise<RepositoryAccess> {
-    return await this.#openAsReader(this.objects, run);
+    return await this.#openAsReader({ dryRun: false }, run);
   }
 
   /** As a reader, with the maintainer's credential of this host. A dry run writes nothing. @throws KEY_MISSING */
   async openAsMaintainer(run: Run, { dryRun }: { readonly dryRun: boolean }): Promise<RepositoryAccess> {
-    return await this.#withMaintainer(
-      await this.#openAsReader(dryRun ? dryRunStore(this.objects) : this.objects, run),
-      run,
-    );
+    return await this.#withMaintainer(await this.#openAsReader({ dryRun }, run), run);
   }
 
   /**
@@ -133,13 +136,15 @@ export class OpenApplication implements AsyncDisposable {
    */
   async openAsWriter(run: Run, { dryRun }: { readonly dryRun: boolean }): Promise<RepositoryAccess> {
     const { runtime } = this.context;
-    const objects = dryRun ? dryRunStore(this.objects) : this.objects;
+    const objects = this.#objectsFor(dryRun);
     const path = this.#writerPath;
     const known = await this.context.knownPassphrase();
     const kept = known === undefined ? await readKeptCredential(path) : undefined;
-    if (kept !== undefined) return await openWithCredential(objects, kept, runtime, run);
+    if (kept !== undefined) {
+      return await this.#withKept(await openWithCredential(objects, kept, runtime, run), { dryRun }, run);
+    }
     const secret = known ?? (await this.context.passphrase());
-    const reader = await openWithPassphrase(objects, secret.reveal(), runtime, run);
+    const reader = await this.#openWith(secret, { dryRun }, run);
     const options = { role: 'writer', name: this.credentialName, stores: ['*'] } as const;
     const access = await withDerivedCredential(reader, options, run);
     if (access.writer !== undefined && !dryRun) {
@@ -168,9 +173,29 @@ export class OpenApplication implements AsyncDisposable {
     await this.objects[Symbol.asyncDispose]();
   }
 
-  async #openAsReader(objects: ObjectStore, run: Run): Promise<RepositoryAccess> {
-    const secret = await this.context.passphrase();
-    return await openWithPassphrase(objects, secret.reveal(), this.context.runtime, run);
+  async #openAsReader(mode: { readonly dryRun: boolean }, run: Run): Promise<RepositoryAccess> {
+    return await this.#openWith(await this.context.passphrase(), mode, run);
+  }
+
+  async #openWith(secret: Secret, mode: { readonly dryRun: boolean }, run: Run): Promise<RepositoryAccess> {
+    const objects = this.#objectsFor(mode.dryRun);
+    return await this.#withKept(
+      await openWithPassphrase(objects, secret.reveal(), this.context.runtime, run),
+      mode,
+      run,
+    );
+  }
+
+  async #withKept(
+    access: RepositoryAccess,
+    { dryRun }: { readonly dryRun: boolean },
+    run: Run,
+  ): Promise<RepositoryAccess> {
+    return await withKeptRecords(access, { folder: join(this.stateFolder, 'records'), mayWrite: !dryRun }, run);
+  }
+
+  #objectsFor(dryRun: boolean): ObjectStore {
+    return dryRun ? dryRunStore(this.objects) : this.objects;
   }
 
   get #writerPath(): string {

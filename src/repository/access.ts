@@ -17,6 +17,7 @@ import type { Keyring, SlotRole, WriterKeys } from './keys/keyring.ts';
 import { DEFAULT_KDF_COST, openSlot, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
 import type { KdfCost, SlotInfo } from './keys/slot.ts';
 import { readWhole } from './read-whole.ts';
+import { KeptRecords } from './records/kept-records.ts';
 import { RecordMemo } from './records/record-memo.ts';
 
 /** 30 minutes; a writer that is silent for half of it can't commit what it began before. */
@@ -29,6 +30,8 @@ export type RepositoryAccess = {
   readonly header: RepositoryHeader;
   readonly runtime: Runtime;
   readonly memo: RecordMemo;
+  /** What earlier runs read. Without it everything is read. */
+  readonly kept?: KeptRecords | undefined;
   readonly keyring?: Keyring | undefined;
   readonly writer?: WriterCredential | undefined;
   readonly maintainer?: MaintainerCredential | undefined;
@@ -133,6 +136,18 @@ export async function openWithCredential(
 function refuseForeign(header: RepositoryHeader, key: { repository: string; rootKey: Uint8Array }, url: string): void {
   if (header.id === key.repository && equalBytes(header.rootKey, key.rootKey)) return;
   throw new TidemarkError('KEY_REFUSED', `the repository at ${url} is not the one that this key belongs to`);
+}
+
+/** The access with what earlier runs of this host have read of the records, kept in `folder`. */
+export async function withKeptRecords(
+  access: RepositoryAccess,
+  options: { readonly folder: string; readonly mayWrite: boolean },
+  run: Run,
+): Promise<RepositoryAccess> {
+  const { keyring, writer, header, runtime } = access;
+  const secret = keyring?.content?.seed ?? keyring?.maintenance?.seed ?? writer?.keys.idKey;
+  if (secret === undefined) return access;
+  return { ...access, kept: await KeptRecords.open({ ...options, secret, repository: header.id, runtime }, run) };
 }
 
 export function withCredential(access: RepositoryAccess, credential: Credential): RepositoryAccess {

@@ -322,7 +322,9 @@ export async function loadCatalogue(
   run: Run,
   before?: RecordLog,
 ): Promise<Catalogue> {
-  const first = readCatalogue(access, await loadRecords(access, run, before), remembered);
+  const log = await loadRecords(access, run, before);
+  const first = readCatalogue(access, log, remembered);
+  await access.kept?.save(log.byKey, run);
   if (first.findings.length === 0) return first;
   // Folders are listed one after another: a session that writes meanwhile seems to have holes. Only what is missing twice is.
   const second = readCatalogue(access, await loadRecords(access, run, first.log), remembered);

@@ -11,7 +11,10 @@ export async function readWhole(objects: ObjectStore, key: string, limitBytes: n
   while (true) {
     const read = await objects.read(key, size, bytes.subarray(size), run);
     size += read;
-    if (size < bytes.byteLength) return bytes.subarray(0, size);
+    // What is kept of a small object must not hold on to the room that was for a larger one.
+    if (size < bytes.byteLength) {
+      return size * 2 < bytes.byteLength ? Buffer.from(bytes.subarray(0, size)) : bytes.subarray(0, size);
+    }
     if (size > limitBytes) throw damaged(key, `it is larger than ${limitBytes} bytes`);
     const grown = Buffer.allocUnsafe(Math.min(bytes.byteLength * 8, limitBytes + 1));
     grown.set(bytes);

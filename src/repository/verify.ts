@@ -56,9 +56,10 @@ export type VerifyOptions = {
  * at. Never throws for damage. @throws KEY_MISSING without a reader's key
  */
 export async function verifyRepository(options: VerifyOptions, run: Run): Promise<VerifyReport> {
-  readerKey(options.access);
-  const catalogue = await loadCatalogue(options.access, options.remembered, run);
-  return await new Verification(options, catalogue).all(run);
+  const access = { ...options.access, kept: undefined };
+  readerKey(access);
+  const catalogue = await loadCatalogue(access, options.remembered, run);
+  return await new Verification({ ...options, access }, catalogue).all(run);
 }
 
 class Verification {

@@ -6,6 +6,7 @@ import { decodeAttributes, encodeAttributes } from '../../src/connectors/files/a
 import { readCertificate, openIdKey } from '../../src/repository/format/certificate.ts';
 import { boxPair, openBox, signingPair, unseal } from '../../src/repository/format/crypto.ts';
 import { readHeader } from '../../src/repository/format/header.ts';
+import { JsonFields } from '../../src/repository/format/json.ts';
 import { readList, readNode } from '../../src/repository/format/node.ts';
 import { openDirectory, openPackHeader, PACK_HEADER_BYTES, unsealBlock } from '../../src/repository/format/pack.ts';
 import { openableSection, openSection, readRecord, verifyRecord } from '../../src/repository/format/record.ts';
@@ -129,7 +130,8 @@ test('Tidemark reads the record of the vectors', () => {
   assert.ok(verifyRecord(read, signingPair(bytes(inputs.signingSeed)).publicKey));
   const access = { content, maintenance: boxPair(bytes(inputs.maintenanceSeed)), idKey: bytes(inputs.idKey) };
   for (const { name, value } of recordSections) {
-    const fields = openSection(read, must(openableSection(read, [name], access), 'a section that opens'), access);
+    const section = must(openableSection(read, [name], access), 'a section that opens');
+    const fields = JsonFields.parse(openSection(read, section, access), key);
     for (const [field, text] of Object.entries(value)) assert.equal(fields.text(field), text);
   }
   assert.throws(() => unseal({ key: access.idKey, aad: Buffer.alloc(0), sealed: bytes(vectors.box), what: 'x' }), {

@@ -119,7 +119,7 @@ class LocalObjectStore implements ObjectStore {
   async stat(key: string, run: Run): Promise<ObjectInfo | undefined> {
     const path = this.#begin(key, run);
     try {
-      const stats = await statFile(path);
+      const stats = statFile(path);
       if (stats !== undefined) return infoOf(key, stats);
     } catch (error) {
       throw localError(error, 'look at', path);
@@ -132,11 +132,11 @@ class LocalObjectStore implements ObjectStore {
     assertKeyPrefix(prefix);
     this.#assertUsable(run);
     await this.#assertInPlace();
-    const readFolder = (folder: string): Promise<readonly FolderEntry[]> => entriesOf(join(this.#folder, folder));
+    const readFolder = (folder: string): readonly FolderEntry[] => entriesOf(join(this.#folder, folder));
     try {
-      for await (const keys of inBatches(walkKeys(readFolder, { prefix, after }), LONGEST_BATCH)) {
+      for (const keys of inBatches(walkKeys(readFolder, { prefix, after }), LONGEST_BATCH)) {
         run.signal.throwIfAborted();
-        const infos = await this.#inspect(keys);
+        const infos = this.#inspect(keys);
         if (infos.length > 0) yield infos;
         run.signal.throwIfAborted();
       }
@@ -232,10 +232,9 @@ class LocalObjectStore implements ObjectStore {
     }
   }
 
-  async #inspect(keys: readonly string[]): Promise<readonly ObjectInfo[]> {
-    const found = await all(keys.map((key) => statFile(join(this.#folder, key))));
-    return keys.flatMap((key, index) => {
-      const stats = found[index];
+  #inspect(keys: readonly string[]): readonly ObjectInfo[] {
+    return keys.flatMap((key) => {
+      const stats = statFile(join(this.#folder, key));
       return stats === undefined ? [] : [infoOf(key, stats)];
     });
   }
@@ -271,9 +270,9 @@ async function all<T>(calls: readonly Promise<T>[]): Promise<readonly T[]> {
   return await Promise.all(calls);
 }
 
-async function* inBatches(runs: AsyncIterable<readonly string[]>, size: number): AsyncGenerator<readonly string[]> {
+function* inBatches(runs: Iterable<readonly string[]>, size: number): Generator<readonly string[]> {
   let batch: string[] = [];
-  for await (const run of runs) {
+  for (const run of runs) {
     for (const key of run) {
       batch.push(key);
       if (batch.length < size) continue;

@@ -3,7 +3,7 @@ import { isObjectKey } from '../object-key.ts';
 export type WalkRange = { readonly prefix: string; readonly after: string };
 
 /** What lies in a folder. `folder` is '' for the root, else it ends with `/`. Whatever is neither file nor folder is left out. */
-export type ReadFolder = (folder: string) => Promise<readonly FolderEntry[]>;
+export type ReadFolder = (folder: string) => readonly FolderEntry[];
 export type FolderEntry = { readonly name: string; readonly isFolder: boolean };
 
 /** A folder being walked: names ascending as parts of whole keys, those of folders with their `/`. */
@@ -13,19 +13,15 @@ type Level = { readonly key: string; readonly names: readonly string[]; at: numb
  * Keys of the files within the range, in ascending bytewise order of whole keys. Reads only folders that can hold one. Names that aren't
  * keys are not objects and left out. Holds the names of one path of folders at a time.
  */
-export async function* walkKeys(readFolder: ReadFolder, range: WalkRange): AsyncGenerator<readonly string[]> {
-  const readLevel = async (key: string): Promise<Level> => ({
-    key,
-    names: namesIn(key, await readFolder(key), range),
-    at: 0,
-  });
+export function* walkKeys(readFolder: ReadFolder, range: WalkRange): Generator<readonly string[]> {
+  const readLevel = (key: string): Level => ({ key, names: namesIn(key, readFolder(key), range), at: 0 });
   const start = range.prefix.slice(0, range.prefix.lastIndexOf('/') + 1);
-  const levels = [await readLevel(start)];
+  const levels = [readLevel(start)];
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
     const { files, folder } = takeRun(level);
     if (files.length > 0) yield files;
     if (folder === undefined) levels.pop();
-    else levels.push(await readLevel(folder));
+    else levels.push(readLevel(folder));
   }
 }
 

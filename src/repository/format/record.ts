@@ -166,15 +166,15 @@ function mayOpen(name: SectionName, access: SectionAccess): boolean {
   return name === 'plain' || access.maintenance !== undefined;
 }
 
-/** @throws REPOSITORY_DAMAGED when the section should open and does not */
-export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): JsonFields {
+/** The section's JSON. @throws REPOSITORY_DAMAGED when it should open and does not */
+export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): Uint8Array {
   const aad = sha256(record.headerBytes);
   const what = record.key;
-  if (name === 'plain') return JsonFields.parse(section, what);
+  if (name === 'plain') return section;
   if (name === 'writer') {
     const key = writerSectionKey(must(access.idKey, 'an id key'), aad);
-    return JsonFields.parse(unseal({ key, aad, sealed: section, what }), what);
+    return unseal({ key, aad, sealed: section, what });
   }
   const pair = must(name === 'content' ? access.content : access.maintenance, 'a key of the section');
-  return JsonFields.parse(openBox({ pair, info: 'record', aad, box: section, what }), what);
+  return openBox({ pair, info: 'record', aad, box: section, what });
 }

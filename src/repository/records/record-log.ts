@@ -10,7 +10,7 @@ import { parseRecordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
 import { MAX_RECORD_BYTES, openableSection, openSection, readRecord, verifyRecord } from '../format/record.ts';
 import type { SealedRecord, SectionName } from '../format/record.ts';
-import type { JsonFields } from '../format/json.ts';
+import { JsonFields } from '../format/json.ts';
 import { readWhole } from '../read-whole.ts';
 
 /** A record with a valid signature of a certified credential that may write its kind. */
@@ -69,11 +69,14 @@ export async function loadRecords(access: RepositoryAccess, run: Run, before?: R
   };
   const read = async (info: ObjectInfo): Promise<void> => {
     const known = before?.byKey.get(info.key);
-    const found =
-      known?.modifiedMs === info.modifiedMs ? known : await readTrusted(access, certificates, info.key, run);
+    const found = known?.modifiedMs === info.modifiedMs ? known : await readTrusted(access, certificates, info, run);
     if (found === undefined) return;
-    if ('message' in found) bad.push(found);
-    else byKey.set(info.key, { ...found, modifiedMs: info.modifiedMs });
+    if ('message' in found) {
+      bad.push(found);
+      return;
+    }
+    byKey.set(info.key, { ...found, modifiedMs: info.modifiedMs });
+    access.kept?.add(info, found.record, found.certificate.signingKey);
   };
   for (const folder of FOLDERS) {
     for await (const batch of access.objects.list(`${folder}/`, '', run)) {
@@ -90,17 +93,21 @@ export async function loadRecords(access: RepositoryAccess, run: Run, before?: R
 async function readTrusted(
   access: RepositoryAccess,
   certificates: Certificates,
-  key: string,
+  info: ObjectInfo,
   run: Run,
 ): Promise<Omit<TrustedRecord, 'modifiedMs'> | BadRecord | undefined> {
+  const { key } = info;
+  const kept = access.kept?.find(info);
   try {
-    const record = readRecord(await readWhole(access.objects, key, MAX_RECORD_BYTES, run), key);
+    const bytes = kept?.bytes ?? (await readWhole(access.objects, key, MAX_RECORD_BYTES, run));
+    const record = readRecord(bytes, key);
     const certificate = certificates.byId.get(record.header.credential);
     if (record.header.repository !== access.header.id) return { key, message: 'it belongs to another repository' };
     if (certificate === undefined) {
       return { key, message: 'its writer has no certificate', credential: record.header.credential };
     }
-    const isSigned = (): boolean => verifyRecord(record, certificate.signingKey);
+    const { signingKey } = certificate;
+    const isSigned = (): boolean => kept?.isProven(signingKey) === true || verifyRecord(record, signingKey);
     if (!access.memo.signature(record.digest, certificate, isSigned)) {
       return { key, message: 'its signature does not fit' };
     }
@@ -140,8 +147,9 @@ export async function loadCondemned(
   // Loaded each time: a list may be by a maintainer who was certified a moment ago.
   const certificates = await loadCertificates(access, run);
   const found: CondemnedList[] = [];
-  for (const { key, modifiedMs } of fresh) {
-    const read = await readTrusted(access, certificates, key, run);
+  for (const info of fresh) {
+    const { key, modifiedMs } = info;
+    const read = await readTrusted(access, certificates, info, run);
     if (read === undefined || 'message' in read) continue;
     const fields = openTrusted(access, { ...read, modifiedMs }, ['plain']);
     if (fields !== undefined) {
@@ -161,7 +169,10 @@ export function openTrusted(
   const found = openableSection(record, names, keys);
   if (found === undefined) return undefined;
   const memoKey = `${record.digest} ${found.name}`;
-  return access.memo.section(memoKey, found.section.byteLength, () => openSection(record, found, keys));
+  return access.memo.section(memoKey, found.section.byteLength, () => {
+    const open = (): Uint8Array => openSection(record, found, keys);
+    return JsonFields.parse(access.kept?.section(record, found.name, open) ?? open(), record.key);
+  });
 }
 
 export function ofKind(log: Pick<RecordLog, 'byKey'>, kind: RecordKind): readonly TrustedRecord[] {
