@@ -3,8 +3,8 @@
  * Tidemark recovery kit: lists and restores what a copy of a Tidemark repository holds, when nothing else is left.
  *
  * One file, plain Node (24.7 or newer), no dependencies, nothing shared with Tidemark itself: it was written from
- * docs/repository-format.md, whose sections the headings below name, and docs/formats/files-attributes.md. It only reads
- * the repository.
+ * docs/repository-format.md, whose sections the headings below name, docs/formats/files-attributes.md and
+ * docs/formats/embedded-store.md. It only reads the repository.
  *
  * It trusts nothing but the passphrase: the key slot proves the root key, the root key proves the header and the
  * certificates, a certificate proves the records of its writer, a record proves a tree, and the ids in the tree prove
@@ -18,6 +18,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import readline from 'node:readline/promises';
+import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import zlib from 'node:zlib';
@@ -1038,14 +1039,20 @@ function nameText(name) {
   return name.length === 0 ? '.' : safe(name.map((byte) => (byte === 0 ? SLASH : byte)));
 }
 
-/** The name that an operator typed as a path, with `\xHH` for bytes. */
-function nameOf(text) {
+/** What an operator typed, with `\xHH` for bytes. */
+function bytesOf(text) {
   const char = (_match, digits) => String.fromCharCode(Number.parseInt(digits, 16));
   const bytes = Buffer.from(text)
     .toString('latin1')
     .replace(/\\x([0-9a-f]{2})/gi, char);
+  return Buffer.from(bytes, 'latin1');
+}
+
+/** The name that an operator typed as a path. */
+function nameOf(text) {
   return Buffer.from(
-    bytes
+    bytesOf(text)
+      .toString('latin1')
       .split('/')
       .filter((part) => part !== '' && part !== '.')
       .join('\0'),
@@ -1378,9 +1385,9 @@ function baseText(repo, base) {
   return `${String(entries).padStart(10)} entries ${String(bytes).padStart(14)} bytes  ${safe(connector)}${lack}`;
 }
 
-function onlyFiles({ store, connector }) {
-  if (connector !== 'files')
-    stop(1, `${store} was backed up by the connector "${safe(connector)}", this kit knows files`);
+function onlyKnown({ store, connector }) {
+  if (connector === 'files' || connector === 'embedded') return;
+  stop(1, `${store} was backed up by the connector "${safe(connector)}", this kit knows files and embedded`);
 }
 
 function ls(repo, markText, store, pathText = '') {
@@ -1388,7 +1395,11 @@ function ls(repo, markText, store, pathText = '') {
   const mark = findMark(history, markText);
   const base = basesOf(repo, history, mark).find((other) => other.store === store)?.base;
   if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no base of ${safe(store)} in the mark ${mark.id}`);
-  onlyFiles(base);
+  onlyKnown(base);
+  if (base.connector === 'embedded') {
+    listKeysOf(repo, base, bytesOf(pathText));
+    return;
+  }
   const name = nameOf(pathText);
   const range = rangeOf(name);
   let isThere = false;
@@ -1431,7 +1442,7 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   const unknown = stores.find((store) => !chosen.some((other) => other.store === store));
   if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);
   const bases = chosen.flatMap(({ base }) => base ?? []);
-  bases.forEach(onlyFiles);
+  bases.forEach(onlyKnown);
   const target = path.resolve(folder);
   const refuseInside = (place) => {
     if (`${place}/`.startsWith(`${repo.folder}/`)) stop(2, `${target} is inside the repository; choose another folder`);
@@ -1447,7 +1458,11 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   found.log = fs.openSync(notes, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
   tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
   const name = nameOf(only ?? '');
-  const isThere = bases.map((base) => restoreBase(repo, base, target, name)).includes(true);
+  const restoreOne = (base) =>
+    base.connector === 'embedded'
+      ? restoreKeys(repo, base, target, bytesOf(only ?? ''))
+      : restoreBase(repo, base, target, name);
+  const isThere = bases.map(restoreOne).includes(true);
   if (!isThere && found.damage === 0) stop(4, `there is nothing of the name ${nameText(name)} in the mark ${mark.id}`);
   for (const store of stores.length === 0 ? mark.missing : []) {
     found.unwritten += 1;
@@ -1483,6 +1498,95 @@ function restoreBase(repo, base, target, name) {
   }
   tell(`${store}: ${writer.entries} entries, ${writer.bytes} bytes`);
   return isThere;
+}
+
+// ── Keys and values (docs/formats/embedded-store.md) ────────────────────────────────────────────────────────────────
+
+/** What is stored of a value besides its content: when it expires, and the value itself where it is small. */
+function parseValue({ attributes, runs }) {
+  const flags = attributes[0];
+  need(flags !== undefined && flags <= 3, 'a value is described in a way that this kit does not know');
+  const valueAt = flags & 1 ? 9 : 1;
+  need(attributes.length >= valueAt, 'a value’s description ends too early');
+  const isInline = (flags & 2) !== 0;
+  need(isInline ? runs.length === 0 : attributes.length === valueAt, 'a value is described twice');
+  return {
+    expiresAtMs: flags & 1 ? Number(attributes.readBigUInt64LE(1)) : null,
+    inline: isInline ? attributes.subarray(valueAt) : undefined,
+  };
+}
+
+function wholeValue(finder, { inline }, runs) {
+  if (inline !== undefined) return inline;
+  const pieces = [];
+  for (const { id, bytes } of chunksOf(finder, runs)) {
+    const piece = finder.read(0, id);
+    need(piece.length === bytes, 'a chunk has another size than its value says');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+function listKeysOf(repo, base, prefix) {
+  const finder = new ChunkFinder(repo, base);
+  let isThere = prefix.length === 0;
+  const lost = (what, error) => damaged(`${base.store}: ${what}`, error);
+  for (const entry of entriesOf(finder, { from: prefix, until: undefined }, lost)) {
+    if (!entry.name.subarray(0, prefix.length).equals(prefix)) break;
+    isThere = true;
+    const value = orDamaged(`${base.store}: ${safe(entry.name)}`, () => parseValue(entry));
+    if (value === undefined) continue;
+    const size = value.inline?.length ?? sumOf(entry.runs);
+    const expiry = value.expiresAtMs === null ? '' : `  expires ${timeText(value.expiresAtMs)}`;
+    print(`${String(size).padStart(14)} ${safe(entry.name)}${expiry}`);
+  }
+  if (!isThere) stop(found.damage > 0 ? 5 : 4, `${base.store} holds no key that begins with ${safe(prefix)}`);
+}
+
+const EMBEDDED_TABLES = `
+  PRAGMA application_id = ${0x544d4b56};
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, expires_at INTEGER)
+    STRICT, WITHOUT ROWID;
+  CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE changes (revision INTEGER PRIMARY KEY, begin INTEGER, at_ms INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, previous BLOB,
+    expires_at INTEGER) STRICT;
+  INSERT INTO meta (name, value) VALUES ('format', 1), ('lineage', lower(hex(randomblob(16)))), ('floor', 1);
+`;
+
+/** Restores the keys that begin with `prefix` into a new embedded store. Returns whether there are any. */
+function restoreKeys(repo, base, target, prefix) {
+  const { store } = base;
+  const finder = new ChunkFinder(repo, base);
+  const database = new DatabaseSync(path.join(target, store));
+  let [entries, bytes] = [0, 0];
+  try {
+    database.exec(`PRAGMA journal_mode = OFF; BEGIN; ${EMBEDDED_TABLES}`);
+    const insert = database.prepare(
+      'INSERT INTO entries (key, value, revision, created, expires_at) VALUES (?, ?, 1, 1, ?)',
+    );
+    const lost = (what, error) => damaged(`${store}: ${what}`, error);
+    for (const entry of entriesOf(finder, { from: prefix, until: undefined }, lost)) {
+      if (!entry.name.subarray(0, prefix.length).equals(prefix)) break;
+      orDamaged(`${store}: ${safe(entry.name)}`, () => {
+        const described = parseValue(entry);
+        const value = wholeValue(finder, described, entry.runs);
+        insert.run(entry.name, value, described.expiresAtMs);
+        entries += 1;
+        bytes += value.length;
+      });
+    }
+    database.exec('COMMIT');
+  } catch (error) {
+    damaged(`${store}: the rest of this store is refused`, error);
+  } finally {
+    database.close();
+  }
+  const file = fs.openSync(path.join(target, store), 'r');
+  fs.fsyncSync(file);
+  fs.closeSync(file);
+  tell(`${store}: ${entries} keys, ${bytes} bytes`);
+  return entries > 0;
 }
 
 /**
@@ -1537,6 +1641,7 @@ function verifyBase(repo, history, key, state) {
   for (const entry of entriesOf(finder, rangeOf(NO_NAME), (what, error) => damaged(`${where}: ${what}`, error))) {
     orDamaged(`${where}: ${nameText(entry.name)}`, () => {
       if (base.connector === 'files') pathOf(entry.name) && parseAttributes(entry);
+      if (base.connector === 'embedded') parseValue(entry);
       for (const { id, bytes } of chunksOf(finder, entry.runs)) {
         const [hit] = finder.places(0, id);
         need(hit?.place.size === bytes, `the chunk ${id.toString('hex')} is missing, damaged or of another size`);

@@ -1,3 +1,4 @@
+import { openRecorderOf } from '../archive/source-recorder.ts';
 import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { loadConnector } from '../connectors/load.ts';
@@ -177,7 +178,7 @@ async function takeBase(
   const opened = connector.resolve({ target: store.target, options, leaveOut });
   for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
   const recorderContext = { runtime: context.runtime, previous: last?.cut };
-  await using recorder = await connector.openRecorder(opened.options, recorderContext, run);
+  await using recorder = await openRecorderOf(connector, opened.options, recorderContext, run);
   await using base = await recorder.openBase(run);
   const report = (progress: BaseProgress): void => {
     const { entries, bytes } = progress;

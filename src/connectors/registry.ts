@@ -16,6 +16,14 @@ export type ConnectorKind = {
 
 export const connectorKinds: readonly ConnectorKind[] = [
   {
+    name: 'embedded',
+    schemes: ['embedded'],
+    summary: 'an ordered key-value store in a file, without a server',
+    target: 'path',
+    example: 'embedded:./data/catalog.db',
+    loadKeys: async () => (await import('./embedded/options.ts')).embeddedOptions,
+  },
+  {
     name: 'files',
     schemes: ['files'],
     summary: 'a folder of files',
@@ -27,7 +35,6 @@ export const connectorKinds: readonly ConnectorKind[] = [
 
 /** Schemes that a manifest may name one day; said to be missing instead of unknown. */
 export const laterSchemes: readonly string[] = [
-  'embedded',
   'redis',
   'rediss',
   'etcd',

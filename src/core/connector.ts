@@ -3,6 +3,7 @@ import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
 import type { BaseReader, Restorer, StoredEntry } from './restorer.ts';
 import type { Run, Runtime } from './run.ts';
+import type { Source } from './source.ts';
 
 /** `previous`: the newest position that the repository holds of this history, whose lineage goes on. */
 export type RecorderContext = { readonly runtime: Runtime; readonly previous?: Position | undefined };
@@ -42,12 +43,16 @@ export type StorePlace = {
   readonly leaveOut: readonly string[];
 };
 
-/** The code for one kind of datastore. An absent method is something that the store can't do. */
+/**
+ * The code for one kind of datastore. An absent method is something that the store can't do. Stored history comes from a recorder of its own, or else from
+ * the source; one of them is there.
+ */
 export interface Connector<Options> {
   readonly schemes: readonly string[];
   /** What the other methods take. `warnings`: what was settled silently otherwise, such as a repository inside the store. */
   resolve(place: StorePlace): { readonly options: Options; readonly warnings: readonly string[] };
-  openRecorder(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
+  openSource?(options: Options, context: RecorderContext, run: Run): Promise<Source>;
+  openRecorder?(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
   preview(options: Options, context: PreviewContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;
   /**

@@ -90,6 +90,12 @@ export const errorCodes = {
     meaning: 'The base holds nothing of that name.',
     action: 'List what it holds with `tidemark ls`.',
   },
+  POSITION_LOST: {
+    exit: 1,
+    meaning:
+      'The changes after a position are not there any more, so that a store’s history can’t be followed on from it.',
+    action: 'Start over from a full copy; what happened in between is a gap.',
+  },
   BUSY: {
     exit: 8,
     meaning: 'Another process holds what this command needs.',

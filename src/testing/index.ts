@@ -17,3 +17,12 @@ export type {
   RecorderSuite,
   RecorderTraits,
 } from './recorder-suite.ts';
+export { registerSourceSuite, runSourceCheck, sourceChecks } from './source-suite.ts';
+export type {
+  SourceCheck,
+  SourceCheckContext,
+  SourceFixture,
+  SourceSuite,
+  SourceTraits,
+  Write,
+} from './source-suite.ts';

@@ -12,7 +12,7 @@ import type { FilesStore } from './store.ts';
 import { discardRestore, undoRestore } from './undo.ts';
 
 /** Folders of files. */
-export const filesConnector: Connector<FilesStore> = {
+export const filesConnector: Connector<FilesStore> & Required<Pick<Connector<FilesStore>, 'openRecorder'>> = {
   schemes: ['files'],
   resolve: resolveStore,
   openRecorder: async (store, context, run) => {

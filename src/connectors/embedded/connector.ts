@@ -1,0 +1,104 @@
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Connector, PreviewContext, RestorePreview } from '../../core/connector.ts';
+import { isTidemarkError, systemMeaning, systemCode } from '../../core/errors.ts';
+import type { Finding } from '../../core/finding.ts';
+import { compareValues, describeKey, keyMatcher, keyName, listKeys, valueContent } from '../../core/stored-keys.ts';
+import { openDatabase, removeDatabase } from './database.ts';
+import { withStoreErrors } from './errors.ts';
+import { besideOf } from './place.ts';
+import type { EmbeddedPlace } from './place.ts';
+import { openEmbeddedRestorer } from './restorer.ts';
+import { openEmbeddedSource } from './source.ts';
+import { undoSwap } from './swap.ts';
+
+export { EmbeddedStore, openEmbedded } from './embedded-store.ts';
+export type { OpenEmbeddedOptions, WatchOptions } from './embedded-store.ts';
+export type { EmbeddedEntry, EmbeddedReader, RangeOptions } from './reading.ts';
+export type { EmbeddedTransaction, PutOptions } from './transaction.ts';
+
+const LOOK_TIMEOUT_MS = 1_000;
+
+/** Ordered key-value stores in a file, for applications without a server. */
+export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connector<EmbeddedPlace>, 'openSource'>> = {
+  schemes: ['embedded'],
+  resolve: ({ target }) => ({ options: { file: target }, warnings: [] }),
+  openSource: async (place, { runtime }, { signal }) => {
+    signal.throwIfAborted();
+    return openEmbeddedSource(place, runtime);
+  },
+  preview: async (place, context) => previewRestore(place, context),
+  openRestorer: async (place, context, { signal }) => {
+    signal.throwIfAborted();
+    return openEmbeddedRestorer(place, context);
+  },
+  undo: async ({ file }, { target = file, id, turn }, { signal }) => {
+    signal.throwIfAborted();
+    return withStoreErrors(target, () => undoSwap({ file: target, beside: besideOf(target, id), id }, turn));
+  },
+  discard: async ({ file }, { target = file, id }, { signal }) => {
+    signal.throwIfAborted();
+    const { fresh, aside, nextAside } = besideOf(target, id);
+    for (const path of [fresh, nextAside, aside]) removeDatabase(path);
+  },
+  entryName: keyName,
+  content: valueContent,
+  list: listKeys,
+  describe: describeKey,
+  matcher: keyMatcher,
+  compare: compareValues,
+  diagnose: async ({ file }) => diagnose(file),
+};
+
+function previewRestore({ file }: EmbeddedPlace, { target = file, id, only }: PreviewContext): RestorePreview {
+  const replaces = existsSync(target);
+  const folder = existingFolder(dirname(target));
+  const { bavail, bsize } = statfsSync(folder);
+  const sideEffects: string[] = [];
+  if (replaces) {
+    const named = id === undefined ? 'and an id that the restore chooses' : id;
+    sideEffects.push(`what is there now is kept aside as ${besideOf(target, '').aside}${named}`);
+  }
+  if (replaces && only !== undefined && only.length > 0) {
+    sideEffects.push('keys that --only does not match stay as they are now');
+  }
+  return {
+    into: target,
+    inOneStep: true,
+    replaces,
+    freeBytes: bavail * bsize,
+    sideEffects,
+    blockers: blockersOf(target, folder),
+  };
+}
+
+function blockersOf(file: string, folder: string): readonly string[] {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return [
+      `nothing can be created in ${folder}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`,
+    ];
+  }
+  return diagnose(file)
+    .filter(({ code }) => code !== 'missing')
+    .map(({ message }) => message);
+}
+
+function existingFolder(path: string): string {
+  let at = path;
+  while (at !== '/' && !existsSync(at)) at = dirname(at);
+  return at;
+}
+
+/** What would keep it from being recorded. */
+function diagnose(file: string): readonly Finding[] {
+  try {
+    openDatabase({ path: file, mustExist: true, durable: true, busyTimeoutMs: LOOK_TIMEOUT_MS }).close();
+    return [];
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    const code = existsSync(file) ? 'store' : 'missing';
+    return [{ code, severity: 'error', message: error.message, hint: error.hint }];
+  }
+}

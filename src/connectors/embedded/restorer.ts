@@ -1,0 +1,143 @@
+import { lstatSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { equalBytes, startsWithBytes } from '../../core/bytes.ts';
+import type { RestorerContext } from '../../core/connector.ts';
+import { TidemarkError } from '../../core/errors.ts';
+import { must } from '../../core/must.ts';
+import type { BaseReader, Restorer, RestoreReport, StoredEntry } from '../../core/restorer.ts';
+import type { Run } from '../../core/run.ts';
+import { valueContent } from '../../core/stored-keys.ts';
+import { decodeStoredValue } from '../../core/stored-value.ts';
+import { numberOf, openDatabase, removeDatabase } from './database.ts';
+import { withStoreErrors } from './errors.ts';
+import { besideOf } from './place.ts';
+import type { Beside, EmbeddedPlace } from './place.ts';
+import { bytesOf } from './reading.ts';
+import { swapIn } from './swap.ts';
+
+const BUSY_TIMEOUT_MS = 10_000;
+
+/** Restores an embedded store into a file beside the one that is there. */
+export function openEmbeddedRestorer(place: EmbeddedPlace, context: RestorerContext): Restorer {
+  return new EmbeddedRestorer(context.target ?? place.file, context);
+}
+
+class EmbeddedRestorer implements Restorer {
+  readonly #file: string;
+  readonly #id: string;
+  readonly #beside: Beside;
+  readonly #prefixes: readonly Uint8Array[] | undefined;
+  #restored: BaseReader | undefined;
+
+  constructor(file: string, { id, only }: RestorerContext) {
+    this.#file = file;
+    this.#id = id;
+    this.#beside = besideOf(file, id);
+    this.#prefixes = only === undefined || only.length === 0 ? undefined : only.map((prefix) => Buffer.from(prefix));
+  }
+
+  async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
+    run.signal.throwIfAborted();
+    mkdirSync(dirname(this.#file), { recursive: true });
+    removeDatabase(this.#beside.fresh);
+    if (this.#prefixes !== undefined) this.#copyLive();
+    using database = this.#openFresh();
+    database.exec('BEGIN');
+    const removed = this.#removeChosen(database);
+    const counts = await this.#insert(database, base, run);
+    if (this.#prefixes !== undefined && counts.entries === 0 && removed === 0) {
+      throw new TidemarkError('ENTRY_NOT_FOUND', `nothing that was in ${this.#file} matches --only`);
+    }
+    database.exec('COMMIT');
+    this.#restored = base;
+    return { ...counts, reusedBytes: 0, notes: [], noteCount: 0 };
+  }
+
+  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+    const base = must(this.#restored, 'a base was restored');
+    using database = this.#openFresh();
+    const [problem] = Object.values(must(database.prepare('PRAGMA integrity_check(1)').get(), 'an answer'));
+    if (problem !== 'ok') throw new TidemarkError('RESTORE_FAILED', `what was restored is damaged: ${String(problem)}`);
+    const one = database.prepare('SELECT value, expires_at AS expiresAt FROM entries WHERE key = ?');
+    let [entries, bytes] = [0, 0];
+    for await (const entry of this.#chosen(base, run)) {
+      const value = await wholeValue(entry, base, run);
+      const row = one.get(entry.name);
+      const isSame =
+        row !== undefined && equalBytes(bytesOf(row['value']), value) && row['expiresAt'] === expiryOf(entry);
+      if (!isSame) {
+        const name = Buffer.from(entry.name).toString();
+        throw new TidemarkError('RESTORE_FAILED', `${this.#file}: the value of ${name} is not as it should be`);
+      }
+      entries++;
+      bytes += value.byteLength;
+    }
+    if (this.#prefixes === undefined && numberOf(database, 'SELECT count(*) FROM entries') !== entries) {
+      throw new TidemarkError('RESTORE_FAILED', `${this.#file}: there are more keys than there should be`);
+    }
+    return { entries, bytes };
+  }
+
+  async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
+    run.signal.throwIfAborted();
+    return withStoreErrors(this.#file, () => swapIn({ file: this.#file, beside: this.#beside, id: this.#id }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** For `--only`: the rest stays as it is now. */
+  #copyLive(): void {
+    if (lstatSync(this.#file, { throwIfNoEntry: false }) === undefined) return;
+    using live = openDatabase({ path: this.#file, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
+    withStoreErrors(this.#file, () => live.prepare('VACUUM INTO ?').run(this.#beside.fresh));
+  }
+
+  #openFresh(): DatabaseSync {
+    return openDatabase({
+      path: this.#beside.fresh,
+      mustExist: false,
+      durable: false,
+      busyTimeoutMs: BUSY_TIMEOUT_MS,
+    });
+  }
+
+  #removeChosen(database: DatabaseSync): number {
+    const prefixes = this.#prefixes ?? [new Uint8Array(0)];
+    const remove = database.prepare('DELETE FROM entries WHERE substr(key, 1, ?) = ?');
+    return prefixes.reduce((sum, prefix) => sum + Number(remove.run(prefix.byteLength, prefix).changes), 0);
+  }
+
+  async #insert(database: DatabaseSync, base: BaseReader, run: Run): Promise<{ entries: number; bytes: number }> {
+    const insert = database.prepare(
+      'INSERT INTO entries (key, value, revision, created, expires_at) VALUES (?, ?, 1, 1, ?)',
+    );
+    let [entries, bytes] = [0, 0];
+    for await (const entry of this.#chosen(base, run)) {
+      const value = await wholeValue(entry, base, run);
+      withStoreErrors(this.#beside.fresh, () => insert.run(entry.name, value, expiryOf(entry)));
+      entries++;
+      bytes += value.byteLength;
+    }
+    return { entries, bytes };
+  }
+
+  async *#chosen(base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
+    for await (const batch of base.entries(run)) {
+      run.signal.throwIfAborted();
+      for (const entry of batch) {
+        if (this.#prefixes?.some((prefix) => startsWithBytes(entry.name, prefix)) ?? true) yield entry;
+      }
+    }
+  }
+}
+
+function expiryOf(entry: StoredEntry): number | null {
+  return decodeStoredValue(entry.attributes).expiresAtMs ?? null;
+}
+
+async function wholeValue(entry: StoredEntry, base: BaseReader, run: Run): Promise<Uint8Array> {
+  const { inline } = decodeStoredValue(entry.attributes);
+  if (inline !== undefined) return inline;
+  return Buffer.concat(await Array.fromAsync(valueContent(entry).read(base, run)));
+}

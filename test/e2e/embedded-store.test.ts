@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
+import type { EmbeddedStore } from '../../src/connectors/embedded/connector.ts';
+import { listOf, openShop } from './shop.ts';
+
+const MANIFEST =
+  'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n  catalog: embedded:./catalog.db\n';
+const LARGE = 'a long description. '.repeat(1_000);
+
+function fill(store: EmbeddedStore): void {
+  store.transaction((transaction) => {
+    for (let index = 0; index < 500; index++) transaction.put(`product/${index}`, `price ${index}`);
+    transaction.put('description', LARGE);
+    transaction.put('product/7/colour', 'red');
+  });
+}
+
+function textsOf(store: EmbeddedStore): ReadonlyMap<string, string> {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+  return new Map([...store.range()].map(({ key, value }) => [text(key), text(value)]));
+}
+
+test('an embedded store is backed up with a folder while it is written to, looked into, restored in place and put back', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'file'), 'good');
+  using store = openEmbedded(shop.at('catalog.db'));
+  fill(store);
+  const good = textsOf(store);
+  const { stores } = shop.ok(['backup']) as { readonly stores: readonly Readonly<Record<string, unknown>>[] };
+  const taken = stores.find(({ store: name }) => name === 'catalog');
+  assert.deepEqual([taken?.['exact'], taken?.['entries']], ['position', 502]);
+
+  assert.equal(shop.run(['cat', 'latest', 'catalog', 'description']).out, LARGE);
+  assert.equal(shop.run(['cat', 'latest', 'catalog', 'product/7']).out, 'price 7');
+  const top = listOf(shop.ok(['ls', 'latest', 'catalog']), 'entries').map(({ name, type }) => [name, type]);
+  assert.deepEqual(top, [
+    ['description', 'file'],
+    ['product/', 'folder'],
+  ]);
+
+  store.put('product/7', 'spoiled');
+  store.delete('description');
+  writeFileSync(shop.at('data', 'file'), 'spoiled');
+  shop.ok(['backup']);
+  const [first, second] = listOf(shop.ok(['marks']), 'marks')
+    .map(({ id }) => String(id))
+    .toSorted();
+  const changes = listOf(shop.ok(['diff', first ?? '', second ?? '', 'catalog']), 'differences');
+  assert.deepEqual(
+    changes.map(({ name, change }) => [name, change]),
+    [
+      ['description', 'removed'],
+      ['product/7', 'changed'],
+    ],
+  );
+
+  shop.ok(['restore', '--to', first ?? '', '--yes']);
+  assert.deepEqual(textsOf(store), good);
+  assert.equal(readFileSync(shop.at('data', 'file'), 'utf8'), 'good');
+  shop.ok(['restore', '--undo']);
+  assert.equal(store.getText('product/7'), 'spoiled');
+  assert.equal(readFileSync(shop.at('data', 'file'), 'utf8'), 'spoiled');
+  shop.ok(['restore', '--discard']);
+
+  shop.ok(['restore', '--to', first ?? '', '--into', 'elsewhere', '--yes']);
+  using copy = openEmbedded(shop.at('elsewhere', 'catalog'), { mustExist: true });
+  assert.deepEqual(textsOf(copy), good);
+  assert.equal(shop.ok(['verify', '--data'])['damage']?.toString(), '');
+});
+
+test('a store whose file is not there is a store that can’t be reached', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'file'), 'good');
+  const failed = shop.run(['backup', 'catalog']);
+  assert.deepEqual([failed.status, failed.json['code']], [7, 'STORE_UNREACHABLE'], failed.err);
+  writeFileSync(shop.at('catalog.db'), 'something else '.repeat(1_000));
+  assert.match(shop.run(['backup', 'catalog']).err, /catalog\.db is not an embedded store/);
+  assert.equal(shop.run(['doctor']).status, 9);
+});
