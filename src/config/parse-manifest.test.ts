@@ -199,7 +199,7 @@ color: red
     '12:17: stores.orders.references: references go round: orders → b → orders',
     '12:18: stores.orders.references[0]: there is no store of this name; did you mean uploads?',
     '13:12: stores.orders.bases: minute: 61 is outside of 0 to 59',
-    '14:12: stores.uploads: postgres: is not in this version; supported: files',
+    '14:12: stores.uploads: postgres: is not in this version; supported: embedded, files',
     '16:17: marks.every: expected a duration such as 5s, 15m, 36h or 14d, at least 1s, found 5',
     '17:16: flush.size: expected a size such as 512KiB, 8MiB or 1GiB, at least 64KiB, found "8MB"',
     '18:11: timezone: expected a time zone such as UTC or Europe/Berlin, found "Europe/Berln"',
@@ -210,10 +210,10 @@ color: red
 
 test('a store’s place is explained', async () => {
   const table: Readonly<Record<string, string>> = {
-    'x: ./data': '5:6: stores.x: expected a kind and a place such as files:./data; supported: files',
+    'x: ./data': '5:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files',
     'x: fles:./data': '5:6: stores.x: fles: is unknown; did you mean files:?',
-    'x: gopher://old': '5:6: stores.x: gopher: is unknown; supported: files',
-    'x: rediss://cache:6379': '5:6: stores.x: rediss: is not in this version; supported: files',
+    'x: gopher://old': '5:6: stores.x: gopher: is unknown; supported: embedded, files',
+    'x: rediss://cache:6379': '5:6: stores.x: rediss: is not in this version; supported: embedded, files',
     'x: "files:"': '5:6: stores.x: expected a path',
     'x: files:~/data': '5:6: stores.x: ~ stands for nothing here; write the path from / on',
     'x: files://host/data': '5:6: stores.x: a path begins with one /, without a host',
@@ -335,7 +335,7 @@ test('many mistakes are counted and the first of them told', async () => {
 
 test('line ends of any kind give the same places', async () => {
   const text = 'application: shop\nrepository: ./b\nstores:\n  x: nowhere\n';
-  const expected = ['4:6: stores.x: expected a kind and a place such as files:./data; supported: files'];
+  const expected = ['4:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files'];
   assert.deepEqual(await mistakesIn(text), expected);
   assert.deepEqual(await mistakesIn(text.replaceAll('\n', '\r\n')), expected);
 });
