@@ -22,6 +22,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 const PROGRAM = `
 import { TidemarkError, errorCodes } from 'tidemark';
 import type { BaseReader, Connector, ErrorCode, ObjectStore, Position, Recorder, Restorer, Run } from 'tidemark';
+import { openEmbedded } from 'tidemark/connectors/embedded';
 import * as testing from 'tidemark/testing';
 
 const code: ErrorCode = 'BUSY';
@@ -31,8 +32,18 @@ const position: Position = { lineage: 'a', order: '00000000000000000001', resume
 export type Names = [BaseReader, Connector<unknown>, ObjectStore, Recorder, Restorer, Run];
 // @ts-expect-error an unknown code is refused, so the types are not any
 const refused: ErrorCode = 'NO_SUCH_CODE';
-console.log(error.message, exit, position.order, refused, Object.keys(testing).length > 0);
+using store = openEmbedded('store.db');
+store.put('k', 'kept');
+console.log(error.message, exit, position.order, refused, Object.keys(testing).length > 0, store.getText('k'));
 `;
+
+/** The examples of a guide as one program, which has to compile; `signal` is what they wait with. */
+function examplesOf(guide: string): string {
+  const text = readFileSync(join(root, 'docs', 'guide', guide), 'utf8');
+  const blocks = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code);
+  assert.ok(blocks.length > 0, `${guide} has examples`);
+  return ['const { signal } = new AbortController();', ...blocks].join('\n');
+}
 
 function run(command: string, args: readonly string[], cwd: string): string {
   const path = `${tools}${delimiter}${process.env['PATH'] ?? ''}`;
@@ -69,10 +80,14 @@ function checkTypes(folder: string): void {
   const language = { target: 'es2024', lib: ['es2024', 'esnext.disposable'], module: 'nodenext', types: ['node'] };
   const strictness = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
   const compilerOptions = { ...language, ...strictness, outDir: 'out' };
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, files: ['program.ts', 'embedded.ts'] }),
+  );
   writeFileSync(join(folder, 'program.ts'), PROGRAM);
+  writeFileSync(join(folder, 'embedded.ts'), examplesOf('embedded.md'));
   run('tsc', ['-p', 'tsconfig.json'], folder);
-  assert.match(run(process.execPath, ['out/program.js'], folder), /another holds it 8 0+1 NO_SUCH_CODE true/);
+  assert.match(run(process.execPath, ['out/program.js'], folder), /another holds it 8 0+1 NO_SUCH_CODE true kept/);
 }
 
 try {

@@ -21,7 +21,7 @@ export interface Report {
 
 const RESULTS = join(import.meta.dirname, '../results');
 /** Reports in the order of the page; others follow by name. */
-const ORDER = ['latest', 'real-files', 'index', 'start-up', 'growth', 'profile'];
+const ORDER = ['latest', 'real-files', 'index', 'start-up', 'growth', 'embedded', 'profile'];
 
 /** The place of a file of results, in a folder that is there. */
 export function resultsPath(name: string): string {

@@ -3,6 +3,7 @@ import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
 import type { BaseReader, Restorer, StoredEntry } from './restorer.ts';
 import type { Run, Runtime } from './run.ts';
+import type { Sink } from './sink.ts';
 import type { Source } from './source.ts';
 
 /** `previous`: the newest position that the repository holds of this history, whose lineage goes on. */
@@ -52,6 +53,7 @@ export interface Connector<Options> {
   /** What the other methods take. `warnings`: what was settled silently otherwise, such as a repository inside the store. */
   resolve(place: StorePlace): { readonly options: Options; readonly warnings: readonly string[] };
   openSource?(options: Options, context: RecorderContext, run: Run): Promise<Source>;
+  openSink?(options: Options, runtime: Runtime, run: Run): Promise<Sink>;
   openRecorder?(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
   preview(options: Options, context: PreviewContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;

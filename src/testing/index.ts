@@ -17,6 +17,8 @@ export type {
   RecorderSuite,
   RecorderTraits,
 } from './recorder-suite.ts';
+export { registerSinkSuite, runSinkCheck, sinkChecks } from './sink-suite.ts';
+export type { SinkCheck, SinkCheckContext, SinkFixture, SinkSuite } from './sink-suite.ts';
 export { registerSourceSuite, runSourceCheck, sourceChecks } from './source-suite.ts';
 export type {
   SourceCheck,

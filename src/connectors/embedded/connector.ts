@@ -9,6 +9,7 @@ import { withStoreErrors } from './errors.ts';
 import { besideOf } from './place.ts';
 import type { EmbeddedPlace } from './place.ts';
 import { openEmbeddedRestorer } from './restorer.ts';
+import { openEmbeddedSink } from './sink.ts';
 import { openEmbeddedSource } from './source.ts';
 import { undoSwap } from './swap.ts';
 
@@ -26,6 +27,10 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
   openSource: async (place, { runtime }, { signal }) => {
     signal.throwIfAborted();
     return openEmbeddedSource(place, runtime);
+  },
+  openSink: async (place, runtime, { signal }) => {
+    signal.throwIfAborted();
+    return openEmbeddedSink(place, runtime);
   },
   preview: async (place, context) => previewRestore(place, context),
   openRestorer: async (place, context, { signal }) => {

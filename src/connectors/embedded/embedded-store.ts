@@ -17,6 +17,7 @@ const DEFAULT_BUSY_TIMEOUT_MS = 10_000;
 const DEFAULT_CHANGES_KEPT = 100_000;
 /** Compacting is done for so many changes at once. */
 const COMPACT_EVERY = 1_024;
+const EXPIRED_AT_ONCE = 1_000;
 
 export type OpenEmbeddedOptions = {
   /** The file has to be there; otherwise a new store is made. */
@@ -161,7 +162,11 @@ export class EmbeddedStore implements Disposable {
 
   /** Deletes what has expired by now, a change each; how many. Every transaction does so for some. */
   removeExpired(): number {
-    return this.transaction((transaction) => transaction.removeExpired(Number.MAX_SAFE_INTEGER));
+    let count = 0;
+    while (this.#with(() => this.#reader.anyExpired())) {
+      count += this.transaction((transaction) => transaction.removeExpired(EXPIRED_AT_ONCE));
+    }
+    return count;
   }
 
   /**

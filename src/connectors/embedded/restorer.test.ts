@@ -12,6 +12,7 @@ import type { TemporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import { embeddedConnector } from './connector.ts';
 import { openEmbedded } from './embedded-store.ts';
 import type { EmbeddedStore } from './embedded-store.ts';
+import { openEmbeddedSink } from './sink.ts';
 import { openEmbeddedSource } from './source.ts';
 
 const run = { signal: new AbortController().signal };
@@ -132,6 +133,22 @@ test('undo exchanges both, as often as wanted, a turn once', async () => {
   await embeddedConnector.discard({ file }, { runtime, id: 'r1' }, run);
   assert.deepEqual(namesIn(folder), []);
   await assert.rejects(undo(4), { code: 'NOTHING_TO_RESUME' });
+});
+
+test('what was applied from another store is not taken for applied after a restore', async () => {
+  await using folder = temporaryFolder();
+  const { base, file } = await shopWithBase(folder);
+  await using sink = openEmbeddedSink({ file }, runtime);
+  const cut = { lineage: 'other', order: '1', resume: '1' };
+  {
+    await using resync = await sink.beginResync('m', { prefixes: [Buffer.from('x/')] }, cut, run);
+    await resync.finish(run);
+  }
+  assert.deepEqual(await sink.checkpoint('m', run), cut);
+  await restore(base, file);
+  assert.equal(await sink.checkpoint('m', run), undefined);
+  await embeddedConnector.undo({ file }, { runtime, id: 'r1', turn: 1 }, run);
+  assert.deepEqual(await sink.checkpoint('m', run), cut);
 });
 
 test('an undo whose old content is gone takes nothing away', async () => {

@@ -27,6 +27,7 @@ const TAKE_RESTORED = `
   DELETE FROM main.changes;
   UPDATE main.meta SET value = $revision WHERE name = 'floor';
   UPDATE main.meta SET value = (SELECT value FROM incoming.meta WHERE name = 'lineage') WHERE name = 'lineage';
+  DELETE FROM main.meta WHERE name LIKE 'mirror/%';
 `;
 
 const TAKE_ASIDE = `

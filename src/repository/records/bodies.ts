@@ -23,7 +23,7 @@ export type ManifestMaintenance = ManifestSummary & {
   readonly storedBytes: number;
   readonly skippedCount: number;
   readonly incompleteCount: number;
-  /** Ids of all packs it needs, as hex, ascending. */
+  /** Ids of all packs it needs, as hex, ascending; made anew each time. */
   readonly packs: readonly string[];
 };
 
@@ -80,18 +80,25 @@ export function writeMaintenance(body: ManifestMaintenance): Json {
 
 export function readMaintenance(fields: JsonFields): ManifestMaintenance {
   const raw = Buffer.from(fields.base64('packs'));
-  const packs: string[] = [];
-  for (let at = 0; at + PACK_ID_BYTES <= raw.byteLength; at += PACK_ID_BYTES) {
-    packs.push(raw.toString('hex', at, at + PACK_ID_BYTES));
-  }
   return {
     ...readSummary(fields),
     newBytes: fields.count('newBytes'),
     storedBytes: fields.count('storedBytes'),
     skippedCount: fields.count('skippedCount'),
     incompleteCount: fields.count('incompleteCount'),
-    packs,
+    // Many bases with many packs each are read by every command, and hardly one is asked for these.
+    get packs() {
+      return packIds(raw);
+    },
   };
+}
+
+function packIds(raw: Buffer): readonly string[] {
+  const ids: string[] = [];
+  for (let at = 0; at + PACK_ID_BYTES <= raw.byteLength; at += PACK_ID_BYTES) {
+    ids.push(raw.toString('hex', at, at + PACK_ID_BYTES));
+  }
+  return ids;
 }
 
 export function writeContent(body: ManifestContent): Json {
