@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { compareBytes } from '../../core/bytes.ts';
-import { must } from '../../core/must.ts';
+import { assume, must } from '../../core/must.ts';
 import type { Clock } from '../../core/run.ts';
 import { endOfPrefix, keyBytes, textBytes } from './keys.ts';
 
@@ -22,14 +22,12 @@ export type RangeOptions = {
   readonly limit?: number | undefined;
 };
 
-const COLUMNS = 'key, value, revision, created, expires_at AS expiresAt';
+const COLUMNS = 'key, value, revision, created, expires_at';
 const PAGE = 256;
 /** A page ends early with so many bytes. */
 const PAGE_BYTES = 1024 * 1024;
 const NOTHING = new Uint8Array(0);
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-type Row = Readonly<Record<string, unknown>>;
 
 /** Reads entries; what has expired is not there. */
 export class EmbeddedReader {
@@ -42,7 +40,7 @@ export class EmbeddedReader {
   constructor(database: DatabaseSync, clock: Pick<Clock, 'nowMs'>) {
     this.#database = database;
     this.#clock = clock;
-    this.#one = database.prepare(`SELECT ${COLUMNS} FROM entries WHERE key = ?`);
+    this.#one = arrays(database.prepare(`SELECT ${COLUMNS} FROM entries WHERE key = ?`));
     this.#anyExpired = database.prepare('SELECT 1 FROM entries WHERE expires_at <= ? LIMIT 1');
   }
 
@@ -82,7 +80,7 @@ export class EmbeddedReader {
     let { from, before } = boundsOf(options);
     let left = limit;
     while (left > 0) {
-      const page = this.#page({ from, before, reverse });
+      const page = this.#page({ from, before, reverse, most: Math.min(left, PAGE) });
       for (const entry of page.entries) {
         if (this.hasExpired(entry)) continue;
         yield entry;
@@ -96,30 +94,30 @@ export class EmbeddedReader {
     }
   }
 
-  #page(bounds: { from: Uint8Array; before: Uint8Array | undefined; reverse: boolean }): {
+  #page(bounds: { from: Uint8Array; before: Uint8Array | undefined; reverse: boolean; most: number }): {
     readonly entries: readonly EmbeddedEntry[];
     readonly isLast: boolean;
   } {
-    const { from, before, reverse } = bounds;
+    const { from, before, reverse, most } = bounds;
     const entries: EmbeddedEntry[] = [];
     let bytes = 0;
     const statement = this.#pageStatement(before !== undefined, reverse);
-    for (const row of before === undefined ? statement.iterate(from) : statement.iterate(from, before)) {
+    for (const row of before === undefined ? statement.iterate(from, most) : statement.iterate(from, before, most)) {
       const entry = entryOf(row);
       entries.push(entry);
       bytes += entry.key.byteLength + entry.value.byteLength;
       if (bytes >= PAGE_BYTES) return { entries, isLast: false };
     }
-    return { entries, isLast: entries.length < PAGE };
+    return { entries, isLast: entries.length < most };
   }
 
   #pageStatement(hasEnd: boolean, reverse: boolean): StatementSync {
     const sql =
       `SELECT ${COLUMNS} FROM entries WHERE key >= ?${hasEnd ? ' AND key < ?' : ''}` +
-      ` ORDER BY key${reverse ? ' DESC' : ''} LIMIT ${PAGE}`;
+      ` ORDER BY key${reverse ? ' DESC' : ''} LIMIT ?`;
     const known = this.#pages.get(sql);
     if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
+    const statement = arrays(this.#database.prepare(sql));
     this.#pages.set(sql, statement);
     return statement;
   }
@@ -136,15 +134,17 @@ function boundsOf(options: RangeOptions): { from: Uint8Array; before: Uint8Array
   };
 }
 
-function entryOf(row: Row): EmbeddedEntry {
-  const { key, value, revision, created, expiresAt } = row;
-  return {
-    key: bytesOf(key),
-    value: bytesOf(value),
-    revision: Number(revision),
-    created: Number(created),
-    ...(typeof expiresAt === 'number' ? { expiresAtMs: expiresAt } : {}),
-  };
+/** Rows come as arrays, which are made faster than objects. */
+function arrays(statement: StatementSync): StatementSync {
+  statement.setReturnArrays(true);
+  return statement;
+}
+
+function entryOf(row: unknown): EmbeddedEntry {
+  assume(Array.isArray(row), 'a row in an array');
+  const [key, value, revision, created, expiresAt]: readonly unknown[] = row;
+  const entry = { key: bytesOf(key), value: bytesOf(value), revision: Number(revision), created: Number(created) };
+  return typeof expiresAt === 'number' ? { ...entry, expiresAtMs: expiresAt } : entry;
 }
 
 /** A column of bytes. */
