@@ -141,10 +141,14 @@ function arrays(statement: StatementSync): StatementSync {
 }
 
 function entryOf(row: unknown): EmbeddedEntry {
-  assume(Array.isArray(row), 'a row in an array');
-  const [key, value, revision, created, expiresAt]: readonly unknown[] = row;
+  const [key, value, revision, created, expiresAt] = columnsOf(row);
   const entry = { key: bytesOf(key), value: bytesOf(value), revision: Number(revision), created: Number(created) };
   return typeof expiresAt === 'number' ? { ...entry, expiresAtMs: expiresAt } : entry;
+}
+
+function columnsOf(row: unknown): readonly unknown[] {
+  assume(Array.isArray(row), 'a row in an array');
+  return row as readonly unknown[]; // an array of anything is this
 }
 
 /** A column of bytes. */
