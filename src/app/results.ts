@@ -203,8 +203,9 @@ export type ListedResult = ShownName & {
   readonly type: 'file' | 'folder' | 'link' | 'other';
   readonly size: number;
   /** Permission bits, such as 0o644 as the number 420. */
-  readonly mode: number;
-  readonly mtime: string;
+  /** With `mtime`: only where the store has them. */
+  readonly mode?: number;
+  readonly mtime?: string;
   /** Of a link: where it leads. */
   readonly target?: string | undefined;
 };

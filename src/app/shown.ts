@@ -24,8 +24,8 @@ export function listedResult({ name, type, sizeBytes, mode, mtimeNs, target }: L
     ...shownName(name),
     type,
     size: sizeBytes,
-    mode: mode & 0o7777,
-    mtime: isoTime(Number(mtimeNs / 1_000_000n)),
+    ...(mode === undefined ? {} : { mode: mode & 0o7777 }),
+    ...(mtimeNs === undefined ? {} : { mtime: isoTime(Number(mtimeNs / 1_000_000n)) }),
     ...(target === undefined ? {} : { target: nameText(target) }),
   };
 }

@@ -93,12 +93,12 @@ export interface Connector<Options> {
 
 export type EntryChange = 'content' | 'attributes' | 'none';
 
-/** `name`: with '/' between its components. `target`: of a link, where it leads. */
+/** `name`: with '/' between its components. `mode` and `mtimeNs` only where the store has them. `target`: of a link, where it leads. */
 export type ListedEntry = {
   readonly name: Uint8Array;
   readonly type: 'file' | 'folder' | 'link' | 'other';
   readonly sizeBytes: number;
-  readonly mode: number;
-  readonly mtimeNs: bigint;
+  readonly mode?: number | undefined;
+  readonly mtimeNs?: bigint | undefined;
   readonly target?: Uint8Array | undefined;
 };

@@ -40,8 +40,6 @@ export function describeKey({ name, attributes, content }: StoredEntry): ListedE
     name,
     type: 'file',
     sizeBytes: inline?.byteLength ?? content?.sizeBytes ?? 0,
-    mode: 0,
-    mtimeNs: 0n,
   };
 }
 
@@ -86,8 +84,7 @@ function direct(
       listed.push(describeKey(entry));
       continue;
     }
-    const name = entry.name.subarray(0, end + 1);
-    listed.push({ name, type: 'folder', sizeBytes: 0, mode: 0, mtimeNs: 0n });
+    listed.push({ name: entry.name.subarray(0, end), type: 'folder', sizeBytes: 0 });
     return { listed, next: Buffer.concat([entry.name.subarray(0, end), Buffer.of(SLASH + 1)]) };
   }
   return { listed, next: undefined };

@@ -37,7 +37,7 @@ test('an embedded store is backed up with a folder while it is written to, looke
   const top = listOf(shop.ok(['ls', 'latest', 'catalog']), 'entries').map(({ name, type }) => [name, type]);
   assert.deepEqual(top, [
     ['description', 'file'],
-    ['product/', 'folder'],
+    ['product', 'folder'],
   ]);
 
   store.put('product/7', 'spoiled');

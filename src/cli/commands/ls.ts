@@ -32,5 +32,7 @@ export function listedLine(entry: ListedResult, printer: Printer): string {
   const plain = safeName(entry);
   const leads = entry.target === undefined ? '' : ` -> ${printable(entry.target)}`;
   const name = entry.type === 'folder' ? printer.paint('cyan', `${plain}/`) : `${plain}${leads}`;
-  return `${TYPE_LETTERS[entry.type]}${formatMode(entry.mode)}  ${size.padStart(9)}  ${printer.time(entry.mtime)}  ${name}`;
+  const letters = entry.mode === undefined ? '' : `${TYPE_LETTERS[entry.type]}${formatMode(entry.mode)}  `;
+  const time = entry.mtime === undefined ? '' : `${printer.time(entry.mtime)}  `;
+  return `${letters}${size.padStart(9)}  ${time}${name}`;
 }

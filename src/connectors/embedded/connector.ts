@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Connector, PreviewContext, RestorePreview } from '../../core/connector.ts';
 import { isTidemarkError, systemMeaning, systemCode } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
@@ -61,8 +61,7 @@ function previewRestore({ file }: EmbeddedPlace, { target = file, id, only }: Pr
   const { bavail, bsize } = statfsSync(folder);
   const sideEffects: string[] = [];
   if (replaces) {
-    const named = id === undefined ? 'and an id that the restore chooses' : id;
-    sideEffects.push(`what is there now is kept aside as ${besideOf(target, '').aside}${named}`);
+    sideEffects.push(`what is there now is kept aside ${asideText(target, id)}`);
   }
   if (replaces && only !== undefined && only.length > 0) {
     sideEffects.push('keys that --only does not match stay as they are now');
@@ -75,6 +74,11 @@ function previewRestore({ file }: EmbeddedPlace, { target = file, id, only }: Pr
     sideEffects,
     blockers: blockersOf(target, folder),
   };
+}
+
+function asideText(file: string, id: string | undefined): string {
+  if (id !== undefined) return `as ${besideOf(file, id).aside}`;
+  return `in ${dirname(file)}, as ${basename(besideOf(file, '').aside)} and an id that the restore chooses`;
 }
 
 function blockersOf(file: string, folder: string): readonly string[] {
