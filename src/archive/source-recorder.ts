@@ -1,8 +1,9 @@
+import { readerOf } from '../core/byte-reader.ts';
 import type { Put } from '../core/change.ts';
 import type { Connector, RecorderContext } from '../core/connector.ts';
 import { assume, must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
-import type { Base, BaseEnd, ByteReader, Content, Entry, Recorder, Skipped } from '../core/recorder.ts';
+import type { Base, BaseEnd, Content, Entry, Recorder, Skipped } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { EVERYTHING } from '../core/source.ts';
 import type { Snapshot, Source } from '../core/source.ts';
@@ -79,7 +80,7 @@ class SourceBase implements Base {
 function entryOf({ key, value, expiresAtMs }: Put): Entry {
   assume(key.space === '', 'a store with one space');
   const isInline = value.byteLength <= INLINE_VALUE_BYTES;
-  const content: Content = { cut: 'stream', kind: 'reader', open: async () => bytesReader(value) };
+  const content: Content = { cut: 'stream', kind: 'reader', open: async () => readerOf(value) };
   return {
     name: key.bytes,
     estimatedBytes: isInline ? 0 : value.byteLength,
@@ -87,18 +88,5 @@ function entryOf({ key, value, expiresAtMs }: Put): Entry {
       isInline
         ? { attributes: encodeStoredValue({ expiresAtMs, inline: value }) }
         : { attributes: encodeStoredValue({ expiresAtMs }), content },
-  };
-}
-
-function bytesReader(bytes: Uint8Array): ByteReader {
-  let at = 0;
-  return {
-    async read(into) {
-      const piece = bytes.subarray(at, at + into.byteLength);
-      into.set(piece);
-      at += piece.byteLength;
-      return piece.byteLength;
-    },
-    async [Symbol.asyncDispose]() {},
   };
 }

@@ -1,4 +1,4 @@
-import { readerOf } from './byte-reader.ts';
+import { readerOf } from '../core/byte-reader.ts';
 import { compareBytes } from '../core/bytes.ts';
 import { assume } from '../core/must.ts';
 import { orderOf } from '../core/position.ts';

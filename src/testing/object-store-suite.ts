@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import type { ObjectStoreCapabilities } from '../objects/object-store.ts';
 import type { CheckContext, ObjectStoreCheck, ObjectStoreFixture } from './object-store-checks/check.ts';
@@ -7,6 +6,7 @@ import { createChecks } from './object-store-checks/create.ts';
 import { listChecks } from './object-store-checks/list.ts';
 import { modelChecks } from './object-store-checks/model.ts';
 import { readChecks } from './object-store-checks/read.ts';
+import { runSeeded } from './seeded-check.ts';
 
 export type { CheckContext, ObjectStoreCheck, ObjectStoreFixture } from './object-store-checks/check.ts';
 
@@ -35,15 +35,16 @@ export const objectStoreChecks: readonly ObjectStoreCheck[] = [
   ...modelChecks,
 ];
 
-/** Opens a fresh store and holds it to one promise. Rejects when it breaks it. */
+/** Opens a fresh store and holds it to one promise. Rejects when it breaks it, telling the seed. */
 export async function runObjectStoreCheck(
   check: ObjectStoreCheck,
   suite: ObjectStoreSuite,
   signal: AbortSignal,
 ): Promise<void> {
-  await using fixture = await suite.open();
-  const seed = suite.seed ?? randomInt(2 ** 31);
-  await check.verify({ fixture, store: fixture.store, capabilities: suite.capabilities, run: { signal }, seed });
+  const { capabilities } = suite;
+  await runSeeded(suite, (fixture, seed) =>
+    check.verify({ fixture, store: fixture.store, capabilities, run: { signal }, seed }),
+  );
 }
 
 /** Registers the conformance suite with `node:test`, a test for each promise. */

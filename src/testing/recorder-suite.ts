@@ -1,9 +1,9 @@
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { baseChecks } from './recorder-checks/base.ts';
 import type { RecorderCheck, RecorderFixture, RecorderTraits } from './recorder-checks/check.ts';
 import { contentChecks } from './recorder-checks/content.ts';
 import { historyChecks } from './recorder-checks/history.ts';
+import { runSeeded } from './seeded-check.ts';
 
 export type { RecorderCheck, RecorderCheckContext, RecorderFixture, RecorderTraits } from './recorder-checks/check.ts';
 
@@ -21,17 +21,8 @@ export type RecorderSuite = {
 export const recorderChecks: readonly RecorderCheck[] = [...historyChecks, ...baseChecks, ...contentChecks];
 
 /** Opens a fresh store and holds its recorder to one promise. Rejects when it breaks it, telling the seed. */
-export async function runRecorderCheck(
-  check: RecorderCheck,
-  { open, traits, seed = randomInt(2 ** 31) }: RecorderSuite,
-  signal: AbortSignal,
-): Promise<void> {
-  await using fixture = await open();
-  try {
-    await check.verify({ fixture, traits, run: { signal }, seed });
-  } catch (cause) {
-    throw new Error(`seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
+export async function runRecorderCheck(check: RecorderCheck, suite: RecorderSuite, signal: AbortSignal): Promise<void> {
+  await runSeeded(suite, (fixture, seed) => check.verify({ fixture, traits: suite.traits, run: { signal }, seed }));
 }
 
 /** Registers the conformance suite with `node:test`, a test for each promise. */

@@ -1,4 +1,4 @@
-import { readerOf } from './byte-reader.ts';
+import { readerOf } from '../core/byte-reader.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { createSeededRandom } from '../flow/random.ts';
+import { runSeeded } from './seeded-check.ts';
 import { batchOf, deleteOf, MIRROR, positionAt, putOf, resync } from './sink-checks/check.ts';
 import type { SinkCheck, SinkCheckContext, SinkFixture } from './sink-checks/check.ts';
 
@@ -159,17 +159,8 @@ export const sinkChecks: readonly SinkCheck[] = [
 ];
 
 /** Opens a fresh store and holds its sink to one promise. Rejects when it breaks it, telling the seed. */
-export async function runSinkCheck(
-  check: SinkCheck,
-  { open, seed = randomInt(2 ** 31) }: SinkSuite,
-  signal: AbortSignal,
-): Promise<void> {
-  await using fixture = await open();
-  try {
-    await check.verify({ fixture, run: { signal }, seed });
-  } catch (cause) {
-    throw new Error(`seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
+export async function runSinkCheck(check: SinkCheck, suite: SinkSuite, signal: AbortSignal): Promise<void> {
+  await runSeeded(suite, (fixture, seed) => check.verify({ fixture, run: { signal }, seed }));
 }
 
 /** Registers the conformance suite with `node:test`, a test for each promise. */

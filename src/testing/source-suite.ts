@@ -1,5 +1,5 @@
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
+import { runSeeded } from './seeded-check.ts';
 import type { SourceCheck, SourceFixture, SourceTraits } from './source-checks/check.ts';
 import { feedChecks } from './source-checks/feeds.ts';
 import { snapshotChecks } from './source-checks/snapshots.ts';
@@ -20,17 +20,8 @@ export type SourceSuite = {
 export const sourceChecks: readonly SourceCheck[] = [...snapshotChecks, ...feedChecks];
 
 /** Opens a fresh store and holds its source to one promise. Rejects when it breaks it, telling the seed. */
-export async function runSourceCheck(
-  check: SourceCheck,
-  { open, traits, seed = randomInt(2 ** 31) }: SourceSuite,
-  signal: AbortSignal,
-): Promise<void> {
-  await using fixture = await open();
-  try {
-    await check.verify({ fixture, traits, run: { signal }, seed });
-  } catch (cause) {
-    throw new Error(`seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
+export async function runSourceCheck(check: SourceCheck, suite: SourceSuite, signal: AbortSignal): Promise<void> {
+  await runSeeded(suite, (fixture, seed) => check.verify({ fixture, traits: suite.traits, run: { signal }, seed }));
 }
 
 /** Registers the conformance suite with `node:test`, a test for each promise. */

@@ -1,4 +1,4 @@
-import type { ByteReader } from '../core/recorder.ts';
+import type { ByteReader } from './recorder.ts';
 
 /** Reads what is in memory, from its start. */
 export function readerOf(bytes: Uint8Array): ByteReader {
