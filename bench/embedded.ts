@@ -58,6 +58,7 @@ function openBare(path: string): KeyValueStore {
     PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, expires_at INTEGER)
       STRICT, WITHOUT ROWID;
+    CREATE INDEX entries_by_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
     CREATE TABLE changes (revision INTEGER PRIMARY KEY, begin INTEGER, at_ms INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, previous BLOB,
       expires_at INTEGER) STRICT;
   `);

@@ -1,6 +1,6 @@
 import { toHex } from '../core/bytes.ts';
 import { isTidemarkError } from '../core/errors.ts';
-import type { BaseReader, FileTarget, Restorer, RestoreReport } from '../core/restorer.ts';
+import type { BaseReader, FileTarget, Restorer, RestoreReport, StoredContent } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 
 /** Names of entries by their bytes in hexadecimal. */
@@ -29,14 +29,26 @@ export async function restoreWhole(restorer: Restorer, base: BaseReader, run: Ru
 function without(base: BaseReader, damaged: Names): BaseReader {
   const left = new Set(damaged.keys());
   const isLeft = (name: Uint8Array): boolean => left.size > 0 && left.has(toHex(name));
+  const owners = new WeakMap<StoredContent, Uint8Array>();
   return {
     entryCount: base.entryCount,
     contentBytes: base.contentBytes,
     async *entries(run, range) {
-      for await (const batch of base.entries(run, range)) yield batch.filter(({ name }) => !isLeft(name));
+      for await (const batch of base.entries(run, range)) {
+        for (const { name, content } of batch) if (content !== undefined) owners.set(content, name);
+        yield batch.filter(({ name }) => !isLeft(name));
+      }
     },
     find: async (name, run) => (isLeft(name) ? undefined : await base.find(name, run)),
-    read: (content, run) => base.read(content, run),
+    async *read(content, run) {
+      try {
+        yield* base.read(content, run);
+      } catch (error) {
+        const name = owners.get(content);
+        if (name !== undefined && isTidemarkError(error, 'REPOSITORY_DAMAGED')) damaged.set(toHex(name), name);
+        throw error;
+      }
+    },
     async *extract<Tag>(
       targets: AsyncIterable<readonly FileTarget<Tag>[]>,
       run: Run,

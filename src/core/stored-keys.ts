@@ -14,11 +14,6 @@ import { decodeStoredValue } from './stored-value.ts';
 const SLASH = 0x2f;
 const NOTHING = new Uint8Array(0);
 
-/** A key as an operator types it. */
-export function keyName(path: Uint8Array): Uint8Array {
-  return path;
-}
-
 /** The value's bytes, wherever they are stored. */
 export function valueContent(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } {
   const { inline } = decodeStoredValue(entry.attributes);

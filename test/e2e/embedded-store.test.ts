@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
 import type { EmbeddedStore } from '../../src/connectors/embedded/connector.ts';
 import { listOf, openShop } from './shop.ts';
+import type { Shop } from './shop.ts';
 
 const MANIFEST =
   'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n  catalog: embedded:./catalog.db\n';
@@ -17,8 +19,22 @@ function fill(store: EmbeddedStore): void {
   });
 }
 
-function textsOf(store: EmbeddedStore): ReadonlyMap<string, string> {
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+/** Flips a byte in the middle of the largest pack, which is one of the large values. */
+function damageLargestPack(shop: Shop): void {
+  const packs = readdirSync(shop.at('backups', 'packs'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => `${parentPath}/${name}`)
+    .toSorted((left, right) => statSync(right).size - statSync(left).size);
+  const [path = ''] = packs;
+  const bytes = readFileSync(path);
+  const middle = bytes.byteLength >> 1;
+  bytes.writeUInt8((bytes[middle] ?? 0) ^ 1, middle);
+  rmSync(path);
+  writeFileSync(path, bytes);
+}
+
+function textsOf(store: EmbeddedStore): Map<string, string> {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
   return new Map([...store.range()].map(({ key, value }) => [text(key), text(value)]));
 }
 
@@ -68,6 +84,28 @@ test('an embedded store is backed up with a folder while it is written to, looke
   using copy = openEmbedded(shop.at('elsewhere', 'catalog'), { mustExist: true });
   assert.deepEqual(textsOf(copy), good);
   assert.equal(shop.ok(['verify', '--data'])['damage']?.toString(), '');
+});
+
+test('a value that is damaged in the repository is left out by --skip-damaged, all others come back', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'file'), 'good');
+  using store = openEmbedded(shop.at('catalog.db'));
+  store.put('large', randomBytes(2_000_000));
+  store.put('other', randomBytes(2_000_000));
+  store.put('small', 'kept');
+  shop.ok(['backup']);
+  const good = textsOf(store);
+  damageLargestPack(shop);
+  const failed = shop.run(['restore', '--to', 'latest', 'catalog', '--yes']);
+  assert.equal(failed.status, 5, failed.err);
+  shop.ok(['restore', '--discard']);
+  const salvaged = shop.run(['restore', '--to', 'latest', 'catalog', '--skip-damaged', '--yes']);
+  assert.equal(salvaged.status, 5, salvaged.err);
+  const [{ damaged = [] } = {}] = listOf(salvaged.json, 'stores');
+  const [lost] = (damaged as readonly { readonly name: string }[]).map(({ name }) => name);
+  assert.equal(lost === 'large' || lost === 'other', true, salvaged.out);
+  good.delete(lost ?? '');
+  assert.deepEqual(textsOf(store), good);
 });
 
 test('a store whose file is not there is a store that can’t be reached', async () => {

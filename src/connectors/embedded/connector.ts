@@ -3,9 +3,9 @@ import { basename, dirname } from 'node:path';
 import type { Connector, PreviewContext, RestorePreview } from '../../core/connector.ts';
 import { isTidemarkError, systemMeaning, systemCode } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
-import { compareValues, describeKey, keyMatcher, keyName, listKeys, valueContent } from '../../core/stored-keys.ts';
+import { compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
 import { openDatabase, removeDatabase } from './database.ts';
-import { withStoreErrors } from './errors.ts';
+import { isDamagedFile, withStoreErrors } from './errors.ts';
 import { besideOf } from './place.ts';
 import type { EmbeddedPlace } from './place.ts';
 import { openEmbeddedRestorer } from './restorer.ts';
@@ -46,7 +46,7 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     const { fresh, aside, nextAside } = besideOf(target, id);
     for (const path of [fresh, nextAside, aside]) removeDatabase(path);
   },
-  entryName: keyName,
+  entryName: (path) => path,
   content: valueContent,
   list: listKeys,
   describe: describeKey,
@@ -62,6 +62,9 @@ function previewRestore({ file }: EmbeddedPlace, { target = file, id, only }: Pr
   const sideEffects: string[] = [];
   if (replaces) {
     sideEffects.push(`what is there now is kept aside ${asideText(target, id)}`);
+  }
+  if (diagnose(target).some(({ code }) => code === 'EMBEDDED_DAMAGED')) {
+    sideEffects.push('what is there now can’t be read; it is kept aside as it is');
   }
   if (replaces && only !== undefined && only.length > 0) {
     sideEffects.push('keys that --only does not match stay as they are now');
@@ -90,7 +93,7 @@ function blockersOf(file: string, folder: string): readonly string[] {
     ];
   }
   return diagnose(file)
-    .filter(({ code }) => code !== 'missing')
+    .filter(({ code }) => code === 'EMBEDDED_UNREACHABLE')
     .map(({ message }) => message);
 }
 
@@ -107,7 +110,8 @@ function diagnose(file: string): readonly Finding[] {
     return [];
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
-    const code = existsSync(file) ? 'store' : 'missing';
+    const kind = isDamagedFile(error) ? 'DAMAGED' : existsSync(file) ? 'UNREACHABLE' : 'MISSING';
+    const code = `EMBEDDED_${kind}`;
     return [{ code, severity: 'error', message: error.message, hint: error.hint }];
   }
 }

@@ -1,4 +1,4 @@
-import { lstatSync, rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -36,7 +36,9 @@ export type DatabaseOptions = {
 /** Opens the file of an embedded store. @throws STORE_UNREACHABLE, BUSY, DISK_FULL */
 export function openDatabase(options: DatabaseOptions): DatabaseSync {
   const { path, mustExist, durable, busyTimeoutMs } = options;
-  if (mustExist && lstatSync(path, { throwIfNoEntry: false }) === undefined) {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status?.isDirectory() === true) throw new TidemarkError('STORE_UNREACHABLE', `${path} is a folder`);
+  if (mustExist && status === undefined) {
     throw new TidemarkError('STORE_UNREACHABLE', `${path} is not there`, {
       hint: 'It is made by the application that opens it; check the path in the manifest.',
     });
@@ -95,7 +97,16 @@ export function lineageOf(database: DatabaseSync): string {
 export const HEAD_SQL =
   "SELECT coalesce((SELECT max(revision) FROM changes), (SELECT value FROM meta WHERE name = 'floor')) AS head";
 
-/** With the files that SQLite keeps beside it while it is open. */
+/** What SQLite keeps beside a database under its name: https://sqlite.org/tempfiles.html */
+export const COMPANION_SUFFIXES = ['-wal', '-shm', '-journal'] as const;
+
+/** With what SQLite keeps beside it. */
 export function removeDatabase(path: string): void {
-  for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
+  for (const suffix of ['', ...COMPANION_SUFFIXES]) rmSync(`${path}${suffix}`, { force: true });
+}
+
+/** @throws RESTORE_FAILED when the file is not whole by SQLite's own check; its errors */
+export function assertWhole(database: DatabaseSync, path: string): void {
+  const [problem] = Object.values(must(database.prepare('PRAGMA integrity_check(1)').get(), 'an answer'));
+  if (problem !== 'ok') throw new TidemarkError('RESTORE_FAILED', `${path} is damaged: ${String(problem)}`);
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import fs, { writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { compareBytes } from '../../core/bytes.ts';
@@ -147,6 +148,46 @@ test('what expires is gone when its time has come, and that is a change', async 
   assert.equal(store.put('session', 'z', { ifRevision: 0 }), 4);
   assert.equal(store.entry('session')?.created, 4);
   assert.equal(store.removeExpired(), 0);
+  store.transaction((transaction) => {
+    for (let index = 0; index < 50; index++) transaction.put(`short/${index}`, '', { ttlMs: 0.5 });
+  });
+  await clock.advance(1);
+  assert.equal(store.removeExpired(), 50);
+  assert.equal(store.revision, 104);
+});
+
+test('reads of one moment may be within each other, writes may not be within them', async () => {
+  await using folder = temporaryFolder();
+  using store = openEmbedded(folder.at('store.db'), QUICK);
+  store.put('k', '1');
+  assert.equal(
+    store.read((reader) => store.read(() => reader.text('k'))),
+    '1',
+  );
+  assert.throws(() => store.read(() => store.put('k', '2')), { name: 'TypeError' });
+  assert.equal(store.getText('k'), '1');
+});
+
+test('where the kernel can’t tell of changes a watch looks by itself', async (t) => {
+  await using folder = temporaryFolder();
+  using store = openEmbedded(folder.at('store.db'), QUICK);
+  const refuse = (): never => {
+    throw Object.assign(new Error('ENOSPC: no more watches'), { code: 'ENOSPC', syscall: 'watch' });
+  };
+  const { watch: working } = fs;
+  Object.assign(fs, { watch: refuse });
+  syncBuiltinESMExports();
+  try {
+    setImmediate(() => store.put('k', '1'));
+    for await (const { changes } of store.watch({ after: 0 }, t)) {
+      if (changes.length === 0) continue;
+      assert.equal(changes.length, 1);
+      break;
+    }
+  } finally {
+    Object.assign(fs, { watch: working });
+    syncBuiltinESMExports();
+  }
 });
 
 test('a watch sees each transaction once, with values before and after', async (t) => {
@@ -270,4 +311,5 @@ test('a closed store may be closed again, and does nothing else', async () => {
   store[Symbol.dispose]();
   store[Symbol.dispose]();
   assert.throws(() => store.put('k', 'v'), /after it was closed/);
+  assert.throws(() => [...store.range()], /after it was closed/);
 });

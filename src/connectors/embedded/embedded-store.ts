@@ -61,7 +61,6 @@ export class EmbeddedStore implements Disposable {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   #isOpen = true;
-  #isWriting = false;
   #sinceCompaction = 0;
 
   constructor(path: string, options: OpenEmbeddedOptions) {
@@ -101,13 +100,13 @@ export class EmbeddedStore implements Disposable {
 
   /** Entries in the order of their keys. Read as it is pulled: only within `read` or a transaction from one moment. */
   range(options: RangeOptions = {}): Generator<EmbeddedEntry> {
-    return this.#reader.range(options);
+    return this.#with(() => this.#reader.range(options));
   }
 
   /** Everything that `work` reads is from one moment. `work` is synchronous. */
   read<Result>(work: (reader: EmbeddedReader) => Result): Result {
     return this.#with(() => {
-      if (this.#isWriting) return work(this.#reader);
+      if (this.#database.isTransaction) return work(this.#reader);
       this.#database.exec('BEGIN');
       try {
         return refusePromise(work(this.#reader));
@@ -136,21 +135,18 @@ export class EmbeddedStore implements Disposable {
    */
   transaction<Result>(work: (transaction: EmbeddedTransaction) => Result): Result {
     return this.#with(() => {
-      if (this.#isWriting) throw new TypeError('a transaction within a transaction');
+      if (this.#database.isTransaction) throw new TypeError('a transaction within a transaction, or within a read');
       this.#begin.run();
-      this.#isWriting = true;
       try {
         this.#transaction.begin();
         const result = refusePromise(work(this.#transaction));
-        this.#compactNowAndThen(this.#transaction.end());
+        this.#compactNowAndThen(this.#transaction.changeCount);
         this.#commit.run();
         return result;
       } catch (error) {
         // A full disk may have ended it already.
         if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
         throw error;
-      } finally {
-        this.#isWriting = false;
       }
     });
   }
@@ -164,7 +160,10 @@ export class EmbeddedStore implements Disposable {
   removeExpired(): number {
     let count = 0;
     while (this.#with(() => this.#reader.anyExpired())) {
-      count += this.transaction((transaction) => transaction.removeExpired(EXPIRED_AT_ONCE));
+      count += this.transaction((transaction) => {
+        transaction.removeExpired(EXPIRED_AT_ONCE);
+        return transaction.changeCount;
+      });
     }
     return count;
   }

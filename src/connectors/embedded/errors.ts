@@ -49,6 +49,13 @@ export function notOurs(path: string, cause?: unknown): TidemarkError {
   });
 }
 
+/** Whether SQLite found the content of a file to be no database, or no whole one. */
+export function isDamagedFile(error: unknown): boolean {
+  const code = resultCode(error);
+  if (code !== undefined) return code === CORRUPT || code === NOT_A_DATABASE;
+  return error instanceof Error && error.cause !== undefined && isDamagedFile(error.cause);
+}
+
 /** Runs `work`, whose errors of SQLite become readable. */
 export function withStoreErrors<Result>(path: string, work: () => Result): Result {
   try {

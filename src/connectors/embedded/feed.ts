@@ -1,8 +1,9 @@
 import { statSync, watch } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Batch, Change, Commit } from '../../core/change.ts';
-import { TidemarkError } from '../../core/errors.ts';
+import { systemCode, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import { orderOf } from '../../core/position.ts';
 import type { Position } from '../../core/position.ts';
@@ -175,10 +176,9 @@ async function somethingHappened(
   const { path, clock, isBehind } = options;
   const woken = new AbortController();
   const name = basename(path);
-  const watcher = watch(dirname(path), (_event, file) => {
+  const watcher = watchFolder(dirname(path), (file) => {
     if (file === null || file.startsWith(name)) woken.abort();
   });
-  watcher.on('error', () => woken.abort());
   try {
     // A change between the last look and the watch would not be told.
     if (isBehind()) return true;
@@ -189,6 +189,18 @@ async function somethingHappened(
     if (!woken.signal.aborted) throw error;
     return true;
   } finally {
-    watcher.close();
+    watcher?.close();
+  }
+}
+
+/** Undefined where the kernel has no more watches to give, or none for this file system: then the second has to pass. */
+function watchFolder(folder: string, onChange: (file: string | null) => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(folder, (_event, file) => onChange(file));
+    watcher.on('error', () => onChange(null));
+    return watcher;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { recorderOfSource } from '../../archive/source-recorder.ts';
 import type { Runtime } from '../../core/run.ts';
@@ -172,7 +173,63 @@ test('--only takes the keys that begin so from the base, and leaves the others a
   store.delete('c/d');
   await restore(base, file, { only: ['c/'] });
   assert.deepEqual(textsOf(store), { ...GOOD, a: 'wrong', z: 'live' });
+  const before = namesIn(folder);
   await assert.rejects(restore(base, file, { id: 'r2', only: ['none'] }), { code: 'ENTRY_NOT_FOUND' });
+  assert.deepEqual(namesIn(folder), before, 'nothing was written');
+});
+
+const damages: readonly (readonly [string, (file: string) => void])[] = [
+  ['in its pages', (file) => writeFileSync(file, readFileSync(file).fill(0x5a, 4_096))],
+  ['from its start on', (file) => writeFileSync(file, 'no database any more. '.repeat(1_000))],
+];
+
+for (const [where, damage] of damages) {
+  test(`a store that is damaged ${where} is restored, and kept aside as it was`, async () => {
+    await using folder = temporaryFolder();
+    const { base, file } = await shopWithBase(folder);
+    damage(file);
+    const damaged = readFileSync(file);
+    const preview = await embeddedConnector.preview({ file }, { runtime, id: 'r1' }, run);
+    assert.deepEqual([preview.blockers, preview.replaces], [[], true]);
+    const keptAside = await restore(base, file);
+    {
+      using store = openEmbedded(file);
+      assert.deepEqual(textsOf(store), GOOD);
+    }
+    assert.deepEqual(readFileSync(keptAside ?? ''), damaged);
+    await assert.rejects(embeddedConnector.undo({ file }, { runtime, id: 'r1', turn: 1 }, run), {
+      code: 'STORE_UNREACHABLE',
+      message: /aside.*damaged/,
+    });
+    using store = openEmbedded(file);
+    assert.deepEqual(textsOf(store), GOOD);
+  });
+}
+
+test('a log that is left of a deleted file is not taken for that of the restored one', async () => {
+  await using folder = temporaryFolder();
+  const { base, file } = await shopWithBase(folder);
+  using left = openEmbedded(file);
+  for (let index = 0; index < 500; index++) left.put(`late/${index}`, 'of the deleted file');
+  assert.ok(statSync(`${file}-wal`).size > 0);
+  rmSync(file);
+  await restore(base, file);
+  using store = openEmbedded(file);
+  assert.deepEqual(textsOf(store), GOOD);
+});
+
+test('a folder, or the database of another program, is not replaced', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('folder.db'));
+  using other = new DatabaseSync(folder.at('other.db'));
+  other.exec('CREATE TABLE theirs (a)');
+  for (const [name, why] of [
+    ['folder.db', /is a folder/],
+    ['other.db', /is not an embedded store/],
+  ] as const) {
+    const { blockers } = await embeddedConnector.preview({ file: folder.at(name) }, { runtime, id: 'r1' }, run);
+    assert.match(blockers.join(), why);
+  }
 });
 
 test('nothing is put in place that was not written beside', async () => {

@@ -1,15 +1,16 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { equalBytes, startsWithBytes } from '../../core/bytes.ts';
+import { equalBytes } from '../../core/bytes.ts';
 import type { RestorerContext } from '../../core/connector.ts';
-import { TidemarkError } from '../../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { BaseReader, Restorer, RestoreReport, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
+import { disjointPrefixes } from '../../core/source.ts';
 import { valueContent } from '../../core/stored-keys.ts';
 import { decodeStoredValue } from '../../core/stored-value.ts';
-import { numberOf, openDatabase, removeDatabase } from './database.ts';
+import { assertWhole, numberOf, openDatabase, removeDatabase } from './database.ts';
 import { withStoreErrors } from './errors.ts';
 import { besideOf } from './place.ts';
 import type { Beside, EmbeddedPlace } from './place.ts';
@@ -34,21 +35,20 @@ class EmbeddedRestorer implements Restorer {
     this.#file = file;
     this.#id = id;
     this.#beside = besideOf(file, id);
-    this.#prefixes = only === undefined || only.length === 0 ? undefined : only.map((prefix) => Buffer.from(prefix));
+    const prefixes = (only ?? []).map((prefix) => Buffer.from(prefix));
+    this.#prefixes = prefixes.length === 0 ? undefined : disjointPrefixes({ prefixes });
   }
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     run.signal.throwIfAborted();
+    if (this.#prefixes !== undefined) await this.#assertMatches(base, run);
     mkdirSync(dirname(this.#file), { recursive: true });
     removeDatabase(this.#beside.fresh);
     if (this.#prefixes !== undefined) this.#copyLive();
     using database = this.#openFresh();
     database.exec('BEGIN');
-    const removed = this.#removeChosen(database);
+    this.#removeChosen(database);
     const counts = await this.#insert(database, base, run);
-    if (this.#prefixes !== undefined && counts.entries === 0 && removed === 0) {
-      throw new TidemarkError('ENTRY_NOT_FOUND', `nothing that was in ${this.#file} matches --only`);
-    }
     database.exec('COMMIT');
     this.#restored = base;
     return { ...counts, reusedBytes: 0, notes: [], noteCount: 0 };
@@ -57,8 +57,7 @@ class EmbeddedRestorer implements Restorer {
   async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
     const base = must(this.#restored, 'a base was restored');
     using database = this.#openFresh();
-    const [problem] = Object.values(must(database.prepare('PRAGMA integrity_check(1)').get(), 'an answer'));
-    if (problem !== 'ok') throw new TidemarkError('RESTORE_FAILED', `what was restored is damaged: ${String(problem)}`);
+    assertWhole(database, this.#beside.fresh);
     const one = database.prepare('SELECT value, expires_at AS expiresAt FROM entries WHERE key = ?');
     let [entries, bytes] = [0, 0];
     for await (const entry of this.#chosen(base, run)) {
@@ -102,10 +101,15 @@ class EmbeddedRestorer implements Restorer {
     });
   }
 
-  #removeChosen(database: DatabaseSync): number {
-    const prefixes = this.#prefixes ?? [new Uint8Array(0)];
+  /** Before anything is written. */
+  async #assertMatches(base: BaseReader, run: Run): Promise<void> {
+    for await (const _ of this.#chosen(base, run)) return;
+    throw new TidemarkError('ENTRY_NOT_FOUND', `nothing that was in ${this.#file} matches --only`);
+  }
+
+  #removeChosen(database: DatabaseSync): void {
     const remove = database.prepare('DELETE FROM entries WHERE substr(key, 1, ?) = ?');
-    return prefixes.reduce((sum, prefix) => sum + Number(remove.run(prefix.byteLength, prefix).changes), 0);
+    for (const prefix of this.#prefixes ?? []) remove.run(prefix.byteLength, prefix);
   }
 
   async #insert(database: DatabaseSync, base: BaseReader, run: Run): Promise<{ entries: number; bytes: number }> {
@@ -113,20 +117,27 @@ class EmbeddedRestorer implements Restorer {
       'INSERT INTO entries (key, value, revision, created, expires_at) VALUES (?, ?, 1, 1, ?)',
     );
     let [entries, bytes] = [0, 0];
+    let damage: TidemarkError | undefined;
     for await (const entry of this.#chosen(base, run)) {
-      const value = await wholeValue(entry, base, run);
+      const value = await wholeValue(entry, base, run).catch((error: unknown) => {
+        if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
+        damage ??= error;
+      });
+      // The others are read all the same, so that all that is damaged is found at once.
+      if (value === undefined) continue;
       withStoreErrors(this.#beside.fresh, () => insert.run(entry.name, value, expiryOf(entry)));
       entries++;
       bytes += value.byteLength;
     }
+    if (damage !== undefined) throw damage;
     return { entries, bytes };
   }
 
   async *#chosen(base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
-    for await (const batch of base.entries(run)) {
-      run.signal.throwIfAborted();
-      for (const entry of batch) {
-        if (this.#prefixes?.some((prefix) => startsWithBytes(entry.name, prefix)) ?? true) yield entry;
+    for (const prefix of this.#prefixes ?? [new Uint8Array(0)]) {
+      for await (const batch of base.entries(run, { prefix })) {
+        run.signal.throwIfAborted();
+        yield* batch;
       }
     }
   }

@@ -19,7 +19,7 @@ export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runt
   const open = (): DatabaseSync =>
     openDatabase({ path: file, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   const database = open();
-  const lineage: Lineage = { id: lineageOf(database) };
+  const lineage: Lineage = { id: withStoreErrors(file, () => lineageOf(database)) };
   return {
     capabilities: { previous: true, created: true, atomic: true },
     exact: 'position',

@@ -1,8 +1,9 @@
 import { closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { TidemarkError } from '../../core/errors.ts';
-import { HEAD_SQL, numberOf, openDatabase, removeDatabase } from './database.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
+import { assertWhole, COMPANION_SUFFIXES, HEAD_SQL, numberOf, openDatabase, removeDatabase } from './database.ts';
+import { isDamagedFile } from './errors.ts';
 import type { Beside } from './place.ts';
 
 /*
@@ -41,9 +42,24 @@ const TAKE_ASIDE = `
   INSERT INTO main.meta (name, value) SELECT name, value FROM incoming.meta;
 `;
 
-/** Puts what was restored beside in place. Calling it again changes nothing. @throws RESTORE_UNFINISHED when nothing is beside; BUSY */
-export function swapIn({ file, beside, id }: Swap): Kept {
-  if (!isThere(file)) return moveIn({ file, beside, id });
+/**
+ * Puts what was restored beside in place. Where what is there is damaged, it is kept aside as it is. Calling it again changes nothing.
+ * @throws RESTORE_UNFINISHED when nothing is beside; BUSY
+ */
+export function swapIn(swap: Swap): Kept {
+  if (!isThere(swap.file)) return moveIn(swap);
+  try {
+    return replaceLive(swap);
+  } catch (error) {
+    if (!isDamagedFile(error)) throw error;
+    assertFreshIsWhole(swap);
+    removeDatabase(swap.beside.aside);
+    renameSync(swap.file, swap.beside.aside);
+    return moveIn(swap);
+  }
+}
+
+function replaceLive({ file, beside, id }: Swap): Kept {
   using live = openFile(file);
   if (originOf(live).restore === id) {
     removeDatabase(beside.fresh);
@@ -71,6 +87,7 @@ export function undoSwap({ file, beside, id }: Swap, turn: number): Kept {
   using live = openFile(file);
   const origin = originOf(live);
   if (origin.restore !== id) throw nothingToUndo(file);
+  assertAsideIsWhole(beside);
   if (origin.turn < turn) {
     replaceContent(live, {
       file,
@@ -92,14 +109,38 @@ function moveIn({ file, beside, id }: Swap): Kept {
   if (!isThere(beside.fresh)) throw nothingBeside(file);
   {
     using fresh = openFile(beside.fresh);
-    noteOrigin(fresh, { restore: id, turn: 0, replaced: false });
+    noteOrigin(fresh, { restore: id, turn: 0, replaced: isThere(beside.aside) });
     fresh.exec("UPDATE meta SET value = 1 WHERE name = 'floor'");
     leaveAlone(fresh, beside.fresh);
   }
   syncFile(beside.fresh);
+  // A log that is left from a file that is gone would be taken for the new one's.
+  for (const suffix of COMPANION_SUFFIXES) {
+    if (isThere(`${file}${suffix}`)) renameSync(`${file}${suffix}`, `${beside.aside}${suffix}`);
+  }
   renameSync(beside.fresh, file);
   syncFolderOf(file);
-  return {};
+  return keptIn(beside);
+}
+
+function assertFreshIsWhole({ file, beside }: Swap): void {
+  if (!isThere(beside.fresh)) throw nothingBeside(file);
+  using fresh = openFile(beside.fresh);
+  assertWhole(fresh, beside.fresh);
+}
+
+/** What was damaged before the restore can't be brought back by its means. @throws STORE_UNREACHABLE */
+function assertAsideIsWhole({ aside }: Beside): void {
+  try {
+    using database = openFile(aside);
+    assertWhole(database, aside);
+  } catch (error) {
+    if (!isDamagedFile(error) && !isTidemarkError(error, 'RESTORE_FAILED')) throw error;
+    throw new TidemarkError('STORE_UNREACHABLE', `what was kept aside as ${aside} is damaged, as it was before`, {
+      hint: 'What was restored stays in place. The damaged file can be moved there by hand when nobody has it open.',
+      cause: error,
+    });
+  }
 }
 
 /** Where nothing was there before the restore, an odd turn takes the file away and an even one brings it back. */

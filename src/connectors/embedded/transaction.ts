@@ -65,8 +65,8 @@ export class EmbeddedTransaction {
     this.removeExpired(EXPIRED_AT_ONCE);
   }
 
-  /** Called by the store before it commits; the number of changes. */
-  end(): number {
+  /** So many changes so far, those of what has expired included. */
+  get changeCount(): number {
     return this.#next - this.#first;
   }
 
@@ -92,7 +92,8 @@ export class EmbeddedTransaction {
     const before = this.#current(bytes);
     if (options.ifRevision !== undefined && options.ifRevision !== (before?.revision ?? 0)) return undefined;
     const content = textBytes(value);
-    const expiresAt = options.expiresAtMs ?? (options.ttlMs === undefined ? null : this.#nowMs + options.ttlMs);
+    const expiresAtMs = options.expiresAtMs ?? (options.ttlMs === undefined ? undefined : this.#nowMs + options.ttlMs);
+    const expiresAt = expiresAtMs === undefined ? null : Math.ceil(expiresAtMs);
     const revision = this.#change(bytes, content, before?.value ?? null, expiresAt);
     this.#upsert.run(bytes, content, revision, expiresAt);
     return revision;
@@ -116,11 +117,10 @@ export class EmbeddedTransaction {
     return count;
   }
 
-  /** Deletes up to `limit` of what has expired, a change each; how many. */
-  removeExpired(limit: number): number {
+  /** Deletes up to `limit` of what has expired, a change each. */
+  removeExpired(limit: number): void {
     const keys = this.#expired.all(this.#nowMs, limit).map((row) => bytesOf(row['key']));
     for (const key of keys) this.#delete(must(this.#reader.stored(key), 'what has expired'));
-    return keys.length;
   }
 
   /** See `EmbeddedStore.compact`. */

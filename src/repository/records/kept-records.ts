@@ -46,7 +46,7 @@ export type KeptRecordsOptions = {
 
 /**
  * Records that this host has read and proven before, with the sections that it opened, in a file of its own: what a repository's listing still shows
- * as it was needs neither be fetched nor be proven again, so that the cost of a command does not grow with all that was ever recorded.
+ * as it was needs neither be fetched nor be proven again.
  * The file is a cache: where it is missing, damaged or of another key, or can't be read or written, everything is read.
  */
 export class KeptRecords {

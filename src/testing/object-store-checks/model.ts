@@ -79,16 +79,6 @@ async function followsTheModel(context: CheckContext): Promise<void> {
   for (const [key, bytes] of world.model) await assertHolds(world.store, key, bytes, world.run);
 }
 
-async function followsTheModelWithItsSeed(context: CheckContext): Promise<void> {
-  try {
-    await followsTheModel(context);
-  } catch (error) {
-    throw new Error(`with the seed ${context.seed}: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
-  }
-}
-
 export const modelChecks: readonly ObjectStoreCheck[] = [
-  { title: 'random calls give what a simple model gives', verify: followsTheModelWithItsSeed },
+  { title: 'random calls give what a simple model gives', verify: followsTheModel },
 ];
