@@ -32,6 +32,7 @@ function taken(key: string, startedAtMs: number, endedAtMs: number): WrittenBase
       level: 0,
       entries: 0,
       bytes: 0,
+      isEmpty: false,
       newBytes: 0,
       storedBytes: 0,
       packs: new Set(),

@@ -45,6 +45,8 @@ export type StoredBase = {
   readonly level: number;
   readonly entries: number;
   readonly bytes: number;
+  /** It holds nothing but, where the connector has one, the entry without a name, which stands for the store itself. */
+  readonly isEmpty: boolean;
   /** Bytes of chunks that were not in the repository, and what they take in it. */
   readonly newBytes: number;
   readonly storedBytes: number;
@@ -80,6 +82,7 @@ class BaseWriting implements BlockSink {
   #foundBytes = 0;
   #foundAll = false;
   #entries = 0;
+  #isEmpty = true;
   #bytes = 0;
 
   constructor(base: Base, deps: BaseWriterDeps) {
@@ -112,6 +115,7 @@ class BaseWriting implements BlockSink {
       level: root.level,
       entries: root.entries,
       bytes: root.bytes,
+      isEmpty: this.#isEmpty,
       newBytes: this.#newBytes,
       storedBytes,
       packs: this.#packs,
@@ -241,6 +245,7 @@ class BaseWriting implements BlockSink {
     const sizeBytes = content?.sizeBytes ?? 0;
     if (fingerprint !== undefined) this.#deps.remember(remembered ?? { name, fingerprint, attributes, chunks });
     this.#entries++;
+    if (name.byteLength > 0) this.#isEmpty = false;
     this.#bytes += sizeBytes;
     if (remembered === undefined) this.#openBytes -= sizeBytes;
     return this.#tree.add({ name, attributes, content }, run);

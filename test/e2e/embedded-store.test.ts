@@ -108,6 +108,25 @@ test('a value that is damaged in the repository is left out by --skip-damaged, a
   assert.deepEqual(textsOf(store), good);
 });
 
+test('what was damaged before a restore can’t be put back, and stands in nobody’s way', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'file'), 'good');
+  {
+    using store = openEmbedded(shop.at('catalog.db'));
+    store.put('k', 'good');
+  }
+  shop.ok(['backup']);
+  writeFileSync(shop.at('catalog.db'), 'no database. '.repeat(1_000));
+  shop.ok(['restore', '--to', 'latest', 'catalog', '--yes']);
+  const undone = shop.run(['restore', '--undo']);
+  assert.deepEqual([undone.status, undone.json['code']], [4, 'NOTHING_TO_RESUME'], undone.err);
+  assert.match(undone.err, /kept aside as .* is damaged/);
+  shop.ok(['restore', '--to', 'latest', 'catalog', '--yes']);
+  shop.ok(['restore', '--discard']);
+  using store = openEmbedded(shop.at('catalog.db'));
+  assert.equal(store.getText('k'), 'good');
+});
+
 test('a store whose file is not there is a store that can’t be reached', async () => {
   await using shop = await openShop({ manifest: MANIFEST });
   writeFileSync(shop.at('data', 'file'), 'good');

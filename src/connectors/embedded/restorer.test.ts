@@ -198,7 +198,7 @@ for (const [where, damage] of damages) {
     }
     assert.deepEqual(readFileSync(keptAside ?? ''), damaged);
     await assert.rejects(embeddedConnector.undo({ file }, { runtime, id: 'r1', turn: 1 }, run), {
-      code: 'STORE_UNREACHABLE',
+      code: 'NOTHING_TO_RESUME',
       message: /aside.*damaged/,
     });
     using store = openEmbedded(file);

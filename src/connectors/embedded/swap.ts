@@ -87,8 +87,8 @@ export function undoSwap({ file, beside, id }: Swap, turn: number): Kept {
   using live = openFile(file);
   const origin = originOf(live);
   if (origin.restore !== id) throw nothingToUndo(file);
-  assertAsideIsWhole(beside);
   if (origin.turn < turn) {
+    assertAsideIsWhole(beside);
     replaceContent(live, {
       file,
       incoming: beside.aside,
@@ -129,14 +129,14 @@ function assertFreshIsWhole({ file, beside }: Swap): void {
   assertWhole(fresh, beside.fresh);
 }
 
-/** What was damaged before the restore can't be brought back by its means. @throws STORE_UNREACHABLE */
+/** What was damaged before the restore can't be brought back by its means, so that no undo begins. @throws NOTHING_TO_RESUME */
 function assertAsideIsWhole({ aside }: Beside): void {
   try {
     using database = openFile(aside);
     assertWhole(database, aside);
   } catch (error) {
     if (!isDamagedFile(error) && !isTidemarkError(error, 'RESTORE_FAILED')) throw error;
-    throw new TidemarkError('STORE_UNREACHABLE', `what was kept aside as ${aside} is damaged, as it was before`, {
+    throw new TidemarkError('NOTHING_TO_RESUME', `what was kept aside as ${aside} is damaged, as it was before`, {
       hint: 'What was restored stays in place. The damaged file can be moved there by hand when nobody has it open.',
       cause: error,
     });
