@@ -260,3 +260,62 @@ export type ConfigCheckResult = {
 };
 
 export type VersionResult = { readonly version: string; readonly node: string; readonly platform: string };
+
+/** A span of a store's log without a break. */
+export type LogSpan = { readonly from: string; readonly to: string; readonly segments: number };
+
+/** What is missing between two positions, and why. `to` is absent while the gap has no end. */
+export type GapResult = { readonly from: string; readonly to?: string | undefined; readonly reason: string };
+
+export type TimelineStoreResult = {
+  readonly store: string;
+  readonly exact: 'position' | 'time' | 'observation';
+  /** Ascending by time. */
+  readonly bases: readonly { readonly id: string; readonly at: string; readonly proven: boolean }[];
+  readonly logs: readonly LogSpan[];
+  readonly gaps: readonly GapResult[];
+};
+
+/** `from` and `to`: what is shown. `marks` ascend by time. */
+export type TimelineResult = {
+  readonly from: string;
+  readonly to: string;
+  readonly timezone: string;
+  readonly stores: readonly TimelineStoreResult[];
+  readonly marks: readonly MarkResult[];
+};
+
+/** `idle`: `up` does not run. `starting`: its first base is being taken. `recording`, `retrying` after a failure, `stopped` by one. */
+export type StoreState = 'idle' | 'starting' | 'recording' | 'retrying' | 'stopped';
+
+export type StatusStoreResult = {
+  readonly store: string;
+  readonly state: StoreState;
+  readonly position?: Position | undefined;
+  /** How far the repository is behind the store. Absent where nobody knows. */
+  readonly lagMs?: number | undefined;
+  readonly lastBaseAt?: string | undefined;
+  readonly nextBaseAt?: string | undefined;
+  /** To which moments it can be restored. */
+  readonly window?: { readonly from: string; readonly to: string } | undefined;
+  /** What waits on this host for the repository. */
+  readonly spooledBytes: number;
+  /** Why it does not record, with what to do. */
+  readonly trouble?: { readonly code: ErrorCode; readonly message: string; readonly hint: string } | undefined;
+};
+
+export type AlarmResult = {
+  readonly code: string;
+  readonly store?: string | undefined;
+  readonly message: string;
+  readonly hint: string;
+};
+
+export type StatusResult = {
+  /** Of the process that runs `up`; absent when none does. */
+  readonly up?: { readonly processId: number; readonly startedAt: string } | undefined;
+  readonly stores: readonly StatusStoreResult[];
+  readonly repository: RepositoryResult & { readonly reachable: boolean };
+  readonly lastMark?: MarkResult | undefined;
+  readonly alarms: readonly AlarmResult[];
+};

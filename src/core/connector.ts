@@ -6,8 +6,15 @@ import type { Run, Runtime } from './run.ts';
 import type { Sink } from './sink.ts';
 import type { Source } from './source.ts';
 
-/** `previous`: the newest position that the repository holds of this history, whose lineage goes on. */
-export type RecorderContext = { readonly runtime: Runtime; readonly previous?: Position | undefined };
+/**
+ * `previous`: the newest position that the repository holds of this history, whose lineage goes on. `stateFolder`: kept on this host for this
+ * history alone, by whoever records its log; what is lost there costs a new base.
+ */
+export type RecorderContext = {
+  readonly runtime: Runtime;
+  readonly previous?: Position | undefined;
+  readonly stateFolder?: string | undefined;
+};
 
 /**
  * `target` is what the operator named (`--into`), or undefined for the store's own place. `id` names this restore: the same id

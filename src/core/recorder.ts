@@ -1,3 +1,4 @@
+import type { Commit } from './change.ts';
 import type { Exactness, Lineage, Position } from './position.ts';
 import type { Run } from './run.ts';
 
@@ -87,9 +88,52 @@ export type BaseEnd = {
   readonly incompleteCount: number;
 };
 
-/** One per history of a store. */
+/** What became of one name: its attributes, with all that is stored of it in them, or that nothing is there any more. */
+export type LoggedChange =
+  | { readonly name: Uint8Array; readonly attributes: Uint8Array }
+  | { readonly name: Uint8Array; readonly removed: true };
+
+/** A run of changes in commit order. `commit` ends a transaction, or stands alone as a heartbeat: a log is cut there only. */
+export type LogPiece = { readonly changes: readonly LoggedChange[]; readonly commit?: Commit | undefined };
+
+/**
+ * Changes without end, exact to the position. Pull-based, one pass; where nothing happens a heartbeat comes about once a second.
+ * Abort the run, then dispose. @throws POSITION_LOST while iterating: the history can't be followed on.
+ */
+export interface Log extends AsyncIterable<readonly LogPiece[]>, AsyncDisposable {
+  /** Monotonic and cheap: everything up to here is durable in the repository. */
+  acknowledge(durable: Position): void;
+}
+
+/**
+ * What changed between the observation before and this one, as a base of these names alone: `entries` are those that are there, with what is
+ * read of them now. `finish` gives the position of the observation. Dispose without `finish`, and the next observation holds it all again.
+ */
+export interface Observation extends Base {
+  /** Names that were there at the observation before and are not any more, ascending. Known when the entries are drained. */
+  readonly removed: readonly Uint8Array[];
+}
+
+/** Observations of a store that has no log: each covers all that anyone could see before it was asked for, as it is when it is read. */
+export interface ObservationLog extends AsyncDisposable {
+  /** Looks now. Undefined when nothing has changed since the one before. One at a time. @throws POSITION_LOST, STORE_UNREACHABLE */
+  observe(run: Run): Promise<Observation | undefined>;
+  /** Resolves when something may have changed since the last look began. */
+  changed(run: Run): Promise<void>;
+  /** The observation up to this position is durable in the repository: after a crash, what follows it is observed anew. */
+  acknowledge(durable: Position): void;
+}
+
+/** One per history of a store. A store has a log that is exact (`openLog`), or is observed (`openObservations`), or has neither. */
 export interface Recorder extends AsyncDisposable {
   readonly lineage: Lineage;
   readonly exact: Exactness;
+  /** While observations are open it is fuzzy: what they tell from its `logFrom` on belongs to it. */
   openBase(run: Run): Promise<Base>;
+  /** Covers all that anyone could see before this call began. Only with `openLog`. */
+  head?(run: Run): Promise<Position>;
+  /** Everything after the position, exactly once. @throws POSITION_LOST */
+  openLog?(after: Position, run: Run): Promise<Log>;
+  /** Everything that is not as it was at the position. @throws POSITION_LOST where this host does not know how it was */
+  openObservations?(after: Position, run: Run): Promise<ObservationLog>;
 }
