@@ -3,7 +3,7 @@ import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
-import { openBaseAt } from './look.ts';
+import { openPointAt } from './look.ts';
 import type { ListedResult, Streamed } from './results.ts';
 import { listedResult, shownName } from './shown.ts';
 
@@ -16,13 +16,17 @@ export async function listAt(
   request: BrowseRequest & { readonly recursive: boolean },
   run: Run,
 ): Promise<Streamed<ListedResult>> {
-  const { base, kind } = await openBaseAt(application, reader, request, run);
+  const { base, kind } = await openPointAt(application, reader, request, run);
+  await using unlessPulled = new AsyncDisposableStack();
+  unlessPulled.use(base);
   const connector = await loadConnector(kind);
   const { path, recursive } = request;
   const listing = connector.list(base, path, { recursive }, run)[Symbol.asyncIterator]();
   // The first batch is pulled now, so that an unknown path fails before anything is printed.
   const first = await listing.next();
+  unlessPulled.move();
   return (async function* () {
+    using _closed = base;
     for (let batch = first; batch.done !== true; batch = await listing.next()) {
       yield batch.value.map(listedResult);
     }
@@ -36,7 +40,8 @@ export async function* readAt(
   request: BrowseRequest,
   run: Run,
 ): AsyncGenerator<Uint8Array> {
-  const { base, kind } = await openBaseAt(application, reader, request, run);
+  const { base, kind } = await openPointAt(application, reader, request, run);
+  using _closed = base;
   const connector = await loadConnector(kind);
   const shown = shownName(request.path).name;
   const entry = await base.find(connector.entryName(request.path), run);

@@ -2,11 +2,14 @@ import { loadConnector } from '../connectors/load.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
-import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
+import type { MarkRecord } from '../repository/catalogue.ts';
 import { diffBases } from '../repository/compare-bases.ts';
+import { diffEntries } from '../repository/compare-entries.ts';
 import type { EntryDifference } from '../repository/compare-bases.ts';
+import { openPoint } from '../restore/point.ts';
+import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
-import { baseOf, findMark } from './look.ts';
+import { findMark, pointOf } from './look.ts';
 import type { RepositoryReader } from './look.ts';
 import type { DifferenceResult, DiffResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
@@ -18,7 +21,7 @@ export type DiffRequest = {
   readonly stores: readonly string[];
 };
 
-type Pair = { readonly store: string; readonly before: BaseRecord; readonly after: BaseRecord };
+type Pair = { readonly store: string; readonly before: Point; readonly after: Point };
 
 /**
  * What changed between two marks, store by store. Found when it resolves, compared while it is pulled. A store that only one of the marks
@@ -35,8 +38,8 @@ export async function diffMarks(
   const names = request.stores.length > 0 ? request.stores : commonStores(application, from, to);
   const pairs = names.map((store) => ({
     store,
-    before: baseOf(reader, from, store),
-    after: baseOf(reader, to, store),
+    before: pointOf(reader, from, store),
+    after: pointOf(reader, to, store),
   }));
   return {
     from: markResult(from.mark, from.pinned),
@@ -48,13 +51,13 @@ export async function diffMarks(
 }
 
 function commonStores(application: OpenApplication, from: MarkRecord, to: MarkRecord): readonly string[] {
-  const [left, right] = [from, to].map(({ mark }) => Object.keys(mark.bases));
+  const [left, right] = [from, to].map(({ mark }) => Object.keys(mark.positions));
   const common = must(left, 'the stores of a mark').filter((store) => right?.includes(store));
   for (const [here, there] of [
     [from, to],
     [to, from],
   ] as const) {
-    for (const store of Object.keys(here.mark.bases)) {
+    for (const store of Object.keys(here.mark.positions)) {
       if (common.includes(store)) continue;
       application.context.warn(`only mark ${here.mark.id} has the store ${store}, not ${there.mark.id}`);
     }
@@ -68,15 +71,13 @@ async function* differencesOf(
   { store, before, after }: Pair,
   run: Run,
 ): AsyncGenerator<readonly DifferenceResult[]> {
-  if (before.key === after.key) return;
-  const kind = reader.content(after).connector;
-  if (reader.content(before).connector !== kind) {
+  if (isSamePoint(before, after)) return;
+  const kind = reader.content(after.base).connector;
+  if (reader.content(before.base).connector !== kind) {
     throw new TidemarkError('UNSUPPORTED', `the store ${store} was of another kind at the first mark`);
   }
   const connector = await loadConnector(kind);
-  const left = { reader: await reader.base(before, run), credential: before.credential };
-  const right = { reader: await reader.base(after, run), credential: after.credential };
-  for await (const batch of diffBases(left, right, run)) {
+  for await (const batch of comparePoints(reader, [before, after], run)) {
     const shown = batch.flatMap((item): DifferenceResult[] => {
       const change = changeOf(item, connector);
       if (change === 'none') return [];
@@ -89,6 +90,27 @@ async function* differencesOf(
     });
     if (shown.length > 0) yield shown;
   }
+}
+
+function isSamePoint(before: Point, after: Point): boolean {
+  return before.base.key === after.base.key && before.position.order === after.position.order;
+}
+
+/** Bases by what they do not share; where a log is in it, entry by entry. */
+async function* comparePoints(
+  reader: RepositoryReader,
+  [before, after]: readonly [Point, Point],
+  run: Run,
+): AsyncGenerator<readonly EntryDifference[]> {
+  const credentials = [before.base.credential, after.base.credential] as const;
+  if (before.segments.length + after.segments.length === 0) {
+    const left = { reader: await reader.base(before.base, run), credential: credentials[0] };
+    yield* diffBases(left, { reader: await reader.base(after.base, run), credential: credentials[1] }, run);
+    return;
+  }
+  using left = await openPoint(reader, before, run);
+  using right = await openPoint(reader, after, run);
+  yield* diffEntries({ reader: left, credential: credentials[0] }, { reader: right, credential: credentials[1] }, run);
 }
 
 function changeOf(

@@ -1,8 +1,10 @@
 import { TidemarkError } from '../core/errors.ts';
-import type { BaseReader } from '../core/restorer.ts';
+import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
-import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
+import type { MarkRecord } from '../repository/catalogue.ts';
 import { RepositoryReader } from '../repository/reader.ts';
+import { openPoint } from '../restore/point.ts';
+import type { Point, PointReader } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { expectHead, lostHeads } from './rollback.ts';
 import { ageText } from './shown.ts';
@@ -49,40 +51,52 @@ export function findMark(application: OpenApplication, reader: RepositoryReader,
   return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application) });
 }
 
-/** The base that a mark has of a store. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when it is lost */
-export function baseOf(reader: RepositoryReader, { mark }: MarkRecord, store: string): BaseRecord {
-  const key = mark.bases[store];
-  const base = key === undefined ? undefined : reader.catalogue.bases.get(key);
-  if (base !== undefined) return base;
-  if (key !== undefined) {
-    const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
-    throw new TidemarkError(
-      'REPOSITORY_DAMAGED',
-      `the base of ${store} that mark ${mark.id} needs is damaged or gone (${key})`,
-      { hint },
-    );
+/** How a mark's position of a store is reached. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when that is lost */
+export function pointOf(reader: RepositoryReader, { mark }: MarkRecord, store: string): Point {
+  const position = mark.positions[store];
+  if (position === undefined) {
+    const known = Object.keys(mark.positions).join(', ');
+    throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
   }
-  const known = Object.keys(mark.bases).join(', ');
-  throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
+  const point = pointAt(reader, { store, position, base: mark.bases[store] });
+  if (point !== undefined) return { ...point, floor: mark.floors?.[store] };
+  const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
+  const lost = mark.bases[store] === undefined ? 'the base or the log' : 'the base';
+  throw new TidemarkError(
+    'REPOSITORY_DAMAGED',
+    `${lost} of ${store} that mark ${mark.id} needs is damaged or gone (${mark.bases[store] ?? position.resume})`,
+    { hint },
+  );
 }
 
-export type OpenedBase = {
+/** How a position is reached, from the base of that key or else the newest from which it is. Undefined when it can't be. */
+export function pointAt(
+  { catalogue }: RepositoryReader,
+  at: { readonly store: string; readonly position: Position; readonly base?: string | undefined },
+): Point | undefined {
+  const { store, position, base: key } = at;
+  const view = catalogue.histories.get(store);
+  const named = key === undefined ? undefined : catalogue.bases.get(key);
+  if (named === undefined) return key === undefined ? view?.planTo(position) : undefined;
+  return { base: named, position, segments: view?.segmentsFrom(named, position) ?? [] };
+}
+
+export type OpenedPoint = {
   readonly mark: MarkRecord;
-  readonly record: BaseRecord;
-  readonly base: BaseReader;
+  readonly base: PointReader;
   readonly kind: string;
 };
 
-/** The base of a store at a target, ready to be looked into. */
-export async function openBaseAt(
+/** A store at a target, ready to be looked into. Dispose `base` when nothing is read any more. */
+export async function openPointAt(
   application: OpenApplication,
   reader: RepositoryReader,
   at: { readonly target: string; readonly store: string },
   run: Run,
-): Promise<OpenedBase> {
+): Promise<OpenedPoint> {
   const mark = findMark(application, reader, at.target);
-  const record = baseOf(reader, mark, at.store);
-  return { mark, record, base: await reader.base(record, run), kind: reader.content(record).connector };
+  const point = pointOf(reader, mark, at.store);
+  return { mark, base: await openPoint(reader, point, run), kind: reader.content(point.base).connector };
 }
 
 export type { RepositoryReader } from '../repository/reader.ts';

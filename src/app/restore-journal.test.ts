@@ -22,6 +22,7 @@ function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal
         kind: 'files',
         target: '/data',
         options: { exclude: ['x'] },
+        position: { lineage: 'one', order: '1', resume: '1' },
         base: 'b',
         turn: 0,
         undoing: false,

@@ -5,6 +5,8 @@ import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, removePartials, replaceFile } from '../io/atomic-file.ts';
 import { encodeJson, JsonFields } from '../repository/format/json.ts';
 import type { Json } from '../repository/format/json.ts';
+import type { Position } from '../core/position.ts';
+import { readPosition } from '../repository/records/bodies.ts';
 
 /**
  * How far a restore has come. `writing`: beside; nothing live has been touched. `swapping`: every store has verified, and the exchange must be
@@ -21,6 +23,9 @@ export type JournalStore = {
   readonly into?: string | undefined;
   /** Of the manifest that was restored. */
   readonly base: string;
+  /** Where the history was restored to, and what was removed after it stayed. */
+  readonly position: Position;
+  readonly floor?: Position | undefined;
   readonly keptAside?: string | undefined;
   /** How many undos were begun. While `undoing`, the last of them has not been finished. */
   readonly turn: number;
@@ -114,6 +119,8 @@ function readJournal(fields: JsonFields): RestoreJournal {
       options: store.json('options'),
       into: store.optionalText('into'),
       base: store.text('base'),
+      position: readPosition(store.object('position')),
+      floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,
       keptAside: store.optionalText('keptAside'),
       turn: store.count('turn'),
       undoing: store.flag('undoing'),

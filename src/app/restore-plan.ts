@@ -11,7 +11,8 @@ import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import { markState } from '../repository/mark.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
-import { baseOf, findMark } from './look.ts';
+import type { Point } from '../restore/point.ts';
+import { findMark, pointOf } from './look.ts';
 import type { PlanResult, PlanStoreResult } from './results.ts';
 import { markResult } from './shown.ts';
 
@@ -33,7 +34,7 @@ export type PlannedStore = {
   readonly place: Pick<StoreConfiguration, 'target' | 'options'>;
   /** Absolute; undefined for the store's own place. */
   readonly into: string | undefined;
-  readonly record: BaseRecord;
+  readonly point: Point;
   readonly preview: RestorePreview;
 };
 
@@ -54,12 +55,12 @@ export async function planRestore(
 ): Promise<Omit<RestorePlan, 'id'>> {
   const { id, request } = options;
   const mark = findMark(application, reader, request.target);
-  const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.bases);
+  const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.positions);
   const places = parseInto(application, request.into, names);
   const stores: PlannedStore[] = [];
   for (const store of names) {
-    const record = baseOf(reader, mark, store);
-    const found = await storePlace(application, reader, record);
+    const point = pointOf(reader, mark, store);
+    const found = await storePlace(application, reader, point.base);
     const into = places.get(store);
     if (into === undefined && !found.isHere) throw noPlace(application, store);
     const connector = await loadConnector(found.kind);
@@ -67,7 +68,7 @@ export async function planRestore(
     const only = request.only.length > 0 ? request.only : undefined;
     const context = { runtime: application.context.runtime, id, target: into, only };
     const preview = await connector.preview(resolved.options, context, run);
-    stores.push({ store, kind: found.kind, place: found.place, into, record, preview });
+    stores.push({ store, kind: found.kind, place: found.place, into, point, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
   return { request, mark, stores, result: planResult(reader, { mark, stores, request, blockers }) };
@@ -176,6 +177,10 @@ function placeOf(url: string, workingFolder: string): string {
   return isAbsolute(path) ? path : resolve(workingFolder, path);
 }
 
+function logBytes({ segments }: Point): number {
+  return segments.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
+}
+
 function planResult(
   reader: RepositoryReader,
   plan: {
@@ -189,18 +194,18 @@ function planResult(
   const newest = reader.catalogue.marks.findLast((record) => markState(record.mark) === 'complete');
   const lostAfterMs = Math.max(0, (newest?.mark.atMs ?? mark.mark.atMs) - mark.mark.atMs);
   const shown = stores.map(
-    ({ store, record, preview }, index): PlanStoreResult => ({
+    ({ store, point, preview }, index): PlanStoreResult => ({
       store,
       order: index + 1,
-      base: record.key,
-      segments: 0,
-      position: record.summary.cut,
-      exact: record.summary.exact,
+      base: point.base.key,
+      segments: point.segments.length,
+      position: point.position,
+      exact: point.base.summary.exact,
       into: preview.into,
       inOneStep: preview.inOneStep,
       replaces: preview.replaces,
-      downloadBytes: record.summary.bytes,
-      needBytes: record.summary.bytes,
+      downloadBytes: point.base.summary.bytes + logBytes(point),
+      needBytes: point.base.summary.bytes + logBytes(point),
       freeBytes: preview.freeBytes,
       lostAfterMs,
     }),

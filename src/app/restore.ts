@@ -4,9 +4,12 @@ import { must } from '../core/must.ts';
 import type { Restorer, RestoreReport } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { Json } from '../repository/format/json.ts';
-import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
+import type { MarkRecord } from '../repository/catalogue.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
+import { openPoint } from '../restore/point.ts';
+import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
+import { pointAt } from './look.ts';
 import { withProgress } from './read-progress.ts';
 import {
   isBeingUndone,
@@ -77,14 +80,16 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, record }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, point }) => ({
       store,
       kind,
       target: place.target,
       // Options come from a manifest, so they are JSON.
       options: place.options as Readonly<Record<string, Json>>,
       into,
-      base: record.key,
+      base: point.base.key,
+      position: point.position,
+      floor: point.floor,
       turn: 0,
       undoing: false,
       damagedCount: 0,
@@ -164,7 +169,7 @@ function withWayOn(error: unknown, phase: RestorePhase, skipDamaged: boolean): u
   });
 }
 
-type OpenedStore = { readonly item: JournalStore; readonly record: BaseRecord; readonly restorer: Restorer };
+type OpenedStore = { readonly item: JournalStore; readonly point: Point; readonly restorer: Restorer };
 
 /**
  * The order of durable steps: the journal says `writing`; every store is written beside and verified; the journal says `swapping`; every store is
@@ -180,12 +185,16 @@ async function restoreAll(
   const mark = markOf(reader, start);
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
-    const record = reader.catalogue.bases.get(item.base);
-    if (record === undefined) {
+    const point = pointAt(reader, item) ?? pointAt(reader, { ...item, base: undefined });
+    if (point === undefined) {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
     }
     const { connector, options, context } = await openStore(application, start, item);
-    opened.push({ item, record, restorer: stack.use(await connector.openRestorer(options, context, run)) });
+    opened.push({
+      item,
+      point: { ...point, floor: item.floor },
+      restorer: stack.use(await connector.openRestorer(options, context, run)),
+    });
   }
   const reports = new Map<string, RestoreStoreResult>();
   let journal = start;
@@ -202,13 +211,13 @@ async function restoreAll(
   }
   const swapped: JournalStore[] = [];
   for (const item of journal.stores) {
-    const { record, restorer } = must(
+    const { point, restorer } = must(
       opened.find((other) => other.item.store === item.store),
       'a store that was opened',
     );
     const { keptAside } = await restorer.swap(run);
     swapped.push({ ...item, keptAside });
-    const report = reports.get(item.store) ?? storeResult(reader, { item, record }, undefined);
+    const report = reports.get(item.store) ?? storeResult(reader, { item, point }, undefined);
     reports.set(item.store, { ...report, keptAside });
   }
   await save(application, { ...journal, phase: 'done', stores: swapped }, run);
@@ -264,9 +273,13 @@ async function writeBeside(
   store: OpenedStore & { readonly journal: RestoreJournal },
   run: Run,
 ): Promise<RestoreStoreResult> {
-  const { item, record, restorer, journal } = store;
+  const { item, point, restorer, journal } = store;
   const { progress } = application.context;
-  const base = withProgress(await reader.base(record, run), {
+  if (point.segments.length > 0) {
+    progress.report({ phase: `rolling forward ${item.store}`, store: item.store, bytes: 0 });
+  }
+  using opened = await openPoint(reader, point, run);
+  const base = withProgress(opened, {
     phase: `restoring ${item.store}`,
     store: item.store,
     progress,
@@ -285,19 +298,20 @@ async function writeBeside(
 
 function storeResult(
   reader: RepositoryReader,
-  store: Pick<OpenedStore, 'item' | 'record'>,
+  store: Pick<OpenedStore, 'item' | 'point'>,
   report: RestoreReport | undefined,
 ): RestoreStoreResult {
-  const { item, record } = store;
-  const { skipped } = reader.content(record);
+  const { item, point } = store;
+  const { summary, maintenance } = point.base;
+  const { skipped } = reader.content(point.base);
   return {
     store: item.store,
     into: item.into ?? item.target,
-    position: record.summary.cut,
-    exact: record.summary.exact,
-    bytes: report?.bytes ?? record.summary.bytes,
+    position: point.position,
+    exact: summary.exact,
+    bytes: report?.bytes ?? summary.bytes,
     reusedBytes: report?.reusedBytes ?? 0,
-    entries: report?.entries ?? record.summary.entries,
+    entries: report?.entries ?? summary.entries,
     verified: true,
     notes: report?.notes ?? [],
     noteCount: report?.noteCount ?? 0,
@@ -309,6 +323,6 @@ function storeResult(
       incomplete,
       message,
     })),
-    skippedCount: record.maintenance?.skippedCount ?? skipped.length,
+    skippedCount: maintenance?.skippedCount ?? skipped.length,
   };
 }

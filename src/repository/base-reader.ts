@@ -5,8 +5,9 @@ import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } f
 import type { Run } from '../core/run.ts';
 import type { BlockSource } from './block-source.ts';
 import { entryText } from './entry-text.ts';
-import { damaged, isDamage } from './format/byte-cursor.ts';
-import { readList, readNode } from './format/node.ts';
+import { ByteBuilder } from './format/byte-builder.ts';
+import { ByteCursor, damaged, isDamage } from './format/byte-cursor.ts';
+import { readContent, readList, readNode, writeContent } from './format/node.ts';
 import type { ChunkPart, InnerItem, LeafItem, NodeContent, TreeNode } from './format/node.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -188,6 +189,18 @@ function nodeContentOf(content: StoredContent): NodeContent {
   return content.node;
 }
 
+/** A content as bytes, to be laid aside for a while. */
+export function packContent(content: StoredContent): Uint8Array {
+  const builder = new ByteBuilder(256);
+  writeContent(builder, nodeContentOf(content));
+  return builder.take();
+}
+
+/** The inverse of `packContent`. */
+export function unpackContent(bytes: Uint8Array): StoredContent {
+  return new BaseContent(must(readContent(new ByteCursor(bytes, 'a content laid aside')), 'a content'));
+}
+
 function chunksAtHand(content: StoredContent): readonly ChunkPart[] | undefined {
   const node = nodeContentOf(content);
   return node.kind === 'chunks' ? node.chunks : undefined;
@@ -209,7 +222,8 @@ export function isSameContent(left: StoredContent | undefined, right: StoredCont
   );
 }
 
-function storedEntry({ name, attributes, content }: LeafItem): StoredEntry {
+/** An entry as readers hand it out. */
+export function storedEntry({ name, attributes, content }: LeafItem): StoredEntry {
   return { name, attributes, content: content && new BaseContent(content) };
 }
 

@@ -8,9 +8,13 @@ import { coversStore } from './format/certificate.ts';
 import type { JsonFields } from './format/json.ts';
 import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
+import { HistoryView } from './log-view.ts';
+import type { GapRecord, SegmentRecord } from './log-view.ts';
 import type { Mark } from './mark.ts';
-import { readMaintenance, readMark, readSummary } from './records/bodies.ts';
+import { readMaintenance, readSummary } from './records/bodies.ts';
 import type { ManifestMaintenance, ManifestSummary } from './records/bodies.ts';
+import { readJournal } from './records/journal-body.ts';
+import type { JournalBody } from './records/journal-body.ts';
 import {
   chainsOf,
   findDiscontinuities,
@@ -70,6 +74,10 @@ export type Catalogue = {
   readonly log: RecordLog;
   readonly bases: ReadonlyMap<string, BaseRecord>;
   readonly marks: readonly MarkRecord[];
+  readonly segments: readonly SegmentRecord[];
+  readonly gaps: readonly GapRecord[];
+  /** By history, what leads to its positions. */
+  readonly histories: ReadonlyMap<string, HistoryView>;
   /** Ids of all marks whose record is there, also of those that were given up. */
   readonly markIds: ReadonlySet<string>;
   /** Keys of records that a void names. */
@@ -215,19 +223,24 @@ type MarkContext = {
   readonly key: string;
   readonly certificate: TrustedRecord['certificate'];
   readonly bases: ReadonlyMap<string, BaseRecord>;
+  readonly histories: ReadonlyMap<string, HistoryView>;
 };
 
 /** What of a mark can't be restored although it is signed. */
-function* findBroken(mark: Mark, { key, certificate, bases }: MarkContext): Generator<BrokenMark> {
+function* findBroken(mark: Mark, { key, certificate, bases, histories }: MarkContext): Generator<BrokenMark> {
   for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
-    const base = bases.get(mark.bases[history] ?? '');
     const position = mark.positions[history];
     const broken = { key, mark, history };
     if (position === undefined) {
       yield { ...broken, message: `it has a base of ${history} but no position`, isRefused: true };
-    } else if (base === undefined) {
-      yield { ...broken, message: `the base of ${history} is missing`, isRefused: false };
-    } else if (base.summary.history !== history || !samePosition(base.summary.cut, position)) {
+      continue;
+    }
+    const named = mark.bases[history];
+    const base = named === undefined ? histories.get(history)?.baseFor(position) : bases.get(named);
+    if (base === undefined) {
+      const what = named === undefined ? 'what leads to the position' : 'the base';
+      yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
+    } else if (named !== undefined && (base.summary.history !== history || !samePosition(base.summary.cut, position))) {
       yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
     } else if (!coversStore(certificate, base.summary.store)) {
       yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };
@@ -235,38 +248,100 @@ function* findBroken(mark: Mark, { key, certificate, bases }: MarkContext): Gene
   }
 }
 
+type Journal = { readonly trusted: TrustedRecord; readonly body: JournalBody };
+
+/** A writer can open its own. */
+function readJournals(opener: Opener, log: RecordLog, voided: ReadonlySet<string>): readonly Journal[] {
+  return ofKind(log, 'journal').flatMap((trusted) => {
+    if (voided.has(trusted.record.key)) return [];
+    const body = opener.read(trusted, ['maintenance', 'writer'], readJournal);
+    return body === undefined ? [] : [{ trusted, body }];
+  });
+}
+
+function readSegments(opener: Opener, journals: readonly Journal[]): SegmentRecord[] {
+  const segments: SegmentRecord[] = [];
+  for (const { trusted, body } of journals) {
+    const { key, header } = trusted.record;
+    const { session, credential } = header;
+    let offset = 0;
+    for (const segment of body.segments) {
+      const own = offset;
+      if (segment.body === undefined) offset += segment.storedBytes;
+      const { store, history, after, upTo } = segment;
+      if (!coversStore(trusted.certificate, store) || history !== store) {
+        opener.refuse(key, `its writer may not write the log of ${history} of the store ${store}`);
+      } else if (after.lineage !== upTo.lineage || after.order >= upTo.order) {
+        opener.refuse(key, `a piece of the log of ${history} ends before it begins`);
+      } else {
+        const { modifiedMs } = trusted;
+        segments.push({ ...segment, key, session, credential, modifiedMs, offset: own, trusted });
+      }
+    }
+  }
+  return segments;
+}
+
+function readGaps(opener: Opener, journals: readonly Journal[]): GapRecord[] {
+  const gaps: GapRecord[] = [];
+  for (const { trusted, body } of journals) {
+    const { key, header } = trusted.record;
+    for (const gap of body.gaps) {
+      if (coversStore(trusted.certificate, gap.store)) gaps.push({ ...gap, key, session: header.session });
+      else opener.refuse(key, `its writer may not write the log of the store ${gap.store}`);
+    }
+  }
+  return gaps.toSorted((left, right) => left.toMs - right.toMs);
+}
+
+function viewHistories(
+  bases: ReadonlyMap<string, BaseRecord>,
+  segments: readonly SegmentRecord[],
+): ReadonlyMap<string, HistoryView> {
+  const basesOf = Map.groupBy(bases.values(), ({ summary }) => summary.history);
+  const segmentsOf = Map.groupBy(segments, ({ history }) => history);
+  const names = new Set([...basesOf.keys(), ...segmentsOf.keys()]);
+  return new Map(
+    [...names].map((name) => [name, new HistoryView(basesOf.get(name) ?? [], segmentsOf.get(name) ?? [])]),
+  );
+}
+
 type MarkSources = {
-  readonly log: RecordLog;
+  readonly journals: readonly Journal[];
   readonly voided: ReadonlySet<string>;
   readonly bases: ReadonlyMap<string, BaseRecord>;
+  readonly histories: ReadonlyMap<string, HistoryView>;
   readonly pins: ReadonlyMap<string, readonly string[]>;
   readonly ledger: Ledger;
 };
 
 type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; readonly ids: Set<string> };
 
-function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSources): MarksRead {
-  const marks: MarkRecord[] = [];
+/** A mark that two records of one writer hold was merged into the later one: it counts once, by that. */
+function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSources): MarksRead {
+  const marks = new Map<string, MarkRecord>();
   const broken: BrokenMark[] = [];
   const ids = new Set<string>();
-  for (const trusted of ofKind(log, 'journal')) {
+  for (const { trusted, body } of journals) {
     const { key, header } = trusted.record;
-    if (voided.has(key)) continue;
-    for (const mark of opener.read(trusted, ['maintenance'], (fields) => fields.objects('marks').map(readMark)) ?? []) {
+    for (const mark of body.marks) {
       const pinned = pins.has(mark.id);
       ids.add(mark.id);
       if (ledger.forgotten.has(mark.id) && !pinned) continue;
       // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
       if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
-      const found = [...findBroken(mark, { key, certificate: trusted.certificate, bases })];
+      const found = [...findBroken(mark, { key, certificate: trusted.certificate, bases, histories })];
       broken.push(...found);
       if (found.some(({ isRefused }) => isRefused)) continue;
       const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
       // When it was is the writer's word, but it can't have been after its own object was stored.
       const atMs = Math.min(mark.atMs, trusted.modifiedMs);
-      marks.push({
+      const place = `${mark.id} ${header.credential} ${mark.atMs}`;
+      const known = marks.get(place);
+      if (known !== undefined && known.modifiedMs > trusted.modifiedMs) continue;
+      marks.set(place, {
         key,
-        mark: { ...mark, atMs, missing },
+        mark: { ...mark, atMs: Math.min(atMs, known?.mark.atMs ?? atMs), missing },
         modifiedMs: trusted.modifiedMs,
         pinned,
         session: header.session,
@@ -275,7 +350,7 @@ function readMarks(opener: Opener, { log, voided, bases, pins, ledger }: MarkSou
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
-  return { marks: marks.toSorted(ascending), broken, ids };
+  return { marks: [...marks.values()].toSorted(ascending), broken, ids };
 }
 
 /**
@@ -359,7 +434,11 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
   const pins = readPins(opener, standing);
   const isConfirmed = confirmedBy({ chains, heads, ledger, listsAtOnce: access.objects.capabilities.listsAtOnce });
   const bases = readBases(opener, standing, voided, isConfirmed);
-  const { marks, broken, ids } = readMarks(opener, { log: standing, voided, bases, pins, ledger });
+  const journals = readJournals(opener, standing, voided);
+  const segments = readSegments(opener, journals);
+  const gaps = readGaps(opener, journals);
+  const histories = viewHistories(bases, segments);
+  const { marks, broken, ids } = readMarks({ journals, voided, bases, histories, pins, ledger });
   const discontinuities = [...findDiscontinuities(chains, heads, ledger, remembered), ...findTwins(owned, chains)];
   const bad = [...log.bad, ...opener.bad];
   const fingerprint = fingerprintOf(heads.frontier);
@@ -368,6 +447,9 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
     log: owned,
     bases,
     marks,
+    segments,
+    gaps,
+    histories,
     markIds: ids,
     voided,
     pins,
@@ -421,6 +503,6 @@ export function newestOf(bases: readonly BaseRecord[]): BaseRecord | undefined {
 }
 
 /** Keys of all packs that a base needs; nothing without a maintainer's or reader's key. */
-export function packKeysOf({ credential, maintenance }: BaseRecord): readonly string[] {
-  return (maintenance?.packs ?? []).map((pack) => packKey(credential, fromHex(pack)));
+export function packKeysOf(base: BaseRecord | undefined): readonly string[] {
+  return (base?.maintenance?.packs ?? []).map((pack) => packKey(base?.credential ?? '', fromHex(pack)));
 }

@@ -120,9 +120,10 @@ function stateIn(states: readonly HeldState[], base: number): StoredEntry | unde
   return states.find(({ bases }) => bases.includes(base))?.entry;
 }
 
-async function holdSame(
-  before: ComparedBase,
-  after: ComparedBase,
+/** Whether two entries hold the same content. Only of two writers it has to be read. */
+export async function holdSame(
+  before: { readonly reader: BaseReader; readonly credential: string },
+  after: { readonly reader: BaseReader; readonly credential: string },
   [left, right]: readonly [StoredEntry, StoredEntry],
   run: Run,
 ): Promise<boolean> {

@@ -3,6 +3,8 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { loadCatalogue, newestOf, packKeysOf } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
+import { basesOfMark, neededSegments, objectsOf } from './log-needs.ts';
+import { segmentPackKeys } from './log-view.ts';
 import type { Head } from './records/heads.ts';
 import { writeLedger } from './records/ledger.ts';
 import type { LedgerBody, LedgerNews } from './records/ledger.ts';
@@ -29,8 +31,10 @@ export function maintainerOf(access: RepositoryAccess): MaintainerCredential {
 export type ProtectedReason = 'newest base' | 'proven base';
 
 /** Bases that retention never takes: of each history the newest that a mark names, or else the newest, and the newest that was proven. */
-export function protectedBases(catalogue: Pick<Catalogue, 'bases' | 'marks'>): ReadonlyMap<string, ProtectedReason> {
-  const marked = new Set(catalogue.marks.flatMap(({ mark }) => Object.values(mark.bases)));
+export function protectedBases(
+  catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
+): ReadonlyMap<string, ProtectedReason> {
+  const marked = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
   const kept = new Map<string, ProtectedReason>();
   const histories = new Set([...catalogue.bases.values()].map(({ summary }) => summary.history));
   for (const history of histories) {
@@ -83,7 +87,13 @@ export async function planForget(
   const { policy, timezone } = options;
   return {
     catalogue,
-    selection: selectMarks({ marks: catalogue.marks, policy, timezone, keptBases: protectedBases(catalogue) }),
+    selection: selectMarks({
+      marks: catalogue.marks,
+      policy,
+      timezone,
+      keptBases: protectedBases(catalogue),
+      basesOf: (mark) => basesOfMark(catalogue, mark),
+    }),
   };
 }
 
@@ -154,8 +164,13 @@ function isSafe(catalogue: Catalogue, mark: string, condemned: ReadonlySet<strin
   const records = catalogue.marks.filter((record) => record.mark.id === mark);
   if (records.length === 0 || !catalogue.ledger.forgotten.has(mark)) return records.length > 0;
   return records.every((record) => {
-    const bases = Object.values(record.mark.bases).map((key) => catalogue.bases.get(key));
-    const packs = bases.flatMap((base) => (base === undefined ? [] : packKeysOf(base)));
-    return ![record.key, ...Object.values(record.mark.bases), ...packs].some((key) => condemned.has(key));
+    const bases = basesOfMark(catalogue, record.mark);
+    const segments = [...neededSegments(catalogue, { marks: [record], ends: [] })];
+    const packs = [
+      ...bases.flatMap((key) => packKeysOf(catalogue.bases.get(key))),
+      ...segments.flatMap((segment) => segmentPackKeys(segment)),
+    ];
+    const objects = [record.key, ...bases, ...packs, ...segments.flatMap((segment) => objectsOf(segment))];
+    return !objects.some((key) => condemned.has(key));
   });
 }

@@ -10,8 +10,13 @@ export type Mark = {
   readonly skewMs: number;
   /** By history. */
   readonly positions: Readonly<Record<string, Position>>;
-  /** By history: the key of the manifest whose cut is the position. */
+  /** By history: the key of the manifest whose cut is the position. Of other histories the position is reached by their log. */
   readonly bases: Readonly<Record<string, string>>;
+  /**
+   * By history that others refer to: where it stood before they were read. What was removed since stays in a restore, so that nothing they name is
+   * missing.
+   */
+  readonly floors?: Readonly<Record<string, Position>> | undefined;
   readonly missing: readonly string[];
 };
 

@@ -8,6 +8,7 @@ import type { KeepReason, RetentionPolicy, Selection } from './retention.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+const NOWHERE = { lineage: 'a', order: '0', resume: '0' };
 const NOTHING: RetentionPolicy = { windowMs: 0, last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0 };
 
 type Asked = Partial<Mark> & { readonly pinned?: boolean; readonly base?: string };
@@ -24,10 +25,10 @@ function markAt(at: string | number, asked: Asked = {}): MarkRecord {
     class: 'clock',
     atMs,
     skewMs: 0,
-    positions: {},
     bases: { store: base },
     missing: [],
     ...rest,
+    positions: Object.fromEntries(Object.keys(rest.bases ?? { store: base }).map((store) => [store, NOWHERE])),
   };
   return { key: `journal/${mark.id}`, mark, modifiedMs: atMs, pinned, session: 'a' };
 }
@@ -39,7 +40,13 @@ function select(
 ): Selection {
   const { timezone = 'UTC', keptBases = new Map() } = options;
   const sorted = marks.toSorted((left, right) => left.mark.atMs - right.mark.atMs);
-  return selectMarks({ marks: sorted, policy: { ...NOTHING, ...policy }, timezone, keptBases });
+  return selectMarks({
+    marks: sorted,
+    policy: { ...NOTHING, ...policy },
+    timezone,
+    keptBases,
+    basesOf: ({ bases }) => Object.values(bases),
+  });
 }
 
 function timesKept(marks: readonly MarkRecord[], { kept }: Selection, reason: KeepReason): readonly string[] {

@@ -1,5 +1,6 @@
 import type { MarkRecord } from './catalogue.ts';
 import { markState } from './mark.ts';
+import type { Mark } from './mark.ts';
 
 /** How long marks stay. Counts are of the newest hours, days, weeks and months that have a mark; each history has its own. */
 export type RetentionPolicy = {
@@ -49,6 +50,8 @@ export function selectMarks(options: {
   readonly policy: RetentionPolicy;
   readonly timezone: string;
   readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'>;
+  /** Keys of the bases that a mark stands on. */
+  readonly basesOf: (mark: Mark) => readonly string[];
 }): Selection {
   const { marks, policy } = options;
   const kept = new Map<string, KeepReason[]>();
@@ -62,13 +65,13 @@ export function selectMarks(options: {
   keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
   const calendar = calendarOf(options.timezone);
   // Hosts that back up different stores take no places from each other.
-  for (const history of new Set(complete.flatMap(({ mark }) => Object.keys(mark.bases)))) {
-    const own = complete.filter(({ mark }) => mark.bases[history] !== undefined);
+  for (const history of new Set(complete.flatMap(({ mark }) => Object.keys(mark.positions)))) {
+    const own = complete.filter(({ mark }) => mark.positions[history] !== undefined);
     for (const record of own.slice(Math.max(0, own.length - policy.last))) keep(record, 'last');
     for (const bucket of buckets) keepByCalendar({ complete: own, bucket, count: policy[bucket], calendar }, keep);
   }
   for (const [base, reason] of options.keptBases) {
-    const newest = marks.findLast(({ mark }) => Object.values(mark.bases).includes(base));
+    const newest = marks.findLast(({ mark }) => options.basesOf(mark).includes(base));
     if (newest !== undefined) keep(newest, reason);
   }
   const reasons = marks.flatMap(({ mark: { id } }) => {
@@ -99,7 +102,7 @@ function keepByAge(
       continue;
     }
     const minute = Math.floor(record.mark.atMs / MINUTE_MS);
-    const histories = Object.keys(record.mark.bases);
+    const histories = Object.keys(record.mark.positions);
     if (histories.some((history) => lastMinutes.get(history) !== minute)) keep(record, 'window');
     for (const history of histories) lastMinutes.set(history, minute);
   }

@@ -14,7 +14,7 @@ import { writeHeader } from './format/header.ts';
 import { parsePackKey, recordKey } from './format/names.ts';
 import type { RecordKind } from './format/names.ts';
 import { writeRecord } from './format/record.ts';
-import type { RecordHeader, SectionName } from './format/record.ts';
+import type { RecordHeader, Section, SectionName } from './format/record.ts';
 import { extractInPlace } from './extract/in-place.ts';
 import type { Json } from './format/json.ts';
 import { readCredential, writeCredential } from './keys/credential.ts';
@@ -94,7 +94,7 @@ test('a host with a writer’s credential alone backs up, deduplicates and remem
   assert.deepEqual(await restored(fixture, 'one'), textsOf(store));
 
   const catalogue = await loadCatalogue(access, [], run);
-  assert.deepEqual([catalogue.findings, catalogue.marks], [[], []]);
+  assert.deepEqual([catalogue.findings, catalogue.marks.length], [[], 2]);
   const own = must(newestBase(catalogue, 'one'), 'its own base');
   assert.equal(own.maintenance, undefined);
   const pack = must(
@@ -150,7 +150,7 @@ test('a host with a writer’s credential alone notices that what it saw was rol
 
 type Forgery = {
   readonly kind: RecordKind;
-  readonly sections: readonly { readonly name: SectionName; readonly value: Json }[];
+  readonly sections: readonly Section[];
   readonly header?: Partial<RecordHeader>;
 };
 
@@ -204,7 +204,7 @@ test('what a writer signs about another’s store, base or session counts for no
       positions: { [history]: summary.cut },
       bases: { [history]: base.key },
     });
-  const in_ = (name: SectionName, value: Json): Forgery['sections'] => [{ name, value }];
+  const in_ = (name: Exclude<SectionName, 'frames'>, value: Json): Forgery['sections'] => [{ name, value }];
   const forgeries: readonly (readonly [RegExp, Forgery])[] = [
     [/may not write the store one/, { kind: 'manifest', sections: in_('maintenance', forged({})) }],
     [/is not one of the store two/, { kind: 'manifest', sections: in_('maintenance', forged({ store: 'two' })) }],

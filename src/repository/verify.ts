@@ -7,6 +7,7 @@ import { loadCatalogue } from './catalogue.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { PackTable } from './index/pack-table.ts';
+import { basesOfMark } from './log-needs.ts';
 import { readerKey } from './pack-directory.ts';
 import { readContent } from './records/bodies.ts';
 import type { ManifestContent } from './records/bodies.ts';
@@ -215,9 +216,9 @@ class Verification {
 }
 
 /** Bases that a mark names. Others are leftovers of runs that did not end. */
-function restorableBases({ marks, bases }: Catalogue): readonly BaseRecord[] {
-  const named = new Set(marks.flatMap(({ mark }) => Object.values(mark.bases)));
-  return [...bases.values()].filter(({ key }) => named.has(key));
+function restorableBases(catalogue: Catalogue): readonly BaseRecord[] {
+  const named = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
+  return [...catalogue.bases.values()].filter(({ key }) => named.has(key));
 }
 
 /** Distinct packs of bases of one writer. */

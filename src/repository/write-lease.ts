@@ -1,9 +1,10 @@
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
+import type { Section } from './format/record.ts';
 import { loadCondemned } from './records/record-log.ts';
 import { RENEWALS_PER_LEASE } from './records/session.ts';
-import type { PutRecord, Section, Session } from './records/session.ts';
+import type { PutRecord, Session } from './records/session.ts';
 
 /** A record counts only when it lies within this part of a lease after the last beat. */
 const COMMIT_PART = 2;
@@ -32,6 +33,7 @@ export class WriteLease implements AsyncDisposable {
   readonly #stop = new AbortController();
   #renewing: Promise<void> | undefined;
   #keeper: Promise<void> | undefined;
+  #commits: Promise<unknown> = Promise.resolve();
   /** What the lists name that wait for this session. */
   readonly #waiting: (readonly string[])[] = [];
 
@@ -88,19 +90,35 @@ export class WriteLease implements AsyncDisposable {
   }
 
   /**
-   * Puts a manifest or journal record and resolves once it is sure that it counts and that all it needs stays.
+   * Puts a manifest or journal record and resolves once it is sure that it counts and that all it needs stays. One after another: a record that
+   * follows says that the one before is safe.
    * @throws FENCED when it came too late or a sweep took something that it needs; then it is void
    */
-  async commit(kind: 'manifest' | 'journal', sections: readonly Section[], needs: Needs, run: Run): Promise<PutRecord> {
+  commit(kind: 'manifest' | 'journal', sections: readonly Section[], needs: Needs, run: Run): Promise<PutRecord> {
+    const result = this.#commits.then(() => this.#commit(kind, sections, needs, run));
+    this.#commits = result.catch(() => undefined); // the caller of this turn gets the error; the next turn only waits
+    return result;
+  }
+
+  async #commit(
+    kind: 'manifest' | 'journal',
+    sections: readonly Section[],
+    needs: Needs,
+    run: Run,
+  ): Promise<PutRecord> {
     const { session, access } = this.#options;
-    await session.renew(run);
-    await this.#look(run);
-    this.#refuseCondemned(needs);
+    // What needs nothing can't have lost anything: there only the lease counts, and it is kept.
+    if (needs.objects.size === 0) await this.keep(run);
+    else {
+      await session.renew(run);
+      await this.#look(run);
+      this.#refuseCondemned(needs);
+    }
     const record = await session.put(kind, sections, run);
     try {
       const lateMs = record.modifiedMs - session.lastBeatModifiedMs - access.header.leaseMs / COMMIT_PART;
       if (lateMs > 0) throw fenced(`it came ${lateMs} ms too late`);
-      await this.#refuseLoss(needs, run);
+      if (needs.objects.size > 0) await this.#refuseLoss(needs, run);
       return record;
     } catch (error) {
       // Nothing else may follow a record that is not known to be safe. Also when the run was aborted.

@@ -21,7 +21,9 @@ import type { WriterCredential } from './keys/credential.ts';
 import type { Mark } from './mark.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { CutKeys, PipelineEngine } from './pipeline/engine.ts';
-import { writeContent, writeMaintenance, writeMark, writeSummary } from './records/bodies.ts';
+import { writeContent, writeMaintenance, writeSummary } from './records/bodies.ts';
+import { putJournal, sealFrame } from './journal-writer.ts';
+import type { JournalDraft } from './journal-writer.ts';
 import type { ManifestMaintenance } from './records/bodies.ts';
 import type { Head } from './records/heads.ts';
 import { Session } from './records/session.ts';
@@ -255,12 +257,17 @@ export class RepositoryWriter implements AsyncDisposable {
       const isOwn = parseRecordKey(key)?.session === this.#session.id;
       assume(isOwn || (base?.isConfirmed ?? false), 'a mark over bases that are sure to be whole');
     }
-    await this.#lease.commit(
-      'journal',
-      [{ name: 'maintenance', value: { marks: [writeMark(mark)] } }],
-      { objects: manifests, packFolder: this.#packFolder },
-      run,
-    );
+    await this.putJournal({ marks: [mark], segments: [], gaps: [] }, run);
+  }
+
+  /** Puts segments of logs, gaps, and marks that are complete with them. All of it counts when it resolves. @throws FENCED */
+  async putJournal(draft: JournalDraft, run: Run): Promise<void> {
+    await putJournal({ access: this.#options.access, credential: this.#credential, lease: this.#lease }, draft, run);
+  }
+
+  /** Seals a payload of a history for readers. */
+  sealFrame(history: string, payload: Uint8Array): Uint8Array {
+    return sealFrame({ access: this.#options.access, credential: this.#credential }, history, payload);
   }
 
   /** What became of this session, for `runs`. */

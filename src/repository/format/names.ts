@@ -61,3 +61,14 @@ export function parsePackKey(key: string): { readonly credential: string; readon
   const match = /^packs\/([0-9a-f]{32})\/([0-9a-f]{64})$/.exec(key);
   return match?.[1] === undefined || match[2] === undefined ? undefined : { credential: match[1], packId: match[2] };
 }
+
+/** Of frames that lie apart; `digest` is the SHA-256 of the object. */
+export function bodyKey(credential: string, digest: string): string {
+  return `logs/${credential}/${digest}`;
+}
+
+/** The credential and digest of frames that lie apart; undefined for a foreign object. */
+export function parseBodyKey(key: string): { readonly credential: string; readonly digest: string } | undefined {
+  const match = /^logs\/([0-9a-f]{32})\/([0-9a-f]{64})$/.exec(key);
+  return match?.[1] === undefined || match[2] === undefined ? undefined : { credential: match[1], digest: match[2] };
+}

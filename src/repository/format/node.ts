@@ -71,15 +71,7 @@ export class NodeBuilder {
   leaf(item: LeafItem): void {
     this.#name(item.name);
     this.#body.varint(item.attributes.byteLength).bytes(item.attributes);
-    const content = item.content;
-    if (content === undefined) {
-      this.#body.varint(0);
-    } else if (content.kind === 'chunks') {
-      this.#body.varint(1).varint(content.chunks.length);
-      for (const chunk of content.chunks) this.#body.bytes(chunk.id).varint(chunk.sizeBytes);
-    } else {
-      this.#body.varint(2).varint(content.depth).varint(content.sizeBytes).bytes(content.id);
-    }
+    writeContent(this.#body, item.content);
   }
 
   inner(item: InnerItem): void {
@@ -108,7 +100,19 @@ export class NodeBuilder {
   }
 }
 
-function readContent(cursor: ByteCursor): NodeContent | undefined {
+export function writeContent(builder: ByteBuilder, content: NodeContent | undefined): void {
+  if (content === undefined) {
+    builder.varint(0);
+  } else if (content.kind === 'chunks') {
+    builder.varint(1).varint(content.chunks.length);
+    for (const chunk of content.chunks) builder.bytes(chunk.id).varint(chunk.sizeBytes);
+  } else {
+    builder.varint(2).varint(content.depth).varint(content.sizeBytes).bytes(content.id);
+  }
+}
+
+/** @throws REPOSITORY_DAMAGED */
+export function readContent(cursor: ByteCursor): NodeContent | undefined {
   const tag = cursor.varint();
   if (tag === 0) return undefined;
   if (tag === 1) {

@@ -1,3 +1,4 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { must } from '../../core/must.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
@@ -12,15 +13,24 @@ const MAGIC = 'TMRC';
 const VERSION = 0;
 const CONTEXT = 'tidemark record\n';
 const SIGNATURE_BYTES = 64;
+/** JSON of a sealed section from this size on is packed where that makes it smaller; it begins with a zstd frame's first byte then, as no JSON does. */
+const PACKED_FROM_BYTES = 1024;
+const ZSTD_FIRST_BYTE = 0x28;
+const ZSTD_LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const ID_BYTES = 16;
 const DIGEST_BYTES = 32;
 /** No record is larger; the packs of a base of 100 TB fit. */
 export const MAX_RECORD_BYTES = 256 * 1024 * 1024;
 
-/** Who can open a section: everyone, maintainers and readers, readers, or the writer itself. */
-export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer';
+/** Who can open a section: everyone, maintainers and readers, readers, or the writer itself. `frames` is no JSON, but frames that are sealed themselves. */
+export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer' | 'frames';
 
-const sectionNames: readonly SectionName[] = ['plain', 'maintenance', 'content', 'writer'];
+const sectionNames: readonly SectionName[] = ['plain', 'maintenance', 'content', 'writer', 'frames'];
+
+/** A section to be written: JSON, or for `frames` bytes. */
+export type Section =
+  | { readonly name: Exclude<SectionName, 'frames'>; readonly value: Json }
+  | { readonly name: 'frames'; readonly bytes: Uint8Array };
 
 export type RecordHeader = {
   readonly kind: RecordKind;
@@ -52,7 +62,7 @@ export type SectionKeys = { readonly contentKey: Uint8Array; readonly maintenanc
 /** `seeds`: 32 fresh random bytes for each sealed section. */
 export function writeRecord(options: {
   header: Omit<RecordHeader, 'sections'>;
-  sections: readonly { readonly name: SectionName; readonly value: Json }[];
+  sections: readonly Section[];
   signing: KeyPair;
   keys: SectionKeys;
   /** For writer sections. */
@@ -68,8 +78,9 @@ export function writeRecord(options: {
     .bytes(headerBytes)
     .u8(names.length);
   const aad = sha256(headerBytes);
-  for (const { name, value } of options.sections) {
-    const section = closeSection(name, encodeJson(value), { ...options, aad });
+  for (const item of options.sections) {
+    const section =
+      item.name === 'frames' ? item.bytes : closeSection(item.name, encodeJson(item.value), { ...options, aad });
     builder.u32(section.byteLength).bytes(section);
   }
   const signed = builder.take();
@@ -77,8 +88,8 @@ export function writeRecord(options: {
 }
 
 function closeSection(
-  name: SectionName,
-  plain: Uint8Array,
+  name: Exclude<SectionName, 'frames'>,
+  json: Uint8Array,
   options: {
     aad: Uint8Array;
     keys: SectionKeys;
@@ -87,10 +98,26 @@ function closeSection(
   },
 ): Uint8Array {
   const { aad, keys } = options;
-  if (name === 'plain') return plain;
+  if (name === 'plain') return json;
+  const plain = packed(json);
   if (name === 'writer') return seal({ key: writerSectionKey(must(options.idKey, 'an id key'), aad), aad, plain });
   const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;
   return openableBy({ publicKey, info: 'record', aad, plain, ephemeralSeed: options.random(32) });
+}
+
+function packed(json: Uint8Array): Uint8Array {
+  if (json.byteLength < PACKED_FROM_BYTES) return json;
+  const frame = zstdCompressSync(json, ZSTD_LEVEL);
+  return frame.byteLength < json.byteLength ? frame : json;
+}
+
+function unpacked(plain: Uint8Array, what: string): Uint8Array {
+  if (plain[0] !== ZSTD_FIRST_BYTE) return plain;
+  try {
+    return zstdDecompressSync(plain, { maxOutputLength: MAX_RECORD_BYTES });
+  } catch (cause) {
+    throw damaged(what, 'a section can’t be unpacked', cause);
+  }
 }
 
 function writerSectionKey(idKey: Uint8Array, headerDigest: Uint8Array): Uint8Array {
@@ -163,18 +190,18 @@ export function openableSection(
 function mayOpen(name: SectionName, access: SectionAccess): boolean {
   if (name === 'writer') return access.idKey !== undefined;
   if (name === 'content') return access.content !== undefined;
-  return name === 'plain' || access.maintenance !== undefined;
+  return name === 'plain' || name === 'frames' || access.maintenance !== undefined;
 }
 
 /** The section's JSON. @throws REPOSITORY_DAMAGED when it should open and does not */
 export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): Uint8Array {
   const aad = sha256(record.headerBytes);
   const what = record.key;
-  if (name === 'plain') return section;
+  if (name === 'plain' || name === 'frames') return section;
   if (name === 'writer') {
     const key = writerSectionKey(must(access.idKey, 'an id key'), aad);
-    return unseal({ key, aad, sealed: section, what });
+    return unpacked(unseal({ key, aad, sealed: section, what }), what);
   }
   const pair = must(name === 'content' ? access.content : access.maintenance, 'a key of the section');
-  return openBox({ pair, info: 'record', aad, box: section, what });
+  return unpacked(openBox({ pair, info: 'record', aad, box: section, what }), what);
 }

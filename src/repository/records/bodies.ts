@@ -44,7 +44,7 @@ export type ManifestContent = {
 const PACK_ID_BYTES = 32;
 const skipReasons: readonly SkipReason[] = ['unreadable', 'changed', 'vanished', 'special', 'too-long', 'filesystem'];
 
-function writePosition({ lineage, order, resume }: Position): Json {
+export function writePosition({ lineage, order, resume }: Position): Json {
   return { lineage, order, resume };
 }
 
@@ -93,7 +93,8 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
   };
 }
 
-function packIds(raw: Buffer): readonly string[] {
+/** Ids of packs one after another, as hex. */
+export function packIds(raw: Buffer): readonly string[] {
   const ids: string[] = [];
   for (let at = 0; at + PACK_ID_BYTES <= raw.byteLength; at += PACK_ID_BYTES) {
     ids.push(raw.toString('hex', at, at + PACK_ID_BYTES));
@@ -145,6 +146,7 @@ export function writeMark(mark: Mark): Json {
   const positions = Object.fromEntries(
     Object.entries(mark.positions).map(([key, value]) => [key, writePosition(value)]),
   );
+  const floors = Object.entries(mark.floors ?? {}).map(([key, value]) => [key, writePosition(value)] as const);
   return {
     id,
     ...(mark.name === undefined ? {} : { name: mark.name }),
@@ -154,6 +156,7 @@ export function writeMark(mark: Mark): Json {
     skewMs,
     positions,
     bases,
+    ...(floors.length === 0 ? {} : { floors: Object.fromEntries(floors) }),
     missing,
   };
 }
@@ -161,6 +164,7 @@ export function writeMark(mark: Mark): Json {
 export function readMark(fields: JsonFields): Mark {
   const positions = fields.object('positions');
   const bases = fields.object('bases');
+  const floors = fields.has('floors') ? fields.object('floors') : undefined;
   return {
     id: fields.text('id'),
     name: fields.optionalText('name'),
@@ -170,6 +174,7 @@ export function readMark(fields: JsonFields): Mark {
     skewMs: fields.number('skewMs'),
     positions: mapFields(positions, (key) => readPosition(positions.object(key))),
     bases: mapFields(bases, (key) => bases.text(key)),
+    ...(floors === undefined ? {} : { floors: mapFields(floors, (key) => readPosition(floors.object(key))) }),
     missing: fields.texts('missing'),
   };
 }

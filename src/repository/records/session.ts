@@ -7,7 +7,7 @@ import { recordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
 import { sha256 } from '../format/crypto.ts';
 import { NO_PREVIOUS, writeRecord } from '../format/record.ts';
-import type { SectionName } from '../format/record.ts';
+import type { Section } from '../format/record.ts';
 import type { Credential } from '../keys/credential.ts';
 import { readWhole } from '../read-whole.ts';
 import type { Head } from './heads.ts';
@@ -19,8 +19,6 @@ export type SessionInfo = {
   readonly command: string;
   readonly tool: string;
 };
-
-export type Section = { readonly name: SectionName; readonly value: Json };
 
 /** A record that was put and read back. */
 export type PutRecord = {

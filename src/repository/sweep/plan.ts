@@ -1,6 +1,6 @@
 import type { Run } from '../../core/run.ts';
 import type { CondemnedList } from '../records/record-log.ts';
-import { findGarbage, neededPacks } from './garbage.ts';
+import { findGarbage, neededObjects } from './garbage.ts';
 import type { SweepObject } from './garbage.ts';
 import { withoutYoungNeeds } from './view.ts';
 import type { SweepView } from './view.ts';
@@ -50,7 +50,7 @@ function sortLists({ lists, live, nowMs, access }: SweepView): {
  */
 function withoutOrphans(view: SweepView, remove: readonly SweepObject[]): readonly SweepObject[] {
   const going = new Set(remove.map(({ key }) => key));
-  const needed = neededPacks(view, (base) => going.has(base.key));
+  const needed = neededObjects(view, going);
   return remove.filter(({ key }) => !needed.has(key));
 }
 

@@ -1,6 +1,7 @@
 import { openTrusted } from '../records/record-log.ts';
 import type { TrustedRecord } from '../records/record-log.ts';
 import { supersededLedgers } from '../records/ledger.ts';
+import { neededJournals } from './view.ts';
 import type { SweepView } from './view.ts';
 
 /** Records of past runs that stay at least. */
@@ -24,7 +25,7 @@ export function spareRecords(view: SweepView, bases: ReadonlySet<string>): reado
 function spareness(view: SweepView, spare: ReadonlySet<string>): (trusted: TrustedRecord) => boolean {
   const { catalogue } = view;
   const { ledger } = catalogue;
-  const journals = new Set(catalogue.marks.map(({ key }) => key));
+  const journals = neededJournals(view);
   const activePins = new Set([...catalogue.pins.values()].flat());
   const superseded = new Set(supersededLedgers(catalogue.ledgers).map(({ record }) => record.key));
   if (superseded.size <= SUPERSEDED_LEDGERS_KEPT) superseded.clear();

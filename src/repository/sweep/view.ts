@@ -5,6 +5,7 @@ import { loadCatalogue, readCatalogue } from '../catalogue.ts';
 import type { BaseRecord, Catalogue } from '../catalogue.ts';
 import { recordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
+import { basesOfMark, neededSegments } from '../log-needs.ts';
 import { protectedBases } from '../maintainer.ts';
 import type { Head } from '../records/heads.ts';
 import { loadCondemned } from '../records/record-log.ts';
@@ -77,9 +78,21 @@ export function refuseDamage({ catalogue }: SweepView): void {
 
 /** Manifests whose base must stay. */
 export function neededBases({ catalogue, live }: SweepView): ReadonlySet<string> {
-  const needed = new Set(catalogue.marks.flatMap(({ mark }) => Object.values(mark.bases)));
+  const needed = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
   for (const key of protectedBases(catalogue).keys()) needed.add(key);
   for (const base of catalogue.bases.values()) if (live.has(base.session)) needed.add(base.key);
+  return needed;
+}
+
+/** Keys of journal records that must stay: of marks, of the segments that lead to them, and of gaps that are younger than the oldest mark. */
+export function neededJournals(view: SweepView): ReadonlySet<string> {
+  const { catalogue } = view;
+  const { marks, gaps } = catalogue;
+  const ends = [...protectedBases(catalogue).keys()].flatMap((key) => catalogue.bases.get(key) ?? []);
+  const needed = new Set(marks.map(({ key }) => key));
+  for (const { key } of neededSegments(catalogue, { marks, ends })) needed.add(key);
+  const oldestMs = marks[0]?.mark.atMs ?? -Infinity;
+  for (const { key, toMs } of gaps) if (toMs >= oldestMs) needed.add(key);
   return needed;
 }
 

@@ -1,4 +1,5 @@
 import type { BaseRecord, Catalogue } from '../catalogue.ts';
+import { basesByHistory } from '../log-needs.ts';
 import { entryText } from '../entry-text.ts';
 
 /** Says what can't be restored because of something damaged. */
@@ -7,7 +8,7 @@ export class Affected {
 
   constructor(catalogue: Catalogue) {
     for (const { mark } of catalogue.marks) {
-      for (const [history, base] of Object.entries(mark.bases)) {
+      for (const [history, base] of basesByHistory(catalogue, mark)) {
         const store = catalogue.bases.get(base)?.summary.store ?? history;
         const marks = this.#marksOf.get(base) ?? [];
         this.#marksOf.set(base, marks);

@@ -1,0 +1,80 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { ByteBuilder } from './byte-builder.ts';
+import { ByteCursor, damaged } from './byte-cursor.ts';
+import { BOX_OVERHEAD_BYTES, openableBy, openBox } from './crypto.ts';
+import type { KeyPair } from './crypto.ts';
+
+/** What a frame belongs to: `repository` and `credential` as 16 bytes. */
+export type FrameOwner = {
+  readonly repository: Uint8Array;
+  readonly credential: Uint8Array;
+  readonly history: string;
+};
+
+/** The most that a frame's payload may be. */
+export const MAX_PAYLOAD_BYTES = 128 * 1024 * 1024;
+const MAX_SEALED_BYTES = MAX_PAYLOAD_BYTES + 64 * 1024;
+const INFO = 'frame';
+const LEVEL = 1;
+/** Below that there is nothing to gain. */
+const COMPRESSED_FROM_BYTES = 64;
+
+function aadOf({ repository, credential, history }: FrameOwner): Uint8Array {
+  return Buffer.concat([Buffer.from('tidemark frame'), repository, credential, Buffer.from(history)]);
+}
+
+/** A payload sealed for readers. Frames of one history one after another are a body. `ephemeralSeed`: 32 fresh random bytes. */
+export function writeFrame(options: {
+  payload: Uint8Array;
+  owner: FrameOwner;
+  contentKey: Uint8Array;
+  ephemeralSeed: Uint8Array;
+}): Uint8Array {
+  const { payload, owner, contentKey, ephemeralSeed } = options;
+  const packed = payload.byteLength < COMPRESSED_FROM_BYTES ? undefined : zstdCompressSync(payload, ZSTD);
+  const isPacked = packed !== undefined && packed.byteLength < payload.byteLength;
+  const plain = new ByteBuilder(payload.byteLength + 8)
+    .u8(isPacked ? 1 : 0)
+    .u32(payload.byteLength)
+    .bytes(isPacked ? packed : payload)
+    .take();
+  const sealed = openableBy({ publicKey: contentKey, info: INFO, aad: aadOf(owner), plain, ephemeralSeed });
+  return new ByteBuilder(sealed.byteLength + 4).u32(sealed.byteLength).bytes(sealed).take();
+}
+
+const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
+
+/** The payloads of a body's frames, in order, opened while they are pulled. @throws REPOSITORY_DAMAGED */
+export function* readFrames(
+  body: Uint8Array,
+  options: { readonly owner: FrameOwner; readonly pair: KeyPair; readonly what: string },
+): Generator<Uint8Array> {
+  const { owner, pair, what } = options;
+  const cursor = new ByteCursor(body, what);
+  const aad = aadOf(owner);
+  while (cursor.remaining > 0) {
+    const sealedBytes = cursor.u32();
+    if (sealedBytes > MAX_SEALED_BYTES || sealedBytes < BOX_OVERHEAD_BYTES) cursor.fail('a frame has no possible size');
+    yield payloadOf(openBox({ pair, info: INFO, aad, box: cursor.bytes(sealedBytes), what }), what);
+  }
+}
+
+function payloadOf(plain: Uint8Array, what: string): Uint8Array {
+  const cursor = new ByteCursor(plain, what);
+  const encoding = cursor.u8();
+  const payloadBytes = cursor.u32();
+  if (payloadBytes > MAX_PAYLOAD_BYTES) cursor.fail('a frame in it is too large');
+  const stored = cursor.bytes(cursor.remaining);
+  if (encoding > 1) cursor.fail('a frame in it is encoded as none is');
+  const payload = encoding === 0 ? stored : unpack(stored, payloadBytes, what);
+  if (payload.byteLength !== payloadBytes) cursor.fail('a frame in it is not as long as it says');
+  return payload;
+}
+
+function unpack(packed: Uint8Array, payloadBytes: number, what: string): Uint8Array {
+  try {
+    return zstdDecompressSync(packed, { maxOutputLength: Math.max(1, payloadBytes) });
+  } catch (cause) {
+    throw damaged(what, 'a frame in it can’t be unpacked', cause);
+  }
+}

@@ -1,0 +1,97 @@
+import { fromHex, toHex } from '../core/bytes.ts';
+import { damaged } from './format/byte-cursor.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from './access.ts';
+import { sha256 } from './format/crypto.ts';
+import { MAX_PAYLOAD_BYTES, writeFrame } from './format/frame.ts';
+import { bodyKey, packKey } from './format/names.ts';
+import type { Section } from './format/record.ts';
+import type { WriterCredential } from './keys/credential.ts';
+import type { SegmentRecord } from './log-view.ts';
+import { readWhole } from './read-whole.ts';
+import { writeJournal } from './records/journal-body.ts';
+import type { JournalBody, Segment } from './records/journal-body.ts';
+import type { PutRecord } from './records/session.ts';
+import type { WriteLease } from './write-lease.ts';
+
+/** Frames up to this size together lie in their record; larger ones apart, so that a look at all records need not read them. */
+const INLINE_BYTES = 16 * 1024;
+
+/** A segment with its frames, one after another. */
+export type SegmentDraft = Omit<Segment, 'storedBytes' | 'body'> & { readonly frames: Uint8Array };
+
+export type JournalDraft = Omit<JournalBody, 'segments'> & { readonly segments: readonly SegmentDraft[] };
+
+export type JournalWriterDeps = {
+  readonly access: RepositoryAccess;
+  readonly credential: WriterCredential;
+  readonly lease: WriteLease;
+};
+
+/** Seals a payload of a history for readers. */
+export function sealFrame(
+  { access, credential }: Pick<JournalWriterDeps, 'access' | 'credential'>,
+  history: string,
+  payload: Uint8Array,
+): Uint8Array {
+  if (payload.byteLength > MAX_PAYLOAD_BYTES) throw new RangeError('a payload is larger than a frame may be');
+  return writeFrame({
+    payload,
+    owner: { repository: fromHex(access.header.id), credential: fromHex(credential.id), history },
+    contentKey: access.header.contentKey,
+    ephemeralSeed: access.runtime.random(32),
+  });
+}
+
+/** Puts a journal record; everything in it counts when it resolves. @throws FENCED */
+export async function putJournal(deps: JournalWriterDeps, draft: JournalDraft, run: Run): Promise<PutRecord> {
+  const { lease, credential } = deps;
+  const inlineBytes = draft.segments.reduce((sum, { frames }) => sum + frames.byteLength, 0);
+  const isInline = inlineBytes <= INLINE_BYTES;
+  const segments: Segment[] = [];
+  for (const { frames, ...segment } of draft.segments) {
+    const body = isInline ? undefined : await putBody(deps, frames, run);
+    segments.push({ ...segment, storedBytes: frames.byteLength, body });
+  }
+  const value = writeJournal({ marks: draft.marks, gaps: draft.gaps, segments });
+  const sections: Section[] = [
+    { name: 'maintenance', value },
+    { name: 'writer', value },
+  ];
+  if (isInline && inlineBytes > 0) {
+    sections.push({ name: 'frames', bytes: Buffer.concat(draft.segments.map(({ frames }) => frames)) });
+  }
+  const packs = draft.segments.flatMap((segment) => segment.packs);
+  const objects = new Set([
+    ...packs.map((pack) => packKey(credential.id, fromHex(pack))),
+    ...draft.marks.flatMap((mark) => Object.values(mark.bases)),
+  ]);
+  return await lease.commit('journal', sections, { objects, packFolder: `packs/${credential.id}/` }, run);
+}
+
+async function putBody({ access, credential }: JournalWriterDeps, frames: Uint8Array, run: Run): Promise<string> {
+  const digest = toHex(sha256(frames));
+  await access.objects.create(bodyKey(credential.id, digest), [frames], run);
+  return digest;
+}
+
+/** The frames of a segment, as they are stored. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
+export async function readBody(
+  access: Pick<RepositoryAccess, 'objects'>,
+  segment: SegmentRecord,
+  run: Run,
+): Promise<Uint8Array> {
+  const { body, storedBytes, offset, key, trusted } = segment;
+  if (body === undefined) {
+    const section = trusted.record.sections[trusted.record.header.sections.indexOf('frames')];
+    const frames = section?.subarray(offset, offset + storedBytes);
+    if (frames?.byteLength !== storedBytes) throw damaged(key, 'it does not hold the frames that it names');
+    return frames;
+  }
+  const place = bodyKey(segment.credential, body);
+  const frames = await readWhole(access.objects, place, storedBytes, run);
+  if (frames.byteLength !== storedBytes || toHex(sha256(frames)) !== body) {
+    throw damaged(place, 'it is not what its name says');
+  }
+  return frames;
+}

@@ -1,0 +1,120 @@
+import { fromHex } from '../core/bytes.ts';
+import type { Commit } from '../core/change.ts';
+import { must } from '../core/must.ts';
+import type { Position } from '../core/position.ts';
+import type { StoredEntry } from '../core/restorer.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from './access.ts';
+import { storedEntry } from './base-reader.ts';
+import { damaged } from './format/byte-cursor.ts';
+import { readFrames } from './format/frame.ts';
+import { bodyKey } from './format/names.ts';
+import { readPayload } from './format/log-payload.ts';
+import type { StoredChange } from './format/log-payload.ts';
+import { readBody } from './journal-writer.ts';
+import type { SegmentRecord } from './log-view.ts';
+
+/** What is under a name from a commit on. */
+export type LoggedEntry = StoredEntry | { readonly name: Uint8Array; readonly removed: true };
+
+/** A transaction of a stored log. */
+export type LoggedTransaction = { readonly entries: readonly LoggedEntry[]; readonly commit: Commit };
+
+/** Which transactions are wanted: those after `after` up to `upTo`, of segments that lead from one to the other in this order. */
+export type LogRange = {
+  readonly segments: readonly SegmentRecord[];
+  readonly after: Position;
+  readonly upTo: Position;
+};
+
+const FETCHED_AHEAD = 4;
+const BATCH = 1_024;
+
+/** The transactions of a range, in order, each once. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
+export async function* readLog(
+  access: RepositoryAccess,
+  range: LogRange,
+  run: Run,
+): AsyncGenerator<readonly LoggedTransaction[]> {
+  const { segments, after, upTo } = range;
+  let reached = after.order;
+  let batch: LoggedTransaction[] = [];
+  for await (const { segment, body } of fetched(access, segments, run)) {
+    for (const transaction of transactionsOf(access, segment, body)) {
+      const { order } = transaction.commit.position;
+      if (order <= reached) continue;
+      if (order > upTo.order) break;
+      reached = order;
+      batch.push(transaction);
+      if (batch.length < BATCH) continue;
+      run.signal.throwIfAborted();
+      yield batch;
+      batch = [];
+    }
+  }
+  if (batch.length > 0) yield batch;
+  if (reached < upTo.order) {
+    throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it ends before position ${upTo.resume}`);
+  }
+}
+
+/** Bodies in order, the next ones on their way while one is used. */
+async function* fetched(
+  access: RepositoryAccess,
+  segments: readonly SegmentRecord[],
+  run: Run,
+): AsyncGenerator<{ readonly segment: SegmentRecord; readonly body: Uint8Array }> {
+  const waiting: Promise<Uint8Array>[] = [];
+  const fetch = (segment: SegmentRecord | undefined): void => {
+    if (segment === undefined) return;
+    const body = readBody(access, segment, run);
+    // Whoever waits for it hears of it; until then nobody does.
+    body.catch(() => undefined);
+    waiting.push(body);
+  };
+  for (const segment of segments.slice(0, FETCHED_AHEAD)) fetch(segment);
+  for (const [index, segment] of segments.entries()) {
+    fetch(segments[index + FETCHED_AHEAD]);
+    yield { segment, body: await must(waiting.shift(), 'a body that is fetched') };
+  }
+}
+
+function* transactionsOf(
+  access: RepositoryAccess,
+  segment: SegmentRecord,
+  body: Uint8Array,
+): Generator<LoggedTransaction> {
+  const what = placeOf(segment);
+  const owner = {
+    repository: fromHex(access.header.id),
+    credential: fromHex(segment.credential),
+    history: segment.history,
+  };
+  const { pair } = must(access.keyring?.content, 'a reader’s key');
+  let order = segment.after.order;
+  let entries: LoggedEntry[] = [];
+  for (const payload of readFrames(body, { owner, pair, what })) {
+    const { start, pieces } = readPayload(payload, what);
+    if (start.lineage !== segment.after.lineage || start.order !== order) {
+      throw damaged(what, 'its frames do not follow on each other');
+    }
+    for (const { changes, commit } of pieces) {
+      for (const change of changes) entries.push(loggedEntry(change));
+      if (commit === undefined) continue;
+      if (commit.position.order < order) throw damaged(what, 'its commits do not ascend');
+      order = commit.position.order;
+      yield { entries, commit };
+      entries = [];
+    }
+  }
+  if (order !== segment.upTo.order || entries.length > 0) throw damaged(what, 'it does not end where it should');
+}
+
+function loggedEntry(change: StoredChange): LoggedEntry {
+  return 'removed' in change ? change : storedEntry(change);
+}
+
+/** The object that holds a segment's frames. */
+export function placeOf({ body, credential, key }: Pick<SegmentRecord, 'body' | 'credential' | 'key'>): string {
+  return body === undefined ? key : bodyKey(credential, body);
+}

@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { StatementSync } from 'node:sqlite';
+import { must } from '../core/must.ts';
+import type { StoredEntry } from '../core/restorer.ts';
+import { packContent, unpackContent } from '../repository/base-reader.ts';
+import type { LoggedEntry } from '../repository/log-reader.ts';
+
+/** What is kept in memory before it goes to a file. */
+const MEMORY_BYTES = 64 * 1024 * 1024;
+const ENTRY_BYTES = 200;
+const PAGE = 512;
+
+/** The newest of each name; `undefined` where nothing is there any more. */
+export type OverlaidEntry = { readonly name: Uint8Array; readonly entry: StoredEntry | undefined };
+
+/**
+ * What a log has changed, by name, the last change of each. Memory is bounded: beyond that it lies in a file of its own, which goes when it is disposed.
+ */
+export class Overlay implements Disposable {
+  readonly #temporaryFolder: string;
+  readonly #memoryBytes: number;
+  /** Each character of a name is a byte, so that their order is the order of bytes. */
+  readonly #newest = new Map<string, LoggedEntry>();
+  #bytes = 0;
+  #file: OverlayFile | undefined;
+  #sorted: readonly string[] | undefined;
+
+  constructor(options: { readonly temporaryFolder: string; readonly memoryBytes?: number }) {
+    this.#temporaryFolder = options.temporaryFolder;
+    this.#memoryBytes = options.memoryBytes ?? MEMORY_BYTES;
+  }
+
+  /** Names that are not known yet, and how many there are now. Only before anything is read. */
+  put(entry: LoggedEntry): void {
+    const name = latin1(entry.name);
+    const known = this.#newest.get(name);
+    this.#bytes += sizeOf(entry) - (known === undefined ? -ENTRY_BYTES - name.length : sizeOf(known));
+    this.#newest.set(name, ownBytes(entry));
+    if (this.#bytes > this.#memoryBytes) this.#layAside();
+  }
+
+  /** Nothing is put any more. */
+  close(): void {
+    if (this.#file !== undefined) this.#layAside();
+    this.#sorted = [...this.#newest.keys()].sort();
+  }
+
+  get isEmpty(): boolean {
+    return this.#newest.size === 0 && this.#file === undefined;
+  }
+
+  /** What became of a name. Undefined: the log does not tell of it. */
+  find(name: Uint8Array): OverlaidEntry | undefined {
+    if (this.#file !== undefined) return this.#file.find(name);
+    const found = this.#newest.get(latin1(name));
+    return found && overlaid(found);
+  }
+
+  /** All from a name on, ascending. */
+  *from(name: Uint8Array): Generator<OverlaidEntry> {
+    if (this.#file !== undefined) {
+      yield* this.#file.from(name);
+      return;
+    }
+    const sorted = must(this.#sorted, 'an overlay that was closed');
+    for (let at = firstNotBefore(sorted, latin1(name)); at < sorted.length; at++) {
+      yield overlaid(must(this.#newest.get(sorted[at] ?? ''), 'a name of the overlay'));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file?.[Symbol.dispose]();
+  }
+
+  #layAside(): void {
+    this.#file ??= new OverlayFile(this.#temporaryFolder);
+    this.#file.put(this.#newest);
+    this.#newest.clear();
+    this.#bytes = 0;
+  }
+}
+
+class OverlayFile implements Disposable {
+  readonly #folder: string;
+  readonly #database: DatabaseSync;
+  readonly #one: StatementSync;
+  readonly #page: StatementSync;
+
+  constructor(temporaryFolder: string) {
+    this.#folder = mkdtempSync(join(temporaryFolder, 'tidemark-log-'));
+    this.#database = new DatabaseSync(join(this.#folder, 'overlay'));
+    this.#database.exec(`
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+      CREATE TABLE changes (name BLOB PRIMARY KEY, attributes BLOB, content BLOB) WITHOUT ROWID;
+    `);
+    this.#one = this.#database.prepare('SELECT name, attributes, content FROM changes WHERE name = ?');
+    this.#page = this.#database.prepare(
+      `SELECT name, attributes, content FROM changes WHERE name >= ? ORDER BY name LIMIT ${PAGE}`,
+    );
+  }
+
+  put(entries: ReadonlyMap<string, LoggedEntry>): void {
+    const put = this.#database.prepare('INSERT OR REPLACE INTO changes (name, attributes, content) VALUES (?, ?, ?)');
+    this.#database.exec('BEGIN');
+    for (const name of [...entries.keys()].sort()) {
+      const entry = must(entries.get(name), 'an entry of that name');
+      if ('removed' in entry) put.run(entry.name, null, null);
+      else put.run(entry.name, entry.attributes, entry.content === undefined ? null : packContent(entry.content));
+    }
+    this.#database.exec('COMMIT');
+  }
+
+  find(name: Uint8Array): OverlaidEntry | undefined {
+    const row = this.#one.get(name);
+    return row && rowEntry(row);
+  }
+
+  *from(name: Uint8Array): Generator<OverlaidEntry> {
+    for (let at = name; ; ) {
+      const rows = this.#page.all(at).map(rowEntry);
+      yield* rows;
+      const last = rows.at(-1);
+      if (rows.length < PAGE || last === undefined) return;
+      at = Buffer.concat([last.name, Buffer.of(0)]);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function rowEntry(row: Readonly<Record<string, unknown>>): OverlaidEntry {
+  const { name, attributes, content } = row;
+  const known = must(name instanceof Uint8Array ? name : undefined, 'a name in the overlay');
+  if (!(attributes instanceof Uint8Array)) return { name: known, entry: undefined };
+  const stored = content instanceof Uint8Array ? unpackContent(content) : undefined;
+  return { name: known, entry: { name: known, attributes, content: stored } };
+}
+
+function overlaid(entry: LoggedEntry): OverlaidEntry {
+  return { name: entry.name, entry: 'removed' in entry ? undefined : entry };
+}
+
+/** What is kept must not hold on to the frame that it came in. */
+function ownBytes(entry: LoggedEntry): LoggedEntry {
+  const name = entry.name.slice();
+  if ('removed' in entry) return { name, removed: true };
+  return { name, attributes: entry.attributes.slice(), content: entry.content };
+}
+
+function sizeOf(entry: LoggedEntry): number {
+  return 'removed' in entry ? 0 : entry.attributes.byteLength;
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function firstNotBefore(sorted: readonly string[], name: string): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? '') < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
