@@ -1,12 +1,22 @@
 import { readerOf } from '../core/byte-reader.ts';
-import type { Put } from '../core/change.ts';
+import type { Batch, Change, Put } from '../core/change.ts';
 import type { Connector, RecorderContext } from '../core/connector.ts';
 import { assume, must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
-import type { Base, BaseEnd, Content, Entry, Recorder, Skipped } from '../core/recorder.ts';
+import type {
+  Base,
+  BaseEnd,
+  Content,
+  Entry,
+  Log,
+  LoggedChange,
+  LogPiece,
+  Recorder,
+  Skipped,
+} from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { EVERYTHING } from '../core/source.ts';
-import type { Snapshot, Source } from '../core/source.ts';
+import type { Feed, Snapshot, Source } from '../core/source.ts';
 import { encodeStoredValue, INLINE_VALUE_BYTES } from '../core/stored-value.ts';
 
 const MOST_SKIPPED = 1_000;
@@ -31,10 +41,39 @@ export function recorderOfSource(source: Source): Recorder {
     async openBase(run) {
       return new SourceBase(await source.openSnapshot(EVERYTHING, run));
     },
+    head: (run) => source.head(run),
+    async openLog(after, run) {
+      return logOfFeed(await source.openFeed(EVERYTHING, after, run));
+    },
     async [Symbol.asyncDispose]() {
       await source[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A log over a feed: values of any size are in the attributes, as a log has no contents to fetch. */
+function logOfFeed(feed: Feed): Log {
+  return {
+    async *[Symbol.asyncIterator]() {
+      for await (const batches of feed) yield batches.map(pieceOf);
+    },
+    acknowledge: (durable) => feed.acknowledge(durable),
+    async [Symbol.asyncDispose]() {
+      await feed[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function pieceOf({ changes, commit }: Batch): LogPiece {
+  return { changes: changes.map(loggedChange), commit };
+}
+
+function loggedChange(change: Change): LoggedChange {
+  assume(change.key.space === '', 'a store with one space');
+  const name = change.key.bytes;
+  if (change.op === 'delete') return { name, removed: true };
+  const { value: inline, expiresAtMs } = change;
+  return { name, attributes: encodeStoredValue({ expiresAtMs, inline }) };
 }
 
 class SourceBase implements Base {

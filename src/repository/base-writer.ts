@@ -3,16 +3,18 @@ import { must } from '../core/must.ts';
 import type { Base, BaseEnd, Description, Entry } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
-import type { NodeContent } from './format/node.ts';
+import type { LeafItem, NodeContent } from './format/node.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
 import type { WriterKeys } from './keys/keyring.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { BlockSink, ChunkRef, PipelineEngine, PlainBlock, StoreOutcome, StoreSource } from './pipeline/engine.ts';
 import { TreeWriter } from './tree-writer.ts';
+import type { TreeRoot } from './tree-writer.ts';
 
 /** Nodes are sealed together in blocks of about this size. */
 const NODE_BLOCK_BYTES = 512 * 1024;
 const MAX_ATTEMPTS = 5;
+const NO_TREE: TreeRoot = { id: new Uint8Array(0), level: 0, entries: 0, bytes: 0 };
 /** Within a large content progress goes in steps of this size. */
 const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
 
@@ -66,11 +68,25 @@ export async function storeBase(base: Base, deps: BaseWriterDeps, run: Run): Pro
   return writing.store(run);
 }
 
+/** What is stored of an observation: its entries as a log has them, ascending. */
+export type StoredObservation = Pick<StoredBase, 'newBytes' | 'storedBytes' | 'packs' | 'end'> & {
+  readonly leaves: readonly LeafItem[];
+};
+
+/** Stores the contents of an observation's entries, which are few enough to be held; what `packs` names is durable when it resolves. */
+export async function storeObservation(base: Base, deps: BaseWriterDeps, run: Run): Promise<StoredObservation> {
+  const leaves: LeafItem[] = [];
+  const { newBytes, storedBytes, packs, end } = await new BaseWriting(base, deps, leaves).store(run);
+  return { leaves, newBytes, storedBytes, packs, end };
+}
+
 class BaseWriting implements BlockSink {
   readonly #base: Base;
   readonly #deps: BaseWriterDeps;
   readonly #packs = new Set<number>();
   readonly #tree: TreeWriter;
+  /** Takes the entries instead of the tree. */
+  readonly #leaves: LeafItem[] | undefined;
   #run: Run | undefined;
   #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
   #nodeBytes = 0;
@@ -85,9 +101,10 @@ class BaseWriting implements BlockSink {
   #isEmpty = true;
   #bytes = 0;
 
-  constructor(base: Base, deps: BaseWriterDeps) {
+  constructor(base: Base, deps: BaseWriterDeps, leaves?: LeafItem[]) {
     this.#base = base;
     this.#deps = deps;
+    this.#leaves = leaves;
     this.#tree = new TreeWriter(deps.keys.nodeKey, (id, node, run) => this.#node(id, node, run));
   }
 
@@ -102,7 +119,7 @@ class BaseWriting implements BlockSink {
       this.#report();
       await this.#deps.keep(run);
     }
-    const root = await this.#tree.finish(run);
+    const root = this.#leaves === undefined ? await this.#tree.finish(run) : NO_TREE;
     await this.#flushNodes(run);
     await content.flush(run);
     await nodes.flush(run);
@@ -248,7 +265,10 @@ class BaseWriting implements BlockSink {
     if (name.byteLength > 0) this.#isEmpty = false;
     this.#bytes += sizeBytes;
     if (remembered === undefined) this.#openBytes -= sizeBytes;
-    return this.#tree.add({ name, attributes, content }, run);
+    const leaf: LeafItem = { name, attributes, content };
+    if (this.#leaves === undefined) return this.#tree.add(leaf, run);
+    this.#leaves.push(leaf);
+    return undefined;
   }
 
   async #node(id: Uint8Array, node: Uint8Array, run: Run): Promise<void> {

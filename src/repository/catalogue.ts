@@ -57,6 +57,7 @@ export type MarkRecord = {
   readonly modifiedMs: number;
   readonly pinned: boolean;
   readonly session: string;
+  readonly credential: string;
 };
 
 /** What can't be restored of a mark: one history, or nothing of it where what it says can't be true. */
@@ -345,6 +346,7 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
         modifiedMs: trusted.modifiedMs,
         pinned,
         session: header.session,
+        credential: header.credential,
       });
     }
   }

@@ -60,6 +60,11 @@ export class HistoryView {
     return [...this.#runs.values()].flat();
   }
 
+  /** Of each run the fewest segments that cover it. */
+  coveredRuns(): readonly (readonly SegmentRecord[])[] {
+    return this.runs.map(({ segments, after, upTo }) => coverOf(segments, after, upTo));
+  }
+
   /** How to get to a position: from the newest base from which it is reached. Undefined when it can't be. */
   planTo(position: Position): PointPlan | undefined {
     const base = this.baseFor(position);

@@ -6,11 +6,12 @@ import type { Exactness, Position } from '../core/position.ts';
 import type { Base } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { storeBase } from './base-writer.ts';
-import type { BaseProgress, StoredBase } from './base-writer.ts';
+import { storeBase, storeObservation } from './base-writer.ts';
+import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from './base-writer.ts';
 import { loadCatalogue, newestBase, newestOf } from './catalogue.ts';
-import type { BaseRecord, Catalogue } from './catalogue.ts';
-import { EntryMemoryWriter, openEntryMemory } from './entry-memory.ts';
+import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
+import type { SegmentRecord } from './log-view.ts';
+import { EntryMemoryWriter, noMemory, openEntryMemory } from './entry-memory.ts';
 import { packKey, parsePackKey, parseRecordKey } from './format/names.ts';
 import type { Json } from './format/json.ts';
 import { openChunkIndex } from './index/chunk-index.ts';
@@ -22,7 +23,7 @@ import type { Mark } from './mark.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { CutKeys, PipelineEngine } from './pipeline/engine.ts';
 import { writeContent, writeMaintenance, writeSummary } from './records/bodies.ts';
-import { putJournal, sealFrame } from './journal-writer.ts';
+import { putJournal, readBody, sealFrame } from './journal-writer.ts';
 import type { JournalDraft } from './journal-writer.ts';
 import type { ManifestMaintenance } from './records/bodies.ts';
 import type { Head } from './records/heads.ts';
@@ -86,6 +87,7 @@ export class RepositoryWriter implements AsyncDisposable {
   readonly #engine: PipelineEngine;
   readonly #retryEngine: PipelineEngine;
   readonly #startedAtMs: number;
+  #known: Catalogue | undefined;
 
   private constructor(parts: {
     options: WriterOptions;
@@ -202,18 +204,9 @@ export class RepositoryWriter implements AsyncDisposable {
       stored = await storeBase(
         request.base,
         {
-          engine: this.#engine,
-          retryEngine: this.#retryEngine,
-          index: this.#index,
-          keys: this.#credential.keys,
-          content,
-          nodes,
-          memory: memory ?? { match: () => undefined, [Symbol.dispose]: () => undefined },
+          ...this.#deps(content, nodes),
+          memory: memory ?? noMemory,
           remember: (entry) => next?.add(entry),
-          keep: async (inner) => {
-            await this.#lease.keep(inner);
-            await this.#index.flush(inner);
-          },
           onProgress: request.onProgress,
         },
         run,
@@ -224,6 +217,42 @@ export class RepositoryWriter implements AsyncDisposable {
     }
     const endedAtMs = this.#session.storeNowMs;
     if (!request.allowEmpty) this.#refuseCollapsed(request, stored);
+    await this.publish(run);
+    const key = await this.#putManifest(request, stored, startedAtMs, run);
+    this.#keepMemory(next);
+    return { key, cut: stored.end.cut, startedAtMs, endedAtMs, stored };
+  }
+
+  /**
+   * Stores the contents of an observation. Durable when it resolves; what it needs counts from the journal record on that names its packs. The index
+   * of them is published by `publish`.
+   */
+  async storeObservation(
+    observation: Base,
+    run: Run,
+  ): Promise<Omit<StoredObservation, 'packs'> & { readonly packs: readonly string[] }> {
+    const content = this.#packWriter('content');
+    const nodes = this.#packWriter('node');
+    try {
+      const stored = await storeObservation(
+        observation,
+        {
+          ...this.#deps(content, nodes),
+          memory: noMemory,
+          remember: () => undefined,
+          onProgress: () => undefined,
+        },
+        run,
+      );
+      return { ...stored, packs: this.#packIds(stored.packs) };
+    } finally {
+      await Promise.all([content.settle(), nodes.settle()]);
+      await this.#index.flushAll({ signal: new AbortController().signal });
+    }
+  }
+
+  /** Publishes the index of what was stored: a hint for whoever reads. */
+  async publish(run: Run): Promise<void> {
     await publishIndex(
       {
         index: this.#index,
@@ -235,9 +264,6 @@ export class RepositoryWriter implements AsyncDisposable {
       },
       run,
     );
-    const key = await this.#putManifest(request, stored, startedAtMs, run);
-    this.#keepMemory(next);
-    return { key, cut: stored.end.cut, startedAtMs, endedAtMs, stored };
   }
 
   /** The newest base of a history from an earlier session that a mark may name. */
@@ -263,6 +289,25 @@ export class RepositoryWriter implements AsyncDisposable {
   /** Puts segments of logs, gaps, and marks that are complete with them. All of it counts when it resolves. @throws FENCED */
   async putJournal(draft: JournalDraft, run: Run): Promise<void> {
     await putJournal({ access: this.#options.access, credential: this.#credential, lease: this.#lease }, draft, run);
+  }
+
+  /** What this writer has put so far: runs of segments of one lineage, each without those that lie within another, and its marks. */
+  async ownJournal(
+    run: Run,
+  ): Promise<{ readonly runs: readonly (readonly SegmentRecord[])[]; readonly marks: readonly MarkRecord[] }> {
+    const { access, remembered } = this.#options;
+    this.#known = await loadCatalogue(access, remembered, run, (this.#known ?? this.catalogue).log);
+    const isOwn = ({ credential }: SegmentRecord): boolean => credential === this.#credential.id;
+    const views = [...this.#known.histories.values()];
+    return {
+      runs: views.flatMap((view) => view.coveredRuns().filter(([first]) => first !== undefined && isOwn(first))),
+      marks: this.#known.marks.filter(({ credential }) => credential === this.#credential.id),
+    };
+  }
+
+  /** The frames of a segment, as they are stored. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
+  readBody(segment: SegmentRecord, run: Run): Promise<Uint8Array> {
+    return readBody(this.#options.access, segment, run);
   }
 
   /** Seals a payload of a history for readers. */
@@ -302,6 +347,25 @@ export class RepositoryWriter implements AsyncDisposable {
 
   get #packFolder(): string {
     return `packs/${this.#credential.id}/`;
+  }
+
+  #deps(content: PackWriter, nodes: PackWriter): Omit<BaseWriterDeps, 'memory' | 'remember' | 'onProgress'> {
+    return {
+      engine: this.#engine,
+      retryEngine: this.#retryEngine,
+      index: this.#index,
+      keys: this.#credential.keys,
+      content,
+      nodes,
+      keep: async (run) => {
+        await this.#lease.keep(run);
+        await this.#index.flush(run);
+      },
+    };
+  }
+
+  #packIds(packs: ReadonlySet<number>): readonly string[] {
+    return [...packs].map((pack) => toHex(this.#index.packId(pack))).toSorted();
   }
 
   #packWriter(kind: 'content' | 'node'): PackWriter {
@@ -353,7 +417,7 @@ export class RepositoryWriter implements AsyncDisposable {
   }
 
   async #putManifest(request: BaseRequest, stored: StoredBase, startedAtMs: number, run: Run): Promise<string> {
-    const packs = [...stored.packs].map((pack) => toHex(this.#index.packId(pack))).toSorted();
+    const packs = this.#packIds(stored.packs);
     const { end } = stored;
     const maintenance: ManifestMaintenance = {
       store: request.store,

@@ -122,7 +122,7 @@ test('each who opens a repository keeps a file of its own, and a dry run keeps n
   const asWriter: RepositoryAccess = { ...rest, keyring: undefined, writer };
   const kept = await withKeptRecords(asWriter, { folder: folder.at('records'), mayWrite: true }, fixture.run);
   const { bases, marks } = await loadCatalogue(kept, [], fixture.run);
-  assert.deepEqual([bases.size, marks.length], [BACKUPS, 0]);
+  assert.deepEqual([bases.size, marks.length], [BACKUPS, BACKUPS]);
   assert.equal(readdirSync(folder.at('records')).length, 2);
 });
 
