@@ -267,13 +267,19 @@ export type LogSpan = { readonly from: string; readonly to: string; readonly seg
 /** What is missing between two positions, and why. `to` is absent while the gap has no end. */
 export type GapResult = { readonly from: string; readonly to?: string | undefined; readonly reason: string };
 
+/** Every moment from `from` to `to` can be restored. */
+export type WindowResult = { readonly from: string; readonly to: string };
+
 export type TimelineStoreResult = {
   readonly store: string;
   readonly exact: 'position' | 'time' | 'observation';
   /** Ascending by time. */
   readonly bases: readonly { readonly id: string; readonly at: string; readonly proven: boolean }[];
   readonly logs: readonly LogSpan[];
+  /** Ascending by time. */
   readonly gaps: readonly GapResult[];
+  /** To which moments it can be restored, ascending; a base without a log is one moment. May reach beyond what is shown. */
+  readonly windows: readonly WindowResult[];
 };
 
 /** `from` and `to`: what is shown. `marks` ascend by time. */
@@ -297,7 +303,7 @@ export type StatusStoreResult = {
   readonly lastBaseAt?: string | undefined;
   readonly nextBaseAt?: string | undefined;
   /** To which moments it can be restored. */
-  readonly window?: { readonly from: string; readonly to: string } | undefined;
+  readonly window?: WindowResult | undefined;
   /** What waits on this host for the repository. */
   readonly spooledBytes: number;
   /** Why it does not record, with what to do. */
@@ -311,7 +317,9 @@ export type AlarmResult = {
   readonly hint: string;
 };
 
+/** `at`: when this was so; ages count from it. */
 export type StatusResult = {
+  readonly at: string;
   /** Of the process that runs `up`; absent when none does. */
   readonly up?: { readonly processId: number; readonly startedAt: string } | undefined;
   readonly stores: readonly StatusStoreResult[];

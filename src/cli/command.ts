@@ -72,6 +72,8 @@ export type CommandEnd<Result> = {
   readonly result: Result;
   readonly warnings?: readonly string[] | undefined;
   readonly status?: number | undefined;
+  /** Print as with --quiet. */
+  readonly quiet?: boolean | undefined;
 };
 
 /** One file of `commands/`: what it does, and how its result reads as text. */

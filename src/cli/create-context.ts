@@ -62,7 +62,7 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     show(print) {
       parts.line.clear();
       const colours = process.errors.isTerminal && !options.noColor && process.environment.colour !== 'never';
-      print(createPrinter({ stream: process.errors, colours, zone }));
+      print(createPrinter({ stream: process.errors, colours, unicode: process.environment.unicode, zone }));
     },
     async writeBytes(bytes) {
       process.output.write(bytes);

@@ -12,7 +12,7 @@ export const exitStatuses: readonly (readonly [string, string])[] = [
   ['6', 'refused: wrong passphrase, missing key, credentials, token'],
   ['7', 'a store or the repository can’t be reached: missing, unwritable, away'],
   ['8', 'busy: another holds it, or this one was fenced off'],
-  ['9', 'findings: doctor has found an error, plan something in the way'],
+  ['9', 'findings: doctor has found an error, plan something in the way, timeline a gap, status --check an alarm'],
   ['130, 143', 'interrupted, terminated; what was committed stays'],
 ];
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   createTimeFormat,
+  formatAge,
   formatCount,
   formatDuration,
   formatMode,
@@ -39,6 +40,20 @@ test('durations are told in at most two units', () => {
     1_220_400_000: '14 d 3 h',
   };
   for (const [ms, text] of Object.entries(table)) assert.equal(formatDuration(Number(ms)), text);
+});
+
+test('ages are told in one unit, of which there are two at least', () => {
+  const table = {
+    85: '85 ms',
+    1999: '1 s',
+    119_999: '119 s',
+    120_000: '2 min',
+    7_199_999: '119 min',
+    7_200_000: '2 h',
+    172_799_999: '47 h',
+    172_800_000: '2 d',
+  };
+  for (const [ms, text] of Object.entries(table)) assert.equal(formatAge(Number(ms)), text);
 });
 
 test('counts are grouped, and one is one', () => {

@@ -36,6 +36,15 @@ export function formatDuration(ms: number): string {
   return twoUnits(ms, { large: DAY_MS, small: HOUR_MS, names: ['d', 'h'] });
 }
 
+/** One unit, cut: `5 s`, `85 s`, `110 min`, `2 h`, `47 h`, `14 d`. */
+export function formatAge(ms: number): string {
+  if (ms < SECOND_MS) return formatDuration(ms);
+  if (ms < 2 * MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
+  if (ms < 2 * HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < 2 * DAY_MS) return `${Math.floor(ms / HOUR_MS)} h`;
+  return `${formatCount(ms / DAY_MS)} d`;
+}
+
 /** `42%`, cut and not rounded up. */
 export function formatShare(share: number): string {
   return `${Math.floor(Math.min(Math.max(share, 0), 1) * 100)}%`;

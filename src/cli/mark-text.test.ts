@@ -15,7 +15,11 @@ function printed(item: SkippedResult): string {
       done();
     },
   });
-  printSkipped([item], 1, createPrinter({ stream: new OutputStream(stream), colours: false, zone: 'UTC' }));
+  printSkipped(
+    [item],
+    1,
+    createPrinter({ stream: new OutputStream(stream), colours: false, unicode: true, zone: 'UTC' }),
+  );
   return text;
 }
 

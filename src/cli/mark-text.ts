@@ -16,7 +16,7 @@ export function agreementText(mark: MarkResult): string {
   return mark.class === 'sealed' ? 'sealed' : `clock, skew ${formatDuration(mark.skewMs)}`;
 }
 
-export function stateText({ state, partial }: MarkResult, printer: Printer): string {
+export function stateText({ state, partial }: MarkResult, printer: Pick<Printer, 'paint'>): string {
   if (state === 'complete') return printer.paint('green', 'complete');
   return printer.paint('yellow', partial.length === 0 ? state : `${state}: without ${partial.join(', ')}`);
 }

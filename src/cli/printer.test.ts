@@ -21,7 +21,7 @@ function collecting(isTTY: boolean): { readonly stream: OutputStream; text(): st
 
 function printed(colours: boolean, print: (printer: Printer) => void): string {
   const { stream, text } = collecting(false);
-  print(createPrinter({ stream, colours, zone: 'Europe/Berlin' }));
+  print(createPrinter({ stream, colours, unicode: true, zone: 'Europe/Berlin' }));
   return text();
 }
 

@@ -1,6 +1,7 @@
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { styleText } from 'node:util';
 import { createTimeFormat } from './format.ts';
 import type { OutputStream } from './output-stream.ts';
+import { padded, widthOf } from './text-width.ts';
 
 export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
 
@@ -8,6 +9,10 @@ export type Column = { readonly title: string; readonly align?: 'left' | 'right'
 
 /** Text for people. What comes from outside must have gone through `printable` or `nameText` before. */
 export interface Printer {
+  /** How wide a line may be, for what is laid out to it. */
+  readonly columns: number;
+  /** Whether lines, dots and ellipses can be shown; else what is drawn is drawn in ASCII. */
+  readonly unicode: boolean;
   line(text?: string): void;
   /** Rows under a heading, as wide as their longest cells. */
   table(columns: readonly Column[], rows: readonly (readonly string[])[]): void;
@@ -22,6 +27,7 @@ export interface Printer {
 export function createPrinter(options: {
   readonly stream: OutputStream;
   readonly colours: boolean;
+  readonly unicode: boolean;
   readonly zone: string;
 }): Printer {
   const { stream, colours } = options;
@@ -30,20 +36,12 @@ export function createPrinter(options: {
     colours ? styleText(style, text, { validateStream: false }) : text;
   const line = (text = ''): void => stream.write(`${text}\n`);
   return {
+    columns: stream.columns,
+    unicode: options.unicode,
     line,
     paint,
     table(columns, rows) {
-      const titles = columns.map((column) => column.title);
-      const widths = titles.map((title, index) =>
-        Math.max(title.length, ...rows.map((row) => widthOf(row[index] ?? ''))),
-      );
-      const print = (cells: readonly string[]): string =>
-        columns
-          .map((column, index) => padded(cells[index] ?? '', widths[index] ?? 0, column.align))
-          .join('  ')
-          .trimEnd();
-      line(paint('bold', print(titles)));
-      for (const row of rows) line(print(row));
+      for (const row of tableLines(columns, rows, paint)) line(row);
     },
     time(at) {
       format ??= createTimeFormat(options.zone);
@@ -53,11 +51,20 @@ export function createPrinter(options: {
   };
 }
 
-function padded(cell: string, width: number, align: Column['align']): string {
-  const space = ' '.repeat(Math.max(width - widthOf(cell), 0));
-  return align === 'right' ? `${space}${cell}` : `${cell}${space}`;
-}
-
-function widthOf(cell: string): number {
-  return Array.from(stripVTControlCharacters(cell)).length;
+/** The lines of a table, the heading first. */
+export function tableLines(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  paint: Printer['paint'],
+): readonly string[] {
+  const titles = columns.map((column) => column.title);
+  const widths = titles.map((title, index) =>
+    rows.reduce((widest, row) => Math.max(widest, widthOf(row[index] ?? '')), widthOf(title)),
+  );
+  const lineOf = (cells: readonly string[]): string =>
+    columns
+      .map((column, index) => padded(cells[index] ?? '', widths[index] ?? 0, column.align))
+      .join('  ')
+      .trimEnd();
+  return [paint('bold', lineOf(titles)), ...rows.map(lineOf)];
 }

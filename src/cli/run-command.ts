@@ -42,8 +42,9 @@ export async function runCommand(
   line.clear();
   const durationMs = (): number => Math.round(process.clock.monotonicMs() - startedMs);
   try {
+    const isQuiet = globals.quiet || end.quiet === true;
     if (json) await writeResultLine(process.output, { command, result: end.result, durationMs, warnings });
-    else if (globals.quiet && end.isReport) context.command.show((printer) => end.printTrouble(printer));
+    else if (isQuiet && end.isReport) context.command.show((printer) => end.printTrouble(printer));
     else await printText(process, { end, globals, zone: context.zone() });
   } catch (error) {
     if (!(error instanceof OutputClosedError)) throw error;
@@ -56,7 +57,7 @@ async function printText(
   { end, globals, zone }: { readonly end: EndedCommand; readonly globals: GlobalOptions; readonly zone: string },
 ): Promise<void> {
   const colours = !globals.noColor && wantsColours(environment, output);
-  await end.print(createPrinter({ stream: output, colours, zone }));
+  await end.print(createPrinter({ stream: output, colours, unicode: environment.unicode, zone }));
 }
 
 function sessionLogger({ process, json, line }: Session, { logLevel, quiet }: GlobalOptions): Logger {

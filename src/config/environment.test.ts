@@ -27,3 +27,11 @@ test('colours follow what the variables ask for, and a refusal wins', () => {
   assert.equal(read({ FORCE_COLOR: '1', NO_COLOR: '1' }).colour, 'never');
   assert.equal(read({ TERM: 'dumb' }).colour, 'never');
 });
+
+test('drawings are in ASCII where the locale or the console has nothing else', () => {
+  assert.equal(read({}).unicode, true);
+  assert.equal(read({ LANG: 'de_DE.UTF-8' }).unicode, true);
+  assert.equal(read({ LANG: 'de_DE.UTF-8', LC_ALL: 'C' }).unicode, false);
+  assert.equal(read({ LC_ALL: '', LC_CTYPE: 'C.utf8', LANG: 'C' }).unicode, true);
+  assert.equal(read({ LANG: 'en_GB.UTF-8', TERM: 'linux' }).unicode, false);
+});

@@ -17,6 +17,8 @@ export type Environment = {
   readonly temporaryFolder: string;
   /** `auto`: where the output is a terminal. */
   readonly colour: 'always' | 'never' | 'auto';
+  /** Whether a terminal shows what is drawn with other characters than ASCII's. */
+  readonly unicode: boolean;
 };
 
 export function readEnvironment({ variables, userId }: ProcessFacts): Environment {
@@ -29,7 +31,13 @@ export function readEnvironment({ variables, userId }: ProcessFacts): Environmen
     userId,
     temporaryFolder: temporary !== undefined && isAbsolute(temporary) ? temporary : '/tmp',
     colour: colourOf(given('NO_COLOR'), given('FORCE_COLOR'), given('TERM')),
+    unicode: showsUnicode(given('LC_ALL') ?? given('LC_CTYPE') ?? given('LANG'), given('TERM')),
   };
+}
+
+/** Without a locale, as in most containers, the terminal is outside and better than the variables say. Linux' own console has few characters. */
+function showsUnicode(locale: string | undefined, terminal: string | undefined): boolean {
+  return terminal !== 'linux' && (locale === undefined || /utf-?8/i.test(locale));
 }
 
 function colourOf(
