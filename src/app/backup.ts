@@ -1,15 +1,11 @@
-import { openRecorderOf } from '../archive/source-recorder.ts';
-import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
-import { loadConnector } from '../connectors/load.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
+import { loadCatalogue, newestPosition } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { BaseProgress } from '../repository/base-writer.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
@@ -21,6 +17,7 @@ import type { BackupResult, BackupStoreResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
 import { failureOf } from './run-record.ts';
+import { openStoreRecorder, writeStoreBase } from './store-base.ts';
 
 export type BackupRequest = {
   /** Names of stores; none means all. */
@@ -169,48 +166,12 @@ async function takeBase(
   writer: RepositoryWriter,
   run: Run,
 ): Promise<TakenBase> {
-  const { context } = application;
-  const { store, request } = work;
-  const connector = await loadConnector(store.kind);
-  const last = newestBase(writer.catalogue, store.name)?.summary;
-  const options = { ...store.options, ...request.overrides };
-  const leaveOut = [context.repositoryUrl, application.stateFolder];
-  const opened = connector.resolve({ target: store.target, options, leaveOut });
-  for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
-  const recorderContext = { runtime: context.runtime, previous: last?.cut };
-  await using recorder = await openRecorderOf(connector, opened.options, recorderContext, run);
-  await using base = await recorder.openBase(run);
-  const report = (progress: BaseProgress): void => {
-    const { entries, bytes } = progress;
-    const shown = { entries, bytes, ...expectedTotals(progress, last) };
-    context.progress.report({ phase: `backing up ${store.name}`, store: store.name, ...shown });
-  };
-  report({ entries: 0, bytes: 0, foundEntries: 0, foundBytes: 0, foundAll: false });
-  const written = await writer.writeBase(
-    {
-      store: store.name,
-      history: store.name,
-      exact: recorder.exact,
-      connector: store.kind,
-      url: store.url,
-      base,
-      manifest: resolvedManifestWithoutSecrets(work.configuration),
-      allowEmpty: store.allowEmpty || request.allowEmpty.includes(store.name),
-      onProgress: report,
-    },
-    run,
-  );
-  return { store, base: written, exact: recorder.exact };
-}
-
-/** Until all has been found the last base tells how much to expect; without one nothing does. */
-export function expectedTotals(
-  { foundEntries, foundBytes, foundAll }: BaseProgress,
-  last: { readonly entries: number; readonly bytes: number } | undefined,
-): { readonly totalEntries?: number; readonly totalBytes?: number } {
-  if (foundAll) return { totalEntries: foundEntries, totalBytes: foundBytes };
-  if (last === undefined) return {};
-  return { totalEntries: Math.max(last.entries, foundEntries), totalBytes: Math.max(last.bytes, foundBytes) };
+  const { store, request, configuration } = work;
+  const previous = newestPosition(writer.catalogue, store.name);
+  await using recorder = await openStoreRecorder(application, { store, previous, overrides: request.overrides }, run);
+  const allowEmpty = request.allowEmpty.includes(store.name);
+  const base = await writeStoreBase(application, { store, configuration, recorder, allowEmpty, writer }, run);
+  return { store, base, exact: recorder.exact };
 }
 
 function storeResult({ store, base, exact }: TakenBase, { dryRun }: Pick<BackupRequest, 'dryRun'>): BackupStoreResult {

@@ -327,3 +327,6 @@ export type StatusResult = {
   readonly lastMark?: MarkResult | undefined;
   readonly alarms: readonly AlarmResult[];
 };
+
+/** `up`, when it was stopped. */
+export type UpResult = { readonly stores: readonly string[]; readonly lastMark?: string | undefined };
