@@ -4,6 +4,9 @@ import type { OpenApplication } from '../app/application.ts';
 import { Recording } from '../app/recording.ts';
 import type { UpResult } from '../app/results.ts';
 import type { Run } from '../core/run.ts';
+import { handle } from './handle.ts';
+import type { HandlerParts } from './handle.ts';
+import { listen } from './socket-server.ts';
 import { lockOrBusy } from '../io/lock.ts';
 
 export type UpOptions = {
@@ -26,6 +29,8 @@ export async function up(application: OpenApplication, options: UpOptions, run: 
   const access = await application.openAsWriter(run, { dryRun: false });
   const configuration = needConfiguration(context);
   const recording = await Recording.open({ application, configuration, access, onNews: options.onNews }, run);
+  const parts: HandlerParts = { application, recording, access, startedMs, nextBaseMs: () => undefined };
+  await using _socket = await listen(stateFolder, (request, tell, inner) => handle(parts, request, tell, inner), run);
   const last: Run = { signal: options.abortStop ?? new AbortController().signal };
   await recording.run(run, last);
   return { stores: [...recording.stores.keys()], lastMark: recording.lastMark?.id };

@@ -14,7 +14,7 @@ import { chosenStores } from './chosen-stores.ts';
 import { composeMark } from './compose-mark.ts';
 import { refuseLabels, refuseUsedName } from './mark-labels.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
-import { markResult, shownName } from './shown.ts';
+import { baseResult, markResult } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
 import { failureOf } from './run-record.ts';
 import { openStoreRecorder, writeStoreBase } from './store-base.ts';
@@ -95,7 +95,7 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
       standingBase: (history) => writer.standingBase(history),
     });
     await writer.putMark(mark, run);
-    const stores = taken.map((one) => storeResult(one, request));
+    const stores = taken.map((one) => baseResult({ ...one, store: one.store.name }, request));
     await writer.putRun(run, runOf(mark, stores, failed));
     await writer.end(run);
     if (!request.dryRun) await application.rememberHeads(writer.heads, run);
@@ -172,26 +172,4 @@ async function takeBase(
   const allowEmpty = request.allowEmpty.includes(store.name);
   const base = await writeStoreBase(application, { store, configuration, recorder, allowEmpty, writer }, run);
   return { store, base, exact: recorder.exact };
-}
-
-function storeResult({ store, base, exact }: TakenBase, { dryRun }: Pick<BackupRequest, 'dryRun'>): BackupStoreResult {
-  const { stored } = base;
-  return {
-    store: store.name,
-    ...(dryRun ? {} : { base: base.key }),
-    position: base.cut,
-    exact,
-    entries: stored.entries,
-    bytes: stored.bytes,
-    newBytes: stored.newBytes,
-    storedBytes: stored.storedBytes,
-    skipped: stored.end.skipped.map((item) => ({
-      ...shownName(item.name),
-      reason: item.reason,
-      incomplete: item.incomplete,
-      message: item.message,
-    })),
-    skippedCount: stored.end.skippedCount,
-    incompleteCount: stored.end.incompleteCount,
-  };
 }

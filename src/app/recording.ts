@@ -1,5 +1,6 @@
 import type { Configuration } from '../config/configuration.ts';
 import { TidemarkError } from '../core/errors.ts';
+import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { openScope } from '../flow/scope.ts';
@@ -16,10 +17,11 @@ import { failureOf } from './run-record.ts';
 import { writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
 import type { KnownHistory } from './store-recording.ts';
-import { standsAtSamePlace, takeClockMark } from './take-mark.ts';
+import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
 const IDLE_MARK_MS = 10 * 60_000;
+const SETTLE_STEP_MS = 50;
 
 export type RecordingOptions = {
   readonly application: OpenApplication;
@@ -27,6 +29,8 @@ export type RecordingOptions = {
   readonly access: RepositoryAccess;
   readonly onNews: (message: string) => void;
 };
+
+type BaseSource = { readonly recorder: Recorder; readonly allowEmpty: boolean };
 
 /** All stores of an application, recorded without end, and the marks over them. */
 export class Recording {
@@ -53,8 +57,7 @@ export class Recording {
     this.stores = new Map(
       configuration.stores.map((store) => {
         const known = knownHistory(catalogue, store.name, options.access.writer?.id ?? '');
-        const writeBase = (recorder: Recorder, run: Run): Promise<WrittenBase> =>
-          this.#writeBase(store.name, recorder, run);
+        const writeBase = (from: BaseSource, run: Run): Promise<WrittenBase> => this.#writeBase(store.name, from, run);
         const parts = { application, configuration, store, journal: this.#journal, known, writeBase, onNews };
         return [store.name, new StoreRecording(parts)];
       }),
@@ -84,6 +87,21 @@ export class Recording {
     return this.#journal.history(store)?.queue.sizeBytes ?? 0;
   }
 
+  /** Up to where a store is in the repository. */
+  position(store: string): Position | undefined {
+    return this.#journal.history(store)?.durable;
+  }
+
+  /** How far the repository is behind a store, as far as this process knows. */
+  lagMs(store: string, nowMs: number): number | undefined {
+    const recording = this.stores.get(store);
+    const history = this.#journal.history(store);
+    const seenMs = recording?.lastSeenMs;
+    if (history === undefined || recording === undefined || seenMs === undefined) return undefined;
+    const waiting = history.queue.first(1)[0];
+    return Math.max(0, waiting === undefined ? 0 : nowMs - waiting.fromMs);
+  }
+
   /** Records and marks until the run aborts; then what was received is put under `last`. */
   async run(run: Run, last: Run): Promise<void> {
     const inner = new AbortController();
@@ -105,13 +123,20 @@ export class Recording {
 
   /** A mark now, once it is in the repository. A store that can't be read is missing in it. */
   async mark(
-    options: { readonly name?: string | undefined; readonly tags: readonly string[] },
+    asked: { readonly name?: string | undefined; readonly tags: readonly string[]; readonly sealed: boolean },
     run: Run,
   ): Promise<Mark> {
     const { application, configuration } = this.#options;
     const { runtime } = application.context;
-    const mark = await takeClockMark({ runtime, configuration, recordings: this.stores, ...options }, run);
+    const options = { runtime, configuration, recordings: this.stores, name: asked.name, tags: asked.tags };
+    const mark = await (asked.sealed ? takeSealedMark(application, options, run) : takeClockMark(options, run));
     return await this.#put(mark);
+  }
+
+  /** Resolves once every store has been recorded, or has failed. */
+  async settled(run: Run): Promise<void> {
+    const { clock } = this.#options.application.context.runtime;
+    while ([...this.stores.values()].some(({ state }) => state === 'starting')) await clock.sleep(SETTLE_STEP_MS, run);
   }
 
   async #put(mark: Mark): Promise<Mark> {
@@ -148,19 +173,19 @@ export class Recording {
   }
 
   /** One base after another: each takes all cores. */
-  #writeBase(store: string, recorder: Recorder, run: Run): Promise<WrittenBase> {
-    const result = this.#bases.then(() => this.#writeBaseNow(store, recorder, run));
+  #writeBase(store: string, from: BaseSource, run: Run): Promise<WrittenBase> {
+    const result = this.#bases.then(() => this.#writeBaseNow(store, from, run));
     this.#bases = result.catch(() => undefined); // who asked gets the error; the next one only waits
     return result;
   }
 
-  async #writeBaseNow(name: string, recorder: Recorder, run: Run): Promise<WrittenBase> {
+  async #writeBaseNow(name: string, from: BaseSource, run: Run): Promise<WrittenBase> {
     const { application, configuration, onNews } = this.#options;
     const store = configuration.stores.find((one) => one.name === name);
     if (store === undefined) throw new TidemarkError('USAGE', `there is no store ${name}`);
     await using writer = await this.#openWriter('backup', run);
     try {
-      const work = { store, configuration, recorder, allowEmpty: false, writer };
+      const work = { store, configuration, ...from, writer };
       const base = await writeStoreBase(application, work, run);
       const { entries, bytes, newBytes, storedBytes } = base.stored;
       onNews(`${name}: base of ${entries} entries taken`);

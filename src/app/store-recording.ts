@@ -3,7 +3,7 @@ import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { TidemarkError } from '../core/errors.ts';
-import type { Position } from '../core/position.ts';
+import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
@@ -31,7 +31,10 @@ export type StoreRecordingOptions = {
   /** Up to where this host's own writer has recorded it, as the repository says. */
   readonly known: KnownHistory | undefined;
   /** Takes and commits a base; one at a time over all stores. */
-  readonly writeBase: (recorder: Recorder, run: Run) => Promise<WrittenBase>;
+  readonly writeBase: (
+    from: { readonly recorder: Recorder; readonly allowEmpty: boolean },
+    run: Run,
+  ) => Promise<WrittenBase>;
   /** Hears of everything worth telling. */
   readonly onNews: (message: string) => void;
 };
@@ -97,31 +100,43 @@ export class StoreRecording {
         if (reason.disposition === 'resync' && failures === 1) continue;
         await clock.sleep(backOffDelayMs(failures, BACK_OFF, random), run).catch(() => undefined);
       } finally {
-        this.#options.journal.remove(this.store.name);
+        // What was received before a stop is still to be put.
+        if (!run.signal.aborted) this.#options.journal.remove(this.store.name);
       }
     }
   }
 
-  /**
-   * Covers all that anyone could see before, and has been received when it resolves. @throws STORE_UNREACHABLE when it is not recorded now, or what it
-   * holds does not come
-   */
+  /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */
   async position(run: Run): Promise<Position> {
     const history = this.#history();
     const { head } = this.#recorder ?? {};
     if (this.#observations !== undefined) return await this.#look(run);
-    const position = await head?.call(this.#recorder, run);
-    if (position === undefined) return history.queue.received;
-    await this.#received(history, position, run);
-    return position;
+    return (await head?.call(this.#recorder, run)) ?? history.queue.received;
+  }
+
+  /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
+  async received(position: Position, run: Run): Promise<void> {
+    const { clock } = this.#runtime;
+    const untilMs = clock.monotonicMs() + RECEIVE_MS;
+    for (;;) {
+      const { received } = this.#history().queue;
+      if (received.lineage === position.lineage && received.order >= position.order) return;
+      if (clock.monotonicMs() > untilMs) {
+        throw new TidemarkError('STORE_UNREACHABLE', `${this.store.name} does not tell of its changes any more`);
+      }
+      await clock.sleep(RECEIVE_STEP_MS, run);
+    }
   }
 
   /** Takes a base while everything else goes on. @throws STORE_UNREACHABLE when it is not recorded now */
-  async takeBase(run: Run): Promise<WrittenBase> {
+  async takeBase(
+    options: { readonly allowEmpty: boolean },
+    run: Run,
+  ): Promise<{ readonly base: WrittenBase; readonly exact: Exactness }> {
     this.#history();
     const recorder = this.#recorder;
     if (recorder === undefined) throw this.#notRecorded();
-    return await this.#base(recorder, run);
+    return { base: await this.#base(recorder, run, options), exact: recorder.exact };
   }
 
   get #runtime() {
@@ -137,17 +152,6 @@ export class StoreRecording {
   #notRecorded(): TidemarkError {
     const why = this.#trouble?.message ?? 'its first base is being taken';
     return new TidemarkError('STORE_UNREACHABLE', `${this.store.name} is not recorded now: ${why}`);
-  }
-
-  async #received({ queue }: JournaledHistory, position: Position, run: Run): Promise<void> {
-    const { clock } = this.#runtime;
-    const untilMs = clock.monotonicMs() + RECEIVE_MS;
-    while (queue.received.order < position.order) {
-      if (clock.monotonicMs() > untilMs) {
-        throw new TidemarkError('STORE_UNREACHABLE', `${this.store.name} does not tell of its changes any more`);
-      }
-      await clock.sleep(RECEIVE_STEP_MS, run);
-    }
   }
 
   #fail(error: TidemarkError): void {
@@ -257,8 +261,12 @@ export class StoreRecording {
     onRecording();
   }
 
-  async #base(recorder: Recorder, run: Run): Promise<WrittenBase> {
-    const base = await this.#options.writeBase(recorder, run);
+  async #base(
+    recorder: Recorder,
+    run: Run,
+    { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: false },
+  ): Promise<WrittenBase> {
+    const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
     this.#lastBaseMs = this.#runtime.clock.nowMs();
     this.#hasBase = true;
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };

@@ -12,7 +12,7 @@ import {
   sweepSpec,
   verifySpec,
 } from './table/keeping.ts';
-import { upSpec } from './table/running.ts';
+import { markSpec, upSpec } from './table/running.ts';
 import { catSpec, diffSpec, findSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
 import {
   completionSpec,
@@ -48,6 +48,7 @@ export const commandTable: readonly TableEntry[] = [
   entry(doctorSpec, async () => (await import('./commands/doctor.ts')).doctor),
   entry(backupSpec, async () => (await import('./commands/backup.ts')).backup),
   entry(upSpec, async () => (await import('./commands/up.ts')).up),
+  entry(markSpec, async () => (await import('./commands/mark.ts')).mark),
   entry(marksSpec, async () => (await import('./commands/marks.ts')).marks),
   entry(pinSpec, async () => (await import('./commands/pin.ts')).pin),
   entry(unpinSpec, async () => (await import('./commands/pin.ts')).unpin),
@@ -73,7 +74,7 @@ export const commandTable: readonly TableEntry[] = [
 ];
 
 /** Commands of later versions: said to be missing instead of unknown. */
-export const laterCommands: readonly string[] = ['mark', 'status', 'timeline', 'keys rotate', 'keys export'];
+export const laterCommands: readonly string[] = ['status', 'timeline', 'keys rotate', 'keys export'];
 
 function entry<const Spec extends CommandSpec, Result extends object>(
   spec: Spec,

@@ -16,3 +16,26 @@ export const upSpec = {
   result: 'stores [], lastMark',
   examples: [{ line: 'tidemark up', says: 'until it is stopped' }],
 } as const satisfies CommandSpec;
+
+export const markSpec = {
+  name: 'mark',
+  group,
+  says: 'take a mark over all stores now',
+  details: [
+    'It is complete, and in the repository, when the command ends. A store that `up` does not record at the moment makes it partial.',
+    'A sealed mark agrees exactly: while it is taken nothing can be written, because embedded stores are locked and the others are paused by the programs of their `seal:` in the manifest. Everything is released in every case.',
+  ],
+  needs: 'manifest',
+  arguments: {
+    name: { kind: 'optional', value: 'NAME', says: 'a name: a-z, 0-9 and -; named marks are kept for ever' },
+  },
+  options: {
+    tag: { kind: 'list', value: 'TAG', says: 'a tag for the mark; may be repeated' },
+    sealed: { kind: 'flag', says: 'hold all stores still meanwhile' },
+  },
+  result: 'mark {id, name, tags, class, at, skewMs, state, partial [], pinned}',
+  examples: [
+    { line: 'tidemark mark before-upgrade', says: 'with a name to restore to' },
+    { line: 'tidemark mark --sealed', says: 'at which all stores agree exactly' },
+  ],
+} as const satisfies CommandSpec;
