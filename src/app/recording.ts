@@ -102,23 +102,31 @@ export class Recording {
     return Math.max(0, waiting === undefined ? 0 : nowMs - waiting.fromMs);
   }
 
-  /** Records and marks until the run aborts; then what was received is put under `last`. */
+  /**
+   * Records and marks until the run aborts. Then, under `last`, a mark is taken where everything stands, and all of it is put. @throws what no
+   * store can help, such as a bug
+   */
   async run(run: Run, last: Run): Promise<void> {
-    const inner = new AbortController();
-    const journal = this.#journal.run({ signal: inner.signal }, last);
+    const [journaling, recording] = [new AbortController(), new AbortController()];
+    const stopped = new TidemarkError('INTERRUPTED', 'this is being stopped');
+    const journal = this.#journal.run({ signal: journaling.signal }, last);
     journal.catch(() => undefined);
     try {
-      await using scope = openScope(run);
+      await using scope = openScope({ signal: recording.signal });
       for (const store of this.stores.values()) scope.spawn((task) => store.run(task));
-      scope.spawn((task) => this.#keepMarking(task));
-      const failed = journal.then(() => undefined);
-      await Promise.race([scope.join(), failed]);
-    } catch (error) {
-      if (!run.signal.aborted) throw error;
+      const marked = this.#keepMarking(run);
+      await Promise.race([marked, scope.join(), journal]);
+      await this.#markTheEnd(last);
     } finally {
-      inner.abort(new TidemarkError('INTERRUPTED', 'this is being stopped'));
+      recording.abort(stopped);
+      journaling.abort(stopped);
       await journal;
     }
+  }
+
+  async #markTheEnd(last: Run): Promise<void> {
+    if (![...this.stores.values()].some(({ state }) => state === 'recording')) return;
+    await this.#markAsNeeded(last);
   }
 
   /** A mark now, once it is in the repository. A store that can't be read is missing in it. */
@@ -146,21 +154,31 @@ export class Recording {
     return put;
   }
 
+  /** Until the run aborts. */
   async #keepMarking(run: Run): Promise<void> {
     const { application, configuration } = this.#options;
-    const { runtime } = application.context;
-    const recordings = this.stores;
-    for (;;) {
-      await runtime.clock.sleep(configuration.marks.everyMs, run);
-      const states = [...recordings.values()].map(({ state }) => state);
-      if (states.includes('starting') || !states.includes('recording')) continue;
-      const mark = await takeClockMark({ runtime, configuration, recordings, tags: [] }, run);
-      const isSame = this.#lastMark !== undefined && standsAtSamePlace(this.#lastMark, mark);
-      if (isSame && runtime.clock.monotonicMs() - this.#lastMarkMs < IDLE_MARK_MS) continue;
-      this.#put(mark).catch((error: unknown) => {
-        if (!(error instanceof TidemarkError)) throw error;
-      });
+    const { clock } = application.context.runtime;
+    try {
+      for (;;) {
+        await clock.sleep(configuration.marks.everyMs, run);
+        const states = [...this.stores.values()].map(({ state }) => state);
+        if (!states.includes('starting') && states.includes('recording')) await this.#markAsNeeded(run);
+      }
+    } catch (error) {
+      if (!run.signal.aborted) throw error;
     }
+  }
+
+  /** Where nothing has changed, the mark before still stands. */
+  async #markAsNeeded(run: Run): Promise<void> {
+    const { application, configuration } = this.#options;
+    const { runtime } = application.context;
+    const mark = await takeClockMark({ runtime, configuration, recordings: this.stores, tags: [] }, run);
+    const isSame = this.#lastMark !== undefined && standsAtSamePlace(this.#lastMark, mark);
+    if (isSame && runtime.clock.monotonicMs() - this.#lastMarkMs < IDLE_MARK_MS) return;
+    this.#put(mark).catch((error: unknown) => {
+      if (!(error instanceof TidemarkError)) throw error;
+    });
   }
 
   #setTrouble(error: TidemarkError | undefined): void {
