@@ -360,6 +360,18 @@ test('at the bound appends are refused as a whole, until something is released',
   assert.equal((await readWhole(spool)).length, 10);
 });
 
+test('what is released counts as long as the file that holds it is written to', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await open(folder, { maxBytes: 1000, fileBytes: 500 });
+  await spool.append([entry('', 'x'.repeat(376))], run);
+  await spool.release(1, run);
+  const waiting = spool.append([entry('', 'x'.repeat(76))], run);
+  await assert.rejects(spool.append([entry('', 'x'.repeat(576))], run), { code: 'SPOOL_FULL' });
+  await waiting;
+  await spool.append([entry('', 'x'.repeat(476))], run);
+  assert.equal(spool.sizeBytes, 1000);
+});
+
 test('once all is released there is room for all that may wait at all, also beside a last file that is full', async () => {
   await using folder = temporaryFolder();
   await using spool = await open(folder, { maxBytes: 1000, fileBytes: 200 });
