@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { compareBytes, equalBytes, startsWithBytes } from '../../core/bytes.ts';
 import { assume, must } from '../../core/must.ts';
-import type { Base, BaseEnd, Content, Entry } from '../../core/recorder.ts';
+import type { Base, BaseEnd, Content, Entry, Observation } from '../../core/recorder.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { setTimesOfFile } from '../../io/native-time.ts';
@@ -49,6 +49,16 @@ export async function recordInMemory(base: Base, run: Run, before?: MemoryBase):
   }
   const end = await base.finish(run);
   return { ...memoryReader(all), all, end, described };
+}
+
+/** What a base, overlaid with what was told since, holds after this observation as well. Finishes it. */
+export async function observeInMemory(observation: Observation, run: Run, before: MemoryBase): Promise<MemoryBase> {
+  const changes = await recordInMemory(observation, run, before);
+  const all = new Map(before.all.map((entry) => [keyOf(entry.name), entry]));
+  for (const name of observation.removed) all.delete(keyOf(name));
+  for (const entry of changes.all) all.set(keyOf(entry.name), entry);
+  const sorted = [...all.values()].sort((left, right) => compareBytes(left.name, right.name));
+  return { ...memoryReader(sorted), all: sorted, end: changes.end, described: changes.described };
 }
 
 /** A base of these entries, however wrong they are. */
