@@ -36,6 +36,10 @@ export function knownOf({ found: { stats }, remote }: ScanItem, trust: (remote: 
   return { state: stateOf(stats), inode: isFolder ? null : BigInt.asIntN(64, stats.ino), flags: doubt | linked };
 }
 
+function isBelow(name: ByteText, folder: ByteText): boolean {
+  return name.length > folder.length && (folder === '' || name.startsWith(`${folder}\0`));
+}
+
 /**
  * Finds what is not as it is known, and stages it. Looks at names that were hinted at, and at the folders that lead there; at all that lies in a folder that was
  * not watched, which is watched from then on; and at the other names of files that have several.
@@ -44,7 +48,9 @@ export class ChangeScan {
   readonly #options: ChangeScanOptions;
   #hints: Hints;
   #all: boolean;
+  /** Of the folder that is walked wholly, by the steps that were taken; `whole` by those that the walk has made. */
   #known: KnownBelow | undefined;
+  #whole: ByteText | undefined;
   /** Folders that were not watched before this look. */
   readonly #unwatched = new Set<ByteText>();
   readonly #linked = new Set<ByteText>();
@@ -71,8 +77,16 @@ export class ChangeScan {
     }
   }
 
+  /** What was staged will not be told: whoever looks next has to look at all of it again. */
+  undo(): void {
+    const { state, watches } = this.#options;
+    state.clearStaged();
+    for (const folder of this.#unwatched) watches.forget(folder);
+  }
+
   async #walk(run: Run): Promise<void> {
     const { scan: options, state } = this.#options;
+    this.#whole = undefined;
     const scan = new TreeScan({ ...options, narrow: (folder, kept) => this.#narrow(folder, kept) });
     for (;;) {
       run.signal.throwIfAborted();
@@ -90,12 +104,14 @@ export class ChangeScan {
   #narrow({ found: { name, path, stats }, remote }: ScanItem, kept: Kept): readonly ByteText[] | undefined {
     const { state, watches, distrust, scan } = this.#options;
     const components = this.#hints.below(name);
-    if (watches.isWatched(name) && !this.#all && !(scan.cacheDirTag && components.includes(CACHE_TAG))) {
+    const inWhole = this.#whole !== undefined && isBelow(name, this.#whole);
+    if (!inWhole && watches.isWatched(name) && !this.#all && !(scan.cacheDirTag && components.includes(CACHE_TAG))) {
       const known = state.find(name);
       const isSame = known === undefined ? kept === 'if-needed' : inodeIn(known.state) === stats.ino;
       if (isSame) return components;
     }
     if (!watches.watch(name, path, remote) && !distrust) this.#unwatched.add(name);
+    if (!inWhole) this.#whole = name;
     return undefined;
   }
 
@@ -108,6 +124,11 @@ export class ChangeScan {
     else if (step.kind === 'unsure') this.#known?.pass(step.name, step.below);
     else if (this.#known === undefined) {
       this.#askLinked(step.name);
+      // What is left out may be another name of what is not.
+      const stats = step.found?.stats;
+      if (stats !== undefined && stats.nlink > 1n && !stats.isDirectory()) {
+        this.#ask(state.namesOf(BigInt.asIntN(64, stats.ino)));
+      }
       state.stageTreeGone(step.name);
     }
   }
@@ -139,16 +160,14 @@ export class ChangeScan {
 
   /** Below a folder that is walked wholly. */
   #isInside(name: ByteText): boolean {
-    if (this.#known === undefined) return false;
-    const { folder } = this.#known;
-    return name.length > folder.length && (folder === '' || name.startsWith(`${folder}\0`));
+    return this.#known !== undefined && isBelow(name, this.#known.folder);
   }
 
   /** Nothing has happened to it, by the word of the queue. */
   #isCertain(name: ByteText): boolean {
     const { distrust, watches, hints } = this.#options;
     if (distrust || !watches.exact || hints.has(name) || this.#hints.has(name)) return false;
-    return name !== '' && !this.#unwatched.has(name.slice(0, Math.max(name.lastIndexOf('\0'), 0)));
+    return !this.#unwatched.has(name.slice(0, Math.max(name.lastIndexOf('\0'), 0)));
   }
 
   #leave(step: ScanStep & { readonly kind: 'leave' }): void {

@@ -83,7 +83,7 @@ export class FolderWatches implements Disposable {
     if (watch === undefined) {
       if (!remote) this.#warn();
       this.#unwatched.add(name);
-      this.#forget(name);
+      this.forget(name);
       return false;
     }
     this.#unwatched.delete(name);
@@ -125,6 +125,20 @@ export class FolderWatches implements Disposable {
     unlinkSync(marker);
     this.#watcher.drain();
     return this.#markersSeen > seen;
+  }
+
+  /** Ends to watch the folder, and those in it. */
+  forget(name: ByteText): void {
+    const top = this.#nodes.get(name);
+    if (top === undefined) return;
+    top.parent?.inside.delete(top);
+    for (const waiting = [top]; waiting.length > 0; ) {
+      const node = waiting.pop();
+      if (node === undefined) break;
+      this.#release(node);
+      this.#nodes.delete(node.name);
+      waiting.push(...node.inside);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -174,7 +188,7 @@ export class FolderWatches implements Disposable {
     }
     const name = node.name === '' ? component : `${node.name}\0${component}`;
     if (named) {
-      this.#forget(name);
+      this.forget(name);
       onHint(node.name);
     }
     onHint(name);
@@ -197,20 +211,6 @@ export class FolderWatches implements Disposable {
     parent?.inside.add(node);
     this.#nodes.set(name, node);
     return node;
-  }
-
-  /** The folder and all that lie in it. */
-  #forget(name: ByteText): void {
-    const top = this.#nodes.get(name);
-    if (top === undefined) return;
-    top.parent?.inside.delete(top);
-    for (const waiting = [top]; waiting.length > 0; ) {
-      const node = waiting.pop();
-      if (node === undefined) break;
-      this.#release(node);
-      this.#nodes.delete(node.name);
-      waiting.push(...node.inside);
-    }
   }
 
   #release(node: Node): void {

@@ -136,29 +136,30 @@ export class FilesObservations implements ObservationLog {
     this.#hints = new Hints();
     this.#lost = false;
     const reading = new EntryReading(BigInt(Math.floor(runtime.clock.nowMs())) * 1_000_000n);
+    const scan = new ChangeScan({
+      scan: {
+        root,
+        selection: this.#selection,
+        oneFileSystem: store.oneFileSystem,
+        cacheDirTag: store.cacheDirTag,
+        excluded: identitiesOf([...store.excludeFolders, stateFolder]),
+        skipped: reading.skipped,
+      },
+      state,
+      watches: this.#watches,
+      trust: (remote) => reading.trust(remote),
+      hints,
+      all,
+      distrust,
+    });
     const undone = (): void => {
-      state.clearStaged();
+      scan.undo();
       this.#hints.addAll(hints);
       if (distrust) this.#lost = true;
       if (all) this.#nextScanMs = 0;
     };
     try {
-      await new ChangeScan({
-        scan: {
-          root,
-          selection: this.#selection,
-          oneFileSystem: store.oneFileSystem,
-          cacheDirTag: store.cacheDirTag,
-          excluded: identitiesOf([...store.excludeFolders, stateFolder]),
-          skipped: reading.skipped,
-        },
-        state,
-        watches: this.#watches,
-        trust: (remote) => reading.trust(remote),
-        hints,
-        all,
-        distrust,
-      }).look(run);
+      await scan.look(run);
     } catch (error) {
       undone();
       throw error;

@@ -39,13 +39,13 @@ export type Kept = 'always' | 'if-needed';
 
 /**
  * What a scan does, step by step. `item`: it is kept. `enter`, `leave`: of a folder, around all that lies in it; `whole`: all of it is looked at; `told`: it
- * has come as an item. `gone`: nothing of that name is kept, nor anything below. `unsure`: what is there, or below a folder, can't be seen.
+ * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: what is there, or below a folder, can't be seen.
  */
 export type ScanStep =
   | (ScanItem & { readonly kind: 'item' })
   | { readonly kind: 'enter'; readonly name: ByteText; readonly whole: boolean }
   | (ScanItem & { readonly kind: 'leave'; readonly kept: Kept; readonly told: boolean })
-  | { readonly kind: 'gone'; readonly name: ByteText }
+  | { readonly kind: 'gone'; readonly name: ByteText; readonly found?: Found }
   | { readonly kind: 'unsure'; readonly name: ByteText; readonly below: boolean };
 
 type Folder = ScanItem & {
@@ -151,7 +151,7 @@ export class TreeScan {
     const found = { name, path, stats, mount: mountOf(parent, name, stats, type) };
     if (type === 'folder' && chosen !== 'out') this.#enter(folder, found, chosen === 'in', steps);
     else if (chosen === 'in') this.#take(folder, found, type, steps);
-    else steps.push({ kind: 'gone', name });
+    else steps.push({ kind: 'gone', name, found });
   }
 
   #look(name: ByteText, path: ByteText, steps: ScanStep[]): BigIntStats | undefined {

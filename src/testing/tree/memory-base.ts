@@ -51,11 +51,23 @@ export async function recordInMemory(base: Base, run: Run, before?: MemoryBase):
   return { ...memoryReader(all), all, end, described };
 }
 
-/** What a base, overlaid with what was told since, holds after this observation as well. Finishes it. */
-export async function observeInMemory(observation: Observation, run: Run, before: MemoryBase): Promise<MemoryBase> {
+/** An observation that was recorded into memory. */
+export type MemoryObservation = { readonly changes: MemoryBase; readonly removed: readonly Uint8Array[] };
+
+/** Records what an observation tells, and finishes it. `before`: see `recordInMemory`. */
+export async function observeInMemory(
+  observation: Observation,
+  run: Run,
+  before?: MemoryBase,
+): Promise<MemoryObservation> {
   const changes = await recordInMemory(observation, run, before);
-  const all = new Map(before.all.map((entry) => [keyOf(entry.name), entry]));
-  for (const name of observation.removed) all.delete(keyOf(name));
+  return { changes, removed: observation.removed };
+}
+
+/** What was there at an observation, if the base is what was there at the one before. */
+export function overlaid(base: MemoryBase, { changes, removed }: MemoryObservation): MemoryBase {
+  const all = new Map(base.all.map((entry) => [keyOf(entry.name), entry]));
+  for (const name of removed) all.delete(keyOf(name));
   for (const entry of changes.all) all.set(keyOf(entry.name), entry);
   const sorted = [...all.values()].sort((left, right) => compareBytes(left.name, right.name));
   return { ...memoryReader(sorted), all: sorted, end: changes.end, described: changes.described };
