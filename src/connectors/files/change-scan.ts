@@ -36,6 +36,11 @@ export function knownOf({ found: { stats }, remote }: ScanItem, trust: (remote: 
   return { state: stateOf(stats), inode: isFolder ? null : BigInt.asIntN(64, stats.ino), flags: doubt | linked };
 }
 
+function isFileState(state: Uint8Array): boolean {
+  const type = typeIn(state);
+  return type === constants.S_IFREG || type === constants.S_IFLNK;
+}
+
 function isBelow(name: ByteText, folder: ByteText): boolean {
   return name.length > folder.length && (folder === '' || name.startsWith(`${folder}\0`));
 }
@@ -146,15 +151,11 @@ export class ChangeScan {
       }
     }
     state.stage({ name, mount, remote: item.remote }, now);
-    if (
-      !this.#isInside(name) &&
-      now.inode !== null &&
-      known !== undefined &&
-      ![constants.S_IFREG, constants.S_IFLNK].includes(typeIn(known.state))
-    ) {
+    if (known !== undefined && !this.#isInside(name) && now.inode !== null && !isFileState(known.state)) {
+      // It may have been a folder.
+      this.#askLinked(name);
       state.stageGoneBelow(name);
-    }
-    if (known !== undefined && (known.flags & LINKED) !== 0) this.#askLinked(name);
+    } else if (known !== undefined && (known.flags & LINKED) !== 0) this.#askLinked(name);
     if (now.inode !== null && stats.nlink > 1n) this.#ask(state.namesOf(now.inode));
   }
 

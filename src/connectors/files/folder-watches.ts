@@ -20,8 +20,8 @@ export type WatchOptions = {
   /** Anything may have happened. */
   onLost(): void;
   onTurn(): void;
-  /** `fs.watch` even where there is something better. */
-  readonly portable?: boolean | undefined;
+  /** Else the best that there is here. @throws SystemError where the system allows none */
+  readonly openWatcher?: ((events: WatchEvents) => FolderWatcher) | undefined;
 };
 
 type Node = {
@@ -146,9 +146,9 @@ export class FolderWatches implements Disposable {
   }
 
   #open(events: WatchEvents): FolderWatcher {
-    if (this.#options.portable === true || !nativeAvailable()) return openPortableWatcher(events);
+    const { openWatcher = nativeAvailable() ? openKernelWatcher : openPortableWatcher } = this.#options;
     try {
-      return openKernelWatcher(events);
+      return openWatcher(events);
     } catch (error) {
       this.#warn(error);
       return noWatcher();

@@ -7,6 +7,7 @@ import type { Run, Runtime } from '../../core/run.ts';
 import type { ByteText } from './byte-text.ts';
 import { ChangeScan } from './change-scan.ts';
 import { FolderWatches } from './folder-watches.ts';
+import type { WatchOptions } from './folder-watches.ts';
 import { Hints } from './hints.ts';
 import { databaseError } from './known-database.ts';
 import type { KnownState } from './known-state.ts';
@@ -34,8 +35,8 @@ export type ObservationsOptions = {
   readonly after: Position;
   nextPosition(): Position;
   onClose(): void;
-  /** See `WatchOptions.portable`. */
-  readonly portable?: boolean | undefined;
+  /** See `WatchOptions`. */
+  readonly openWatcher?: WatchOptions['openWatcher'];
 };
 
 export function positionLost(why: string): TidemarkError {
@@ -68,7 +69,7 @@ export class FilesObservations implements ObservationLog {
     this.#watches = new FolderWatches({
       markerFolder: join(options.stateFolder, 'barrier'),
       logger: options.runtime.logger,
-      portable: options.portable,
+      openWatcher: options.openWatcher,
       onHint: (name) => this.#hints.add(name),
       onLost: () => {
         this.#lost = true;
