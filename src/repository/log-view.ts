@@ -96,17 +96,23 @@ export class HistoryView {
     const known = this.#reached.get(base);
     if (known !== undefined) return known;
     const { logFrom, cut } = base.summary;
-    const run = this.#runFrom(base);
+    const run = this.runFrom(base);
     const isCovered = run !== undefined && run.upTo.order >= cut.order;
     const reach = isCovered ? run.upTo : logFrom.order === cut.order ? cut : undefined;
     if (reach !== undefined) this.#reached.set(base, reach);
     return reach;
   }
 
+  /** The run of the log on which a base lies. */
+  runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
+    const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
+    return runs.find(({ after, upTo }) => after.order <= logFrom.order && logFrom.order <= upTo.order);
+  }
+
   /** The fewest segments that lead from a base to a position that it reaches. */
   segmentsFrom(base: BaseRecord, position: Position): readonly SegmentRecord[] {
     const { logFrom, cut } = base.summary;
-    const run = this.#runFrom(base);
+    const run = this.runFrom(base);
     // A base that is exact needs no log for its own cut.
     if (run === undefined || (logFrom.order === cut.order && cut.order === position.order)) return [];
     return coverOf(run.segments, logFrom, position);
@@ -115,11 +121,6 @@ export class HistoryView {
   #isReached(base: BaseRecord, position: Position): boolean {
     const reach = this.reachOf(base);
     return reach !== undefined && reach.order >= position.order;
-  }
-
-  #runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
-    const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
-    return runs.find(({ after, upTo }) => after.order <= logFrom.order && logFrom.order <= upTo.order);
   }
 }
 
