@@ -125,7 +125,7 @@ export class Journal {
     try {
       for (;;) {
         await this.#due(run);
-        await this.#attempt(run);
+        await this.#attempt(run, last);
       }
     } catch (error) {
       if (!run.signal.aborted) throw error;
@@ -150,17 +150,18 @@ export class Journal {
     return queued || this.#gaps.length > 0 || this.#marks.some((pending) => this.#isCovered(pending.mark));
   }
 
-  async #attempt(run: Run): Promise<void> {
+  /** What is begun is finished under `last`: a record that was cut off would end its session. */
+  async #attempt(run: Run, last: Run): Promise<void> {
     try {
-      await this.#flush(run);
-      await this.#keepUp(run);
+      await this.#flush(last);
+      await this.#keepUp(last);
       this.#failures = 0;
       this.#options.onTrouble(undefined);
     } catch (error) {
-      run.signal.throwIfAborted();
+      await this.#close();
+      last.signal.throwIfAborted();
       if (!(error instanceof TidemarkError)) throw error;
       this.#options.onTrouble(error);
-      await this.#close();
       if (error.code === 'FENCED') for (const history of this.#histories.values()) history.onLost(error);
       this.#failures++;
       await this.#options.clock.sleep(backOffDelayMs(this.#failures, BACK_OFF, this.#options.random), run);

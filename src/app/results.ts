@@ -344,3 +344,18 @@ export type StatusResult = {
   readonly lastMark?: MarkResult | undefined;
   readonly alarms: readonly AlarmResult[];
 };
+
+/** `up`, when it was stopped. */
+export type UpResult = { readonly stores: readonly string[]; readonly lastMark?: string | undefined };
+
+export type MarkTakenResult = { readonly mark: MarkResult };
+
+export type TroubleResult = { readonly code: ErrorCode; readonly message: string; readonly hint: string };
+
+/** What the process that records knows of itself. */
+export type LiveStatus = {
+  readonly up: NonNullable<StatusResult['up']>;
+  readonly stores: readonly Omit<StatusStoreResult, 'window' | 'lastBaseAt'>[];
+  readonly lastMark?: MarkResult | undefined;
+  readonly repositoryTrouble?: TroubleResult | undefined;
+};

@@ -13,6 +13,7 @@ import {
   verifySpec,
 } from './table/keeping.ts';
 import { statusSpec, timelineSpec } from './table/looking.ts';
+import { markSpec, upSpec } from './table/running.ts';
 import { catSpec, diffSpec, findSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
 import {
   completionSpec,
@@ -47,6 +48,8 @@ export const commandTable: readonly TableEntry[] = [
   entry(initSpec, async () => (await import('./commands/init.ts')).init),
   entry(doctorSpec, async () => (await import('./commands/doctor.ts')).doctor),
   entry(backupSpec, async () => (await import('./commands/backup.ts')).backup),
+  entry(upSpec, async () => (await import('./commands/up.ts')).up),
+  entry(markSpec, async () => (await import('./commands/mark.ts')).mark),
   entry(marksSpec, async () => (await import('./commands/marks.ts')).marks),
   entry(pinSpec, async () => (await import('./commands/pin.ts')).pin),
   entry(unpinSpec, async () => (await import('./commands/pin.ts')).unpin),
@@ -74,7 +77,7 @@ export const commandTable: readonly TableEntry[] = [
 ];
 
 /** Commands of later versions: said to be missing instead of unknown. */
-export const laterCommands: readonly string[] = ['up', 'mark', 'keys rotate', 'keys export'];
+export const laterCommands: readonly string[] = ['keys rotate', 'keys export'];
 
 function entry<const Spec extends CommandSpec, Result extends object>(
   spec: Spec,

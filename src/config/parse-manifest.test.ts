@@ -79,6 +79,7 @@ test('the shortest manifest gets every default', async () => {
         class: 'source',
         references: [],
         bases: '0 3 * * *',
+        seal: undefined,
         allowEmpty: false,
         dataSets: [],
         options: { include: [], exclude: [], oneFileSystem: false, cacheDirTag: false },

@@ -111,6 +111,11 @@ export const errorCodes = {
     meaning: 'There is no room left where something had to be written.',
     action: 'Make room, then run the command again.',
   },
+  SPOOL_FULL: {
+    exit: 1,
+    meaning: 'What waits on this host for the repository has reached its bound.',
+    action: 'Find out why the repository is slow or away; what waits goes on by itself once it is back.',
+  },
   BASE_COLLAPSED: {
     exit: 1,
     meaning: 'The store is empty or far smaller than at its last base.',

@@ -60,6 +60,13 @@ export class HistoryView {
     return [...this.#runs.values()].flat();
   }
 
+  /** Up to where a writer has recorded the history: from its newest base on. */
+  endOf(credential: string): Position | undefined {
+    const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
+    const newest = own.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
+    return newest && (this.reachOf(newest) ?? newest.summary.cut);
+  }
+
   /** Of each run the fewest segments that cover it. */
   coveredRuns(): readonly (readonly SegmentRecord[])[] {
     return this.runs.map(({ segments, after, upTo }) => coverOf(segments, after, upTo));

@@ -18,6 +18,9 @@ const BUSY_TIMEOUT_MS = 10_000;
 const PAGE = 1_024;
 const PAGE_BYTES = 1024 * 1024;
 const HEARTBEAT_MS = 1_000;
+/** After a hint it is looked again and again for a while, ever more seldom. */
+const LOOK_FIRST_MS = 1;
+const LOOK_MOST_MS = 256;
 
 export type FeedOptions = {
   readonly path: string;
@@ -44,15 +47,26 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
   using _closed = { [Symbol.dispose]: () => database.close() };
   const pages = withStoreErrors(path, () => new ChangePages(database, options));
   const inode = statSync(path).ino;
+  let lookMs = 0;
   for (;;) {
     run.signal.throwIfAborted();
     const batches = withStoreErrors(path, () => pages.next());
-    if (batches.length > 0) yield batches;
+    if (batches.length > 0) {
+      lookMs = 0;
+      yield batches;
+    }
     if (pages.isBehind()) continue;
+    if (lookMs > 0 && lookMs <= LOOK_MOST_MS) {
+      await clock.sleep(lookMs, run);
+      lookMs *= 2;
+      continue;
+    }
     const more = await somethingHappened({ path, clock, isBehind: () => pages.isBehind() }, run);
     if (!more && statSync(path, { throwIfNoEntry: false })?.ino !== inode) {
       throw lost(path, 'the file was replaced by another one');
     }
+    // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
+    lookMs = more ? LOOK_FIRST_MS : 0;
     if (!more && !pages.isBehind()) yield [pages.heartbeat()];
   }
 }
