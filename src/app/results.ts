@@ -334,9 +334,13 @@ export type AlarmResult = {
   readonly hint: string;
 };
 
-/** `at`: when this was so; ages count from it. */
+/**
+ * `at`: when this was so; ages count from it. `keyRole`: with whose key the repository was looked at, where that was needed; a writer sees only what it
+ * wrote itself, and no proofs.
+ */
 export type StatusResult = {
   readonly at: string;
+  readonly keyRole?: 'reader' | 'writer' | undefined;
   /** Of the process that runs `up`; absent when none does. */
   readonly up?: { readonly processId: number; readonly startedAt: string } | undefined;
   readonly stores: readonly StatusStoreResult[];

@@ -98,11 +98,12 @@ test('a base that needs a log is restorable only with it', async () => {
 test('a gap lasts from what was known last to the base that begins anew', async () => {
   await using fixture = await LogFixture.create();
   await fixture.base('orders', { at: 10, order: 1 });
-  await fixture.log('orders', { after: 1, commits: [[2, 20]] });
-  await fixture.gap({ store: 'orders', after: positionAt(2), from: 20, to: 25, reason: 'the slot was lost' });
+  await fixture.log('orders', { after: 1, commits: [[2, 15]] });
+  await fixture.mark(20, { positions: { orders: positionAt(2) } });
+  await fixture.gap({ store: 'orders', after: positionAt(2), from: 15, to: 25, reason: 'the slot was lost' });
   assert.deepEqual((await seen(fixture)).gaps, [[20, undefined]]);
   // The base failed at first, so that the same gap was noted again.
-  await fixture.gap({ store: 'orders', after: positionAt(2), from: 20, to: 28, reason: 'the slot was lost' });
+  await fixture.gap({ store: 'orders', after: positionAt(2), from: 15, to: 28, reason: 'the slot was lost' });
   await fixture.base('orders', { at: 30, order: 1, lineage: 'b' });
   await fixture.log('orders', { lineage: 'b', after: 1, commits: [[2, 40]] });
   const { gaps, reasons, windows } = await seen(fixture);

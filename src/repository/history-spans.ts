@@ -114,8 +114,10 @@ export function historyGaps(
     .filter((gap) => gap.history === history)
     .map(({ after, fromMs, toMs, reason }): HistoryGap => {
       const ended = after && spans.find((span) => isWithin(span, after));
-      const nextMs = nextBaseMs(spans, ended, fromMs);
-      return { fromMs, toMs: nextMs && Math.max(nextMs, toMs), reason };
+      // Later than its last commit a mark may have found it still there.
+      const knownMs = ended === undefined ? fromMs : Math.max(fromMs, Math.min(ended.toMs, toMs));
+      const nextMs = nextBaseMs(spans, ended, knownMs);
+      return { fromMs: knownMs, toMs: nextMs && Math.max(nextMs, toMs), reason };
     });
   const all = joined(noted);
   for (const span of spans) {

@@ -7,13 +7,14 @@ export const statusSpec = {
   group,
   says: 'tell how it runs now: what is recorded, how far behind, what can be restored, what is unhealthy',
   details: [
+    'Nobody is asked for a passphrase. Without one this host’s own credential tells what it wrote itself.',
     'Each alarm says what to do. With --check nothing is printed but alarms, on standard error, and the exit status is 9 when there is one: for monitoring.',
   ],
   needs: 'manifest',
   arguments: {},
   options: { check: { kind: 'flag', says: 'be quiet; exit 9 when there is an alarm' } },
   result:
-    'at, up {processId, startedAt}, stores [{store, state, position, lagMs, lastBaseAt, nextBaseAt, window {from, to}, spooledBytes, trouble {code, message, hint}}], repository {id, url, formatVersion, reachable}, lastMark, alarms [{code, store, message, hint}]',
+    'at, keyRole, up {processId, startedAt}, stores [{store, state, position, lagMs, lastBaseAt, nextBaseAt, window {from, to}, spooledBytes, trouble {code, message, hint}}], repository {id, url, formatVersion, reachable}, lastMark, alarms [{code, store, message, hint}]',
   examples: [
     { line: 'tidemark status', says: 'a look at all stores' },
     { line: 'tidemark status --check', says: 'for monitoring' },
