@@ -33,6 +33,9 @@ export type JournaledHistory = {
   readonly onLost: (error: TidemarkError) => void;
 };
 
+/** What is put of one history. */
+type Part = { readonly history: JournaledHistory; readonly blocks: readonly LogBlock[] };
+
 type PendingMark = {
   mark: Mark;
   readonly sinceMs: number;
@@ -218,10 +221,11 @@ export class Journal {
   async #flush(run: Run): Promise<void> {
     const beganMs = this.#options.clock.monotonicMs();
     this.#dirtyMs = undefined;
-    const parts = [...this.#histories.values()].flatMap((history) => {
-      const blocks = history.queue.first(SEGMENT_BYTES);
-      return blocks.length === 0 ? [] : [{ history, blocks }];
-    });
+    const parts: Part[] = [];
+    for (const history of this.#histories.values()) {
+      const blocks = await history.queue.first(SEGMENT_BYTES, run);
+      if (blocks.length > 0) parts.push({ history, blocks });
+    }
     const gaps = [...this.#gaps];
     const marks = this.#readyMarks(parts);
     if (parts.length + gaps.length + marks.length === 0) return;
@@ -231,7 +235,7 @@ export class Journal {
     this.#hasPut = true;
     this.#gaps.splice(0, gaps.length);
     for (const { history, blocks } of parts) {
-      history.queue.drop(blocks.length);
+      await history.queue.drop(blocks.length, run);
       history.durable = must(blocks.at(-1), 'a block that was put').upTo;
       history.onDurable(history.durable);
       if (history.queue.sizeBytes > 0) this.touch();
@@ -243,9 +247,7 @@ export class Journal {
   }
 
   /** Those that are complete with what is put now, and those that have waited for too long, without what they lack. */
-  #readyMarks(
-    parts: readonly { readonly history: JournaledHistory; readonly blocks: readonly LogBlock[] }[],
-  ): readonly PendingMark[] {
+  #readyMarks(parts: readonly Part[]): readonly PendingMark[] {
     const upTo = new Map<string, Position>();
     for (const { store, durable } of this.#histories.values()) upTo.set(store, durable);
     for (const { history, blocks } of parts) {

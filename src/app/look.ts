@@ -1,7 +1,7 @@
 import { TidemarkError } from '../core/errors.ts';
-import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
+import type { Goal } from '../repository/log-view.ts';
 import { RepositoryReader } from '../repository/reader.ts';
 import { openPoint } from '../restore/point.ts';
 import type { Point, PointReader } from '../restore/point.ts';
@@ -52,14 +52,15 @@ export function findMark(application: OpenApplication, reader: RepositoryReader,
 }
 
 /** How a mark's position of a store is reached. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when that is lost */
-export function pointOf(reader: RepositoryReader, { mark }: MarkRecord, store: string): Point {
+export function pointOf(reader: RepositoryReader, { mark, credential }: MarkRecord, store: string): Point {
   const position = mark.positions[store];
   if (position === undefined) {
     const known = Object.keys(mark.positions).join(', ');
     throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
   }
-  const point = pointAt(reader, { store, position, base: mark.bases[store] });
-  if (point !== undefined) return { ...point, floor: mark.floors?.[store] };
+  const floor = mark.floors?.[store];
+  const point = pointAt(reader, { store, position, credential, floor, base: mark.bases[store] });
+  if (point !== undefined) return point;
   const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
   const lost = mark.bases[store] === undefined ? 'the base or the log' : 'the base';
   throw new TidemarkError(
@@ -69,16 +70,17 @@ export function pointOf(reader: RepositoryReader, { mark }: MarkRecord, store: s
   );
 }
 
-/** How a position is reached, from the base of that key or else the newest from which it is. Undefined when it can't be. */
+/** How a position is reached, from the base of that key or else the one from which it is. Undefined when it can't be. */
 export function pointAt(
   { catalogue }: RepositoryReader,
-  at: { readonly store: string; readonly position: Position; readonly base?: string | undefined },
+  at: Goal & { readonly store: string; readonly base?: string | undefined },
 ): Point | undefined {
-  const { store, position, base: key } = at;
+  const { store, position, floor, base: key } = at;
   const view = catalogue.histories.get(store);
   const named = key === undefined ? undefined : catalogue.bases.get(key);
-  if (named === undefined) return key === undefined ? view?.planTo(position) : undefined;
-  return { base: named, position, segments: view?.segmentsFrom(named, position) ?? [] };
+  if (named === undefined && key !== undefined) return undefined;
+  const plan = named === undefined ? view?.planTo(at) : view?.planFrom(named, position);
+  return plan && { ...plan, floor };
 }
 
 export type OpenedPoint = {

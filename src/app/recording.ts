@@ -98,8 +98,8 @@ export class Recording {
     const history = this.#journal.history(store);
     const seenMs = recording?.lastSeenMs;
     if (history === undefined || recording === undefined || seenMs === undefined) return undefined;
-    const waiting = history.queue.first(1)[0];
-    return Math.max(0, waiting === undefined ? 0 : nowMs - waiting.fromMs);
+    const waitingMs = history.queue.waitingSinceMs;
+    return waitingMs === undefined ? 0 : Math.max(0, nowMs - waitingMs);
   }
 
   /**
@@ -120,7 +120,11 @@ export class Recording {
     } finally {
       recording.abort(stopped);
       journaling.abort(stopped);
-      await journal;
+      try {
+        await journal;
+      } finally {
+        for (const store of this.stores.values()) await store[Symbol.asyncDispose]();
+      }
     }
   }
 

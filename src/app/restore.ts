@@ -185,14 +185,15 @@ async function restoreAll(
   const mark = markOf(reader, start);
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
-    const point = pointAt(reader, item) ?? pointAt(reader, { ...item, base: undefined });
+    const at = { ...item, credential: mark.credential };
+    const point = pointAt(reader, at) ?? pointAt(reader, { ...at, base: undefined });
     if (point === undefined) {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
     }
     const { connector, options, context } = await openStore(application, start, item);
     opened.push({
       item,
-      point: { ...point, floor: item.floor },
+      point,
       restorer: stack.use(await connector.openRestorer(options, context, run)),
     });
   }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
@@ -7,6 +8,8 @@ import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
+import { openSpool } from '../io/spool.ts';
+import type { Spool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
@@ -15,7 +18,8 @@ import type { StoreState } from './results.ts';
 import { openStoreRecorder, storeStateFolder } from './store-base.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
-const QUEUE_BYTES = 64 * 1024 * 1024;
+const QUEUE_BYTES = 16 * 1024 * 1024;
+const SPOOL_BYTES = 1024 * 1024 * 1024;
 /** How long a position that was read may take to be received. */
 const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
@@ -43,7 +47,7 @@ export type StoreRecordingOptions = {
  * Records one store without end: a first base where there is none, then its log or observations. What fails is tried again after a while; where the
  * history can't be followed on, a gap is noted and a base begins anew.
  */
-export class StoreRecording {
+export class StoreRecording implements AsyncDisposable {
   readonly store: StoreConfiguration;
   readonly #options: StoreRecordingOptions;
   #state: StoreState = 'starting';
@@ -57,6 +61,7 @@ export class StoreRecording {
   #lastSeenMs: number | undefined;
   #lastBaseMs: number | undefined;
   #attempt = new AbortController();
+  #spool: Spool | undefined;
 
   constructor(options: StoreRecordingOptions) {
     this.store = options.store;
@@ -139,6 +144,11 @@ export class StoreRecording {
     return { base: await this.#base(recorder, run, options), exact: recorder.exact };
   }
 
+  /** Once the journal has put what was received. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spool?.[Symbol.asyncDispose]();
+  }
+
   get #runtime() {
     return this.#options.application.context.runtime;
   }
@@ -203,9 +213,12 @@ export class StoreRecording {
     if (head === undefined || openLog === undefined) {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
-    const after = this.#known?.position ?? (await head.call(recorder, run));
-    await using log = await openLog.call(recorder, after, run);
-    const queue = this.#join(after, (upTo) => log.acknowledge(upTo));
+    const from = this.#known?.position ?? (await head.call(recorder, run));
+    const spool = await this.#openSpool(run);
+    let acknowledge = (_: Position): void => undefined;
+    const queue = await this.#join(from, { spool, onDurable: (upTo) => acknowledge(upTo) }, run);
+    await using log = await openLog.call(recorder, queue.received, run);
+    acknowledge = (upTo) => log.acknowledge(upTo);
     const onAlive = (): void => {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
@@ -224,7 +237,7 @@ export class StoreRecording {
     const open = recorder.openObservations;
     if (open === undefined) return;
     await using observations = await open.call(recorder, after, run);
-    this.#join(after, (upTo) => observations.acknowledge(upTo));
+    await this.#join(after, { onDurable: (upTo) => observations.acknowledge(upTo) }, run);
     this.#observations = observations;
     try {
       this.#setRecording(onRecording);
@@ -238,9 +251,17 @@ export class StoreRecording {
     }
   }
 
-  #join(after: Position, onDurable: (upTo: Position) => void): LogQueue {
+  async #join(
+    after: Position,
+    options: { readonly spool?: Spool; readonly onDurable: (upTo: Position) => void },
+    run: Run,
+  ): Promise<LogQueue> {
     const { journal } = this.#options;
-    const queue = new LogQueue({ maxBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch() });
+    const { spool, onDurable } = options;
+    const queue = await LogQueue.open(
+      { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool },
+      run,
+    );
     journal.add({
       store: this.store.name,
       queue,
@@ -252,6 +273,20 @@ export class StoreRecording {
       onLost: (error) => this.#attempt.abort(error),
     });
     return queue;
+  }
+
+  /** One for all attempts: what waits in it when this ends is still put. */
+  async #openSpool(run: Run): Promise<Spool> {
+    const { application, store } = this.#options;
+    this.#spool ??= await openSpool(
+      {
+        folder: join(storeStateFolder(application, store.name), 'spool'),
+        maxBytes: SPOOL_BYTES,
+        random: this.#runtime.random,
+      },
+      run,
+    );
+    return this.#spool;
   }
 
   #setRecording(onRecording: () => void): void {

@@ -63,12 +63,13 @@ class OpenBlock {
       return false;
     }
     const order = comparePositions(commit.position, this.#upTo);
-    if (order === undefined || order < 0) {
+    const hasChanges = changes.length > 0 || this.#isOpen;
+    if (order === undefined || order < 0 || (order === 0 && hasChanges)) {
       throw new TidemarkError('POSITION_LOST', 'the log went back, or on in another lineage', {
         disposition: 'resync',
       });
     }
-    if (order === 0 && changes.length === 0 && !this.#isOpen) return false;
+    if (order === 0) return false;
     this.#builder.piece(piece);
     this.#changes += changes.length;
     this.#upTo = commit.position;

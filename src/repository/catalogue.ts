@@ -54,6 +54,8 @@ export type BaseRecord = {
 export type MarkRecord = {
   readonly key: string;
   readonly mark: Mark;
+  /** As its record has it. */
+  readonly signed: Mark;
   readonly modifiedMs: number;
   readonly pinned: boolean;
   readonly session: string;
@@ -222,13 +224,15 @@ function samePosition(left: Position, right: Position): boolean {
 
 type MarkContext = {
   readonly key: string;
+  readonly credential: string;
   readonly certificate: TrustedRecord['certificate'];
   readonly bases: ReadonlyMap<string, BaseRecord>;
   readonly histories: ReadonlyMap<string, HistoryView>;
 };
 
 /** What of a mark can't be restored although it is signed. */
-function* findBroken(mark: Mark, { key, certificate, bases, histories }: MarkContext): Generator<BrokenMark> {
+function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
+  const { key, credential, certificate, bases, histories } = context;
   for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
     const position = mark.positions[history];
     const broken = { key, mark, history };
@@ -237,7 +241,9 @@ function* findBroken(mark: Mark, { key, certificate, bases, histories }: MarkCon
       continue;
     }
     const named = mark.bases[history];
-    const base = named === undefined ? histories.get(history)?.baseFor(position) : bases.get(named);
+    const view = histories.get(history);
+    const floor = mark.floors?.[history];
+    const base = named === undefined ? view?.baseFor({ position, credential, floor }) : bases.get(named);
     if (base === undefined) {
       const what = named === undefined ? 'what leads to the position' : 'the base';
       yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
@@ -245,6 +251,8 @@ function* findBroken(mark: Mark, { key, certificate, bases, histories }: MarkCon
       yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
     } else if (!coversStore(certificate, base.summary.store)) {
       yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };
+    } else if (view?.planFrom(base, position) === undefined) {
+      yield { ...broken, message: `the log that the base of ${history} takes is missing`, isRefused: false };
     }
   }
 }
@@ -331,22 +339,25 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
       if (ledger.forgotten.has(mark.id) && !pinned) continue;
       // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
       if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
-      const found = [...findBroken(mark, { key, certificate: trusted.certificate, bases, histories })];
+      const { credential, session } = header;
+      const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
       broken.push(...found);
       if (found.some(({ isRefused }) => isRefused)) continue;
       const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
       // When it was is the writer's word, but it can't have been after its own object was stored.
       const atMs = Math.min(mark.atMs, trusted.modifiedMs);
-      const place = `${mark.id} ${header.credential} ${mark.atMs}`;
+      // Merged copies are told from marks that happen to have one id by what they say.
+      const place = `${mark.id} ${credential} ${JSON.stringify(mark)}`;
       const known = marks.get(place);
       if (known !== undefined && known.modifiedMs > trusted.modifiedMs) continue;
       marks.set(place, {
         key,
         mark: { ...mark, atMs: Math.min(atMs, known?.mark.atMs ?? atMs), missing },
+        signed: mark,
         modifiedMs: trusted.modifiedMs,
         pinned,
-        session: header.session,
-        credential: header.credential,
+        session,
+        credential,
       });
     }
   }

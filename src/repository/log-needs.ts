@@ -2,23 +2,25 @@ import type { Position } from '../core/position.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import { bodyKey } from './format/names.ts';
 import type { SegmentRecord } from './log-view.ts';
-import type { Mark } from './mark.ts';
 
 type Known = Pick<Catalogue, 'bases' | 'histories'>;
 
-/** By history, the key of the base that a mark stands on: what it names, or where a log leads to its position, the newest from which it does. */
-export function basesByHistory({ bases, histories }: Known, mark: Mark): ReadonlyMap<string, string> {
+/** A mark with who signed it. */
+export type SignedMark = Pick<MarkRecord, 'mark' | 'credential'>;
+
+/** By history, the key of the base that a mark stands on: what it names, or where a log leads to its position, the one from which it does. */
+export function basesByHistory({ histories }: Known, { mark, credential }: SignedMark): ReadonlyMap<string, string> {
   const found = new Map(Object.entries(mark.bases));
   for (const [history, position] of Object.entries(mark.positions)) {
-    const named = found.get(history);
-    const reached = named !== undefined && bases.has(named) ? undefined : histories.get(history)?.baseFor(position);
+    if (found.has(history)) continue;
+    const reached = histories.get(history)?.baseFor({ position, credential, floor: mark.floors?.[history] });
     if (reached !== undefined) found.set(history, reached.key);
   }
   return found;
 }
 
 /** Keys of the bases that a mark stands on. */
-export function basesOfMark(known: Known, mark: Mark): readonly string[] {
+export function basesOfMark(known: Known, mark: SignedMark): readonly string[] {
   return [...basesByHistory(known, mark).values()];
 }
 
@@ -26,19 +28,17 @@ export function basesOfMark(known: Known, mark: Mark): readonly string[] {
  * The segments that lead to the positions of these marks, and of each base in `ends` as far as its log goes: what is recorded next follows on them.
  */
 export function neededSegments(
-  { bases, histories }: Known,
-  options: { readonly marks: readonly MarkRecord[]; readonly ends: Iterable<BaseRecord> },
+  known: Known,
+  options: { readonly marks: readonly SignedMark[]; readonly ends: Iterable<BaseRecord> },
 ): ReadonlySet<SegmentRecord> {
+  const { bases, histories } = known;
   const furthest = new Map<BaseRecord, Position>();
   const need = (base: BaseRecord | undefined, position: Position | undefined): void => {
     if (base === undefined || position === undefined) return;
     if (position.order > (furthest.get(base)?.order ?? '')) furthest.set(base, position);
   };
-  for (const { mark } of options.marks) {
-    for (const [history, position] of Object.entries(mark.positions)) {
-      const named = bases.get(mark.bases[history] ?? '');
-      need(named ?? histories.get(history)?.baseFor(position), position);
-    }
+  for (const signed of options.marks) {
+    for (const [history, key] of basesByHistory(known, signed)) need(bases.get(key), signed.mark.positions[history]);
   }
   for (const base of options.ends) need(base, histories.get(base.summary.history)?.reachOf(base));
   const needed = new Set<SegmentRecord>();

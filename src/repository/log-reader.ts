@@ -30,7 +30,7 @@ export type LogRange = {
 const FETCHED_AHEAD = 4;
 const BATCH = 1_024;
 
-/** The transactions of a range, in order, each once. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
+/** The transactions of a range, in order, each once; `upTo` may lie between two of them. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
 export async function* readLog(
   access: RepositoryAccess,
   range: LogRange,
@@ -39,12 +39,15 @@ export async function* readLog(
   const { segments, after, upTo } = range;
   let reached = after.order;
   let batch: LoggedTransaction[] = [];
+  let isCovered = after.order === upTo.order;
   for await (const { segment, body } of fetched(access, segments, run)) {
     for (const transaction of transactionsOf(access, segment, body)) {
-      const { order } = transaction.commit.position;
-      if (order <= reached) continue;
-      if (order > upTo.order) break;
-      reached = order;
+      const { position } = transaction.commit;
+      isCovered ||= position.order >= upTo.order;
+      for (const end of [after, upTo]) refuseFork(position, end, placeOf(segment));
+      if (position.order <= reached) continue;
+      if (position.order > upTo.order) break;
+      reached = position.order;
       batch.push(transaction);
       if (batch.length < BATCH) continue;
       run.signal.throwIfAborted();
@@ -53,9 +56,15 @@ export async function* readLog(
     }
   }
   if (batch.length > 0) yield batch;
-  if (reached < upTo.order) {
+  if (!isCovered) {
     throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it ends before position ${upTo.resume}`);
   }
+}
+
+/** Recorders of one history may have given one order to different things. */
+function refuseFork(position: Position, end: Position, what: string): void {
+  if (position.order !== end.order || position.resume === end.resume) return;
+  throw damaged(what, `it tells of another ${end.resume} of this history than the one that is wanted`);
 }
 
 /** Bodies in order, the next ones on their way while one is used. */
@@ -101,7 +110,7 @@ function* transactionsOf(
     for (const { changes, commit } of pieces) {
       for (const change of changes) entries.push(loggedEntry(change));
       if (commit === undefined) continue;
-      if (commit.position.order < order) throw damaged(what, 'its commits do not ascend');
+      if (commit.position.order <= order) throw damaged(what, 'its commits do not ascend');
       order = commit.position.order;
       yield { entries, commit };
       entries = [];

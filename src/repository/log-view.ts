@@ -26,6 +26,13 @@ export type PointPlan = {
   readonly segments: readonly SegmentRecord[];
 };
 
+/** A position of a mark that `credential` signed. `floor`: what was removed after it has to be there. */
+export type Goal = {
+  readonly position: Position;
+  readonly credential: string;
+  readonly floor?: Position | undefined;
+};
+
 /** Segments of one lineage that follow on each other without a break, by ascending `after`. */
 export type LogRun = {
   readonly lineage: string;
@@ -72,40 +79,46 @@ export class HistoryView {
     return this.runs.map(({ segments, after, upTo }) => coverOf(segments, after, upTo));
   }
 
-  /** How to get to a position: from the newest base from which it is reached. Undefined when it can't be. */
-  planTo(position: Position): PointPlan | undefined {
-    const base = this.baseFor(position);
-    return base && { base, position, segments: this.segmentsFrom(base, position) };
+  /** How to get there: from the base that `baseFor` gives. Undefined when it can't be. */
+  planTo(goal: Goal): PointPlan | undefined {
+    const base = this.baseFor(goal);
+    return base && this.planFrom(base, goal.position);
   }
 
-  /** The newest base from which a position is reached. */
-  baseFor(position: Position): BaseRecord | undefined {
-    let newest: BaseRecord | undefined;
-    for (const [owner, bases] of this.#bases) {
-      if (!owner.startsWith(`${position.lineage} `)) continue;
-      const base = this.#newestReaching(bases, position);
-      if (base !== undefined && base.summary.cut.order > (newest?.summary.cut.order ?? '')) newest = base;
-    }
-    return newest;
+  /** How to get there from this base. Undefined when it does not lead there. */
+  planFrom(base: BaseRecord, position: Position): PointPlan | undefined {
+    return this.#isReached(base, position)
+      ? { base, position, segments: this.segmentsFrom(base, position) }
+      : undefined;
   }
 
-  #newestReaching(bases: readonly BaseRecord[], position: Position): BaseRecord | undefined {
-    // The newest one nearly always does.
-    for (let at = lastAtOrBefore(bases, position); at >= 0; at--) {
-      const base = bases[at];
-      if (base !== undefined && this.#isReached(base, position)) return base;
-    }
-    return undefined;
+  /**
+   * The newest base from which a position is reached, by what the same credential wrote: one that is sure to be whole before one that is not, and one
+   * that is not after the floor before others, because what was removed since is not in those.
+   */
+  baseFor({ position, credential, floor }: Goal): BaseRecord | undefined {
+    const bases = this.#bases.get(ownerOf(position, credential)) ?? [];
+    const last = lastAtOrBefore(bases, position.order);
+    const before = floor?.lineage === position.lineage ? Math.min(last, lastAtOrBefore(bases, floor.order)) : last;
+    const newest = (from: number, fits: (base: BaseRecord) => boolean): BaseRecord | undefined => {
+      for (let at = from; at >= 0; at--) {
+        const base = bases[at];
+        if (base !== undefined && fits(base) && this.#isReached(base, position)) return base;
+      }
+      return undefined;
+    };
+    const isSure = ({ isConfirmed }: BaseRecord): boolean => isConfirmed;
+    return newest(before, isSure) ?? newest(last, isSure) ?? newest(last, () => true);
   }
 
   /** Up to where the log goes on from a base: its cut where there is none. Undefined when not even that is reached. */
   reachOf(base: BaseRecord): Position | undefined {
     const known = this.#reached.get(base);
     if (known !== undefined) return known;
-    const { logFrom, cut } = base.summary;
+    const { cut } = base.summary;
     const run = this.runFrom(base);
     const isCovered = run !== undefined && run.upTo.order >= cut.order;
-    const reach = isCovered ? run.upTo : logFrom.order === cut.order ? cut : undefined;
+    const reach = isCovered ? run.upTo : isExact(base) ? cut : undefined;
     if (reach !== undefined) this.#reached.set(base, reach);
     return reach;
   }
@@ -113,7 +126,10 @@ export class HistoryView {
   /** The run of the log on which a base lies. */
   runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
     const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
-    return runs.find(({ after, upTo }) => after.order <= logFrom.order && logFrom.order <= upTo.order);
+    return runs.find(({ after, upTo }) => {
+      const isWithin = after.order < logFrom.order && logFrom.order < upTo.order;
+      return isWithin || isSamePlace(after, logFrom) || isSamePlace(upTo, logFrom);
+    });
   }
 
   /** The fewest segments that lead from a base to a position that it reaches. */
@@ -121,14 +137,27 @@ export class HistoryView {
     const { logFrom, cut } = base.summary;
     const run = this.runFrom(base);
     // A base that is exact needs no log for its own cut.
-    if (run === undefined || (logFrom.order === cut.order && cut.order === position.order)) return [];
+    if (run === undefined || (isExact(base) && cut.order === position.order)) return [];
     return coverOf(run.segments, logFrom, position);
   }
 
   #isReached(base: BaseRecord, position: Position): boolean {
+    const { cut } = base.summary;
     const reach = this.reachOf(base);
-    return reach !== undefined && reach.order >= position.order;
+    if (reach === undefined || cut.order > position.order) return false;
+    if (cut.order === position.order) return isSamePlace(cut, position);
+    return reach.order > position.order || isSamePlace(reach, position);
   }
+}
+
+/** Whether its own cut is reached without a log. */
+export function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
+  return logFrom.order === cut.order;
+}
+
+/** Of one lineage: recorders of one history that give one order to different things tell them apart by their tokens. */
+export function isSamePlace(left: Position, right: Position): boolean {
+  return left.order === right.order && left.resume === right.resume;
 }
 
 function ownerOf({ lineage }: Position, credential: string): string {
@@ -145,12 +174,12 @@ function compareOrders(left: Position, right: Position): number {
   return left.order < right.order ? -1 : 1;
 }
 
-/** The last base whose cut is not after the position, or -1. */
-function lastAtOrBefore(bases: readonly BaseRecord[], position: Position): number {
+/** The last base whose cut is not after that order, or -1. */
+function lastAtOrBefore(bases: readonly BaseRecord[], order: string): number {
   let [low, high] = [0, bases.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((bases[middle]?.summary.cut.order ?? '') <= position.order) low = middle + 1;
+    if ((bases[middle]?.summary.cut.order ?? '') <= order) low = middle + 1;
     else high = middle;
   }
   return low - 1;
@@ -190,8 +219,7 @@ function runsOf(segments: readonly SegmentRecord[]): LogRun[] {
 
 /** Two recorders of one history may have given one order to different things: what they say is not joined. */
 function followsOn({ upTo }: SegmentRecord, { after }: SegmentRecord): boolean {
-  if (after.order !== upTo.order) return after.order < upTo.order;
-  return after.resume === upTo.resume;
+  return after.order < upTo.order || isSamePlace(after, upTo);
 }
 
 /** Of segments that follow on each other: always the one that leads furthest. */

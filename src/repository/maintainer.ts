@@ -34,7 +34,7 @@ export type ProtectedReason = 'newest base' | 'proven base';
 export function protectedBases(
   catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
 ): ReadonlyMap<string, ProtectedReason> {
-  const marked = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
+  const marked = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
   const kept = new Map<string, ProtectedReason>();
   const histories = new Set([...catalogue.bases.values()].map(({ summary }) => summary.history));
   for (const history of histories) {
@@ -164,7 +164,7 @@ function isSafe(catalogue: Catalogue, mark: string, condemned: ReadonlySet<strin
   const records = catalogue.marks.filter((record) => record.mark.id === mark);
   if (records.length === 0 || !catalogue.ledger.forgotten.has(mark)) return records.length > 0;
   return records.every((record) => {
-    const bases = basesOfMark(catalogue, record.mark);
+    const bases = basesOfMark(catalogue, record);
     const segments = [...neededSegments(catalogue, { marks: [record], ends: [] })];
     const packs = [
       ...bases.flatMap((key) => packKeysOf(catalogue.bases.get(key))),

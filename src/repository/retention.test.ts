@@ -30,7 +30,7 @@ function markAt(at: string | number, asked: Asked = {}): MarkRecord {
     ...rest,
     positions: Object.fromEntries(Object.keys(rest.bases ?? { store: base }).map((store) => [store, NOWHERE])),
   };
-  return { key: `journal/${mark.id}`, mark, modifiedMs: atMs, pinned, session: 'a', credential: 'a' };
+  return { key: `journal/${mark.id}`, mark, signed: mark, modifiedMs: atMs, pinned, session: 'a', credential: 'a' };
 }
 
 function select(
@@ -45,7 +45,7 @@ function select(
     policy: { ...NOTHING, ...policy },
     timezone,
     keptBases,
-    basesOf: ({ bases }) => Object.values(bases),
+    basesOf: ({ mark }) => Object.values(mark.bases),
   });
 }
 

@@ -1,6 +1,5 @@
 import type { MarkRecord } from './catalogue.ts';
 import { markState } from './mark.ts';
-import type { Mark } from './mark.ts';
 
 /** How long marks stay. Counts are of the newest hours, days, weeks and months that have a mark; each history has its own. */
 export type RetentionPolicy = {
@@ -51,7 +50,7 @@ export function selectMarks(options: {
   readonly timezone: string;
   readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'>;
   /** Keys of the bases that a mark stands on. */
-  readonly basesOf: (mark: Mark) => readonly string[];
+  readonly basesOf: (mark: MarkRecord) => readonly string[];
 }): Selection {
   const { marks, policy } = options;
   const kept = new Map<string, KeepReason[]>();
@@ -71,7 +70,7 @@ export function selectMarks(options: {
     for (const bucket of buckets) keepByCalendar({ complete: own, bucket, count: policy[bucket], calendar }, keep);
   }
   for (const [base, reason] of options.keptBases) {
-    const newest = marks.findLast(({ mark }) => options.basesOf(mark).includes(base));
+    const newest = marks.findLast((mark) => options.basesOf(mark).includes(base));
     if (newest !== undefined) keep(newest, reason);
   }
   const reasons = marks.flatMap(({ mark: { id } }) => {

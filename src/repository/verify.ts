@@ -217,7 +217,7 @@ class Verification {
 
 /** Bases that a mark names. Others are leftovers of runs that did not end. */
 function restorableBases(catalogue: Catalogue): readonly BaseRecord[] {
-  const named = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
+  const named = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
   return [...catalogue.bases.values()].filter(({ key }) => named.has(key));
 }
 

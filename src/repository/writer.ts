@@ -301,7 +301,10 @@ export class RepositoryWriter implements AsyncDisposable {
     const views = [...this.#known.histories.values()];
     return {
       runs: views.flatMap((view) => view.coveredRuns().filter(([first]) => first !== undefined && isOwn(first))),
-      marks: this.#known.marks.filter(({ credential }) => credential === this.#credential.id),
+      // As they were signed: what can't be restored of them just now is no part of them.
+      marks: this.#known.marks.flatMap((record) =>
+        record.credential === this.#credential.id ? { ...record, mark: record.signed } : [],
+      ),
     };
   }
 

@@ -10,7 +10,12 @@ import type { LoggedEntry } from '../repository/log-reader.ts';
 /** What is kept in memory before it goes to a file. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
 const ENTRY_BYTES = 200;
+/** So many times what a content takes when it is written it takes in memory. */
+const CHUNK_FACTOR = 4;
 const PAGE = 512;
+
+/** An entry of its own memory, and about how much that is. */
+type Kept = { readonly entry: LoggedEntry; readonly bytes: number };
 
 /** The newest of each name; `undefined` where nothing is there any more. */
 export type OverlaidEntry = { readonly name: Uint8Array; readonly entry: StoredEntry | undefined };
@@ -22,7 +27,7 @@ export class Overlay implements Disposable {
   readonly #temporaryFolder: string;
   readonly #memoryBytes: number;
   /** Each character of a name is a byte, so that their order is the order of bytes. */
-  readonly #newest = new Map<string, LoggedEntry>();
+  readonly #newest = new Map<string, Kept>();
   #bytes = 0;
   #file: OverlayFile | undefined;
   #sorted: readonly string[] | undefined;
@@ -35,9 +40,9 @@ export class Overlay implements Disposable {
   /** Names that are not known yet, and how many there are now. Only before anything is read. */
   put(entry: LoggedEntry): void {
     const name = latin1(entry.name);
-    const known = this.#newest.get(name);
-    this.#bytes += sizeOf(entry) - (known === undefined ? -ENTRY_BYTES - name.length : sizeOf(known));
-    this.#newest.set(name, ownBytes(entry));
+    const kept = keep(entry);
+    this.#bytes += kept.bytes - (this.#newest.get(name)?.bytes ?? 0);
+    this.#newest.set(name, kept);
     if (this.#bytes > this.#memoryBytes) this.#layAside();
   }
 
@@ -55,7 +60,7 @@ export class Overlay implements Disposable {
   find(name: Uint8Array): OverlaidEntry | undefined {
     if (this.#file !== undefined) return this.#file.find(name);
     const found = this.#newest.get(latin1(name));
-    return found && overlaid(found);
+    return found && overlaid(found.entry);
   }
 
   /** All from a name on, ascending. */
@@ -66,7 +71,7 @@ export class Overlay implements Disposable {
     }
     const sorted = must(this.#sorted, 'an overlay that was closed');
     for (let at = firstNotBefore(sorted, latin1(name)); at < sorted.length; at++) {
-      yield overlaid(must(this.#newest.get(sorted[at] ?? ''), 'a name of the overlay'));
+      yield overlaid(must(this.#newest.get(sorted[at] ?? ''), 'a name of the overlay').entry);
     }
   }
 
@@ -101,11 +106,11 @@ class OverlayFile implements Disposable {
     );
   }
 
-  put(entries: ReadonlyMap<string, LoggedEntry>): void {
+  put(entries: ReadonlyMap<string, Kept>): void {
     const put = this.#database.prepare('INSERT OR REPLACE INTO changes (name, attributes, content) VALUES (?, ?, ?)');
     this.#database.exec('BEGIN');
     for (const name of [...entries.keys()].sort()) {
-      const entry = must(entries.get(name), 'an entry of that name');
+      const { entry } = must(entries.get(name), 'an entry of that name');
       if ('removed' in entry) put.run(entry.name, null, null);
       else put.run(entry.name, entry.attributes, entry.content === undefined ? null : packContent(entry.content));
     }
@@ -146,14 +151,16 @@ function overlaid(entry: LoggedEntry): OverlaidEntry {
 }
 
 /** What is kept must not hold on to the frame that it came in. */
-function ownBytes(entry: LoggedEntry): LoggedEntry {
+function keep(entry: LoggedEntry): Kept {
   const name = entry.name.slice();
-  if ('removed' in entry) return { name, removed: true };
-  return { name, attributes: entry.attributes.slice(), content: entry.content };
-}
-
-function sizeOf(entry: LoggedEntry): number {
-  return 'removed' in entry ? 0 : entry.attributes.byteLength;
+  const ownBytes = ENTRY_BYTES + name.byteLength * 2;
+  if ('removed' in entry) return { entry: { name, removed: true }, bytes: ownBytes };
+  const attributes = entry.attributes.slice();
+  const packed = entry.content && packContent(entry.content);
+  return {
+    entry: { name, attributes, content: packed && unpackContent(packed) },
+    bytes: ownBytes + attributes.byteLength + (packed?.byteLength ?? 0) * CHUNK_FACTOR,
+  };
 }
 
 function latin1(bytes: Uint8Array): string {

@@ -45,7 +45,7 @@ async function rollForward(
   const range = { segments, after: base.summary.logFrom, upTo: position };
   for await (const batch of readLog(reader.access, range, run)) {
     for (const { entries, commit } of batch) {
-      const keepsRemoved = floor !== undefined && commit.position.order > floor.order;
+      const keepsRemoved = floor?.lineage === position.lineage && commit.position.order > floor.order;
       for (const entry of entries) {
         if (!(keepsRemoved && 'removed' in entry)) overlay.put(entry);
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { compareBytes } from '../core/bytes.ts';
 import { must } from '../core/must.ts';
 import { orderOf } from '../core/position.ts';
+import type { Position } from '../core/position.ts';
 import type { Base, Entry } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { createSeededRandom } from '../flow/random.ts';
@@ -13,7 +14,9 @@ import type { VirtualClock } from '../flow/virtual-clock.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { createRepository, openWithPassphrase, withDerivedCredential } from '../repository/access.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
+import { PayloadBuilder, payloadOf } from '../repository/format/log-payload.ts';
 import { extractInPlace } from '../repository/extract/in-place.ts';
+import type { SegmentDraft } from '../repository/journal-writer.ts';
 import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
 import { createInPlaceEngine } from '../repository/pipeline/in-place-engine.ts';
@@ -35,6 +38,19 @@ export type FixtureEntry = { readonly attributes: Uint8Array; readonly content?:
 
 /** What a store holds, by name; each character of a name is a byte. */
 export type FixtureStore = ReadonlyMap<string, FixtureEntry>;
+
+/** What became of each name at a commit; undefined: it went. */
+export type FixtureTransaction = {
+  readonly order: number;
+  readonly resume?: string | undefined;
+  readonly entries: ReadonlyMap<string, FixtureEntry | undefined>;
+};
+
+export type FixtureLog = {
+  readonly store: string;
+  readonly after: number;
+  readonly transactions: readonly FixtureTransaction[];
+};
 
 export type FixtureMark = { readonly mark: Mark; readonly bases: ReadonlyMap<string, WrittenBase> };
 
@@ -156,8 +172,14 @@ export class RepositoryFixture implements AsyncDisposable {
     return { mark, bases };
   }
 
-  writeBase(writer: RepositoryWriter, store: string, content: FixtureStore): Promise<WrittenBase> {
-    this.#order += 1;
+  /** `at`: where the base is cut, and from where on its log is needed; the next place in order unless given. */
+  writeBase(
+    writer: RepositoryWriter,
+    store: string,
+    content: FixtureStore,
+    at: { readonly cut?: number | undefined; readonly logFrom?: number | undefined } = {},
+  ): Promise<WrittenBase> {
+    this.#order = at.cut ?? this.#order + 1;
     return writer.writeBase(
       {
         store,
@@ -165,13 +187,43 @@ export class RepositoryFixture implements AsyncDisposable {
         exact: 'position',
         connector: 'test',
         url: `test:${store}`,
-        base: baseOf(content, this.#order),
+        base: baseOf(content, this.#order, at.logFrom),
         manifest: 'application: test\n',
         allowEmpty: true,
         onProgress: () => undefined,
       },
       this.run,
     );
+  }
+
+  /** A segment with a frame for each transaction, whose contents are stored first. */
+  async segment(writer: RepositoryWriter, log: FixtureLog): Promise<SegmentDraft> {
+    const frames: Uint8Array[] = [];
+    const packs = new Set<string>();
+    let last = positionAt(log.after);
+    for (const { order, resume, entries } of log.transactions) {
+      const present = [...entries].flatMap(([name, entry]) => (entry === undefined ? [] : [[name, entry] as const]));
+      const gone = [...entries].filter(([, entry]) => entry === undefined);
+      const stored = await writer.storeObservation(baseOf(new Map(present), order), this.run);
+      for (const pack of stored.packs) packs.add(pack);
+      const removed = gone.map(([name]) => ({ name: Buffer.from(name, 'latin1'), removed: true }) as const);
+      const builder = new PayloadBuilder();
+      const position = positionAt(order, resume);
+      builder.piece({ changes: [...removed, ...stored.leaves], commit: { position, atMs: order * 1000 } });
+      frames.push(writer.sealFrame(log.store, payloadOf(last, [builder.takePieces()])));
+      last = position;
+    }
+    return {
+      store: log.store,
+      history: log.store,
+      after: positionAt(log.after),
+      upTo: last,
+      fromMs: (log.transactions[0]?.order ?? 0) * 1000,
+      toMs: (log.transactions.at(-1)?.order ?? 0) * 1000,
+      changes: log.transactions.reduce((sum, { entries }) => sum + entries.size, 0),
+      packs: [...packs].toSorted(),
+      frames: Buffer.concat(frames),
+    };
   }
 
   markOf(bases: ReadonlyMap<string, WrittenBase>, name?: string): Mark {
@@ -193,19 +245,23 @@ export class RepositoryFixture implements AsyncDisposable {
   }
 }
 
+/** The place of that number in every history of the fixture. */
+export function positionAt(order: number, resume = String(order)): Position {
+  return { lineage: 'fixture', order: orderOf(order), resume };
+}
+
 /** The base that a connector would give of a store with these entries. */
-export function baseOf(content: FixtureStore, order: number): Base {
+export function baseOf(content: FixtureStore, order: number, logFrom = order): Base {
   const named = [...content].map(([name, entry]) => ({ name: Buffer.from(name, 'latin1'), entry }));
   const sorted = named.toSorted((left, right) => compareBytes(left.name, right.name));
-  const position = { lineage: 'fixture', order: orderOf(order), resume: String(order) };
   return {
     entries: (async function* () {
       for (let at = 0; at < sorted.length; at += 100) yield sorted.slice(at, at + 100).map(entryOf);
     })(),
     retry: async () => undefined,
     finish: async () => ({
-      logFrom: position,
-      cut: position,
+      logFrom: positionAt(logFrom),
+      cut: positionAt(order),
       skipped: [],
       skippedCount: 0,
       incompleteCount: 0,

@@ -6,7 +6,7 @@ import { nativeAvailable } from '../../io/native.ts';
 import { printablePath, systemPath } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
 import { previewRestore } from './preview.ts';
-import { resolveRoot } from './recorder.ts';
+import { resolveRoot } from './root.ts';
 import type { FilesStore } from './store.ts';
 
 /** What a backup and a restore of the folder would miss here. Writes nothing. */

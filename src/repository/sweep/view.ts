@@ -78,7 +78,7 @@ export function refuseDamage({ catalogue }: SweepView): void {
 
 /** Manifests whose base must stay. */
 export function neededBases({ catalogue, live }: SweepView): ReadonlySet<string> {
-  const needed = new Set(catalogue.marks.flatMap(({ mark }) => basesOfMark(catalogue, mark)));
+  const needed = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
   for (const key of protectedBases(catalogue).keys()) needed.add(key);
   for (const base of catalogue.bases.values()) if (live.has(base.session)) needed.add(base.key);
   return needed;

@@ -7,8 +7,9 @@ export class Affected {
   readonly #marksOf = new Map<string, string[]>();
 
   constructor(catalogue: Catalogue) {
-    for (const { mark } of catalogue.marks) {
-      for (const [history, base] of basesByHistory(catalogue, mark)) {
+    for (const signed of catalogue.marks) {
+      const { mark } = signed;
+      for (const [history, base] of basesByHistory(catalogue, signed)) {
         const store = catalogue.bases.get(base)?.summary.store ?? history;
         const marks = this.#marksOf.get(base) ?? [];
         this.#marksOf.set(base, marks);

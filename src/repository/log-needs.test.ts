@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fakeBase, fakeMark, fakeSegment } from '../testing/fake-records.ts';
+import { positionAt } from '../testing/repository-fixture.ts';
+import type { BaseRecord } from './catalogue.ts';
+import { basesByHistory, basesOfMark, neededSegments, objectsOf } from './log-needs.ts';
+import { HistoryView } from './log-view.ts';
+import type { SegmentRecord } from './log-view.ts';
+
+function known(bases: readonly BaseRecord[], segments: readonly SegmentRecord[]) {
+  return {
+    bases: new Map(bases.map((base) => [base.key, base])),
+    histories: new Map([['orders', new HistoryView(bases, segments)]]),
+  };
+}
+
+const [base1, base5] = [fakeBase(1), fakeBase(5)];
+const [s13, s36, s69] = [fakeSegment(1, 3), fakeSegment(3, 6), fakeSegment(6, 9)];
+const all = known([base1, base5], [s13, s36, s69]);
+
+test('a mark stands on the bases that it names, and on those from which its positions are reached', () => {
+  assert.deepEqual(basesOfMark(all, fakeMark(4)), [base1.key]);
+  assert.deepEqual(basesOfMark(all, fakeMark(8)), [base5.key]);
+  assert.deepEqual(basesOfMark(all, fakeMark(5, { bases: { orders: base1.key } })), [base1.key]);
+  assert.deepEqual(basesOfMark(all, fakeMark(8, { credential: 'b' })), []);
+  assert.deepEqual(basesOfMark(all, fakeMark(6, { floors: { orders: positionAt(4) } })), [base1.key]);
+  const gone = fakeMark(5, { bases: { orders: 'manifests/gone' } });
+  assert.deepEqual([...basesByHistory(all, gone)], [['orders', 'manifests/gone']]);
+});
+
+function needed(orders: readonly number[], ends: readonly BaseRecord[] = []): readonly SegmentRecord[] {
+  return [...neededSegments(all, { marks: orders.map((order) => fakeMark(order)), ends })];
+}
+
+test('needed are the segments that lead to the marks, and of protected bases those up to the end of their log', () => {
+  assert.deepEqual(needed([]), []);
+  assert.deepEqual(needed([1, 5]), []);
+  assert.deepEqual(needed([2]), [s13]);
+  assert.deepEqual(needed([2, 4]), [s13, s36]);
+  assert.deepEqual(needed([7]), [s36, s69]);
+  assert.deepEqual(needed([2], [base5]), [s13, s36, s69]);
+  assert.deepEqual(needed([10]), []);
+});
+
+test('the log of a fuzzy base is needed for its own cut', () => {
+  const fuzzy = fakeBase(5, { logFrom: 2 });
+  const marks = [fakeMark(5, { bases: { orders: fuzzy.key } })];
+  assert.deepEqual([...neededSegments(known([fuzzy], [s13, s36, s69]), { marks, ends: [] })], [s13, s36]);
+});
+
+test('a segment that was merged into another is not needed any more', () => {
+  const merged = fakeSegment(1, 6);
+  const both = known([base1], [s13, s36, merged]);
+  assert.deepEqual([...neededSegments(both, { marks: [fakeMark(2), fakeMark(5)], ends: [] })], [merged]);
+});
+
+test('a segment takes its record, and its frames where they lie apart', () => {
+  assert.deepEqual(objectsOf({ ...s13, body: undefined }), [s13.key]);
+  assert.deepEqual(objectsOf({ ...s13, body: 'digest' }), [s13.key, 'logs/a/digest']);
+});
