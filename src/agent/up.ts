@@ -49,8 +49,10 @@ export async function up(application: OpenApplication, options: UpOptions, run: 
   await using _socket = await listen(stateFolder, (request, tell, inner) => handle(parts, request, tell, inner), run);
   const last: Run = { signal: options.abortStop ?? new AbortController().signal };
   await using chores = openScope(run);
-  chores.spawn((inner) => takeBasesOnSchedule({ recording, configuration, runtime, onNews }, inner));
-  chores.spawn((inner) => keepUp({ application, timezone: configuration.timezone, onNews, onAlarm }, inner));
+  void chores.spawn((inner) => takeBasesOnSchedule({ recording, configuration, runtime, onNews }, inner));
+  void chores.spawn((inner) => keepUp({ application, timezone: configuration.timezone, onNews, onAlarm }, inner));
   await recording.run(chores.run, last);
+  // What ended it unasked is told.
+  if (!run.signal.aborted) await chores.join();
   return { stores: [...recording.stores.keys()], lastMark: recording.lastMark?.id, gaps: recording.gapCount };
 }

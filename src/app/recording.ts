@@ -118,7 +118,7 @@ export class Recording {
     journal.catch(() => undefined);
     try {
       await using scope = openScope({ signal: recording.signal });
-      for (const store of this.stores.values()) scope.spawn((task) => store.run(task));
+      for (const store of this.stores.values()) void scope.spawn((task) => store.run(task));
       const marked = this.#keepMarking(run);
       await Promise.race([marked, scope.join(), journal]);
       await this.#markTheEnd(last);
