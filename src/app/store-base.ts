@@ -6,6 +6,7 @@ import { loadConnector } from '../connectors/load.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
+import { ensureFolder } from '../io/atomic-file.ts';
 import type { BaseProgress } from '../repository/base-writer.ts';
 import { newestBase } from '../repository/catalogue.ts';
 import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
@@ -26,6 +27,7 @@ export async function openStoreRecorder(
 ): Promise<Recorder> {
   const { context } = application;
   const { store, previous, stateFolder } = options;
+  if (stateFolder !== undefined) await ensureFolder(stateFolder, 0o700);
   const connector = await loadConnector(store.kind);
   const opened = connector.resolve({
     target: store.target,
