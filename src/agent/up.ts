@@ -29,7 +29,14 @@ export async function up(application: OpenApplication, options: UpOptions, run: 
   const access = await application.openAsWriter(run, { dryRun: false });
   const configuration = needConfiguration(context);
   const recording = await Recording.open({ application, configuration, access, onNews: options.onNews }, run);
-  const parts: HandlerParts = { application, recording, access, startedMs, nextBaseMs: () => undefined };
+  const parts: HandlerParts = {
+    application,
+    recording,
+    access,
+    startedMs,
+    nextBaseMs: () => undefined,
+    alarms: () => [],
+  };
   await using _socket = await listen(stateFolder, (request, tell, inner) => handle(parts, request, tell, inner), run);
   const last: Run = { signal: options.abortStop ?? new AbortController().signal };
   await recording.run(run, last);

@@ -385,4 +385,6 @@ export type LiveStatus = {
   readonly stores: readonly Omit<StatusStoreResult, 'window' | 'lastBaseAt'>[];
   readonly lastMark?: MarkResult | undefined;
   readonly repositoryTrouble?: TroubleResult | undefined;
+  /** Of retention and verification. */
+  readonly alarms: readonly AlarmResult[];
 };

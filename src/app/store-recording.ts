@@ -223,7 +223,7 @@ export class StoreRecording implements AsyncDisposable {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
     await using scope = openScope(run);
-    const pumped = scope.spawn((inner) => pumpLog(log, { queue, onAlive }, inner));
+    const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
     if (!this.#hasBase) await this.#base(recorder, scope.run);
     this.#setRecording(onRecording);
