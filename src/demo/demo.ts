@@ -203,7 +203,7 @@ class Story {
       const plan = await prepareRestore(
         application,
         reader,
-        { ...options, stores: [], only: [], skipDamaged: false },
+        { ...options, stores: [], only: [], skipDamaged: false, perStore: false },
         this.#run,
       );
       const { stores } = await carryOut(application, reader, plan, this.#run);
