@@ -33,8 +33,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'restore',
     'config',
   ],
-  demo: [...BASE, 'config', 'app'],
-  cli: [...BASE, 'config', 'app', 'demo'],
+  agent: [...BASE, 'config', 'repository', 'app'],
+  demo: [...BASE, 'config', 'app', 'agent'],
+  cli: [...BASE, 'config', 'app', 'agent', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
   index: [
     ...BASE,
