@@ -372,8 +372,12 @@ export type StatusResult = {
   readonly alarms: readonly AlarmResult[];
 };
 
-/** `up`, when it was stopped. */
-export type UpResult = { readonly stores: readonly string[]; readonly lastMark?: string | undefined };
+/** `up`, when it was stopped. `gaps`: how many it had to note. */
+export type UpResult = {
+  readonly stores: readonly string[];
+  readonly lastMark?: string | undefined;
+  readonly gaps: number;
+};
 
 export type MarkTakenResult = { readonly mark: MarkResult };
 
