@@ -272,7 +272,8 @@ export type WindowResult = { readonly from: string; readonly to: string };
 
 export type TimelineStoreResult = {
   readonly store: string;
-  readonly exact: 'position' | 'time' | 'observation';
+  /** Absent while there is no base. */
+  readonly exact?: 'position' | 'time' | 'observation' | undefined;
   /** Ascending by time. */
   readonly bases: readonly { readonly id: string; readonly at: string; readonly proven: boolean }[];
   readonly logs: readonly LogSpan[];
@@ -282,13 +283,29 @@ export type TimelineStoreResult = {
   readonly windows: readonly WindowResult[];
 };
 
-/** `from` and `to`: what is shown. `marks` ascend by time. */
+/** Of all complete marks of a time. */
+export type TogetherResult = {
+  readonly marks: number;
+  readonly first: MarkResult;
+  readonly last: MarkResult;
+  /** From one to the next, or to the end of the time. */
+  readonly longestPause: { readonly from: string; readonly durationMs: number };
+  /** Of those that are not sealed; absent where all are. */
+  readonly mostSkewMs?: number | undefined;
+};
+
+/**
+ * `from` and `to`: what is shown. `marks` ascend by time: all with a name, pinned or sealed, and of many others some; `marksLeftOut` counts the rest.
+ * `together` is of all of them; absent where none is complete.
+ */
 export type TimelineResult = {
   readonly from: string;
   readonly to: string;
   readonly timezone: string;
   readonly stores: readonly TimelineStoreResult[];
   readonly marks: readonly MarkResult[];
+  readonly marksLeftOut: number;
+  readonly together?: TogetherResult | undefined;
 };
 
 /** `idle`: `up` does not run. `starting`: its first base is being taken. `recording`, `retrying` after a failure, `stopped` by one. */
@@ -317,9 +334,13 @@ export type AlarmResult = {
   readonly hint: string;
 };
 
-/** `at`: when this was so; ages count from it. */
+/**
+ * `at`: when this was so; ages count from it. `keyRole`: with whose key the repository was looked at, where that was needed; a writer sees only what it
+ * wrote itself, and no proofs.
+ */
 export type StatusResult = {
   readonly at: string;
+  readonly keyRole?: 'reader' | 'writer' | undefined;
   /** Of the process that runs `up`; absent when none does. */
   readonly up?: { readonly processId: number; readonly startedAt: string } | undefined;
   readonly stores: readonly StatusStoreResult[];

@@ -18,7 +18,15 @@ function record(id: string, at: string, more: Partial<Mark> = {}): MarkRecord {
     missing: [],
     ...more,
   };
-  return { key: `journal/${id}`, mark, signed: mark, modifiedMs: mark.atMs, pinned: false, session: 's', credential: 'c' };
+  return {
+    key: `journal/${id}`,
+    mark,
+    signed: mark,
+    modifiedMs: mark.atMs,
+    pinned: false,
+    session: 's',
+    credential: 'c',
+  };
 }
 
 const MARKS = [

@@ -29,7 +29,9 @@ test('what spans as much as the tier stays as it is, and parts what is around it
 test('what does not follow on is not joined: a gap, an overlap, or another thing at the same place', () => {
   assert.deepEqual(groups([fakeSegment(0, 1), fakeSegment(2, 3)]), []);
   assert.deepEqual(groups([fakeSegment(0, 2), fakeSegment(1, 3)]), []);
-  assert.deepEqual(groups([fakeSegment(0, 1), fakeSegment(1, 2, { afterResume: 'other' }), fakeSegment(2, 3)]), ['1-2 2-3']);
+  assert.deepEqual(groups([fakeSegment(0, 1), fakeSegment(1, 2, { afterResume: 'other' }), fakeSegment(2, 3)]), [
+    '1-2 2-3',
+  ]);
 });
 
 test('nothing becomes larger than can be read whole', () => {

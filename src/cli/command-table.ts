@@ -12,6 +12,7 @@ import {
   sweepSpec,
   verifySpec,
 } from './table/keeping.ts';
+import { statusSpec, timelineSpec } from './table/looking.ts';
 import { markSpec, upSpec } from './table/running.ts';
 import { catSpec, diffSpec, findSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
 import {
@@ -58,6 +59,8 @@ export const commandTable: readonly TableEntry[] = [
   entry(catSpec, async () => (await import('./commands/cat.ts')).cat),
   entry(diffSpec, async () => (await import('./commands/diff.ts')).diff),
   entry(findSpec, async () => (await import('./commands/find.ts')).find),
+  entry(statusSpec, async () => (await import('./commands/status.ts')).status),
+  entry(timelineSpec, async () => (await import('./commands/timeline.ts')).timeline),
   entry(verifySpec, async () => (await import('./commands/verify.ts')).verify),
   entry(forgetSpec, async () => (await import('./commands/forget.ts')).forget),
   entry(sweepSpec, async () => (await import('./commands/sweep.ts')).sweep),
@@ -74,7 +77,7 @@ export const commandTable: readonly TableEntry[] = [
 ];
 
 /** Commands of later versions: said to be missing instead of unknown. */
-export const laterCommands: readonly string[] = ['status', 'timeline', 'keys rotate', 'keys export'];
+export const laterCommands: readonly string[] = ['keys rotate', 'keys export'];
 
 function entry<const Spec extends CommandSpec, Result extends object>(
   spec: Spec,

@@ -55,3 +55,66 @@ function valueOf(text: string, field: Field): number | undefined {
   const index = field.names.indexOf(text.toUpperCase());
   return index < 0 ? undefined : index + (field.names === MONTHS ? 1 : 0);
 }
+
+/** When a schedule is due: numbers as `Date` has them, but months from 1. A day counts that fits either of two restricted fields. */
+export type CronTimes = {
+  readonly minutes: ReadonlySet<number>;
+  readonly hours: ReadonlySet<number>;
+  isDay(day: { readonly dayOfMonth: number; readonly month: number; readonly weekday: number }): boolean;
+};
+
+/** @param text without a mistake */
+export function cronTimes(text: string): CronTimes {
+  const parts = text.trim().split(/[ \t]+/);
+  const [minutes, hours, days, months, weekdays] = FIELDS.map((field, index) => valuesOf(parts[index] ?? '', field));
+  const isAny = (index: number): boolean => (parts[index] ?? '').startsWith('*');
+  const has = (values: ReadonlySet<number> | undefined, value: number): boolean => values?.has(value) ?? false;
+  return {
+    minutes: minutes ?? new Set(),
+    hours: hours ?? new Set(),
+    isDay({ dayOfMonth, month, weekday }) {
+      if (!has(months, month)) return false;
+      const fits = [has(days, dayOfMonth), has(weekdays, weekday) || (weekday === 0 && has(weekdays, 7))];
+      return isAny(2) || isAny(4) ? fits.every(Boolean) : fits.some(Boolean);
+    },
+  };
+}
+
+function valuesOf(part: string, field: Field): ReadonlySet<number> {
+  const values = new Set<number>();
+  for (const item of part.split(',')) {
+    const [range = '', step] = item.split('/');
+    const [first = '', last] = range.split('-');
+    const from = range === '*' ? field.from : (valueOf(first, field) ?? field.to + 1);
+    // `5/15` begins at 5 and has no end.
+    const open = range === '*' || (last === undefined && step !== undefined);
+    const to = open ? field.to : (valueOf(last ?? first, field) ?? from);
+    for (let value = from; value <= to; value += Number(step ?? 1)) values.add(value);
+  }
+  return values;
+}
+
+const MINUTES_A_DAY = 24 * 60;
+const MINUTE_MS = 60_000;
+const DAY_MS = MINUTES_A_DAY * MINUTE_MS;
+/** After so many years days fall on the same days of the week. */
+const YEARS = 28;
+
+/** The longest time from one moment of a schedule to the next, where no clock is changed. Infinite when it is never due. */
+export function longestPauseMs(text: string): number {
+  const { minutes, hours, isDay } = cronTimes(text);
+  const ofDay = [...hours].flatMap((hour) => [...minutes].map((minute) => hour * 60 + minute));
+  const due = ofDay.toSorted((left, right) => left - right);
+  const [first = 0] = due;
+  const last = due.at(-1) ?? 0;
+  let longest = due.reduce((most, minute, index) => Math.max(most, minute - (due[index - 1] ?? minute)), 0);
+  let before: number | undefined;
+  for (let day = 0; day < YEARS * 366; day++) {
+    const date = new Date(day * DAY_MS);
+    const [dayOfMonth, month, weekday] = [date.getUTCDate(), date.getUTCMonth() + 1, date.getUTCDay()];
+    if (!isDay({ dayOfMonth, month, weekday })) continue;
+    if (before !== undefined) longest = Math.max(longest, (day - before) * MINUTES_A_DAY - last + first);
+    before = day;
+  }
+  return before === undefined ? Infinity : longest * MINUTE_MS;
+}

@@ -340,9 +340,7 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
       // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
       if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
       const { credential, session } = header;
-      const found = [
-        ...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories }),
-      ];
+      const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
       broken.push(...found);
       if (found.some(({ isRefused }) => isRefused)) continue;
       const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];

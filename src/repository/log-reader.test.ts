@@ -17,7 +17,13 @@ const entry = (text: string): FixtureEntry => ({ attributes: Buffer.from(text) }
 function transactions(from: number, to: number): readonly FixtureTransaction[] {
   return Array.from({ length: to - from }, (_, index) => {
     const order = from + index + 1;
-    return { order, entries: new Map([[`name ${order}`, entry(`value ${order}`)], ['gone', undefined]]) };
+    return {
+      order,
+      entries: new Map([
+        [`name ${order}`, entry(`value ${order}`)],
+        ['gone', undefined],
+      ]),
+    };
   });
 }
 
@@ -67,7 +73,12 @@ const isDamage = (error: unknown): boolean => isTidemarkError(error, 'REPOSITORY
 
 test('transactions come in order, each once, also from segments that overlap and go beyond what is wanted', async () => {
   await using fixture = await RepositoryFixture.create();
-  const segments = await recorded(fixture, [[0, 4], [2, 6], [6, 7], [7, 300]]);
+  const segments = await recorded(fixture, [
+    [0, 4],
+    [2, 6],
+    [6, 7],
+    [7, 300],
+  ]);
   assert.deepEqual(await read(fixture, range(segments, 0, 7)), [1, 2, 3, 4, 5, 6, 7]);
   assert.deepEqual(await read(fixture, range(segments, 3, 5)), [4, 5]);
   assert.deepEqual(await read(fixture, range(segments, 4, 4)), []);

@@ -44,7 +44,12 @@ test('merged segments stand for those that they were merged from: the fewest are
   assert.equal(planned(history, 4), '1 1-4');
   assert.deepEqual(
     history.coveredRuns().map((run) => run.map(({ after, upTo }) => [Number(after.order), Number(upTo.order)])),
-    [[[1, 4], [4, 5]]],
+    [
+      [
+        [1, 4],
+        [4, 5],
+      ],
+    ],
   );
 });
 
@@ -52,7 +57,11 @@ test('nothing leads over a gap; behind it a base begins anew', () => {
   const history = view([fakeBase(1), fakeBase(7)], [fakeSegment(1, 3), fakeSegment(4, 6), fakeSegment(7, 8)]);
   assert.deepEqual(
     history.runs.map(({ after, upTo }) => [Number(after.order), Number(upTo.order)]),
-    [[1, 3], [4, 6], [7, 8]],
+    [
+      [1, 3],
+      [4, 6],
+      [7, 8],
+    ],
   );
   assert.equal(planned(history, 3), '1 1-3');
   assert.equal(planned(history, 5), 'none');
@@ -119,7 +128,9 @@ function fewest(segments: readonly (readonly [number, number])[], from: number, 
   for (let count = 0; count <= segments.length; count++) {
     if ([...places].some((place) => place >= to)) return count;
     const next = new Set<number>();
-    for (const place of places) for (const [after, upTo] of segments) if (after <= place && upTo > place) next.add(upTo);
+    for (const place of places) {
+      for (const [after, upTo] of segments) if (after <= place && upTo > place) next.add(upTo);
+    }
     places = next;
   }
   return Number.POSITIVE_INFINITY;
@@ -144,9 +155,7 @@ test('plans are those of a model that tries everything', () => {
     for (let order = 0; order < 20; order++) {
       const needed = (logFrom: number, cut: number): number =>
         logFrom === cut && cut === order ? 0 : fewest(pairs, logFrom, order);
-      const leading = bases.filter(
-        ([logFrom, cut]) => cut <= order && needed(logFrom, cut) < Number.POSITIVE_INFINITY,
-      );
+      const leading = bases.filter(([logFrom, cut]) => cut <= order && needed(logFrom, cut) < Number.POSITIVE_INFINITY);
       const newest = Math.max(-1, ...leading.map(([, cut]) => cut));
       const label = `seed ${seed}, round ${round}, position ${order}`;
       const plan = history.planTo({ position: positionAt(order), credential: A });

@@ -92,5 +92,13 @@ export function fakeMark(order: number, options: Partial<Mark> & { readonly cred
     missing: [],
     ...rest,
   };
-  return { key: nextKey('journal'), mark, signed: mark, modifiedMs: order, pinned: false, session: credential, credential };
+  return {
+    key: nextKey('journal'),
+    mark,
+    signed: mark,
+    modifiedMs: order,
+    pinned: false,
+    session: credential,
+    credential,
+  };
 }

@@ -12,9 +12,7 @@ const pair = boxPair(random.bytes(32));
 const owner: FrameOwner = { repository: random.bytes(16), credential: random.bytes(16), history: 'orders' };
 
 function frame(payload: Uint8Array, of = owner): Buffer {
-  return Buffer.from(
-    writeFrame({ payload, owner: of, contentKey: pair.publicKey, ephemeralSeed: random.bytes(32) }),
-  );
+  return Buffer.from(writeFrame({ payload, owner: of, contentKey: pair.publicKey, ephemeralSeed: random.bytes(32) }));
 }
 
 function opened(body: Uint8Array, of = owner): readonly string[] {
