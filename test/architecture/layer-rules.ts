@@ -33,7 +33,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'restore',
     'config',
   ],
-  demo: [...BASE, 'config', 'app'],
+  demo: [...BASE, 'connectors/*', 'config', 'app', 'agent'],
   cli: [...BASE, 'config', 'app', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
   index: [
