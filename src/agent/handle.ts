@@ -3,7 +3,7 @@ import { needConfiguration } from '../app/application.ts';
 import type { OpenApplication } from '../app/application.ts';
 import { refuseLabels, refuseUsedName } from '../app/mark-labels.ts';
 import type { Recording } from '../app/recording.ts';
-import type { BackupResult, BackupStoreResult, LiveStatus, MarkTakenResult } from '../app/results.ts';
+import type { AlarmResult, BackupResult, BackupStoreResult, LiveStatus, MarkTakenResult } from '../app/results.ts';
 import { baseResult, isoTime, markResult } from '../app/shown.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
@@ -19,6 +19,8 @@ export type HandlerParts = {
   readonly startedMs: number;
   /** When the next base of a store is due. */
   readonly nextBaseMs: (store: string) => number | undefined;
+  /** Of retention and verification. */
+  readonly alarms: () => readonly AlarmResult[];
 };
 
 /** Answers what other processes ask, with the same results as their commands have. */
@@ -43,7 +45,8 @@ function asJson(result: object): Json {
   return JSON.parse(JSON.stringify(result)) as Json;
 }
 
-export function liveStatus({ application, recording, startedMs, nextBaseMs }: HandlerParts): LiveStatus {
+export function liveStatus(parts: HandlerParts): LiveStatus {
+  const { application, recording, startedMs, nextBaseMs, alarms } = parts;
   const { clock } = application.context.runtime;
   const nowMs = clock.nowMs();
   const trouble = recording.trouble;
@@ -65,6 +68,7 @@ export function liveStatus({ application, recording, startedMs, nextBaseMs }: Ha
     }),
     lastMark: recording.lastMark && markResult(recording.lastMark, false),
     repositoryTrouble: trouble && troubleOf(trouble),
+    alarms: alarms(),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { LogBlock, LogQueue } from '../archive/log-queue.ts';
+import { PlainMemory } from '../archive/plain-memory.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
@@ -14,6 +15,8 @@ import { mergeJournal } from './merge.ts';
 /** What goes into one segment at a time. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 const MERGE_EVERY_MS = 5 * 60_000;
+/** Plain bytes that are kept until then. */
+const PLAIN_BYTES = 8 * 1024 * 1024;
 /** A sweep waits for the sessions that it saw, so that none goes on for ever. */
 const SESSION_MS = 60 * 60_000;
 /** A mark waits so long for what it covers; then it is partial. */
@@ -70,6 +73,7 @@ export class Journal {
   #users = 0;
   #dirtyMs: number | undefined;
   #restMs = 0;
+  readonly #plain = new PlainMemory(PLAIN_BYTES);
   #failures = 0;
   #wake = Promise.withResolvers<void>();
   readonly #whenIdle: (() => void)[] = [];
@@ -237,6 +241,7 @@ export class Journal {
     for (const { history, blocks } of parts) {
       await history.queue.drop(blocks.length, run);
       history.durable = must(blocks.at(-1), 'a block that was put').upTo;
+      this.#remember(history.store, blocks);
       history.onDurable(history.durable);
       if (history.queue.sizeBytes > 0) this.touch();
     }
@@ -244,6 +249,12 @@ export class Journal {
     this.#marks = this.#marks.filter((pending) => !put.has(pending));
     for (const { mark, done } of marks) done.resolve(mark);
     this.#restMs = (this.#options.clock.monotonicMs() - beganMs) * REST_FACTOR;
+  }
+
+  #remember(history: string, blocks: readonly LogBlock[]): void {
+    const { after } = must(blocks[0], 'a block that was put');
+    const { upTo } = must(blocks.at(-1), 'a block that was put');
+    this.#plain.put({ history, after, upTo }, Buffer.concat(blocks.map(({ pieces }) => pieces)));
   }
 
   /** Those that are complete with what is put now, and those that have waited for too long, without what they lack. */
@@ -277,7 +288,8 @@ export class Journal {
     if (writer === undefined || !this.#hasPut || nowMs - this.#mergedMs < MERGE_EVERY_MS) return;
     const isHour = nowMs - this.#openedMs >= SESSION_MS;
     await writer.publish(run);
-    await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour }, run);
+    await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour, plain: this.#plain }, run);
+    this.#plain.clear();
     this.#mergedMs = this.#options.clock.monotonicMs();
     this.#hasPut = false;
     if (isHour) await this.#endSession(run);

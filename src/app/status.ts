@@ -8,13 +8,32 @@ import type { HistorySpan } from '../repository/history-spans.ts';
 import { FORMAT_VERSION } from '../repository/format/header.ts';
 import type { OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
-import type { StatusResult, StatusStoreResult } from './results.ts';
+import type { LiveStatus, StatusResult, StatusStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
 import { repositoryAlarms, restoreAlarms } from './status-alarms.ts';
 
-/** How everything runs now. */
-export function status(application: OpenApplication, run: Run): Promise<StatusResult> {
-  return offlineStatus(application, run);
+/** How everything runs now: what the process that records says of itself, where one does, over what the repository says. @throws as `offlineStatus` */
+export async function status(
+  application: OpenApplication,
+  live: LiveStatus | undefined,
+  run: Run,
+): Promise<StatusResult> {
+  const offline = await offlineStatus(application, run);
+  if (live === undefined) return offline;
+  const { up, lastMark = offline.lastMark, repositoryTrouble } = live;
+  return {
+    ...offline,
+    up,
+    stores: offline.stores.map((store) => ({ ...store, ...live.stores.find((own) => own.store === store.store) })),
+    repository: { ...offline.repository, reachable: repositoryTrouble === undefined },
+    ...(lastMark === undefined ? {} : { lastMark }),
+    alarms: [
+      ...(repositoryTrouble === undefined ? [] : [repositoryTrouble]),
+      ...live.stores.flatMap(({ store, trouble }) => (trouble === undefined ? [] : [{ ...trouble, store }])),
+      ...live.alarms,
+      ...offline.alarms,
+    ],
+  };
 }
 
 /**

@@ -25,7 +25,11 @@ const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
 
 /** Where the repository stands with a store. */
-export type KnownHistory = { readonly position: Position; readonly atMs: number };
+export type KnownHistory = {
+  readonly position: Position;
+  readonly atMs: number;
+  readonly lastBaseMs?: number | undefined;
+};
 
 export type StoreRecordingOptions = {
   readonly application: OpenApplication;
@@ -60,6 +64,7 @@ export class StoreRecording implements AsyncDisposable {
   #looking: Promise<unknown> = Promise.resolve();
   #lastSeenMs: number | undefined;
   #lastBaseMs: number | undefined;
+  #gapCount = 0;
   #attempt = new AbortController();
   #spool: Spool | undefined;
 
@@ -68,6 +73,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#options = options;
     this.#known = options.known;
     this.#hasBase = options.known !== undefined;
+    this.#lastBaseMs = options.known?.lastBaseMs;
   }
 
   get state(): StoreState {
@@ -79,13 +85,18 @@ export class StoreRecording implements AsyncDisposable {
     return this.#trouble;
   }
 
-  /** By this host's clock: when the store was last seen to be there, and when its last base since this began was taken. */
+  /** By this host's clock: when the store was last seen to be there, and when its last base was taken. */
   get lastSeenMs(): number | undefined {
     return this.#lastSeenMs;
   }
 
   get lastBaseMs(): number | undefined {
     return this.#lastBaseMs;
+  }
+
+  /** How many gaps had to be noted. */
+  get gapCount(): number {
+    return this.#gapCount;
   }
 
   async run(run: Run): Promise<void> {
@@ -177,6 +188,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#known = undefined;
     this.#hasBase = false;
     if (known === undefined) return;
+    this.#gapCount++;
     const { name } = this.store;
     const toMs = this.#runtime.clock.nowMs();
     this.#options.journal.noteGap({
@@ -223,7 +235,7 @@ export class StoreRecording implements AsyncDisposable {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
     await using scope = openScope(run);
-    const pumped = scope.spawn((inner) => pumpLog(log, { queue, onAlive }, inner));
+    const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
     if (!this.#hasBase) await this.#base(recorder, scope.run);
     this.#setRecording(onRecording);

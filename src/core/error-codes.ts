@@ -85,6 +85,11 @@ export const errorCodes = {
     meaning: 'There is no complete mark at or before this time.',
     action: 'Choose a time inside the window that the message names.',
   },
+  TARGET_IN_GAP: {
+    exit: 4,
+    meaning: 'At this time a store was not recorded, so that what it held then is not in the repository.',
+    action: 'Choose one of the marks that the message names; `tidemark timeline` shows the gap.',
+  },
   ENTRY_NOT_FOUND: {
     exit: 4,
     meaning: 'The base holds nothing of that name.',

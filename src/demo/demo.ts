@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isoTime } from '../app/shown.ts';
-import type { MarkResult, PlanResult, RestoreResult, TimelineResult } from '../app/results.ts';
+import type { MarkResult, PlanResult, TimelineResult } from '../app/results.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import { machineAt } from './machine.ts';
@@ -11,7 +11,7 @@ import type { Mistake } from './mistake.ts';
 import { OpenShop } from './open-shop.ts';
 import type { Sale } from './open-shop.ts';
 import { Operator } from './operator.ts';
-import type { Target } from './operator.ts';
+import type { Restored, Target } from './operator.ts';
 import { RunningUp } from './running-up.ts';
 import { buildShop, ITEMS, manifestOf, shopIn } from './shop.ts';
 import type { Shop } from './shop.ts';
@@ -39,7 +39,7 @@ export type Demo = AsyncDisposable & { readonly folder: string; readonly story: 
 
 const PASSPHRASE_BYTES = 24;
 /** How much happens before the next step of the story. */
-const ORDERS_BETWEEN = 150;
+const ORDERS_BETWEEN = 100;
 const MARKS_BETWEEN = 2;
 const LAST_ORDERS = 20;
 const POLL_MS = 50;
@@ -270,7 +270,7 @@ class Story {
     }
   }
 
-  #restoredText({ stores }: RestoreResult): string {
+  #restoredText({ stores }: Restored): string {
     const bytes = stores.reduce((sum, store) => sum + store.bytes, 0);
     const entries = stores.reduce((sum, store) => sum + store.entries, 0);
     const exchanged = stores.some(({ keptAside }) => keptAside !== undefined) ? 'exchanged' : 'put in place';

@@ -7,6 +7,7 @@ import { carryOut, prepareRestore, previewRestore } from '../app/restore.ts';
 import { undoRestore } from '../app/restore-aside.ts';
 import type { RestoreRequest } from '../app/restore-plan.ts';
 import type {
+  MarkResult,
   PlanResult,
   RestoreResult,
   RestoreUndoResult,
@@ -17,10 +18,13 @@ import type {
 import { repositoryStats } from '../app/stats.ts';
 import { timeline } from '../app/timeline.ts';
 import { verify } from '../app/verify.ts';
+import { must } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
 import { Secret } from '../io/secret.ts';
 
 export type Target = { readonly to: string; readonly into?: string | undefined };
+
+export type Restored = RestoreResult & { readonly mark: MarkResult };
 
 /** Does what an operator would type, by the same code as the commands. */
 export class Operator {
@@ -46,10 +50,11 @@ export class Operator {
     );
   }
 
-  restore(target: Target): Promise<RestoreResult> {
+  restore(target: Target): Promise<Restored> {
     return this.#reading(async (application, reader) => {
       const plan = await prepareRestore(application, reader, restoreRequest(target), this.#run);
-      return await carryOut(application, reader, plan, this.#run);
+      const result = await carryOut(application, reader, plan, this.#run);
+      return { ...result, mark: must(result.mark, 'the mark that is restored to') };
     });
   }
 
@@ -80,5 +85,12 @@ export class Operator {
 }
 
 function restoreRequest({ to, into }: Target): RestoreRequest {
-  return { target: to, stores: [], into: into === undefined ? [] : [into], only: [], skipDamaged: false };
+  return {
+    target: to,
+    stores: [],
+    into: into === undefined ? [] : [into],
+    only: [],
+    skipDamaged: false,
+    perStore: false,
+  };
 }

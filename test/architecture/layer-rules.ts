@@ -52,6 +52,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** The only files that may import a package. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
+  croner: /^src\/core\/cron-times\.ts$/,
   ignore: /^src\/connectors\/files\//,
   koffi: /^src\/io\/native[a-z-]*\.ts$/,
   yaml: /^src\/config\//,
