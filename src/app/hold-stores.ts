@@ -32,7 +32,11 @@ export async function holdStores(
   await using stack = new AsyncDisposableStack();
   const { clock } = application.context.runtime;
   const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
-  for (const hold of ways) if (hold !== undefined) await hold(stack, run);
+  // Hooks come first: what they wait for may be about to write to a store that its connector locks.
+  const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
+  for (const isHook of [true, false]) {
+    for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, run);
+  }
   const held = stack.move();
   const ended = new AbortController();
   let isExpired = false;
