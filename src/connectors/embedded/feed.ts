@@ -46,7 +46,7 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
   const database = openDatabase({ path, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   using _closed = { [Symbol.dispose]: () => database.close() };
   const pages = withStoreErrors(path, () => new ChangePages(database, options));
-  const inode = statSync(path).ino;
+  const inode = inodeOf(path);
   let lookMs = 0;
   for (;;) {
     run.signal.throwIfAborted();
@@ -56,15 +56,13 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
       yield batches;
     }
     if (pages.isBehind()) continue;
+    assertInPlace(path, inode);
     if (lookMs > 0 && lookMs <= LOOK_MOST_MS) {
       await clock.sleep(lookMs, run);
       lookMs *= 2;
       continue;
     }
     const more = await somethingHappened({ path, clock, isBehind: () => pages.isBehind() }, run);
-    if (!more && statSync(path, { throwIfNoEntry: false })?.ino !== inode) {
-      throw lost(path, 'the file was replaced by another one');
-    }
     // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
     lookMs = more ? LOOK_FIRST_MS : 0;
     if (!more && !pages.isBehind()) yield [pages.heartbeat()];
@@ -75,6 +73,18 @@ function lost(path: string, why: string): TidemarkError {
   return new TidemarkError('POSITION_LOST', `changes of ${path} can’t be followed on: ${why}`, {
     disposition: 'resync',
   });
+}
+
+/** Of the file that is there now. @throws STORE_UNREACHABLE when there is none */
+export function inodeOf(path: string): number {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw new TidemarkError('STORE_UNREACHABLE', `${path} is not there any more`);
+  return stats.ino;
+}
+
+/** Who has the file open would not notice that another one took its place. @throws POSITION_LOST, STORE_UNREACHABLE */
+export function assertInPlace(path: string, inode: number): void {
+  if (inodeOf(path) !== inode) throw lost(path, 'the file was replaced by another one');
 }
 
 /** @throws POSITION_LOST when not all changes after the revision are there */
