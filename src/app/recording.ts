@@ -119,11 +119,13 @@ export class Recording {
     try {
       await using scope = openScope({ signal: recording.signal });
       for (const store of this.stores.values()) void scope.spawn((task) => store.run(task));
-      const marked = this.#keepMarking(run);
-      await Promise.race([marked, scope.join(), journal]);
-      await this.#markTheEnd(last);
+      try {
+        await Promise.race([this.#keepMarking(run), scope.join(), journal]);
+        await this.#markTheEnd(last);
+      } finally {
+        recording.abort(stopped);
+      }
     } finally {
-      recording.abort(stopped);
       journaling.abort(stopped);
       try {
         await journal;

@@ -47,7 +47,7 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
   using _closed = { [Symbol.dispose]: () => database.close() };
   const pages = withStoreErrors(path, () => new ChangePages(database, options));
   using store = new StoreWatch(path);
-  const inode = statSync(path).ino;
+  const inode = inodeOf(path);
   let lookMs = 0;
   for (;;) {
     run.signal.throwIfAborted();
@@ -57,15 +57,13 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
       yield batches;
     }
     if (pages.isBehind()) continue;
+    assertInPlace(path, inode);
     if (lookMs > 0 && lookMs <= LOOK_MOST_MS) {
       await clock.sleep(lookMs, run);
       lookMs *= 2;
       continue;
     }
     const more = await store.hint(clock, run);
-    if (!more && !store.isSame(inode)) {
-      throw lost(path, 'the file was replaced by another one');
-    }
     // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
     lookMs = more ? LOOK_FIRST_MS : 0;
     if (!more && !pages.isBehind()) yield [pages.heartbeat()];
@@ -76,6 +74,18 @@ function lost(path: string, why: string): TidemarkError {
   return new TidemarkError('POSITION_LOST', `changes of ${path} can’t be followed on: ${why}`, {
     disposition: 'resync',
   });
+}
+
+/** Of the file that is there now. @throws STORE_UNREACHABLE when there is none */
+export function inodeOf(path: string): number {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw new TidemarkError('STORE_UNREACHABLE', `${path} is not there any more`);
+  return stats.ino;
+}
+
+/** Who has the file open would not notice that another one took its place. @throws POSITION_LOST, STORE_UNREACHABLE */
+export function assertInPlace(path: string, inode: number): void {
+  if (inodeOf(path) !== inode) throw lost(path, 'the file was replaced by another one');
 }
 
 /** @throws POSITION_LOST when not all changes after the revision are there */
@@ -182,13 +192,11 @@ function sizeOf(change: Change): number {
 
 /** Tells of writes to the files of a store: a hint, which some file systems don't give. */
 class StoreWatch implements Disposable {
-  readonly #path: string;
   readonly #watcher: FSWatcher | undefined;
   #wake: () => void = () => undefined;
   #isHinted = false;
 
   constructor(path: string) {
-    this.#path = path;
     const name = basename(path);
     this.#watcher = watchFolder(dirname(path), (file) => {
       if (file !== null && !file.startsWith(name)) return;
@@ -212,11 +220,6 @@ class StoreWatch implements Disposable {
     const isHinted = this.#isHinted;
     this.#isHinted = false;
     return isHinted;
-  }
-
-  /** Whether the store's file is still the one that was opened. */
-  isSame(inode: number): boolean {
-    return statSync(this.#path, { throwIfNoEntry: false })?.ino === inode;
   }
 
   [Symbol.dispose](): void {
