@@ -81,7 +81,18 @@ async function wayToHold(application: OpenApplication, store: StoreConfiguration
   if (hold === undefined) return undefined;
   const { options } = connector.resolve({ target: store.target, options: store.options, leaveOut: [] });
   return async (stack, run) => {
-    const signal = AbortSignal.any([run.signal, AbortSignal.timeout(HOLD_MS)]);
-    stack.use(await hold.call(connector, options, runtime, { signal }));
+    const [limit, done] = [new AbortController(), new AbortController()];
+    const busy = new TidemarkError('BUSY', `${store.name} is changed without end: it could not be locked`);
+    const timer = runtime.clock.sleep(HOLD_MS, { signal: done.signal }).then(
+      () => limit.abort(busy),
+      () => undefined,
+    );
+    try {
+      const signal = AbortSignal.any([run.signal, limit.signal]);
+      stack.use(await hold.call(connector, options, runtime, { signal }));
+    } finally {
+      done.abort();
+      await timer;
+    }
   };
 }

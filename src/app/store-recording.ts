@@ -227,7 +227,7 @@ export class StoreRecording implements AsyncDisposable {
     }
     const from = this.#known?.position ?? (await head.call(recorder, run));
     const spool = await this.#openSpool(run);
-    let acknowledge = (_: Position): void => undefined;
+    let acknowledge: (upTo: Position) => void = () => undefined;
     const queue = await this.#join(from, { spool, onDurable: (upTo) => acknowledge(upTo) }, run);
     await using log = await openLog.call(recorder, queue.received, run);
     acknowledge = (upTo) => log.acknowledge(upTo);

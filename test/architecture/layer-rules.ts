@@ -33,8 +33,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'restore',
     'config',
   ],
+  agent: [...BASE, 'config', 'repository', 'app'],
   demo: [...BASE, 'connectors/*', 'config', 'app', 'agent'],
-  cli: [...BASE, 'config', 'app', 'demo'],
+  cli: [...BASE, 'config', 'app', 'agent', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
   index: [
     ...BASE,

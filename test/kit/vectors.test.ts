@@ -152,7 +152,7 @@ test('the kit restores a repository that is made of the vectors', async () => {
   put(`packs/${credential}/${vectors.pack.id}`, bytes(vectors.pack.bytes));
   const position = { lineage: 'l', order: '1', resume: 'r' };
   const base = `manifests/${session}-00000001`;
-  const summary = { store: 'uploads', history: 'uploads', cut: position, entries: 5, bytes: 286 };
+  const summary = { store: 'uploads', history: 'uploads', logFrom: position, cut: position, entries: 5, bytes: 286 };
   const rest = { packs: bytes(vectors.pack.id).toString('base64') };
   const mark = {
     id: 'm',

@@ -55,7 +55,7 @@ const rootKey = publicHalf('ed25519', of('rootSeed')).toString('base64');
 
 export const headerFields = {
   format: 'tidemark repository',
-  version: 0,
+  version: 1,
   id: inputs.repository,
   createdAtMs: 1_790_000_000_000,
   rootKey,
