@@ -231,7 +231,9 @@ class Story {
     const { result, tookMs } = await this.#timed(() => operator.verify());
     const [damage] = result.damage;
     if (damage !== undefined) throw new TidemarkError('REPOSITORY_DAMAGED', `${damage.object}: ${damage.message}`);
-    const text = `every byte read back, decrypted and compared (${this.#setup.sizeText(result.checked.bytes)}): no damage`;
+    const { bases, segments, bytes } = result.checked;
+    const logs = segments === 0 ? '' : ` and of ${segments} segments of log`;
+    const text = `every byte of ${bases} bases${logs} read back, decrypted and compared (${this.#setup.sizeText(bytes)}): no damage`;
     yield [{ kind: 'outcome', text, tookMs }];
   }
 

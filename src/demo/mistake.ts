@@ -25,11 +25,10 @@ export function cleanUp(shop: Shop, clock: Clock): Mistake {
   const overwritten = new Set<string>();
   using orders = openEmbedded(shop.orders, { mustExist: true });
   orders.transaction((transaction) => {
-    for (const { key } of [...transaction.range({ prefix: 'order/' })]) {
-      const text = Buffer.from(key).toString();
-      if (text.endsWith('0')) continue;
+    const keys = Array.from(transaction.range({ prefix: 'order/' }), ({ key }) => Buffer.from(key).toString());
+    for (const key of keys.filter((each) => !each.endsWith('0'))) {
       transaction.delete(key);
-      deleted.add(text);
+      deleted.add(key);
     }
   });
   using catalog = openEmbedded(shop.catalog, { mustExist: true });

@@ -13,13 +13,13 @@ export class OpenShop implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #sales: Sale[] = [];
   readonly #ended: Promise<unknown>;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(shop: Shop) {
     this.#worker = new Worker(PROGRAM, { workerData: shop, name: 'shop' });
     this.#worker.on('message', (sale: Sale) => this.#sales.push(sale));
     this.#worker.on('error', (error) => {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
     });
     this.#ended = once(this.#worker, 'exit');
     this.#ended.catch(() => undefined);

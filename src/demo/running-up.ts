@@ -14,7 +14,7 @@ export class RunningUp implements AsyncDisposable {
   readonly #death = new AbortController();
   readonly #ended: Promise<unknown>;
   readonly #news: string[] = [];
-  #failure: unknown;
+  #failure: Error | undefined;
 
   private constructor(application: OpenApplication, run: Run) {
     this.#application = application;
@@ -22,7 +22,7 @@ export class RunningUp implements AsyncDisposable {
     const running: Run = { signal: AbortSignal.any([run.signal, this.#death.signal]) };
     const onNews = (message: string): unknown => this.#news.push(message);
     this.#ended = up(application, { onNews, abortStop: this.#death.signal }, running).catch((error: unknown) => {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
     });
   }
 

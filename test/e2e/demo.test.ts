@@ -10,19 +10,8 @@ test('the demo tells a story that is true, and leaves nothing', async () => {
   const demo = shop.ok(['demo'], { env: { TMPDIR: shop.at('tmp'), TIDEMARK_PASSPHRASE: undefined } });
   const story = listOf(demo, 'story');
   const commands = story.filter(({ kind }) => kind === 'command').map(({ text }) => String(text).split(' ')[1]);
-  assert.deepEqual(commands, [
-    'init',
-    'up',
-    'mark',
-    'mark',
-    'timeline',
-    'plan',
-    'restore',
-    'restore',
-    'restore',
-    'restore',
-    'verify',
-  ]);
+  const typed = 'init up mark mark timeline plan restore restore restore restore verify';
+  assert.equal(commands.join(' '), typed);
   assert.equal(story.filter(({ text }) => String(text).startsWith('the counters agree')).length, 3);
   assert.deepEqual(demo['warnings'], []);
 
