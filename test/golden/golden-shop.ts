@@ -98,9 +98,9 @@ async function startAnew(shop: LoggedShop): Promise<void> {
   const segments = [await shop.logOfCatalog(), await shop.observe({ changed: ['', 'new'], removed: ['new/one'] })];
   await shop.put(segments, [shop.mark()]);
   await shop.fixture.clock.advance(3_600_000);
-  shop.catalog.put('last', 'of all');
   const missing = { positions: { catalog: shop.catalogAt }, missing: ['uploads'] };
   await shop.put([], [shop.mark({ name: 'partial', ...missing })]);
+  shop.catalog.put('last', 'of all');
   const newest = [await shop.logOfCatalog()];
   await shop.put(newest, [shop.mark({ name: 'newest' })]);
   await shop.end();

@@ -15,7 +15,7 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 export function tidemark(home: string, ...args: readonly string[]): Ended & { readonly json: unknown } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args, '--json'], {
     cwd: home,
-    env: { PATH: process.env['PATH'] ?? '', HOME: home, TIDEMARK_PASSPHRASE: PASSPHRASE },
+    env: { PATH: process.env['PATH'] ?? '', HOME: home, XDG_STATE_HOME: home, TIDEMARK_PASSPHRASE: PASSPHRASE },
     encoding: 'utf8',
     input: '',
     timeout: 120_000,
