@@ -1,15 +1,11 @@
-import { openRecorderOf } from '../archive/source-recorder.ts';
-import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
-import { loadConnector } from '../connectors/load.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
+import { loadCatalogue, newestPosition } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { BaseProgress } from '../repository/base-writer.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
@@ -18,9 +14,10 @@ import { chosenStores } from './chosen-stores.ts';
 import { composeMark } from './compose-mark.ts';
 import { refuseLabels, refuseUsedName } from './mark-labels.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
-import { markResult, shownName } from './shown.ts';
+import { baseResult, markResult } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
 import { failureOf } from './run-record.ts';
+import { openStoreRecorder, writeStoreBase } from './store-base.ts';
 
 export type BackupRequest = {
   /** Names of stores; none means all. */
@@ -98,7 +95,7 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
       standingBase: (history) => writer.standingBase(history),
     });
     await writer.putMark(mark, run);
-    const stores = taken.map((one) => storeResult(one, request));
+    const stores = taken.map((one) => baseResult({ ...one, store: one.store.name }, request));
     await writer.putRun(run, runOf(mark, stores, failed));
     await writer.end(run);
     if (!request.dryRun) await application.rememberHeads(writer.heads, run);
@@ -169,68 +166,10 @@ async function takeBase(
   writer: RepositoryWriter,
   run: Run,
 ): Promise<TakenBase> {
-  const { context } = application;
-  const { store, request } = work;
-  const connector = await loadConnector(store.kind);
-  const last = newestBase(writer.catalogue, store.name)?.summary;
-  const options = { ...store.options, ...request.overrides };
-  const leaveOut = [context.repositoryUrl, application.stateFolder];
-  const opened = connector.resolve({ target: store.target, options, leaveOut });
-  for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
-  const recorderContext = { runtime: context.runtime, previous: last?.cut };
-  await using recorder = await openRecorderOf(connector, opened.options, recorderContext, run);
-  await using base = await recorder.openBase(run);
-  const report = (progress: BaseProgress): void => {
-    const { entries, bytes } = progress;
-    const shown = { entries, bytes, ...expectedTotals(progress, last) };
-    context.progress.report({ phase: `backing up ${store.name}`, store: store.name, ...shown });
-  };
-  report({ entries: 0, bytes: 0, foundEntries: 0, foundBytes: 0, foundAll: false });
-  const written = await writer.writeBase(
-    {
-      store: store.name,
-      history: store.name,
-      exact: recorder.exact,
-      connector: store.kind,
-      url: store.url,
-      base,
-      manifest: resolvedManifestWithoutSecrets(work.configuration),
-      allowEmpty: store.allowEmpty || request.allowEmpty.includes(store.name),
-      onProgress: report,
-    },
-    run,
-  );
-  return { store, base: written, exact: recorder.exact };
-}
-
-/** Until all has been found the last base tells how much to expect; without one nothing does. */
-export function expectedTotals(
-  { foundEntries, foundBytes, foundAll }: BaseProgress,
-  last: { readonly entries: number; readonly bytes: number } | undefined,
-): { readonly totalEntries?: number; readonly totalBytes?: number } {
-  if (foundAll) return { totalEntries: foundEntries, totalBytes: foundBytes };
-  if (last === undefined) return {};
-  return { totalEntries: Math.max(last.entries, foundEntries), totalBytes: Math.max(last.bytes, foundBytes) };
-}
-
-function storeResult({ store, base, exact }: TakenBase, { dryRun }: Pick<BackupRequest, 'dryRun'>): BackupStoreResult {
-  const { stored } = base;
-  return {
-    store: store.name,
-    ...(dryRun ? {} : { base: base.key }),
-    position: base.cut,
-    exact,
-    entries: stored.entries,
-    bytes: stored.bytes,
-    newBytes: stored.newBytes,
-    storedBytes: stored.storedBytes,
-    skipped: stored.end.skipped.map((item) => ({
-      ...shownName(item.name),
-      reason: item.reason,
-      incomplete: item.incomplete,
-      message: item.message,
-    })),
-    skippedCount: stored.end.skippedCount,
-    incompleteCount: stored.end.incompleteCount,
-  };
+  const { store, request, configuration } = work;
+  const previous = newestPosition(writer.catalogue, store.name);
+  await using recorder = await openStoreRecorder(application, { store, previous, overrides: request.overrides }, run);
+  const allowEmpty = request.allowEmpty.includes(store.name);
+  const base = await writeStoreBase(application, { store, configuration, recorder, allowEmpty, writer }, run);
+  return { store, base, exact: recorder.exact };
 }

@@ -11,7 +11,7 @@ import { checkHost } from './doctor/host.ts';
 import { checkRepository } from './doctor/repository.ts';
 import { checkRestores } from './doctor/restores.ts';
 import type { DoctorResult } from './results.ts';
-import { lostHeads } from './rollback.ts';
+import { lostHeads, rolledBack } from './rollback.ts';
 
 const SEVERITY: Readonly<Record<Finding['severity'], number>> = { error: 0, warning: 1, note: 2 };
 
@@ -90,15 +90,6 @@ const NO_READER_KEY: Finding = {
   message: 'this host backs up with the credential that it keeps, and has no passphrase to verify or restore with',
   hint: 'Run `tidemark verify` where the passphrase is, and keep the passphrase where a restore will find it.',
 };
-
-function rolledBack(message: string): Finding {
-  return {
-    code: 'REPOSITORY_ROLLED_BACK',
-    severity: 'error',
-    message: `the repository was rolled back: ${message}`,
-    hint: 'Find out who replaced or reverted the storage.',
-  };
-}
 
 /** What fails is a finding. @throws what is no error of an operator, and interruptions */
 async function attempt(run: Run, work: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BaseReader, FileResult, FileTarget } from '../core/restorer.ts';
 import { memoryReader } from '../testing/tree/memory-base.ts';
-import { expectedTotals } from './backup.ts';
+import { expectedTotals } from './store-base.ts';
 import { withProgress } from './read-progress.ts';
 
 const run = { signal: new AbortController().signal };

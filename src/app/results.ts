@@ -79,12 +79,21 @@ export type BackupResult = {
 /** `head`: the fingerprint of all that the repository holds now; `--expect-head` compares with it. */
 export type MarksResult = { readonly marks: readonly MarkResult[]; readonly head: string };
 
+/**
+ * With `--per-store`: when the place that a store is brought to was committed, and how long that is before the time that was asked for. `covered`: in
+ * between nothing happened that the repository knows of, and it would know.
+ */
+export type NearestResult = { readonly at: string; readonly distanceMs: number; readonly covered: boolean };
+
 export type PlanStoreResult = {
   readonly store: string;
   /** Stores are restored in ascending order. */
   readonly order: number;
   readonly base: string;
+  readonly baseAt: string;
   readonly segments: number;
+  readonly logBytes: number;
+  readonly nearest?: NearestResult | undefined;
   readonly position: Position;
   readonly exact: 'position' | 'time' | 'observation';
   readonly into: string;
@@ -96,11 +105,20 @@ export type PlanStoreResult = {
   readonly engineVersion?: string | undefined;
   /** From the point to the newest complete mark. */
   readonly lostAfterMs: number;
+  /** From the point to the newest commit or base of this store that the repository holds. */
+  readonly newerMs: number;
 };
 
-/** A plan with blockers can't be carried out; each says why and what to write instead. */
+/**
+ * A plan with blockers can't be carried out; each says why and what to write instead. Without `mark` each store has a place of its own
+ * (`--per-store`). `at`: the time that was asked for, and `distanceMs` from the mark to it; absent where a mark was asked for. `estimateMs`: how long it
+ * takes at most, by what the last restores took; absent where there were none.
+ */
 export type PlanResult = {
-  readonly mark: MarkResult;
+  readonly mark?: MarkResult | undefined;
+  readonly at?: string | undefined;
+  readonly distanceMs?: number | undefined;
+  readonly estimateMs?: number | undefined;
   readonly stores: readonly PlanStoreResult[];
   readonly sideEffects: readonly string[];
   readonly blockers: readonly string[];
@@ -111,6 +129,7 @@ export type RestoreStoreResult = {
   readonly into: string;
   readonly position: Position;
   readonly exact: 'position' | 'time' | 'observation';
+  readonly nearest?: NearestResult | undefined;
   readonly bytes: number;
   readonly reusedBytes: number;
   readonly entries: number;
@@ -128,8 +147,12 @@ export type RestoreStoreResult = {
   readonly skippedCount: number;
 };
 
-/** `restore --to` and `--resume`. */
-export type RestoreResult = { readonly mark: MarkResult; readonly stores: readonly RestoreStoreResult[] };
+/** `restore --to` and `--resume`. Without `mark` each store has a place of its own, near the time `at` (`--per-store`). */
+export type RestoreResult = {
+  readonly mark?: MarkResult | undefined;
+  readonly at?: string | undefined;
+  readonly stores: readonly RestoreStoreResult[];
+};
 
 /** `restore --undo` and `--discard`. */
 export type RestoreUndoResult = {
@@ -272,7 +295,8 @@ export type WindowResult = { readonly from: string; readonly to: string };
 
 export type TimelineStoreResult = {
   readonly store: string;
-  readonly exact: 'position' | 'time' | 'observation';
+  /** Absent while there is no base. */
+  readonly exact?: 'position' | 'time' | 'observation' | undefined;
   /** Ascending by time. */
   readonly bases: readonly { readonly id: string; readonly at: string; readonly proven: boolean }[];
   readonly logs: readonly LogSpan[];
@@ -282,13 +306,29 @@ export type TimelineStoreResult = {
   readonly windows: readonly WindowResult[];
 };
 
-/** `from` and `to`: what is shown. `marks` ascend by time. */
+/** Of all complete marks of a time. */
+export type TogetherResult = {
+  readonly marks: number;
+  readonly first: MarkResult;
+  readonly last: MarkResult;
+  /** From one to the next, or to the end of the time. */
+  readonly longestPause: { readonly from: string; readonly durationMs: number };
+  /** Of those that are not sealed; absent where all are. */
+  readonly mostSkewMs?: number | undefined;
+};
+
+/**
+ * `from` and `to`: what is shown. `marks` ascend by time: all with a name, pinned or sealed, and of many others some; `marksLeftOut` counts the rest.
+ * `together` is of all of them; absent where none is complete.
+ */
 export type TimelineResult = {
   readonly from: string;
   readonly to: string;
   readonly timezone: string;
   readonly stores: readonly TimelineStoreResult[];
   readonly marks: readonly MarkResult[];
+  readonly marksLeftOut: number;
+  readonly together?: TogetherResult | undefined;
 };
 
 /** `idle`: `up` does not run. `starting`: its first base is being taken. `recording`, `retrying` after a failure, `stopped` by one. */
@@ -317,13 +357,38 @@ export type AlarmResult = {
   readonly hint: string;
 };
 
-/** `at`: when this was so; ages count from it. */
+/**
+ * `at`: when this was so; ages count from it. `keyRole`: with whose key the repository was looked at, where that was needed; a writer sees only what it
+ * wrote itself, and no proofs.
+ */
 export type StatusResult = {
   readonly at: string;
+  readonly keyRole?: 'reader' | 'writer' | undefined;
   /** Of the process that runs `up`; absent when none does. */
   readonly up?: { readonly processId: number; readonly startedAt: string } | undefined;
   readonly stores: readonly StatusStoreResult[];
   readonly repository: RepositoryResult & { readonly reachable: boolean };
   readonly lastMark?: MarkResult | undefined;
+  readonly alarms: readonly AlarmResult[];
+};
+
+/** `up`, when it was stopped. `gaps`: how many it had to note. */
+export type UpResult = {
+  readonly stores: readonly string[];
+  readonly lastMark?: string | undefined;
+  readonly gaps: number;
+};
+
+export type MarkTakenResult = { readonly mark: MarkResult };
+
+export type TroubleResult = { readonly code: ErrorCode; readonly message: string; readonly hint: string };
+
+/** What the process that records knows of itself. */
+export type LiveStatus = {
+  readonly up: NonNullable<StatusResult['up']>;
+  readonly stores: readonly Omit<StatusStoreResult, 'window' | 'lastBaseAt'>[];
+  readonly lastMark?: MarkResult | undefined;
+  readonly repositoryTrouble?: TroubleResult | undefined;
+  /** Of retention and verification. */
   readonly alarms: readonly AlarmResult[];
 };

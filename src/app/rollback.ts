@@ -1,4 +1,5 @@
 import { TidemarkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Head } from '../repository/records/heads.ts';
 
@@ -26,4 +27,14 @@ export function expectHead(catalogue: Catalogue, expected: string | undefined): 
       hint: 'Either something was added since, or the storage was reverted; compare with `tidemark marks`.',
     },
   );
+}
+
+/** What `lostHeads` tells, as a finding. */
+export function rolledBack(message: string): Finding {
+  return {
+    code: 'REPOSITORY_ROLLED_BACK',
+    severity: 'error',
+    message: `the repository was rolled back: ${message}`,
+    hint: 'Find out who replaced or reverted the storage.',
+  };
 }

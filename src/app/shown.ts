@@ -4,7 +4,9 @@ import type { ListedEntry } from '../core/connector.ts';
 import { writeDuration } from '../core/units.ts';
 import { markState } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { ListedResult, MarkResult, ShownName } from './results.ts';
+import type { WrittenBase } from '../repository/writer.ts';
+import type { Exactness } from '../core/position.ts';
+import type { BackupStoreResult, ListedResult, MarkResult, ShownName } from './results.ts';
 
 const SLASH = 0x2f;
 /** A second, a minute, an hour, a day. */
@@ -53,5 +55,31 @@ export function markResult(mark: Mark, pinned: boolean): MarkResult {
     state: markState(mark),
     partial: missing,
     pinned,
+  };
+}
+
+/** What was stored of one store. */
+export function baseResult(
+  { store, base, exact }: { readonly store: string; readonly base: WrittenBase; readonly exact: Exactness },
+  { dryRun }: { readonly dryRun: boolean },
+): BackupStoreResult {
+  const { stored } = base;
+  return {
+    store,
+    ...(dryRun ? {} : { base: base.key }),
+    position: base.cut,
+    exact,
+    entries: stored.entries,
+    bytes: stored.bytes,
+    newBytes: stored.newBytes,
+    storedBytes: stored.storedBytes,
+    skipped: stored.end.skipped.map((item) => ({
+      ...shownName(item.name),
+      reason: item.reason,
+      incomplete: item.incomplete,
+      message: item.message,
+    })),
+    skippedCount: stored.end.skippedCount,
+    incompleteCount: stored.end.incompleteCount,
   };
 }

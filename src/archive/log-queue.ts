@@ -1,5 +1,9 @@
+import { TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
+import type { Spool } from '../io/spool.ts';
+import { readBlock, writeBlock } from './block-record.ts';
 
 /** A run of a history's log, encoded: what happened after `after` up to `upTo`. */
 export type LogBlock = {
@@ -13,20 +17,48 @@ export type LogBlock = {
   readonly packs: readonly string[];
 };
 
-/** What was received of a history and is not in the repository yet, in order. Bounded in bytes: then whoever puts waits. */
+/** `pieces` is absent where they lie in the spool alone. */
+type Waiting = Omit<LogBlock, 'pieces'> & {
+  readonly sizeBytes: number;
+  readonly sequence: number;
+  pieces: Uint8Array | undefined;
+};
+
+export type LogQueueOptions = {
+  /** What is kept in memory at most. Without a spool whoever puts waits when it is full. */
+  readonly memoryBytes: number;
+  /** Where the history stands. */
+  readonly received: Position;
+  /** Hears of every block. */
+  readonly onPut: () => void;
+  readonly spool?: Spool | undefined;
+};
+
+/**
+ * What was received of a history and is not in the repository yet, in order. With a spool a block counts as received once it is on this host's disk, and
+ * is there again after a crash; when that has no room left, whoever puts waits.
+ */
 export class LogQueue {
-  readonly #maxBytes: number;
-  readonly #onPut: () => void;
-  readonly #blocks: LogBlock[] = [];
+  readonly #options: LogQueueOptions;
+  readonly #blocks: Waiting[] = [];
   #bytes = 0;
+  #heldBytes = 0;
   #received: Position;
   readonly #waiting: (() => void)[] = [];
 
-  /** `received`: where the history stands. `onPut` hears of every block. */
-  constructor(options: { readonly maxBytes: number; readonly received: Position; readonly onPut: () => void }) {
-    this.#maxBytes = options.maxBytes;
+  private constructor(options: LogQueueOptions) {
+    this.#options = options;
     this.#received = options.received;
-    this.#onPut = options.onPut;
+  }
+
+  /**
+   * With what waits in the spool, as far as it goes on from `received`; what is in the repository already, or does not follow, is dropped.
+   * @throws FAILED when the spool is damaged
+   */
+  static async open(options: LogQueueOptions, run: Run): Promise<LogQueue> {
+    const queue = new LogQueue(options);
+    await queue.#recover(run);
+    return queue;
   }
 
   /** Up to where everything has come. */
@@ -38,30 +70,104 @@ export class LogQueue {
     return this.#bytes;
   }
 
-  /** Resolves once there is room. @throws the signal's reason */
-  async put(block: LogBlock, { signal }: Run): Promise<void> {
-    while (this.#bytes > 0 && this.#bytes + block.pieces.byteLength > this.#maxBytes) await this.#room(signal);
-    signal.throwIfAborted();
-    this.#blocks.push(block);
-    this.#bytes += block.pieces.byteLength;
-    this.#received = block.upTo;
-    this.#onPut();
+  /** By the store's clock, when the first thing happened that waits. */
+  get waitingSinceMs(): number | undefined {
+    return this.#blocks[0]?.fromMs;
   }
 
-  /** The first blocks, at least one where there are any, up to so many bytes. They stay until they are dropped. */
-  first(mostBytes: number): readonly LogBlock[] {
+  /** Resolves once it is received. @throws the signal's reason; DISK_FULL */
+  async put(block: LogBlock, run: Run): Promise<void> {
+    const { spool, memoryBytes, onPut } = this.#options;
+    const sizeBytes = block.pieces.byteLength;
+    let sequence = 0;
+    if (spool === undefined) {
+      while (this.#bytes > 0 && this.#bytes + sizeBytes > memoryBytes) await this.#room(run.signal);
+      run.signal.throwIfAborted();
+    } else sequence = await this.#append(spool, block, run); // what is in the spool is received, also when the run aborted meanwhile
+    this.#push({ ...block, sizeBytes, sequence });
+    onPut();
+  }
+
+  /** The first blocks, at least one where there are any, up to so many bytes. They stay until they are dropped. @throws FAILED */
+  async first(mostBytes: number, run: Run): Promise<readonly LogBlock[]> {
+    const chosen: Waiting[] = [];
     let bytes = 0;
-    const end = this.#blocks.findIndex(({ pieces }, index) => {
-      bytes += pieces.byteLength;
-      return index > 0 && bytes > mostBytes;
-    });
-    return end < 0 ? [...this.#blocks] : this.#blocks.slice(0, end);
+    for (const block of this.#blocks) {
+      bytes += block.sizeBytes;
+      if (chosen.length > 0 && bytes > mostBytes) break;
+      chosen.push(block);
+    }
+    await this.#fetch(chosen, run);
+    return chosen.map(({ pieces, ...block }) => ({ ...block, pieces: must(pieces, 'a block that was fetched') }));
   }
 
   /** The first `count` blocks are in the repository. */
-  drop(count: number): void {
-    for (const { pieces } of this.#blocks.splice(0, count)) this.#bytes -= pieces.byteLength;
+  async drop(count: number, run: Run): Promise<void> {
+    const dropped = this.#blocks.splice(0, count);
+    for (const { sizeBytes, pieces } of dropped) {
+      this.#bytes -= sizeBytes;
+      if (pieces !== undefined) this.#heldBytes -= sizeBytes;
+    }
+    const last = dropped.at(-1);
+    if (last !== undefined) await this.#options.spool?.release(last.sequence, run);
     for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #push(block: Waiting): void {
+    const { spool, memoryBytes } = this.#options;
+    const isHeld = spool === undefined || this.#heldBytes + block.sizeBytes <= memoryBytes;
+    if (isHeld) this.#heldBytes += block.sizeBytes;
+    this.#blocks.push(isHeld ? block : { ...block, pieces: undefined });
+    this.#bytes += block.sizeBytes;
+    this.#received = block.upTo;
+  }
+
+  async #append(spool: Spool, block: LogBlock, run: Run): Promise<number> {
+    for (;;) {
+      try {
+        return await spool.append([writeBlock(block)], run);
+      } catch (error) {
+        const isFull = error instanceof TidemarkError && error.code === 'SPOOL_FULL';
+        // A block that is larger than the whole spool would wait for ever.
+        if (!isFull || this.#blocks.length === 0) throw error;
+        await this.#room(run.signal);
+      }
+    }
+  }
+
+  async #fetch(blocks: readonly Waiting[], run: Run): Promise<void> {
+    const missing = blocks.filter(({ pieces }) => pieces === undefined);
+    const [first] = missing;
+    const { spool } = this.#options;
+    if (first === undefined || spool === undefined) return;
+    const bySequence = new Map(missing.map((block) => [block.sequence, block]));
+    for await (const records of spool.read(first.sequence - 1, run)) {
+      for (const record of records) {
+        const block = bySequence.get(record.sequence);
+        if (block === undefined) continue;
+        block.pieces = readBlock(record).pieces;
+        this.#heldBytes += block.sizeBytes;
+        bySequence.delete(record.sequence);
+      }
+      if (bySequence.size === 0) return;
+    }
+    throw new TidemarkError('FAILED', 'the spool has lost what waits in it');
+  }
+
+  async #recover(run: Run): Promise<void> {
+    const { spool } = this.#options;
+    if (spool === undefined) return;
+    for await (const records of spool.read(undefined, run)) {
+      for (const record of records) {
+        const block = readBlock(record);
+        const { lineage, order } = this.#received;
+        const follows = block.after.lineage === lineage && block.after.order <= order;
+        if (!follows || block.upTo.order <= order) continue;
+        this.#push({ ...block, sizeBytes: block.pieces.byteLength, sequence: record.sequence });
+      }
+    }
+    if (this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
+    else this.#options.onPut();
   }
 
   async #room(signal: AbortSignal): Promise<void> {

@@ -12,6 +12,8 @@ import {
   sweepSpec,
   verifySpec,
 } from './table/keeping.ts';
+import { statusSpec, timelineSpec } from './table/looking.ts';
+import { markSpec, upSpec } from './table/running.ts';
 import { catSpec, diffSpec, findSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
 import {
   completionSpec,
@@ -46,6 +48,8 @@ export const commandTable: readonly TableEntry[] = [
   entry(initSpec, async () => (await import('./commands/init.ts')).init),
   entry(doctorSpec, async () => (await import('./commands/doctor.ts')).doctor),
   entry(backupSpec, async () => (await import('./commands/backup.ts')).backup),
+  entry(upSpec, async () => (await import('./commands/up.ts')).up),
+  entry(markSpec, async () => (await import('./commands/mark.ts')).mark),
   entry(marksSpec, async () => (await import('./commands/marks.ts')).marks),
   entry(pinSpec, async () => (await import('./commands/pin.ts')).pin),
   entry(unpinSpec, async () => (await import('./commands/pin.ts')).unpin),
@@ -55,6 +59,8 @@ export const commandTable: readonly TableEntry[] = [
   entry(catSpec, async () => (await import('./commands/cat.ts')).cat),
   entry(diffSpec, async () => (await import('./commands/diff.ts')).diff),
   entry(findSpec, async () => (await import('./commands/find.ts')).find),
+  entry(statusSpec, async () => (await import('./commands/status.ts')).status),
+  entry(timelineSpec, async () => (await import('./commands/timeline.ts')).timeline),
   entry(verifySpec, async () => (await import('./commands/verify.ts')).verify),
   entry(forgetSpec, async () => (await import('./commands/forget.ts')).forget),
   entry(sweepSpec, async () => (await import('./commands/sweep.ts')).sweep),
@@ -71,7 +77,7 @@ export const commandTable: readonly TableEntry[] = [
 ];
 
 /** Commands of later versions: said to be missing instead of unknown. */
-export const laterCommands: readonly string[] = ['up', 'mark', 'status', 'timeline', 'keys rotate', 'keys export'];
+export const laterCommands: readonly string[] = ['keys rotate', 'keys export'];
 
 function entry<const Spec extends CommandSpec, Result extends object>(
   spec: Spec,

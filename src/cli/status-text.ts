@@ -12,6 +12,8 @@ const SHORTEST_NAME = 8;
 
 const WELL = 'All stores are being recorded, and nothing needs you.';
 
+const OWN_ONLY = 'this host’s own credential: what other hosts wrote, and what was proven, is not known';
+
 /** What lines are laid out for. */
 type Page = Pick<Printer, 'columns' | 'unicode' | 'paint' | 'time'> & { readonly now: string };
 
@@ -53,7 +55,7 @@ export function alarmLines({ alarms, stores }: StatusResult, page: Omit<Page, 'n
   ]);
 }
 
-function headLines({ up, repository, lastMark, stores }: StatusResult, page: Page): readonly string[] {
+function headLines({ up, repository, lastMark, stores, keyRole }: StatusResult, page: Page): readonly string[] {
   const { columns, paint, time, now } = page;
   const heading =
     up === undefined
@@ -74,6 +76,7 @@ function headLines({ up, repository, lastMark, stores }: StatusResult, page: Pag
     ...heading,
     ...hanging('repository  ', `${printable(repository.url)}${reached}`, columns),
     ...hanging('last mark   ', mark, columns),
+    ...(keyRole === 'writer' ? hanging('seen with   ', OWN_ONLY, columns) : []),
   ];
 }
 

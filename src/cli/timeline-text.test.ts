@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { styleText, stripVTControlCharacters } from 'node:util';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { MarkResult, TimelineResult, TimelineStoreResult } from '../app/results.ts';
-import { restorableWindows } from '../app/windows.ts';
+import type { MarkResult, TimelineResult, TimelineStoreResult, WindowResult } from '../app/results.ts';
+import { togetherOf } from '../app/timeline-marks.ts';
 import { widthOf } from './text-width.ts';
 import { timelineText } from './timeline-text.ts';
 
@@ -33,7 +33,7 @@ function storeOf(store: string, asked: Asked = {}): TimelineStoreResult {
     bases,
     logs,
     gaps: gaps.map(([from, to, reason]) => ({ from: utc(from), to: to === undefined ? to : utc(to), reason })),
-    windows: restorableWindows({ bases, logs }),
+    windows: windowsOf({ bases, logs }),
   };
 }
 
@@ -66,11 +66,32 @@ function marksBetween(from: string, to: string, everyMs: number): readonly MarkR
 
 type Shown = { readonly columns?: number; readonly unicode?: boolean };
 
-function lines(result: TimelineResult, { columns = 80, unicode = true }: Shown = {}): readonly string[] {
-  return timelineText(result, { columns, unicode, paint: (_style, text) => text });
+/** From the first base on a log to the log's end, and at bases that lie on none. */
+function windowsOf({ bases, logs }: Pick<TimelineStoreResult, 'bases' | 'logs'>): readonly WindowResult[] {
+  const within = ({ from, to }: WindowResult): TimelineStoreResult['bases'] =>
+    bases.filter(({ at }) => from <= at && at <= to);
+  const spans = logs.flatMap((log) =>
+    within(log)
+      .slice(0, 1)
+      .map(({ at }) => ({ from: at, to: log.to })),
+  );
+  const alone = bases.filter(({ at }) => logs.every(({ from, to }) => at < from || to < at));
+  const moments = alone.map(({ at }) => ({ from: at, to: at }));
+  return [...spans, ...moments].toSorted((left, right) => Date.parse(left.from) - Date.parse(right.from));
 }
 
-function shown(result: TimelineResult, options?: Shown): string {
+function wholeOf(drawn: Drawn): TimelineResult {
+  return { ...drawn, marksLeftOut: 0, together: togetherOf(drawn.marks, drawn.to) };
+}
+
+/** All its marks are listed. */
+type Drawn = Omit<TimelineResult, 'marksLeftOut' | 'together'>;
+
+function lines(drawn: Drawn, { columns = 80, unicode = true }: Shown = {}): readonly string[] {
+  return timelineText(wholeOf(drawn), { columns, unicode, paint: (_style, text) => text });
+}
+
+function shown(result: Drawn, options?: Shown): string {
   return `\n${lines(result, options).join('\n')}\n`;
 }
 
@@ -100,7 +121,7 @@ const uploads = storeOf('uploads-of-customers', {
   bases: ['2026-11-19 20:00:12', '2026-11-20 02:00:15', '2026-11-20 08:00:15'],
 });
 
-const threeStores: TimelineResult = {
+const threeStores: Drawn = {
   ...day,
   stores: [orders, catalog, uploads],
   marks: [
@@ -117,14 +138,14 @@ const threeStores: TimelineResult = {
   ].toSorted((left, right) => Date.parse(left.at) - Date.parse(right.at)),
 };
 
-const empty: TimelineResult = { ...day, stores: [storeOf('orders'), storeOf('uploads')], marks: [] };
-const oneBase: TimelineResult = {
+const empty: Drawn = { ...day, stores: [storeOf('orders'), storeOf('uploads')], marks: [] };
+const oneBase: Drawn = {
   ...day,
   stores: [storeOf('orders', { bases: ['2026-11-20 02:00:12'] })],
   marks: [markAt('2026-11-20 02:00:12', { name: 'nightly' })],
 };
 const nights = Array.from({ length: 14 }, (_, night) => `2026-11-${String(night + 7).padStart(2, '0')} 02:00:10`);
-const twoWeeks: TimelineResult = {
+const twoWeeks: Drawn = {
   ...day,
   from: utc('2026-11-06 13:05'),
   stores: [
@@ -140,7 +161,7 @@ const twoWeeks: TimelineResult = {
   ],
   marks: nights.map((at) => markAt(at)),
 };
-const shortDay: TimelineResult = {
+const shortDay: Drawn = {
   ...day,
   from: utc('2026-10-24 22:00'),
   to: utc('2026-10-25 23:00'),
@@ -400,7 +421,7 @@ test('colours change nothing but colours, and what comes from outside can’t fo
   const result = { ...threeStores, stores: [...threeStores.stores, forged] };
   const paint = (style: Parameters<typeof styleText>[0], text: string): string =>
     styleText(style, text, { validateStream: false });
-  const coloured = timelineText(result, { columns: 80, unicode: true, paint });
+  const coloured = timelineText(wholeOf(result), { columns: 80, unicode: true, paint });
   assert.match(coloured.join(''), /\u001b\[31m/);
   assert.deepEqual(coloured.map(stripVTControlCharacters), lines(result));
   assert.match(lines(result).join('\n'), /orders\\x0a\\x1b\[2J .*a\\x0ab/s);

@@ -107,10 +107,11 @@ const EXACT: Readonly<Record<Exactness, string>> = {
 
 function exactnessText(stores: TimelineResult['stores']): string {
   const groups = Map.groupBy(stores, ({ exact }) => exact);
-  return Array.from(
-    groups,
-    ([exact, of]) => `${of.map(({ store }) => printable(store)).join(', ')}: ${EXACT[exact]}`,
-  ).join('; ');
+  return [...groups]
+    .flatMap(([exact, of]) =>
+      exact === undefined ? [] : [`${of.map(({ store }) => printable(store)).join(', ')}: ${EXACT[exact]}`],
+    )
+    .join('; ');
 }
 
 function windowTexts({ windows }: TimelineStoreResult, { time }: TextPage): readonly string[] {
@@ -143,31 +144,16 @@ function groupMoments(windows: readonly WindowResult[]): readonly Span[] {
   return spans;
 }
 
-function togetherTexts({ marks, to }: TimelineResult, { time }: TextPage): readonly string[] {
-  const complete = marks.filter(({ state }) => state === 'complete');
-  const [first] = complete;
-  const last = complete.at(-1);
-  if (first === undefined || last === undefined) return ['never: no mark of this time is complete'];
-  const pause = longestPause([...complete.map(({ at }) => Date.parse(at)), Date.parse(to)]);
-  const clocked = complete.filter((mark) => mark.class === 'clock');
-  const skewMs = clocked.reduce((most, mark) => Math.max(most, mark.skewMs), 0);
-  const agreement = clocked.length === 0 ? 'sealed' : `clock, skew ${formatDuration(skewMs)} at most`;
+function togetherTexts({ together }: TimelineResult, { time }: TextPage): readonly string[] {
+  if (together === undefined) return ['never: no mark of this time is complete'];
+  const { marks, first, last, longestPause, mostSkewMs } = together;
   return [
-    first === last
+    marks === 1
       ? `at 1 mark, ${last.id}, ${time(last.at)}`
-      : `at ${formatNumberOf(complete.length, 'mark')}, ${time(first.at)} to ${time(last.at)}`,
-    `longest time without one: ${formatDuration(pause.lengthMs)}, from ${time(new Date(pause.fromMs).toISOString())}`,
-    agreement,
+      : `at ${formatNumberOf(marks, 'mark')}, ${time(first.at)} to ${time(last.at)}`,
+    `longest time without one: ${formatDuration(longestPause.durationMs)}, from ${time(longestPause.from)}`,
+    mostSkewMs === undefined ? 'sealed' : `clock, skew ${formatDuration(mostSkewMs)} at most`,
   ];
-}
-
-function longestPause(timesMs: readonly number[]): { readonly fromMs: number; readonly lengthMs: number } {
-  let longest = { fromMs: timesMs[0] ?? 0, lengthMs: 0 };
-  for (const [index, atMs] of timesMs.entries()) {
-    const fromMs = timesMs[index - 1] ?? atMs;
-    if (atMs - fromMs > longest.lengthMs) longest = { fromMs, lengthMs: atMs - fromMs };
-  }
-  return longest;
 }
 
 function gapList({ stores, to }: TimelineResult, page: TextPage): readonly string[] {

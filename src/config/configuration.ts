@@ -27,6 +27,10 @@ export type StoreConfiguration = {
   /** Cron; the application's schedule unless the store has its own. */
   readonly bases: string;
   readonly allowEmpty: boolean;
+  /** How it is held still for a sealed mark. */
+  readonly seal:
+    | { readonly pause: readonly string[]; readonly resume: readonly string[]; readonly withinMs: number }
+    | undefined;
   readonly dataSets: readonly DataSetConfiguration[];
   /** The connector's own options, checked by its schema and complete. */
   readonly options: Readonly<Record<string, unknown>>;

@@ -147,6 +147,7 @@ class ManifestParser {
       class: common.class,
       references: common.references,
       bases: common.bases ?? bases,
+      seal: common.seal && { pause: common.seal.pause, resume: common.seal.resume, withinMs: common.seal.within },
       allowEmpty: common.allowEmpty,
       dataSets: Object.entries(common.dataSets).map(
         ([part, { prefix, class: kindOfPart, from, rebuild, restore }]) => ({

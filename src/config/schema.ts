@@ -19,7 +19,7 @@ import {
 const NIGHTLY = '0 3 * * *';
 
 /** Keys of stores that later versions will know. */
-const LATER_STORE_KEYS = ['via', 'seal'];
+const LATER_STORE_KEYS = ['via'];
 
 /** The long form of `repository`; the short one is its URL. */
 export const repositoryOptions = keys(
@@ -71,6 +71,18 @@ export const commonStoreOptions = {
     'The stores that this one points into. It is read before them, so that what it names is there.',
   ),
   bases: optional(cron(), 'When bases of this store are taken; instead of the application’s schedule.'),
+  seal: optional(
+    keys({
+      pause: required(command(), 'The program, with its arguments, after which nothing writes to the store.'),
+      resume: required(command(), 'The program that ends the pause. It is called in every case.'),
+      within: withDefault(
+        duration({ atLeast: '1s' }),
+        '10s',
+        'How long the pause may last, and each program may take.',
+      ),
+    }),
+    'How the store is held still for a sealed mark.',
+  ),
   allowEmpty: withDefault(flag(), false, 'An empty or far smaller store than last time is no error.'),
   dataSets: withDefault(
     byName(dataSet, { expects: 'names with keys below', name: storeName() }),

@@ -62,6 +62,8 @@ export interface Connector<Options> {
   openSource?(options: Options, context: RecorderContext, run: Run): Promise<Source>;
   openSink?(options: Options, runtime: Runtime, run: Run): Promise<Sink>;
   openRecorder?(options: Options, context: RecorderContext, run: Run): Promise<Recorder>;
+  /** Keeps everybody from changing the store until it is disposed; waits for who is changing it. @throws STORE_UNREACHABLE */
+  hold?(options: Options, runtime: Runtime, run: Run): Promise<AsyncDisposable>;
   preview(options: Options, context: PreviewContext, run: Run): Promise<RestorePreview>;
   openRestorer(options: Options, context: RestorerContext, run: Run): Promise<Restorer>;
   /**

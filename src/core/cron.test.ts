@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cronMistake } from './cron.ts';
+import { cronMistake, plainCron } from './cron.ts';
 
 test('schedules of five fields are right', () => {
   const right = [
@@ -34,4 +34,16 @@ test('a mistake is explained by its field', () => {
     '-5 * * * *': 'minute: "-5" is not understood',
   };
   for (const [schedule, mistake] of Object.entries(wrong)) assert.equal(cronMistake(schedule), mistake, schedule);
+});
+
+test('in plain words a schedule has numbers and stars only', () => {
+  const plain = {
+    '0 3 * * *': '0 3 * * *',
+    ' 5-50/15,7\t0-3 1,15 jan-MAR,12 MON-fri ': '5,20,35,50,7 0,1,2,3 1,15 1,2,3,12 1,2,3,4,5',
+    '50/4 22/1 */1 */5 sun,7': '50,54,58 22,23 * */5 0,7',
+    '*/60 */24 */31 */12 */7': '*/60 */24 */31 */12 */7',
+    '*/61 */9999 */32 */13 */8': '*/60 */24 */31 */12 */7',
+    '*,3 1-1 2-3/9 * *': '*,3 1 2 * *',
+  };
+  for (const [schedule, fields] of Object.entries(plain)) assert.equal(plainCron(schedule).join(' '), fields, schedule);
 });

@@ -90,6 +90,11 @@ export const errorCodes = {
     meaning: 'There is no complete mark at or before this time.',
     action: 'Choose a time inside the window that the message names.',
   },
+  TARGET_IN_GAP: {
+    exit: 4,
+    meaning: 'At this time a store was not recorded, so that what it held then is not in the repository.',
+    action: 'Choose one of the marks that the message names; `tidemark timeline` shows the gap.',
+  },
   ENTRY_NOT_FOUND: {
     exit: 4,
     meaning: 'The base holds nothing of that name.',
@@ -115,6 +120,11 @@ export const errorCodes = {
     exit: 1,
     meaning: 'There is no room left where something had to be written.',
     action: 'Make room, then run the command again.',
+  },
+  SPOOL_FULL: {
+    exit: 1,
+    meaning: 'What waits on this host for the repository has reached its bound.',
+    action: 'Find out why the repository is slow or away; what waits goes on by itself once it is back.',
   },
   BASE_COLLAPSED: {
     exit: 1,

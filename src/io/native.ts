@@ -41,6 +41,10 @@ export type Libc = {
   readonly renameat2: (fromFolder: number, from: Memory, toFolder: number, to: Memory, flags: number) => number;
   readonly statx: (folder: number, path: Memory, flags: number, mask: number, status: Memory) => number;
   readonly syscall: (call: number, first: number, second: number, third: number) => number;
+  readonly inotify_init1: (flags: number) => number;
+  readonly inotify_add_watch: (queue: number, path: Memory, mask: number) => number;
+  readonly inotify_rm_watch: (queue: number, watch: number) => number;
+  readonly read: (file: number, into: Memory, size: number) => number;
   /** Of the GNU C library only. */
   readonly mallopt?: ((parameter: number, value: number) => number) | undefined;
 };
@@ -79,11 +83,18 @@ const DECLARATIONS = [
   'int renameat2(int, void *, int, void *, uint32_t)',
   'int statx(int, void *, int, uint32_t, void *)',
   'int64_t syscall(int64_t, int64_t, int64_t, int64_t)',
+  'int inotify_init1(int)',
+  'int inotify_add_watch(int, void *, uint32_t)',
+  'int inotify_rm_watch(int, int)',
+  'int64_t read(int, void *, size_t)',
 ] as const;
 
 const GNU_DECLARATIONS = ['int mallopt(int, int)'] as const;
 
-type Native = { readonly libc: Libc; readonly lastErrno: () => number };
+/** Calls `listener` whenever the descriptor has something to read, until it is closed. Does not keep the process running. */
+type Poll = (file: number, listener: () => void) => { close(): void };
+
+type Native = { readonly libc: Libc; readonly lastErrno: () => number; readonly poll: Poll };
 type Koffi = typeof import('koffi');
 
 let native: Native | undefined;
@@ -103,13 +114,26 @@ function load(): Native {
     const functionOf = (declaration: string) => [nameOf(declaration), symbols.func(declaration)] as const;
     const functions = [...DECLARATIONS.map(functionOf), ...GNU_DECLARATIONS.flatMap(whereThere(functionOf))];
     // The declarations above are the ones of `Libc`.
-    return { libc: Object.fromEntries(functions) as unknown as Libc, lastErrno: () => koffi.errno() };
+    return {
+      libc: Object.fromEntries(functions) as unknown as Libc,
+      lastErrno: () => koffi.errno(),
+      poll: pollOf(koffi),
+    };
   } catch (error) {
     throw new TidemarkError('UNSUPPORTED', 'the package koffi, which makes native system calls, can’t be loaded', {
       hint: 'Install Tidemark again, with its dependencies for this platform.',
       cause: error,
     });
   }
+}
+
+/** By the event loop itself: nothing runs, and no thread waits, while nothing is there to read. */
+function pollOf(koffi: Koffi): Poll {
+  return (file, listener) => {
+    const handle = koffi.node.poll(file, () => listener());
+    handle.unref();
+    return handle;
+  };
 }
 
 /** Other C libraries lack what is the GNU one's own; koffi tells by an error alone. */
@@ -155,12 +179,20 @@ export function lastErrno(): number {
   return loaded().lastErrno();
 }
 
+/** See `Poll`. Close it before the descriptor. @throws UNSUPPORTED as `libc` */
+export function whenReadable(file: number, listener: () => void): { close(): void } {
+  return loaded().poll(file, listener);
+}
+
 /** Error numbers that callers of native calls tell apart. */
 export const {
   EINVAL,
   EINTR,
+  EMFILE,
   ENODATA,
   ENOENT,
+  ENOMEM,
+  ENOSPC,
   ENOSYS,
   ENOTSUP,
   ENXIO,

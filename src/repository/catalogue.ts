@@ -512,6 +512,15 @@ export function newestBase(catalogue: Pick<Catalogue, 'bases'>, history: string)
   return newestOf([...catalogue.bases.values()].filter(({ summary }) => summary.history === history));
 }
 
+/** The newest position that is there of a history: where the log of its newest base ends, or its cut. */
+export function newestPosition(
+  catalogue: Pick<Catalogue, 'bases' | 'histories'>,
+  history: string,
+): Position | undefined {
+  const base = newestBase(catalogue, history);
+  return base && (catalogue.histories.get(history)?.reachOf(base) ?? base.summary.cut);
+}
+
 /** By the object store's clock, as the writer noted it, so that a copied repository keeps the order. */
 export function newestOf(bases: readonly BaseRecord[]): BaseRecord | undefined {
   const writtenMs = ({ summary, modifiedMs }: BaseRecord): number => Math.min(summary.createdAtMs, modifiedMs);

@@ -67,6 +67,13 @@ export class HistoryView {
     return [...this.#runs.values()].flat();
   }
 
+  /** Up to where a writer has recorded the history: from its newest base on. */
+  endOf(credential: string): Position | undefined {
+    const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
+    const newest = own.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
+    return newest && (this.reachOf(newest) ?? newest.summary.cut);
+  }
+
   /** Of each run the fewest segments that cover it. */
   coveredRuns(): readonly (readonly SegmentRecord[])[] {
     return this.runs.map(({ segments, after, upTo }) => coverOf(segments, after, upTo));
@@ -109,17 +116,26 @@ export class HistoryView {
     const known = this.#reached.get(base);
     if (known !== undefined) return known;
     const { cut } = base.summary;
-    const run = this.#runFrom(base);
+    const run = this.runFrom(base);
     const isCovered = run !== undefined && run.upTo.order >= cut.order;
     const reach = isCovered ? run.upTo : isExact(base) ? cut : undefined;
     if (reach !== undefined) this.#reached.set(base, reach);
     return reach;
   }
 
+  /** The run of the log on which a base lies. */
+  runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
+    const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
+    return runs.find(({ after, upTo }) => {
+      const isWithin = after.order < logFrom.order && logFrom.order < upTo.order;
+      return isWithin || isSamePlace(after, logFrom) || isSamePlace(upTo, logFrom);
+    });
+  }
+
   /** The fewest segments that lead from a base to a position that it reaches. */
   segmentsFrom(base: BaseRecord, position: Position): readonly SegmentRecord[] {
     const { logFrom, cut } = base.summary;
-    const run = this.#runFrom(base);
+    const run = this.runFrom(base);
     // A base that is exact needs no log for its own cut.
     if (run === undefined || (isExact(base) && cut.order === position.order)) return [];
     return coverOf(run.segments, logFrom, position);
@@ -132,14 +148,6 @@ export class HistoryView {
     if (cut.order === position.order) return isSamePlace(cut, position);
     return reach.order > position.order || isSamePlace(reach, position);
   }
-
-  #runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
-    const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
-    return runs.find(({ after, upTo }) => {
-      const isWithin = after.order < logFrom.order && logFrom.order < upTo.order;
-      return isWithin || isSamePlace(after, logFrom) || isSamePlace(upTo, logFrom);
-    });
-  }
 }
 
 /** Whether its own cut is reached without a log. */
@@ -148,7 +156,7 @@ export function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
 }
 
 /** Of one lineage: recorders of one history that give one order to different things tell them apart by their tokens. */
-function isSamePlace(left: Position, right: Position): boolean {
+export function isSamePlace(left: Position, right: Position): boolean {
   return left.order === right.order && left.resume === right.resume;
 }
 

@@ -9,6 +9,13 @@ export { MemoryObjectStore } from './memory-object-store.ts';
 export type { MemoryObjectStoreOptions, MemorySnapshot } from './memory-object-store.ts';
 export { objectStoreChecks, registerObjectStoreSuite, runObjectStoreCheck } from './object-store-suite.ts';
 export type { CheckContext, ObjectStoreCheck, ObjectStoreFixture, ObjectStoreSuite } from './object-store-suite.ts';
+export { observationChecks, registerObservationSuite, runObservationCheck } from './observation-suite.ts';
+export type {
+  ObservationCheck,
+  ObservationCheckContext,
+  ObservationFixture,
+  ObservationSuite,
+} from './observation-suite.ts';
 export { recorderChecks, registerRecorderSuite, runRecorderCheck } from './recorder-suite.ts';
 export type {
   RecorderCheck,

@@ -7,7 +7,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** A daily backup may be late by as much again. */
 const OLD_BASE_MS = 48 * HOUR_MS;
-const OLD_PROOF_MS = 30 * DAY_MS;
+/** So long after its last proof a store wants another one. */
+export const OLD_PROOF_MS = 30 * DAY_MS;
 
 export type BasesChecked = {
   readonly catalogue: Catalogue;

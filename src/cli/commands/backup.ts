@@ -1,8 +1,12 @@
+import type { OpenApplication } from '../../app/application.ts';
 import { backup as takeBackup } from '../../app/backup.ts';
+import type { BackupRequest } from '../../app/backup.ts';
 import type { BackupResult, BackupStoreResult } from '../../app/results.ts';
 import { errorCodes } from '../../core/error-codes.ts';
+import { TidemarkError } from '../../core/errors.ts';
 import { openApplication } from '../application.ts';
 import type { Command } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { DONE, INCOMPLETE, mostSerious } from '../exit-status.ts';
 import { formatCount, formatSize } from '../format.ts';
 import { markText, printSkipped } from '../mark-text.ts';
@@ -13,7 +17,8 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     await using application = await openApplication(context);
     const overrides = oneFileSystem ? { oneFileSystem } : {};
     const request = { stores, name, tags: tag, dryRun, allowEmpty, overrides };
-    const result = await takeBackup(application, request, context.run);
+    const result =
+      (await askUp(application, request, context)) ?? (await takeBackup(application, request, context.run));
     for (const { store, message, hint } of result.failed) context.warn(`${store} is left out: ${message}. ${hint}`);
     return { result, status: statusOf(result) };
   },
@@ -49,6 +54,26 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
     }
   },
 };
+
+/** A process that records takes the bases itself: what it follows goes on from them. A dry run writes nothing that it could meet. */
+async function askUp(
+  { stateFolder }: OpenApplication,
+  { dryRun, overrides, stores, name, tags, allowEmpty }: BackupRequest,
+  context: CommandContext,
+): Promise<BackupResult | undefined> {
+  if (dryRun) return undefined;
+  const { askAgent } = await import('../../agent/socket-client.ts');
+  const onNews = (message: string): void => context.show((printer) => printer.line(message));
+  const request = { command: 'backup', stores, name, tags, allowEmpty } as const;
+  if (Object.keys(overrides).length > 0) {
+    if ((await askAgent(stateFolder, { command: 'status' }, { onNews }, context.run)) === undefined) return undefined;
+    throw new TidemarkError('USAGE', '--one-file-system can’t be given while `tidemark up` runs', {
+      hint: 'Set it in the manifest, or stop `up` meanwhile.',
+    });
+  }
+  const answer = await askAgent(stateFolder, request, { onNews }, context.run);
+  return answer as unknown as BackupResult | undefined; // what this version's `up` answers
+}
 
 function statusOf({ stores, failed, mark }: BackupResult): number {
   const isIncomplete = stores.some(({ incompleteCount }) => incompleteCount > 0) || mark?.state === 'partial';

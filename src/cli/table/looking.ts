@@ -7,13 +7,14 @@ export const statusSpec = {
   group,
   says: 'tell how it runs now: what is recorded, how far behind, what can be restored, what is unhealthy',
   details: [
+    'Nobody is asked for a passphrase. Without one this host’s own credential tells what it wrote itself.',
     'Each alarm says what to do. With --check nothing is printed but alarms, on standard error, and the exit status is 9 when there is one: for monitoring.',
   ],
   needs: 'manifest',
   arguments: {},
   options: { check: { kind: 'flag', says: 'be quiet; exit 9 when there is an alarm' } },
   result:
-    'at, up {processId, startedAt}, stores [{store, state, position, lagMs, lastBaseAt, nextBaseAt, window {from, to}, spooledBytes, trouble {code, message, hint}}], repository {id, url, formatVersion, reachable}, lastMark, alarms [{code, store, message, hint}]',
+    'at, keyRole, up {processId, startedAt}, stores [{store, state, position, lagMs, lastBaseAt, nextBaseAt, window {from, to}, spooledBytes, trouble {code, message, hint}}], repository {id, url, formatVersion, reachable}, lastMark, alarms [{code, store, message, hint}]',
   examples: [
     { line: 'tidemark status', says: 'a look at all stores' },
     { line: 'tidemark status --check', says: 'for monitoring' },
@@ -28,6 +29,7 @@ export const timelineSpec = {
   says: 'draw the history of every store, or of those named: bases, logs, gaps and marks',
   details: [
     'A column of the picture stands for a span of time. Of what happened in it a gap is shown before a base, and a base before the log.',
+    'Of very many marks only some are listed, and all that have a name, are pinned or sealed; how many are left out is told.',
     'Where there is a gap in what is shown the exit status is 9.',
   ],
   needs: 'manifest',
@@ -37,7 +39,7 @@ export const timelineSpec = {
     to: { kind: 'text', value: 'TIME', says: 'end there; without it now' },
   },
   result:
-    'from, to, timezone, stores [{store, exact, bases [{id, at, proven}], logs [{from, to, segments}], gaps [{from, to, reason}], windows [{from, to}]}], marks [mark]',
+    'from, to, timezone, stores [{store, exact, bases [{id, at, proven}], logs [{from, to, segments}], gaps [{from, to, reason}], windows [{from, to}]}], marks [mark], marksLeftOut, together {marks, first, last, longestPause {from, durationMs}, mostSkewMs}',
   examples: [
     { line: 'tidemark timeline', says: 'all that can be restored, and the holes in it' },
     { line: 'tidemark timeline orders --from "36h ago"', says: 'one store since yesterday' },

@@ -6,6 +6,7 @@ import type { Finding } from '../../core/finding.ts';
 import { compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
 import { openDatabase, removeDatabase } from './database.ts';
 import { isDamagedFile, withStoreErrors } from './errors.ts';
+import { holdStore } from './hold.ts';
 import { besideOf } from './place.ts';
 import type { EmbeddedPlace } from './place.ts';
 import { openEmbeddedRestorer } from './restorer.ts';
@@ -32,6 +33,7 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     signal.throwIfAborted();
     return openEmbeddedSink(place, runtime);
   },
+  hold: holdStore,
   preview: async (place, context) => previewRestore(place, context),
   openRestorer: async (place, context, { signal }) => {
     signal.throwIfAborted();

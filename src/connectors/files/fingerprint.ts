@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 
 const VERSION = 1;
+const STATE_BYTES = 37;
 const NS_PER_SECOND = 1_000_000_000n;
 const NS_PER_MS = 1_000_000n;
 
@@ -24,9 +26,18 @@ export type TimeTrust = { readonly scanStartNs: bigint; readonly remote: boolean
  * scan's start, that is, when a change after it must get another time. In doubt it is read again, which costs time only.
  */
 export function fingerprintOf(stats: BigIntStats, trust: TimeTrust): Uint8Array | undefined {
+  return isTrusted(stats, trust) ? stateOf(stats) : undefined;
+}
+
+/** Whether a change after the scan's start would show in the times. */
+export function isTrusted({ mtimeNs, ctimeNs }: BigIntStats, trust: TimeTrust): boolean {
+  return latest(mtimeNs, ctimeNs) <= trust.scanStartNs - marginNs(mtimeNs, ctimeNs, trust.remote);
+}
+
+/** What a fingerprint is made of, trusted or not. */
+export function stateOf(stats: BigIntStats): Buffer {
   const { mtimeNs, ctimeNs } = stats;
-  if (latest(mtimeNs, ctimeNs) > trust.scanStartNs - marginNs(mtimeNs, ctimeNs, trust.remote)) return undefined;
-  const bytes = Buffer.allocUnsafe(37);
+  const bytes = Buffer.allocUnsafe(STATE_BYTES);
   bytes[0] = VERSION;
   bytes.writeBigInt64LE(stats.size, 1);
   bytes.writeBigInt64LE(BigInt.asIntN(64, mtimeNs), 9);
@@ -34,6 +45,25 @@ export function fingerprintOf(stats: BigIntStats, trust: TimeTrust): Uint8Array 
   bytes.writeBigUInt64LE(BigInt.asUintN(64, stats.ino), 25);
   bytes.writeUInt32LE(Number(stats.mode), 33);
   return bytes;
+}
+
+/** `S_IFREG` and the like. */
+export function typeOfStats({ mode }: BigIntStats): number {
+  return Number(mode) & constants.S_IFMT;
+}
+
+/** As `typeOfStats`, of what a state is of; of an empty state 0. */
+export function typeIn(state: Uint8Array): number {
+  return state.byteLength < STATE_BYTES
+    ? 0
+    : new DataView(state.buffer, state.byteOffset).getUint32(33, true) & constants.S_IFMT;
+}
+
+/** The inode of what a state is of; undefined of an empty state. */
+export function inodeIn(state: Uint8Array): bigint | undefined {
+  return state.byteLength < STATE_BYTES
+    ? undefined
+    : new DataView(state.buffer, state.byteOffset).getBigUint64(25, true);
 }
 
 function marginNs(mtimeNs: bigint, ctimeNs: bigint, remote: boolean): bigint {

@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Runtime } from '../../core/run.ts';
 import { createSystemClock } from '../../flow/clock.ts';
+import { registerObservationSuite } from '../../testing/observation-suite.ts';
+import type { ObservationFixture } from '../../testing/observation-suite.ts';
 import { registerRecorderSuite } from '../../testing/recorder-suite.ts';
-import type { RecorderFixture } from '../../testing/recorder-suite.ts';
 import { temporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import { filesConnector } from './connector.ts';
 import type { FilesStore } from './store.ts';
@@ -25,7 +26,8 @@ function placeOf(key: string): string {
   return `${key.length % 2 === 0 ? 'even' : 'odd'}/${key}`;
 }
 
-async function openFixture(): Promise<RecorderFixture> {
+/** `observed`: recorders have a folder for their state, so that one is open at a time. */
+async function openFixture(observed: boolean): Promise<ObservationFixture> {
   const folder = temporaryFolder();
   const root = folder.at('store');
   for (const name of ['even', 'odd']) mkdirSync(`${root}/${name}`, { recursive: true });
@@ -39,7 +41,14 @@ async function openFixture(): Promise<RecorderFixture> {
   });
   let restores = 0;
   return {
-    open: async (previous) => await filesConnector.openRecorder(storeAt(root), { runtime, previous }, run),
+    async open(previous) {
+      const stateFolder = observed ? folder.at('state') : undefined;
+      if (stateFolder !== undefined) mkdirSync(stateFolder, { recursive: true });
+      return await filesConnector.openRecorder(storeAt(root), { runtime, previous, stateFolder }, run);
+    },
+    async forget() {
+      rmSync(folder.at('state'), { recursive: true });
+    },
     async put(key, value) {
       if (value === undefined) rmSync(`${root}/${placeOf(key)}`, { force: true });
       else writeFileSync(`${root}/${placeOf(key)}`, value);
@@ -67,6 +76,8 @@ async function openFixture(): Promise<RecorderFixture> {
 
 registerRecorderSuite({
   name: 'files',
-  open: openFixture,
+  open: () => openFixture(false),
   traits: { exact: 'observation', recognizes: true },
 });
+
+registerObservationSuite({ name: 'files', open: () => openFixture(true) });

@@ -15,7 +15,7 @@ import type { SkippedList } from './skipped.ts';
 
 /** How much more is looked at than comes out, in one go. */
 const LOOKS_AN_ITEM = 4;
-const CACHE_TAG = 'CACHEDIR.TAG';
+export const CACHE_TAG = 'CACHEDIR.TAG';
 const CACHE_SIGNATURE = Buffer.from('Signature: 8a477f597d28d172789f06886806bc55');
 
 export type ScanOptions = {
@@ -27,10 +27,26 @@ export type ScanOptions = {
   /** `device:inode` of folders that are left out. */
   readonly excluded: ReadonlySet<string>;
   readonly skipped: SkippedList;
+  /** Asked for each folder before it is listed: the components to look at in it, ascending, or undefined for all there are. */
+  readonly narrow?: ((folder: ScanItem, kept: Kept) => readonly ByteText[] | undefined) | undefined;
 };
 
 /** Something found, and whether its times come from another machine's clock. */
 export type ScanItem = { readonly found: Found; readonly remote: boolean };
+
+/** A folder is kept for its own sake, or only if something in it is. */
+export type Kept = 'always' | 'if-needed';
+
+/**
+ * What a scan does, step by step. `item`: it is kept. `enter`, `leave`: of a folder, around all that lies in it; `whole`: all of it is looked at; `told`: it
+ * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: what is there, or below a folder, can't be seen.
+ */
+export type ScanStep =
+  | (ScanItem & { readonly kind: 'item' })
+  | { readonly kind: 'enter'; readonly name: ByteText; readonly whole: boolean }
+  | (ScanItem & { readonly kind: 'leave'; readonly kept: Kept; readonly told: boolean })
+  | { readonly kind: 'gone'; readonly name: ByteText; readonly found?: Found }
+  | { readonly kind: 'unsure'; readonly name: ByteText; readonly below: boolean };
 
 type Folder = ScanItem & {
   /** Names in it, ascending; undefined until it is listed. */
@@ -79,35 +95,45 @@ export class TreeScan {
    * @throws STORE_UNREACHABLE when the root is lost.
    */
   next(most: number): ScanItem[] | undefined {
-    if (this.#stack.length === 0) return undefined;
-    const items: ScanItem[] = [];
-    for (let looked = 0; looked < most * LOOKS_AN_ITEM && items.length < most; looked++) {
-      const folder = this.#stack.at(-1);
-      if (folder === undefined) break;
-      if (folder.names === undefined) this.#open(folder, items);
-      else this.#step(folder, folder.names, items);
-    }
-    return items;
+    return this.steps(most)?.filter((step) => step.kind === 'item');
   }
 
-  #open(folder: Folder, items: ScanItem[]): void {
-    folder.names = this.#list(folder.found);
-    if (folder.whole || this.#stack.length === 1) this.#tell(items);
+  /** As `next`, with what else happened on the way. */
+  steps(most: number): ScanStep[] | undefined {
+    if (this.#stack.length === 0) return undefined;
+    const steps: ScanStep[] = [];
+    for (let looked = 0; looked < most * LOOKS_AN_ITEM && steps.length < most; looked++) {
+      const folder = this.#stack.at(-1);
+      if (folder === undefined) break;
+      if (folder.names === undefined) this.#open(folder, steps);
+      else this.#step(folder, folder.names, steps);
+    }
+    return steps;
+  }
+
+  #open(folder: Folder, steps: ScanStep[]): void {
+    const { found, remote } = folder;
+    const narrowed = this.#options.narrow?.({ found, remote }, keptOf(folder));
+    steps.push({ kind: 'enter', name: found.name, whole: narrowed === undefined });
+    folder.names = narrowed === undefined ? this.#list(found, steps) : this.#tagged(found, narrowed);
+    if (folder.whole || this.#stack.length === 1) this.#tell(steps);
   }
 
   /** Tells the folders that lead here and are not told yet. */
-  #tell(items: ScanItem[]): void {
+  #tell(steps: ScanStep[]): void {
     for (const folder of this.#stack) {
       if (folder.told) continue;
       folder.told = true;
-      items.push({ found: folder.found, remote: folder.remote });
+      steps.push({ kind: 'item', found: folder.found, remote: folder.remote });
     }
   }
 
-  #step(folder: Folder, names: readonly ByteText[], items: ScanItem[]): void {
+  #step(folder: Folder, names: readonly ByteText[], steps: ScanStep[]): void {
     const component = names[folder.next++];
     if (component === undefined) {
       this.#stack.pop();
+      const { found, remote, told } = folder;
+      steps.push({ kind: 'leave', found, remote, kept: keptOf(folder), told });
       return;
     }
     const { found: parent } = folder;
@@ -118,24 +144,34 @@ export class TreeScan {
       this.#options.skipped.add(name, 'too-long', `its path of ${path.length} bytes is longer than the system allows`);
       return;
     }
-    const stats = this.#look(name, path);
+    const stats = this.#look(name, path, steps);
     if (stats === undefined) return;
     const type = typeOf(stats);
     const chosen = this.#choose(name, type, folder.whole);
-    if (chosen === 'out') return;
     const found = { name, path, stats, mount: mountOf(parent, name, stats, type) };
-    if (type === 'folder') this.#enter(folder, found, chosen === 'in', items);
-    else if (chosen === 'in') this.#take(folder, found, type, items);
+    if (type === 'folder' && chosen !== 'out') this.#enter(folder, found, chosen === 'in', steps);
+    else if (chosen === 'in') this.#take(folder, found, type, steps);
+    else steps.push({ kind: 'gone', name, found });
   }
 
-  #look(name: ByteText, path: ByteText): BigIntStats | undefined {
+  #look(name: ByteText, path: ByteText, steps: ScanStep[]): BigIntStats | undefined {
     try {
       return lstatSync(systemPath(path), { bigint: true });
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') this.#options.skipped.add(name, 'vanished', 'it vanished during the scan');
-      else this.#options.skipped.add(name, 'unreadable', reasonOf(error));
+      if (systemCode(error) === 'ENOENT') {
+        this.#missing(name, 'it vanished during the scan');
+        steps.push({ kind: 'gone', name });
+      } else {
+        this.#options.skipped.add(name, 'unreadable', reasonOf(error));
+        steps.push({ kind: 'unsure', name, below: false });
+      }
       return undefined;
     }
+  }
+
+  /** Where only names are looked at that someone hinted at, it is no news that one is gone. */
+  #missing(name: ByteText, message: string): void {
+    if (this.#options.narrow === undefined) this.#options.skipped.add(name, 'vanished', message);
   }
 
   /** `maybe`: a folder that is in only if something in it is. */
@@ -149,52 +185,64 @@ export class TreeScan {
     return isFolder ? 'maybe' : 'out';
   }
 
-  #take(folder: Folder, found: Found, type: FoundType, items: ScanItem[]): void {
-    if (type === 'special') {
-      this.#options.skipped.add(found.name, 'special', 'sockets, fifos and devices are not kept');
+  #take(folder: Folder, found: Found, type: FoundType, steps: ScanStep[]): void {
+    const { skipped } = this.#options;
+    const { name, stats } = found;
+    if (type !== 'special' && stats.size <= Number.MAX_SAFE_INTEGER) {
+      this.#tell(steps);
+      steps.push({ kind: 'item', found, remote: folder.remote });
       return;
     }
-    if (found.stats.size > Number.MAX_SAFE_INTEGER) {
-      this.#options.skipped.add(
-        found.name,
-        'unreadable',
-        `a file of ${found.stats.size} bytes is too large to be kept`,
-      );
-      return;
-    }
-    this.#tell(items);
-    items.push({ found, remote: folder.remote });
+    if (type === 'special') skipped.add(name, 'special', 'sockets, fifos and devices are not kept');
+    else skipped.add(name, 'unreadable', `a file of ${stats.size} bytes is too large to be kept`);
+    steps.push({ kind: 'gone', name });
   }
 
-  #enter(parent: Folder, found: Found, whole: boolean, items: ScanItem[]): void {
+  #enter(parent: Folder, found: Found, whole: boolean, steps: ScanStep[]): void {
     const { oneFileSystem, excluded, skipped } = this.#options;
     const { name, stats } = found;
-    if (excluded.has(`${stats.dev}:${stats.ino}`)) return;
+    if (excluded.has(`${stats.dev}:${stats.ino}`)) {
+      steps.push({ kind: 'gone', name });
+      return;
+    }
     const otherDevice = stats.dev !== parent.found.stats.dev;
     const remote = otherDevice ? isRemote(found.path) : parent.remote;
     const names = oneFileSystem && stats.dev !== this.#rootDevice ? [] : undefined;
     this.#stack.push({ found, remote, names, next: 0, told: false, whole });
     if (names === undefined) return;
     skipped.add(name, 'filesystem', 'another file system is mounted here');
-    if (whole) this.#tell(items);
+    steps.push({ kind: 'enter', name, whole: true });
+    if (whole) this.#tell(steps);
   }
 
-  #list(folder: Found): readonly ByteText[] {
-    const { cacheDirTag, skipped } = this.#options;
+  #list(folder: Found, steps: ScanStep[]): readonly ByteText[] {
+    const { skipped } = this.#options;
     try {
       // In 'latin1' each byte of a name is one character, so that the default order is the order of bytes.
       const names = readdirSync(systemPath(folder.path), { encoding: 'latin1' }).sort();
-      if (cacheDirTag && names.includes(CACHE_TAG) && isCacheTag(`${folder.path}/${CACHE_TAG}`)) return [CACHE_TAG];
-      return names;
+      return names.includes(CACHE_TAG) ? this.#tagged(folder, names) : names;
     } catch (error) {
       if (folder.name === '') throw storeUnreachable(folder.path, error);
-      if (systemCode(error) === 'ENOENT') skipped.add(folder.name, 'vanished', 'it vanished during the scan');
+      if (systemCode(error) === 'ENOENT') this.#missing(folder.name, 'it vanished during the scan');
       else if (systemCode(error) === 'ENOTDIR') {
         skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
-      } else skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
+      } else {
+        skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
+        steps.push({ kind: 'unsure', name: folder.name, below: true });
+      }
       return [];
     }
   }
+
+  /** Of a folder with a valid tag only the tag. */
+  #tagged({ path }: Found, names: readonly ByteText[]): readonly ByteText[] {
+    if (!this.#options.cacheDirTag || !isCacheTag(`${path}/${CACHE_TAG}`)) return names;
+    return names.filter((name) => name === CACHE_TAG);
+  }
+}
+
+function keptOf(folder: Folder): Kept {
+  return folder.whole || folder.found.name === '' ? 'always' : 'if-needed';
 }
 
 /** See `LinkGroup.mount`. A file with a device of its own (some layered file systems) has only that to go by. */

@@ -24,7 +24,12 @@ import { removeXattr, writeXattr } from '../../io/native-xattr.ts';
 import { holePatterns, randomContent, randomSize, runsOf, writeSparse } from './file-writer.ts';
 import { childPath, randomName } from './names.ts';
 
-export type EditOptions = { readonly seed: number | string; readonly edits: number };
+export type EditOptions = {
+  readonly seed: number | string;
+  readonly edits: number;
+  /** Names of edits that are not done. */
+  readonly without?: readonly string[] | undefined;
+};
 
 type Place = { readonly path: Buffer; readonly type: 'file' | 'folder' | 'link' };
 type Edits = { readonly root: Buffer; readonly random: SeededRandom; readonly places: readonly Place[] };
@@ -40,7 +45,7 @@ const LONGEST_TOUCHED = 1_500;
 export function editTree(root: string, options: EditOptions): readonly string[] {
   const random = createSeededRandom(options.seed);
   const done: string[] = [];
-  const names = Object.keys(EDITS);
+  const names = Object.keys(EDITS).filter((name) => options.without?.includes(name) !== true);
   for (let count = 0; count < options.edits; count++) {
     const name = random.pick(names);
     const edit = must(EDITS[name], 'an edit of that name');

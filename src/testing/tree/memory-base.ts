@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { compareBytes, equalBytes, startsWithBytes } from '../../core/bytes.ts';
 import { assume, must } from '../../core/must.ts';
-import type { Base, BaseEnd, Content, Entry } from '../../core/recorder.ts';
+import type { Base, BaseEnd, Content, Entry, Observation } from '../../core/recorder.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { setTimesOfFile } from '../../io/native-time.ts';
@@ -49,6 +49,28 @@ export async function recordInMemory(base: Base, run: Run, before?: MemoryBase):
   }
   const end = await base.finish(run);
   return { ...memoryReader(all), all, end, described };
+}
+
+/** An observation that was recorded into memory. */
+export type MemoryObservation = { readonly changes: MemoryBase; readonly removed: readonly Uint8Array[] };
+
+/** Records what an observation tells, and finishes it. `before`: see `recordInMemory`. */
+export async function observeInMemory(
+  observation: Observation,
+  run: Run,
+  before?: MemoryBase,
+): Promise<MemoryObservation> {
+  const changes = await recordInMemory(observation, run, before);
+  return { changes, removed: observation.removed };
+}
+
+/** What was there at an observation, if the base is what was there at the one before. */
+export function overlaid(base: MemoryBase, { changes, removed }: MemoryObservation): MemoryBase {
+  const all = new Map(base.all.map((entry) => [keyOf(entry.name), entry]));
+  for (const name of removed) all.delete(keyOf(name));
+  for (const entry of changes.all) all.set(keyOf(entry.name), entry);
+  const sorted = [...all.values()].sort((left, right) => compareBytes(left.name, right.name));
+  return { ...memoryReader(sorted), all: sorted, end: changes.end, described: changes.described };
 }
 
 /** A base of these entries, however wrong they are. */

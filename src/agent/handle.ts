@@ -1,0 +1,118 @@
+import { chosenStores } from '../app/chosen-stores.ts';
+import { needConfiguration } from '../app/application.ts';
+import type { OpenApplication } from '../app/application.ts';
+import { refuseLabels, refuseUsedName } from '../app/mark-labels.ts';
+import type { Recording } from '../app/recording.ts';
+import type { AlarmResult, BackupResult, BackupStoreResult, LiveStatus, MarkTakenResult } from '../app/results.ts';
+import { baseResult, isoTime, markResult } from '../app/shown.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import type { Json } from '../repository/format/json.ts';
+import type { AgentRequest } from './request.ts';
+
+export type HandlerParts = {
+  readonly application: OpenApplication;
+  readonly recording: Recording;
+  readonly access: RepositoryAccess;
+  readonly startedMs: number;
+  /** When the next base of a store is due. */
+  readonly nextBaseMs: (store: string) => number | undefined;
+  /** Of retention and verification. */
+  readonly alarms: () => readonly AlarmResult[];
+};
+
+/** Answers what other processes ask, with the same results as their commands have. */
+export async function handle(
+  parts: HandlerParts,
+  request: AgentRequest,
+  tell: (message: string) => void,
+  run: Run,
+): Promise<Json> {
+  switch (request.command) {
+    case 'status':
+      return asJson(liveStatus(parts));
+    case 'mark':
+      return asJson(await takeMark(parts, request, run));
+    case 'backup':
+      return asJson(await takeBases(parts, request, tell, run));
+  }
+}
+
+/** A result is what JSON can hold. */
+function asJson(result: object): Json {
+  return JSON.parse(JSON.stringify(result)) as Json;
+}
+
+export function liveStatus(parts: HandlerParts): LiveStatus {
+  const { application, recording, startedMs, nextBaseMs, alarms } = parts;
+  const { clock } = application.context.runtime;
+  const nowMs = clock.nowMs();
+  const trouble = recording.trouble;
+  return {
+    up: { processId: application.context.processId, startedAt: isoTime(startedMs) },
+    stores: [...recording.stores.values()].map((store) => {
+      const { name } = store.store;
+      const next = nextBaseMs(name);
+      const lagMs = recording.lagMs(name, nowMs);
+      return {
+        store: name,
+        state: store.state,
+        position: recording.position(name),
+        ...(lagMs === undefined ? {} : { lagMs }),
+        ...(next === undefined ? {} : { nextBaseAt: isoTime(next) }),
+        spooledBytes: recording.waitingBytes(name),
+        trouble: store.trouble && troubleOf(store.trouble),
+      };
+    }),
+    lastMark: recording.lastMark && markResult(recording.lastMark, false),
+    repositoryTrouble: trouble && troubleOf(trouble),
+    alarms: alarms(),
+  };
+}
+
+function troubleOf({ code, message, hint }: TidemarkError): {
+  code: TidemarkError['code'];
+  message: string;
+  hint: string;
+} {
+  return { code, message, hint };
+}
+
+async function takeMark(
+  { recording, access }: HandlerParts,
+  request: Extract<AgentRequest, { command: 'mark' }>,
+  run: Run,
+): Promise<MarkTakenResult> {
+  refuseLabels(request);
+  if (request.name !== undefined) refuseUsedName(await loadCatalogue(access, [], run), request);
+  return { mark: markResult(await recording.mark(request, run), false) };
+}
+
+async function takeBases(
+  { application, recording, access }: HandlerParts,
+  request: Extract<AgentRequest, { command: 'backup' }>,
+  tell: (message: string) => void,
+  run: Run,
+): Promise<BackupResult> {
+  const stores = chosenStores(needConfiguration(application.context), request.stores);
+  refuseLabels(request);
+  if (request.name !== undefined) refuseUsedName(await loadCatalogue(access, [], run), request);
+  const taken: BackupStoreResult[] = [];
+  const failed: BackupResult['failed'][number][] = [];
+  for (const { name } of stores) {
+    try {
+      tell(`taking a base of ${name}`);
+      const store = recording.stores.get(name);
+      if (store === undefined) throw new TidemarkError('USAGE', `\`up\` was started without the store ${name}`);
+      const { base, exact } = await store.takeBase({ allowEmpty: request.allowEmpty.includes(name) }, run);
+      taken.push(baseResult({ store: name, base, exact }, { dryRun: false }));
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || run.signal.aborted) throw error;
+      failed.push({ store: name, ...troubleOf(error) });
+    }
+  }
+  const mark = await recording.mark({ ...request, sealed: false }, run);
+  return { mark: markResult(mark, false), stores: taken, failed, dryRun: false };
+}

@@ -1,0 +1,98 @@
+import type { StoreConfiguration } from '../config/configuration.ts';
+import { loadConnector } from '../connectors/load.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
+import { runProgram } from '../io/program.ts';
+import type { OpenApplication } from './application.ts';
+
+/** A store that is locked by its connector is released after so long, whatever happens. */
+const HOLD_MS = 10_000;
+const MOST_OUTPUT_BYTES = 64 * 1024;
+const UNABORTED: Run = { signal: new AbortController().signal };
+
+/** Stores that are held still until this is disposed, or until time is up, which `isExpired` tells. */
+export type HeldStores = AsyncDisposable & { readonly isExpired: boolean };
+
+/**
+ * Holds stores still: locked by their connector, or by the operator's hooks. Whatever was begun is released in every case, hooks also when they
+ * failed. @throws UNSUPPORTED naming what can't be held; FAILED when a hook fails; STORE_UNREACHABLE
+ */
+export async function holdStores(
+  application: OpenApplication,
+  stores: readonly StoreConfiguration[],
+  run: Run,
+): Promise<HeldStores> {
+  const ways = await Promise.all(stores.map((store) => wayToHold(application, store)));
+  const missing = stores.filter((_, index) => ways[index] === undefined).map(({ name }) => name);
+  if (missing.length > 0) {
+    throw new TidemarkError('UNSUPPORTED', `${missing.join(', ')} can’t be held still`, {
+      hint: 'Give these stores a `seal:` with the programs that pause and resume what writes to them, or take a mark without --sealed.',
+    });
+  }
+  await using stack = new AsyncDisposableStack();
+  const { clock } = application.context.runtime;
+  const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
+  // Hooks come first: what they wait for may be about to write to a store that its connector locks.
+  const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
+  for (const isHook of [true, false]) {
+    for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, run);
+  }
+  const held = stack.move();
+  const ended = new AbortController();
+  let isExpired = false;
+  const timer = clock.sleep(limitMs, { signal: ended.signal }).then(
+    async () => {
+      isExpired = true;
+      await held.disposeAsync();
+    },
+    () => undefined,
+  );
+  return {
+    get isExpired() {
+      return isExpired;
+    },
+    async [Symbol.asyncDispose]() {
+      ended.abort();
+      await timer;
+      await held.disposeAsync();
+    },
+  };
+}
+
+type Hold = (stack: AsyncDisposableStack, run: Run) => Promise<void>;
+
+/** What a hook has begun is undone by the other, so that is arranged first. */
+async function wayToHold(application: OpenApplication, store: StoreConfiguration): Promise<Hold | undefined> {
+  const { runtime, stateOwner } = application.context;
+  const { seal } = store;
+  if (seal !== undefined) {
+    const call = async (command: readonly string[], run: Run): Promise<void> => {
+      const { environment } = stateOwner;
+      const limits = { timeoutMs: seal.withinMs, maxOutputBytes: MOST_OUTPUT_BYTES, clock: runtime.clock };
+      await runProgram({ command, environment, ...limits }, run);
+    };
+    return async (stack, run) => {
+      stack.defer(() => call(seal.resume, UNABORTED));
+      await call(seal.pause, run);
+    };
+  }
+  const connector = await loadConnector(store.kind);
+  const { hold } = connector;
+  if (hold === undefined) return undefined;
+  const { options } = connector.resolve({ target: store.target, options: store.options, leaveOut: [] });
+  return async (stack, run) => {
+    const [limit, done] = [new AbortController(), new AbortController()];
+    const busy = new TidemarkError('BUSY', `${store.name} is changed without end: it could not be locked`);
+    const timer = runtime.clock.sleep(HOLD_MS, { signal: done.signal }).then(
+      () => limit.abort(busy),
+      () => undefined,
+    );
+    try {
+      const signal = AbortSignal.any([run.signal, limit.signal]);
+      stack.use(await hold.call(connector, options, runtime, { signal }));
+    } finally {
+      done.abort();
+      await timer;
+    }
+  };
+}

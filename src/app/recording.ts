@@ -1,0 +1,276 @@
+import type { Configuration } from '../config/configuration.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Position } from '../core/position.ts';
+import type { Recorder } from '../core/recorder.ts';
+import type { Run } from '../core/run.ts';
+import { openScope } from '../flow/scope.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import type { Mark } from '../repository/mark.ts';
+import { RepositoryWriter } from '../repository/writer.ts';
+import type { WrittenBase } from '../repository/writer.ts';
+import type { OpenApplication } from './application.ts';
+import { Journal } from './journal.ts';
+import { refuseRollback } from './rollback.ts';
+import { failureOf } from './run-record.ts';
+import { writeStoreBase } from './store-base.ts';
+import { StoreRecording } from './store-recording.ts';
+import type { KnownHistory } from './store-recording.ts';
+import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
+
+/** While nothing changes anywhere, a mark so seldom says that all is still watched. */
+const IDLE_MARK_MS = 10 * 60_000;
+const SETTLE_STEP_MS = 50;
+
+export type RecordingOptions = {
+  readonly application: OpenApplication;
+  readonly configuration: Configuration;
+  readonly access: RepositoryAccess;
+  readonly onNews: (message: string) => void;
+};
+
+type BaseSource = { readonly recorder: Recorder; readonly allowEmpty: boolean };
+
+/** All stores of an application, recorded without end, and the marks over them. */
+export class Recording {
+  readonly stores: ReadonlyMap<string, StoreRecording>;
+  readonly #options: RecordingOptions;
+  readonly #journal: Journal;
+  #bases: Promise<unknown> = Promise.resolve();
+  #trouble: TidemarkError | undefined;
+  #lastMark: Mark | undefined;
+  #lastMarkMs = -Infinity;
+
+  private constructor(options: RecordingOptions, catalogue: Catalogue) {
+    this.#options = options;
+    const { application, configuration, onNews } = options;
+    const { clock, random } = application.context.runtime;
+    this.#journal = new Journal({
+      clock,
+      random,
+      flush: configuration.flush,
+      openWriter: (run) => this.#openWriter('up', run),
+      endWriter: (writer, run) => this.#endWriter(writer, run),
+      onTrouble: (error) => this.#setTrouble(error),
+    });
+    this.stores = new Map(
+      configuration.stores.map((store) => {
+        const known = knownHistory(catalogue, store.name, options.access.writer?.id ?? '');
+        const writeBase = (from: BaseSource, run: Run): Promise<WrittenBase> => this.#writeBase(store.name, from, run);
+        const parts = { application, configuration, store, journal: this.#journal, known, writeBase, onNews };
+        return [store.name, new StoreRecording(parts)];
+      }),
+    );
+  }
+
+  /** @throws REPOSITORY_ROLLED_BACK */
+  static async open(options: RecordingOptions, run: Run): Promise<Recording> {
+    const remembered = await options.application.rememberedHeads(run);
+    const catalogue = await loadCatalogue(options.access, remembered, run);
+    refuseRollback(catalogue, remembered);
+    for (const { message } of catalogue.findings) options.application.context.warn(message);
+    return new Recording(options, catalogue);
+  }
+
+  /** Why the repository can't be written to now. */
+  get trouble(): TidemarkError | undefined {
+    return this.#trouble;
+  }
+
+  /** How many gaps had to be noted. */
+  get gapCount(): number {
+    return [...this.stores.values()].reduce((sum, { gapCount }) => sum + gapCount, 0);
+  }
+
+  get lastMark(): Mark | undefined {
+    return this.#lastMark;
+  }
+
+  /** What waits on this host for the repository, by store. */
+  waitingBytes(store: string): number {
+    return this.#journal.history(store)?.queue.sizeBytes ?? 0;
+  }
+
+  /** Up to where a store is in the repository. */
+  position(store: string): Position | undefined {
+    return this.#journal.history(store)?.durable;
+  }
+
+  /** How far the repository is behind a store, as far as this process knows. */
+  lagMs(store: string, nowMs: number): number | undefined {
+    const recording = this.stores.get(store);
+    const history = this.#journal.history(store);
+    const seenMs = recording?.lastSeenMs;
+    if (history === undefined || recording === undefined || seenMs === undefined) return undefined;
+    const waitingMs = history.queue.waitingSinceMs;
+    return waitingMs === undefined ? 0 : Math.max(0, nowMs - waitingMs);
+  }
+
+  /**
+   * Records and marks until the run aborts. Then, under `last`, a mark is taken where everything stands, and all of it is put. @throws what no
+   * store can help, such as a bug
+   */
+  async run(run: Run, last: Run): Promise<void> {
+    const [journaling, recording] = [new AbortController(), new AbortController()];
+    const stopped = new TidemarkError('INTERRUPTED', 'this is being stopped');
+    const journal = this.#journal.run({ signal: journaling.signal }, last);
+    journal.catch(() => undefined);
+    try {
+      await using scope = openScope({ signal: recording.signal });
+      for (const store of this.stores.values()) void scope.spawn((task) => store.run(task));
+      try {
+        await Promise.race([this.#keepMarking(run), scope.join(), journal]);
+        await this.#markTheEnd(last);
+      } finally {
+        recording.abort(stopped);
+      }
+    } finally {
+      journaling.abort(stopped);
+      try {
+        await journal;
+      } finally {
+        for (const store of this.stores.values()) await store[Symbol.asyncDispose]();
+      }
+    }
+  }
+
+  async #markTheEnd(last: Run): Promise<void> {
+    if (![...this.stores.values()].some(({ state }) => state === 'recording')) return;
+    await this.#markAsNeeded(last);
+  }
+
+  /** A mark now, once it is in the repository. A store that can't be read is missing in it. */
+  async mark(
+    asked: { readonly name?: string | undefined; readonly tags: readonly string[]; readonly sealed: boolean },
+    run: Run,
+  ): Promise<Mark> {
+    const { application, configuration } = this.#options;
+    const { runtime } = application.context;
+    const options = { runtime, configuration, recordings: this.stores, name: asked.name, tags: asked.tags };
+    const mark = await (asked.sealed ? takeSealedMark(application, options, run) : takeClockMark(options, run));
+    return await this.#put(mark);
+  }
+
+  /** Resolves once every store has been recorded, or has failed. */
+  async settled(run: Run): Promise<void> {
+    const { clock } = this.#options.application.context.runtime;
+    while ([...this.stores.values()].some(({ state }) => state === 'starting')) await clock.sleep(SETTLE_STEP_MS, run);
+  }
+
+  async #put(mark: Mark): Promise<Mark> {
+    const put = await this.#journal.putMark(mark);
+    this.#lastMark = put;
+    this.#lastMarkMs = this.#options.application.context.runtime.clock.monotonicMs();
+    return put;
+  }
+
+  /** Until the run aborts. */
+  async #keepMarking(run: Run): Promise<void> {
+    const { application, configuration } = this.#options;
+    const { clock } = application.context.runtime;
+    try {
+      for (;;) {
+        await clock.sleep(configuration.marks.everyMs, run);
+        const states = [...this.stores.values()].map(({ state }) => state);
+        if (!states.includes('starting') && states.includes('recording')) await this.#markAsNeeded(run);
+      }
+    } catch (error) {
+      if (!run.signal.aborted) throw error;
+    }
+  }
+
+  /** Where nothing has changed, the mark before still stands. */
+  async #markAsNeeded(run: Run): Promise<void> {
+    const { application, configuration } = this.#options;
+    const { runtime } = application.context;
+    const mark = await takeClockMark({ runtime, configuration, recordings: this.stores, tags: [] }, run);
+    const isSame = this.#lastMark !== undefined && standsAtSamePlace(this.#lastMark, mark);
+    if (isSame && runtime.clock.monotonicMs() - this.#lastMarkMs < IDLE_MARK_MS) return;
+    this.#put(mark).catch((error: unknown) => {
+      if (!(error instanceof TidemarkError)) throw error;
+    });
+  }
+
+  #setTrouble(error: TidemarkError | undefined): void {
+    const { onNews } = this.#options;
+    if (error !== undefined && this.#trouble?.message !== error.message) {
+      onNews(`the repository: ${error.message}. ${error.hint}`);
+    }
+    if (error === undefined && this.#trouble !== undefined) onNews('the repository can be written to again');
+    this.#trouble = error;
+  }
+
+  /** One base after another: each takes all cores. */
+  #writeBase(store: string, from: BaseSource, run: Run): Promise<WrittenBase> {
+    const result = this.#bases.then(() => this.#writeBaseNow(store, from, run));
+    this.#bases = result.catch(() => undefined); // who asked gets the error; the next one only waits
+    return result;
+  }
+
+  async #writeBaseNow(name: string, from: BaseSource, run: Run): Promise<WrittenBase> {
+    const { application, configuration, onNews } = this.#options;
+    const store = configuration.stores.find((one) => one.name === name);
+    if (store === undefined) throw new TidemarkError('USAGE', `there is no store ${name}`);
+    await using writer = await this.#openWriter('backup', run);
+    try {
+      const work = { store, configuration, ...from, writer };
+      const base = await writeStoreBase(application, work, run);
+      const { entries, bytes, newBytes, storedBytes } = base.stored;
+      onNews(`${name}: base of ${entries} entries taken`);
+      const summary = { stores: [{ store: name, bytes, newBytes, storedBytes }], failed: [] };
+      await writer.putRun(run, { outcome: 'done', summary });
+      await this.#endWriter(writer, run);
+      return base;
+    } catch (error) {
+      await endFailed(writer, error);
+      throw error;
+    }
+  }
+
+  async #openWriter(command: 'up' | 'backup', run: Run): Promise<RepositoryWriter> {
+    const { application, access } = this.#options;
+    const { engines } = application.context;
+    const sizes = application.header.chunks;
+    // What comes between two flushes is little: threads of their own would only take memory.
+    const openEngine = command === 'up' ? engines.openRetryEngine : engines.openEngine;
+    return await RepositoryWriter.open(
+      {
+        access,
+        info: application.sessionInfo(command),
+        stateFolder: application.stateFolder,
+        dryRun: false,
+        remembered: await application.rememberedHeads(run),
+        openEngine: (keys) => openEngine.call(engines, { keys, sizes }),
+        openRetryEngine: (keys) => engines.openRetryEngine({ keys, sizes }),
+      },
+      run,
+    );
+  }
+
+  async #endWriter(writer: RepositoryWriter, run: Run): Promise<void> {
+    await writer.end(run);
+    await this.#options.application.rememberHeads(writer.heads, run);
+  }
+}
+
+async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void> {
+  const run: Run = { signal: new AbortController().signal };
+  try {
+    await writer.putRun(run, { ...failureOf(error), summary: {} });
+    await writer.end(run);
+  } catch (second) {
+    if (!(second instanceof TidemarkError)) throw second;
+  }
+}
+
+/** Where this writer's own history of a store ends. */
+function knownHistory(catalogue: Catalogue, history: string, credential: string): KnownHistory | undefined {
+  const view = catalogue.histories.get(history);
+  const position = view?.endOf(credential);
+  if (position === undefined) return undefined;
+  const run = view?.runs.findLast(({ upTo }) => upTo.lineage === position.lineage && upTo.order === position.order);
+  const base = [...catalogue.bases.values()].findLast(({ summary }) => summary.cut.order === position.order);
+  const lastBaseMs = newestBase(catalogue, history)?.summary.createdAtMs;
+  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs };
+}

@@ -1,0 +1,382 @@
+import { join } from 'node:path';
+import { pumpLog } from '../archive/log-pump.ts';
+import { LogQueue } from '../archive/log-queue.ts';
+import { storeObserved } from '../archive/observe.ts';
+import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Exactness, Position } from '../core/position.ts';
+import type { ObservationLog, Recorder } from '../core/recorder.ts';
+import type { Run } from '../core/run.ts';
+import { backOffDelayMs } from '../flow/back-off.ts';
+import { openSpool } from '../io/spool.ts';
+import type { Spool } from '../io/spool.ts';
+import { openScope } from '../flow/scope.ts';
+import { untilAborted } from '../flow/until-aborted.ts';
+import type { WrittenBase } from '../repository/writer.ts';
+import type { OpenApplication } from './application.ts';
+import type { Journal, JournaledHistory } from './journal.ts';
+import type { StoreState } from './results.ts';
+import { openStoreRecorder, storeStateFolder } from './store-base.ts';
+
+const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
+const QUEUE_BYTES = 16 * 1024 * 1024;
+const SPOOL_BYTES = 1024 * 1024 * 1024;
+/** How long a position that was read may take to be received. */
+const RECEIVE_MS = 10_000;
+const RECEIVE_STEP_MS = 5;
+
+/** Where the repository stands with a store. */
+export type KnownHistory = {
+  readonly position: Position;
+  readonly atMs: number;
+  readonly lastBaseMs?: number | undefined;
+};
+
+export type StoreRecordingOptions = {
+  readonly application: OpenApplication;
+  readonly configuration: Configuration;
+  readonly store: StoreConfiguration;
+  readonly journal: Journal;
+  /** Up to where this host's own writer has recorded it, as the repository says. */
+  readonly known: KnownHistory | undefined;
+  /** Takes and commits a base; one at a time over all stores. */
+  readonly writeBase: (
+    from: { readonly recorder: Recorder; readonly allowEmpty: boolean },
+    run: Run,
+  ) => Promise<WrittenBase>;
+  /** Hears of everything worth telling. */
+  readonly onNews: (message: string) => void;
+};
+
+/**
+ * Records one store without end: a first base where there is none, then its log or observations. What fails is tried again after a while; where the
+ * history can't be followed on, a gap is noted and a base begins anew.
+ */
+export class StoreRecording implements AsyncDisposable {
+  readonly store: StoreConfiguration;
+  readonly #options: StoreRecordingOptions;
+  #state: StoreState = 'starting';
+  #trouble: TidemarkError | undefined;
+  #known: KnownHistory | undefined;
+  /** There is a base that the log goes on from. */
+  #hasBase: boolean;
+  #recorder: Recorder | undefined;
+  #observations: ObservationLog | undefined;
+  #looking: Promise<unknown> = Promise.resolve();
+  #history: JournaledHistory | undefined;
+  #acknowledge: (durable: Position) => void = () => undefined;
+  /** What the last history before a gap left behind is in the repository. */
+  #ended: Promise<void> = Promise.resolve();
+  #lastSeenMs: number | undefined;
+  #lastBaseMs: number | undefined;
+  #gapCount = 0;
+  #attempt = new AbortController();
+  #attemptRun: Run = { signal: this.#attempt.signal };
+  #spool: Spool | undefined;
+
+  constructor(options: StoreRecordingOptions) {
+    this.store = options.store;
+    this.#options = options;
+    this.#known = options.known;
+    this.#hasBase = options.known !== undefined;
+    this.#lastBaseMs = options.known?.lastBaseMs;
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  /** Why it does not record now. */
+  get trouble(): TidemarkError | undefined {
+    return this.#trouble;
+  }
+
+  /** By this host's clock: when the store was last seen to be there, and when its last base was taken. */
+  get lastSeenMs(): number | undefined {
+    return this.#lastSeenMs;
+  }
+
+  get lastBaseMs(): number | undefined {
+    return this.#lastBaseMs;
+  }
+
+  /** How many gaps had to be noted. */
+  get gapCount(): number {
+    return this.#gapCount;
+  }
+
+  async run(run: Run): Promise<void> {
+    const { clock, random } = this.#runtime;
+    for (let failures = 0; ; ) {
+      this.#attempt = new AbortController();
+      const attempt: Run = { signal: AbortSignal.any([run.signal, this.#attempt.signal]) };
+      this.#attemptRun = attempt;
+      try {
+        await this.#record(attempt, () => (failures = 0));
+        return;
+      } catch (error) {
+        if (run.signal.aborted) return;
+        const reason: unknown = attempt.signal.aborted ? attempt.signal.reason : error;
+        if (!(reason instanceof TidemarkError)) throw reason;
+        failures++;
+        this.#fail(reason);
+        if (reason.disposition === 'resync' && failures === 1) continue;
+        await clock.sleep(backOffDelayMs(failures, BACK_OFF, random), run).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */
+  async position(run: Run): Promise<Position> {
+    const history = this.#recorded();
+    const { head } = this.#recorder ?? {};
+    if (this.#observations !== undefined) return await this.#look(run);
+    return (await head?.call(this.#recorder, run)) ?? history.queue.received;
+  }
+
+  /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
+  async received(position: Position, run: Run): Promise<void> {
+    const { clock } = this.#runtime;
+    const untilMs = clock.monotonicMs() + RECEIVE_MS;
+    for (;;) {
+      const { received } = this.#recorded().queue;
+      if (received.lineage === position.lineage && received.order >= position.order) return;
+      if (clock.monotonicMs() > untilMs) {
+        throw new TidemarkError('STORE_UNREACHABLE', `${this.store.name} does not tell of its changes any more`);
+      }
+      await clock.sleep(RECEIVE_STEP_MS, run);
+    }
+  }
+
+  /** Takes a base while everything else goes on. @throws STORE_UNREACHABLE when it is not recorded now */
+  async takeBase(
+    options: { readonly allowEmpty: boolean },
+    run: Run,
+  ): Promise<{ readonly base: WrittenBase; readonly exact: Exactness }> {
+    this.#recorded();
+    const recorder = this.#recorder;
+    if (recorder === undefined) throw this.#notRecorded();
+    return { base: await this.#base(recorder, run, options), exact: recorder.exact };
+  }
+
+  /** Once the journal has put what was received. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spool?.[Symbol.asyncDispose]();
+  }
+
+  get #runtime() {
+    return this.#options.application.context.runtime;
+  }
+
+  #recorded(): JournaledHistory {
+    const history = this.#options.journal.history(this.store.name);
+    if (history === undefined || this.#state !== 'recording') throw this.#notRecorded();
+    return history;
+  }
+
+  #notRecorded(): TidemarkError {
+    const why = this.#trouble?.message ?? 'its first base is being taken';
+    return new TidemarkError('STORE_UNREACHABLE', `${this.store.name} is not recorded now: ${why}`);
+  }
+
+  #fail(error: TidemarkError): void {
+    const lost = error.code === 'POSITION_LOST' || (error.disposition === 'resync' && error.code !== 'FENCED');
+    if (lost) this.#noteGap(error.message);
+    else this.#options.onNews(`${this.store.name}: ${error.message}. ${error.hint}`);
+    if (this.#state !== 'starting' || !lost) this.#state = 'retrying';
+    this.#trouble = error;
+  }
+
+  #noteGap(reason: string): void {
+    const known = this.#known;
+    const history = this.#history;
+    this.#known = undefined;
+    this.#history = undefined;
+    this.#hasBase = false;
+    if (known === undefined) return;
+    this.#gapCount++;
+    const { journal, onNews } = this.#options;
+    const { name } = this.store;
+    // What was received of it is not lost, and followed until it was last seen.
+    const after = history?.queue.received ?? known.position;
+    const fromMs = this.#lastSeenMs ?? known.atMs;
+    const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
+    this.#ended = journal.end(history, gap);
+    onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
+  }
+
+  async #record(run: Run, onRecording: () => void): Promise<void> {
+    const { application, store } = this.#options;
+    const stateFolder = storeStateFolder(application, store.name);
+    const previous = this.#known?.position;
+    await using recorder = await openStoreRecorder(application, { store, previous, stateFolder }, run);
+    this.#recorder = recorder;
+    try {
+      if (this.#known !== undefined && recorder.lineage.id !== this.#known.position.lineage) {
+        this.#noteGap('the store is another one: it was restored or replaced');
+      }
+      await untilAborted(this.#ended, run);
+      if (recorder.openObservations === undefined) await this.#follow(recorder, run, onRecording);
+      else await this.#observe(recorder, run, onRecording);
+    } finally {
+      this.#recorder = undefined;
+    }
+  }
+
+  /** The log is followed while the base is taken: so nothing of it is lost meanwhile. */
+  async #follow(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
+    const { head, openLog } = recorder;
+    if (head === undefined || openLog === undefined) {
+      throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
+    }
+    this.#history ??= await this.#join(
+      this.#known?.position ?? (await head.call(recorder, run)),
+      { spool: await this.#openSpool(run), onLost: () => undefined },
+      run,
+    );
+    const { queue } = this.#history;
+    await using log = await openLog.call(recorder, queue.received, run);
+    using _left = this.#acknowledging(log);
+    const onAlive = (): void => {
+      this.#lastSeenMs = this.#runtime.clock.nowMs();
+    };
+    await using scope = openScope(run);
+    const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
+    pumped.catch(() => undefined);
+    if (!this.#hasBase) await this.#base(recorder, scope.run);
+    this.#setRecording(onRecording);
+    await scope.join();
+  }
+
+  async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
+    const { clock } = this.#runtime;
+    const known = this.#hasBase ? (this.#history?.queue.received ?? this.#known?.position) : undefined;
+    const after = known ?? (await this.#base(recorder, run)).cut;
+    const open = recorder.openObservations;
+    if (open === undefined) return;
+    await using observations = await open.call(recorder, after, run);
+    this.#history ??= await this.#join(after, { onLost: (error) => this.#observeAnew(error) }, run);
+    using _left = this.#acknowledging(observations);
+    this.#observations = observations;
+    try {
+      this.#setRecording(onRecording);
+      for (;;) {
+        await this.#look(run);
+        await clock.sleep(this.#options.configuration.flush.afterMs, run);
+        await observations.changed(run);
+      }
+    } finally {
+      this.#observations = undefined;
+      await this.#looking;
+    }
+  }
+
+  /** What the repository has of it from now on is told to whoever keeps it until then. */
+  #acknowledging(log: { acknowledge(durable: Position): void }): Disposable {
+    this.#acknowledge = (durable) => log.acknowledge(durable);
+    return {
+      [Symbol.dispose]: () => {
+        this.#acknowledge = () => undefined;
+      },
+    };
+  }
+
+  /** What was stored of the observations that wait is gone. */
+  #observeAnew(error: TidemarkError): void {
+    if (this.#history !== undefined) this.#options.journal.drop(this.#history);
+    this.#history = undefined;
+    this.#attempt.abort(error);
+  }
+
+  async #join(
+    after: Position,
+    options: { readonly spool?: Spool; readonly onLost: JournaledHistory['onLost'] },
+    run: Run,
+  ): Promise<JournaledHistory> {
+    const { journal } = this.#options;
+    const { spool, onLost } = options;
+    const queue = await LogQueue.open(
+      { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool },
+      run,
+    );
+    const history: JournaledHistory = {
+      store: this.store.name,
+      queue,
+      durable: after,
+      onDurable: (upTo) => {
+        // Of one that has ended nothing is known any more.
+        if (this.#history === history) this.#known = { position: upTo, atMs: this.#runtime.clock.nowMs() };
+        this.#acknowledge(upTo);
+      },
+      onLost,
+    };
+    journal.add(history);
+    return history;
+  }
+
+  /** One for all attempts: what waits in it when this ends is still put. */
+  async #openSpool(run: Run): Promise<Spool> {
+    const { application, store } = this.#options;
+    this.#spool ??= await openSpool(
+      {
+        folder: join(storeStateFolder(application, store.name), 'spool'),
+        maxBytes: SPOOL_BYTES,
+        random: this.#runtime.random,
+      },
+      run,
+    );
+    return this.#spool;
+  }
+
+  #setRecording(onRecording: () => void): void {
+    if (this.#state !== 'recording') this.#options.onNews(`${this.store.name}: recording`);
+    this.#state = 'recording';
+    this.#trouble = undefined;
+    onRecording();
+  }
+
+  async #base(
+    recorder: Recorder,
+    run: Run,
+    { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: false },
+  ): Promise<WrittenBase> {
+    const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
+    this.#lastBaseMs = this.#runtime.clock.nowMs();
+    this.#hasBase = true;
+    this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
+    return base;
+  }
+
+  /**
+   * One look after another: each covers what was there before it was asked for. It goes on when who asked gives up, since what an observation has told
+   * is not told again; when it fails, all is looked at anew from what was received.
+   */
+  #look(run: Run): Promise<Position> {
+    const attempt = this.#attempt;
+    const attemptRun = this.#attemptRun;
+    const result = this.#looking.then(() => this.#lookNow(attemptRun));
+    this.#looking = result.catch((error: unknown) => {
+      if (this.#observations !== undefined) attempt.abort(error);
+    });
+    return untilAborted(result, run);
+  }
+
+  async #lookNow(run: Run): Promise<Position> {
+    const { clock } = this.#runtime;
+    const observations = this.#observations;
+    const history = this.#history;
+    if (observations === undefined || history === undefined) throw this.#notRecorded();
+    run.signal.throwIfAborted();
+    const atMs = clock.nowMs();
+    await using observation = await observations.observe(run);
+    this.#lastSeenMs = atMs;
+    const { queue } = history;
+    if (observation === undefined) return queue.received;
+    const block = await this.#options.journal.withWriter(
+      (writer) => storeObserved(observation, { writer, after: queue.received, atMs }, run),
+      run,
+    );
+    await queue.put(block, run);
+    return block.upTo;
+  }
+}

@@ -1,0 +1,119 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fromSystem, isTidemarkError, TidemarkError } from '../../core/errors.ts';
+
+/** "TMFO", in the header of the file: https://sqlite.org/pragma.html#pragma_application_id */
+const APPLICATION_ID = 0x54_4d_46_4f;
+const FORMAT = 1;
+
+/** Result codes of SQLite, without their extended part: https://sqlite.org/rescode.html */
+const BUSY = 5;
+const LOCKED = 6;
+const CORRUPT = 11;
+const FULL = 13;
+const NOT_A_DATABASE = 26;
+
+/**
+ * `known0`, `known1`: what is known of each name, the one that `slot` in `meta` says; the other is for a base in the making. `state`: see fingerprint.ts, or empty
+ * where whatever is found has to be told. `flags`: `DOUBTFUL`, `LINKED`. `inode`: of what is no folder.
+ * `positions`: those that can be gone on from, the newest being what `known` is at. `undo`: what `known` held before the observation of that number.
+ * `staged`: what the observation in the making tells.
+ */
+const TABLES = `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE known0 (name BLOB PRIMARY KEY, state BLOB NOT NULL, inode INTEGER, flags INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE known1 (name BLOB PRIMARY KEY, state BLOB NOT NULL, inode INTEGER, flags INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX known0_by_inode ON known0 (inode) WHERE inode IS NOT NULL;
+  CREATE INDEX known1_by_inode ON known1 (inode) WHERE inode IS NOT NULL;
+  CREATE TABLE positions (number TEXT PRIMARY KEY, resume TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE undo (id INTEGER PRIMARY KEY, number TEXT NOT NULL, name BLOB NOT NULL, state BLOB, inode INTEGER, flags INTEGER) STRICT;
+  CREATE INDEX undo_by_number ON undo (number);
+  CREATE TABLE staged (name BLOB PRIMARY KEY, gone INTEGER NOT NULL, state BLOB, inode INTEGER, flags INTEGER, mount TEXT, remote INTEGER)
+    STRICT, WITHOUT ROWID;
+  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA user_version = ${FORMAT};
+`;
+
+const CACHE_KIB = 8_192;
+
+/**
+ * Opens, or makes, the file in `folder` that says what is known of a store. It is this process's alone. What is damaged, or of another format, is
+ * replaced by an empty one: what is lost there costs a new base. @throws BUSY, DISK_FULL, FAILED
+ */
+export function openKnownDatabase(folder: string): DatabaseSync {
+  const path = join(folder, 'observed.db');
+  return withDatabaseErrors(path, () => {
+    try {
+      return open(path);
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
+      return open(path);
+    }
+  });
+}
+
+function open(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA journal_mode = WAL`);
+    database.exec('PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE');
+    const id = numberOf(database, 'PRAGMA application_id');
+    if (id === 0 && numberOf(database, 'SELECT count(*) FROM sqlite_schema') === 0) database.exec(TABLES);
+    else if (id !== APPLICATION_ID || numberOf(database, 'PRAGMA user_version') !== FORMAT) throw new UnknownFormat();
+    database.exec('COMMIT');
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+class UnknownFormat extends Error {}
+
+function numberOf(database: DatabaseSync, sql: string): number {
+  const [value] = Object.values(database.prepare(sql).get() ?? {});
+  return Number(value);
+}
+
+function resultCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
+  return error.errcode & 0xff;
+}
+
+function isUnusable(error: unknown): boolean {
+  const code = resultCode(error);
+  return error instanceof UnknownFormat || code === CORRUPT || code === NOT_A_DATABASE;
+}
+
+/** Runs `work`, whose errors of SQLite become readable. @throws POSITION_LOST when the file is damaged */
+export function withDatabaseErrors<Result>(path: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw databaseError(path, error);
+  }
+}
+
+export function databaseError(path: string, error: unknown): unknown {
+  if (isTidemarkError(error)) return error;
+  const details = { cause: error };
+  switch (resultCode(error)) {
+    case undefined:
+      return error;
+    case BUSY:
+    case LOCKED:
+      return new TidemarkError('BUSY', `${path} is held by another process`, { ...details, disposition: 'retry' });
+    case FULL:
+      return new TidemarkError('DISK_FULL', `${path} can’t grow: no space left on the device`, details);
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return new TidemarkError('POSITION_LOST', `what was known of the store is damaged: ${path}`, {
+        ...details,
+        disposition: 'resync',
+      });
+    default:
+      return fromSystem(error, 'FAILED', path);
+  }
+}
