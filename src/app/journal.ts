@@ -203,7 +203,7 @@ export class Journal {
       last.signal.throwIfAborted();
       if (!(error instanceof TidemarkError)) throw error;
       this.#options.onTrouble(error);
-      if (error.code === 'FENCED') for (const history of [...this.#histories.values()]) history.onLost(error);
+      if (error.code === 'FENCED') for (const history of this.#histories.values()) history.onLost(error);
       // What could not be put still waits.
       this.touch();
       this.#failures++;

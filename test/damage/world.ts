@@ -119,7 +119,10 @@ async function takeLog(
         [`row ${after} ${index}`, entry],
         [gone, undefined],
       ] as const);
-      for (const [name, value] of entries) value === undefined ? state.delete(name) : state.set(name, value);
+      for (const [name, value] of entries) {
+        if (value === undefined) state.delete(name);
+        else state.set(name, value);
+      }
       return { order: after + index + 1, entries };
     });
     drafts.push(await fixture.segment(writer, { store: LOGGED, after, transactions }));
