@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { Log, LogPiece } from '../core/recorder.ts';
+import { createSystemClock } from '../flow/clock.ts';
 import { payloadOf, readPayload } from '../repository/format/log-payload.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
 import { pumpLog } from './log-pump.ts';
@@ -19,7 +20,7 @@ function piece(names: readonly string[], order?: number, lineage = 'fixture'): L
 }
 
 async function pumped(batches: readonly (readonly LogPiece[])[]): Promise<readonly LogBlock[]> {
-  const queue = new LogQueue({ maxBytes: 1_000_000_000, received: positionAt(5), onPut: () => undefined });
+  const queue = await LogQueue.open({ memoryBytes: 1e9, received: positionAt(5), onPut: () => undefined }, run);
   let alive = 0;
   const log: Log = {
     async *[Symbol.asyncIterator]() {
@@ -28,9 +29,11 @@ async function pumped(batches: readonly (readonly LogPiece[])[]): Promise<readon
     acknowledge: () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   };
-  await pumpLog(log, { queue, onAlive: () => alive++ }, run);
+  // Nothing waits: rests between blocks are none of what is tested.
+  const clock = { ...createSystemClock(), sleep: async () => undefined };
+  await pumpLog(log, { queue, clock, onAlive: () => alive++ }, run);
   assert.equal(alive, batches.length);
-  return queue.first(Number.POSITIVE_INFINITY);
+  return await queue.first(Number.POSITIVE_INFINITY, run);
 }
 
 test('blocks end at commits, follow on each other, and say what is in them', async () => {

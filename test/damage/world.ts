@@ -119,7 +119,8 @@ async function takeLog(
         [`row ${after} ${index}`, entry],
         [gone, undefined],
       ] as const);
-      for (const [name, value] of entries) value === undefined ? state.delete(name) : state.set(name, value);
+      state.set(`row ${after} ${index}`, entry);
+      state.delete(gone);
       return { order: after + index + 1, entries };
     });
     drafts.push(await fixture.segment(writer, { store: LOGGED, after, transactions }));

@@ -28,7 +28,7 @@ test('the golden repository of version 1 is small, and is of version 1', () => {
   const files = readdirSync(golden, { recursive: true, encoding: 'utf8' }).map((name) => join(golden, name));
   const bytes = files.reduce((sum, path) => sum + (statSync(path).isFile() ? statSync(path).size : 0), 0);
   assert.ok(bytes < MOST_BYTES, `${bytes} bytes`);
-  assert.equal(JSON.parse(readFileSync(join(golden, 'repository', 'tidemark.json'), 'utf8')).version, 1);
+  assert.match(readFileSync(join(golden, 'repository', 'tidemark.json'), 'utf8'), /"version": 1,/);
 });
 
 test('all its marks are there but the one that was forgotten', () => {
