@@ -39,7 +39,7 @@ export type Demo = AsyncDisposable & { readonly folder: string; readonly story: 
 
 const PASSPHRASE_BYTES = 24;
 /** How much happens before the next step of the story. */
-const ORDERS_BETWEEN = 100;
+const ORDERS_BETWEEN = 60;
 const MARKS_BETWEEN = 2;
 const LAST_ORDERS = 20;
 const POLL_MS = 50;

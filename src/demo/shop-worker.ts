@@ -12,7 +12,7 @@ import type { Shop } from './shop.ts';
 
 /** The shop's own program: it knows nothing of backups, except that it can be told to close for a moment. */
 
-const BETWEEN_ORDERS_MS = 15;
+const BETWEEN_ORDERS_MS = 25;
 const CLOSED_MS = 10;
 
 const port = must(parentPort, 'this file runs in a worker');
