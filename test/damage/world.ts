@@ -119,10 +119,8 @@ async function takeLog(
         [`row ${after} ${index}`, entry],
         [gone, undefined],
       ] as const);
-      for (const [name, value] of entries) {
-        if (value === undefined) state.delete(name);
-        else state.set(name, value);
-      }
+      state.set(`row ${after} ${index}`, entry);
+      state.delete(gone);
       return { order: after + index + 1, entries };
     });
     drafts.push(await fixture.segment(writer, { store: LOGGED, after, transactions }));
