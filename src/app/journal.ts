@@ -204,7 +204,7 @@ export class Journal {
     const waits = [MERGE_EVERY_MS];
     if (this.#dirtyMs !== undefined) waits.push(this.#dirtyMs + Math.max(flush.afterMs, this.#restMs) - nowMs);
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
-    if (this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
+    if (this.#writer !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
   }
 
@@ -212,13 +212,12 @@ export class Journal {
     this.#wake.resolve();
   }
 
-  /** Everything that the mark stands on has been received. */
-  #isCovered({ positions }: Mark): boolean {
+  /** Everything that the mark stands on has been received. Where a store is not recorded now it may come still. */
+  #isCovered({ positions, bases }: Mark): boolean {
     return Object.entries(positions).every(([store, position]) => {
-      const history = this.#histories.get(store);
-      if (history === undefined) return true;
-      const { received } = history.queue;
-      return received.lineage === position.lineage && received.order >= position.order;
+      const received = this.#histories.get(store)?.queue.received;
+      const isReached = received?.lineage === position.lineage && received.order >= position.order;
+      return isReached || bases[store] !== undefined;
     });
   }
 
@@ -272,7 +271,7 @@ export class Journal {
         const named = mark.bases[store] !== undefined;
         return !named && (reached?.lineage !== position.lineage || reached.order < position.order);
       });
-      if (lacks.length > 0 && nowMs - sinceMs < MARK_WAIT_MS) return false;
+      if (lacks.length > 0 && nowMs < sinceMs + MARK_WAIT_MS) return false;
       pending.mark = without(
         mark,
         lacks.map(([store]) => store),
@@ -285,8 +284,8 @@ export class Journal {
   async #keepUp(run: Run): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs();
     const writer = this.#writer;
-    if (writer === undefined || !this.#hasPut || nowMs - this.#mergedMs < MERGE_EVERY_MS) return;
-    const isHour = nowMs - this.#openedMs >= SESSION_MS;
+    if (writer === undefined || !this.#hasPut || nowMs < this.#mergedMs + MERGE_EVERY_MS) return;
+    const isHour = nowMs >= this.#openedMs + SESSION_MS;
     await writer.publish(run);
     await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour, plain: this.#plain }, run);
     this.#plain.clear();
