@@ -301,7 +301,9 @@ export class Agent {
   }
 
   async #base(recorded: Recorded, run: Run): Promise<void> {
-    const result = this.#bases.then(() => this.#baseNow(recorded, run));
+    // A look that began before the base ended would tell of less than the base holds.
+    const result = Promise.all([this.#bases, recorded.looking]).then(() => this.#baseNow(recorded, run));
+    recorded.looking = result.catch(() => undefined);
     this.#bases = result.catch(() => undefined); // who asked gets the error; the next one only waits
     await result;
   }
