@@ -30,8 +30,11 @@ export async function askAgent(
       // An object, as `parseAnswer` has read it.
       if (answer.type === 'result') return answer.result as Readonly<Record<string, Json>>;
     }
-    run.signal.throwIfAborted();
     throw new TidemarkError('FAILED', '`up` ended before it answered');
+  } catch (error) {
+    run.signal.throwIfAborted();
+    if (systemCode(error) === undefined) throw error;
+    throw new TidemarkError('FAILED', '`up` ended before it answered', { cause: error });
   } finally {
     run.signal.removeEventListener('abort', onAbort);
     socket.destroy();

@@ -32,7 +32,11 @@ export async function holdStores(
   await using stack = new AsyncDisposableStack();
   const { clock } = application.context.runtime;
   const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
-  for (const hold of ways) if (hold !== undefined) await hold(stack, run);
+  // Hooks come first: what they wait for may be about to write to a store that its connector locks.
+  const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
+  for (const isHook of [true, false]) {
+    for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, run);
+  }
   const held = stack.move();
   const ended = new AbortController();
   let isExpired = false;
@@ -77,7 +81,18 @@ async function wayToHold(application: OpenApplication, store: StoreConfiguration
   if (hold === undefined) return undefined;
   const { options } = connector.resolve({ target: store.target, options: store.options, leaveOut: [] });
   return async (stack, run) => {
-    const signal = AbortSignal.any([run.signal, AbortSignal.timeout(HOLD_MS)]);
-    stack.use(await hold.call(connector, options, runtime, { signal }));
+    const [limit, done] = [new AbortController(), new AbortController()];
+    const busy = new TidemarkError('BUSY', `${store.name} is changed without end: it could not be locked`);
+    const timer = runtime.clock.sleep(HOLD_MS, { signal: done.signal }).then(
+      () => limit.abort(busy),
+      () => undefined,
+    );
+    try {
+      const signal = AbortSignal.any([run.signal, limit.signal]);
+      stack.use(await hold.call(connector, options, runtime, { signal }));
+    } finally {
+      done.abort();
+      await timer;
+    }
   };
 }

@@ -2,9 +2,11 @@ import type { LogBlock, LogQueue } from '../archive/log-queue.ts';
 import { PlainMemory } from '../archive/plain-memory.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
+import { createLimiter } from '../flow/limiter.ts';
 import { payloadOf } from '../repository/format/log-payload.ts';
 import type { SegmentDraft } from '../repository/journal-writer.ts';
 import type { Mark } from '../repository/mark.ts';
@@ -21,6 +23,8 @@ const PLAIN_BYTES = 8 * 1024 * 1024;
 const SESSION_MS = 60 * 60_000;
 /** A mark waits so long for what it covers; then it is partial. */
 const MARK_WAIT_MS = 30_000;
+/** What has gathered while the repository was away is put in records of a bounded size. */
+const MOST_MARKS = 500;
 /** So many times as long as the last flush took the next one waits, so that a slow repository is not kept busy with small records. */
 const REST_FACTOR = 3;
 const BACK_OFF = { firstMs: 500, maxMs: 30_000 };
@@ -45,6 +49,23 @@ type PendingMark = {
   readonly done: PromiseWithResolvers<Mark>;
 };
 
+/** A history of which nothing more comes, and the gap after it. It is `put` when all of that is in the repository. */
+type EndedHistory = {
+  /** Undefined where it was not followed by this process. */
+  readonly history: JournaledHistory | undefined;
+  readonly gap: Gap;
+  readonly done: PromiseWithResolvers<void>;
+  isPut: boolean;
+};
+
+/** `users`: who works with it now. */
+type OpenSession = {
+  readonly writer: RepositoryWriter;
+  readonly openedMs: number;
+  users: number;
+  readonly whenIdle: (() => void)[];
+};
+
 export type JournalOptions = {
   readonly clock: { monotonicMs(): number; sleep(delayMs: number, run: Run): Promise<void> };
   readonly random: (sizeBytes: number) => Uint8Array;
@@ -64,19 +85,17 @@ export type JournalOptions = {
 export class Journal {
   readonly #options: JournalOptions;
   readonly #histories = new Map<string, JournaledHistory>();
-  readonly #gaps: Gap[] = [];
+  #ended: EndedHistory[] = [];
   #marks: PendingMark[] = [];
-  #writer: RepositoryWriter | undefined;
-  #openedMs = 0;
+  #session: OpenSession | undefined;
+  readonly #opening = createLimiter(1);
   #mergedMs = 0;
   #hasPut = false;
-  #users = 0;
   #dirtyMs: number | undefined;
   #restMs = 0;
   readonly #plain = new PlainMemory(PLAIN_BYTES);
   #failures = 0;
   #wake = Promise.withResolvers<void>();
-  readonly #whenIdle: (() => void)[] = [];
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -84,10 +103,28 @@ export class Journal {
 
   add(history: JournaledHistory): void {
     this.#histories.set(history.store, history);
+    if (history.queue.sizeBytes > 0) this.touch();
   }
 
-  remove(store: string): void {
+  /** What waits of a history is given up: it will be observed anew from `durable` on. Marks that stand on it lack the store. */
+  drop({ store, durable }: JournaledHistory): void {
     this.#histories.delete(store);
+    for (const pending of this.#marks) {
+      const position = pending.mark.positions[store];
+      const order = position && comparePositions(position, durable);
+      if (order !== undefined && order > 0) pending.mark = without(pending.mark, [store]);
+    }
+  }
+
+  /** Nothing more comes of a history, and what comes next does not follow on it. Resolves once what waits of it and the gap are in the repository. */
+  end(history: JournaledHistory | undefined, gap: Gap): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    // Who waits for it hears of it; until then nobody does.
+    done.promise.catch(() => undefined);
+    if (history !== undefined) this.#histories.delete(history.store);
+    this.#ended.push({ history, gap, done, isPut: false });
+    this.touch();
+    return done.promise;
   }
 
   history(store: string): JournaledHistory | undefined {
@@ -98,11 +135,6 @@ export class Journal {
   touch(): void {
     this.#dirtyMs ??= this.#options.clock.monotonicMs();
     this.#awake();
-  }
-
-  noteGap(gap: Gap): void {
-    this.#gaps.push(gap);
-    this.touch();
   }
 
   /** Resolves with the mark as it was put, complete or partial. @throws when the journal ends before */
@@ -117,13 +149,12 @@ export class Journal {
 
   /** Does work with the session that is open. @throws what opening one fails with */
   async withWriter<T>(work: (writer: RepositoryWriter) => Promise<T>, run: Run): Promise<T> {
-    const writer = await this.#open(run);
-    this.#users++;
+    const session = await this.#acquire(run);
     try {
-      return await work(writer);
+      return await work(session.writer);
     } finally {
-      this.#users--;
-      if (this.#users === 0) for (const idle of this.#whenIdle.splice(0)) idle();
+      session.users--;
+      if (session.users === 0) for (const idle of session.whenIdle.splice(0)) idle();
     }
   }
 
@@ -148,13 +179,16 @@ export class Journal {
       for (const { done } of this.#marks.splice(0)) {
         done.reject(new TidemarkError('INTERRUPTED', 'this ended before the mark was complete'));
       }
-      await this.#writer?.[Symbol.asyncDispose]();
+      for (const { done } of this.#ended.splice(0)) {
+        done.reject(new TidemarkError('INTERRUPTED', 'this ended before the gap was told'));
+      }
+      await this.#close();
     }
   }
 
   get #hasSomething(): boolean {
-    const queued = [...this.#histories.values()].some(({ queue }) => queue.sizeBytes > 0);
-    return queued || this.#gaps.length > 0 || this.#marks.some((pending) => this.#isCovered(pending.mark));
+    const queued = this.#all().some(({ queue }) => queue.sizeBytes > 0);
+    return queued || this.#ended.some(({ isPut }) => !isPut) || this.#marks.some(({ mark }) => this.#isCovered(mark));
   }
 
   /** What is begun is finished under `last`: a record that was cut off would end its session. */
@@ -169,7 +203,9 @@ export class Journal {
       last.signal.throwIfAborted();
       if (!(error instanceof TidemarkError)) throw error;
       this.#options.onTrouble(error);
-      if (error.code === 'FENCED') for (const history of this.#histories.values()) history.onLost(error);
+      if (error.code === 'FENCED') for (const history of [...this.#histories.values()]) history.onLost(error);
+      // What could not be put still waits.
+      this.touch();
       this.#failures++;
       await this.#options.clock.sleep(backOffDelayMs(this.#failures, BACK_OFF, this.#options.random), run);
     }
@@ -198,13 +234,13 @@ export class Journal {
   #waitMs(): number {
     const { clock, flush } = this.#options;
     const nowMs = clock.monotonicMs();
-    const queuedBytes = [...this.#histories.values()].reduce((sum, { queue }) => sum + queue.sizeBytes, 0);
+    const queuedBytes = this.#all().reduce((sum, { queue }) => sum + queue.sizeBytes, 0);
     if (queuedBytes >= flush.sizeBytes) return 0;
     if (this.#marks.some(({ mark }) => this.#isCovered(mark))) return 0;
     const waits = [MERGE_EVERY_MS];
     if (this.#dirtyMs !== undefined) waits.push(this.#dirtyMs + Math.max(flush.afterMs, this.#restMs) - nowMs);
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
-    if (this.#writer !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
+    if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
   }
 
@@ -212,41 +248,54 @@ export class Journal {
     this.#wake.resolve();
   }
 
-  /** Everything that the mark stands on has been received. Where a store is not recorded now it may come still. */
-  #isCovered({ positions, bases }: Mark): boolean {
-    return Object.entries(positions).every(([store, position]) => {
-      const received = this.#histories.get(store)?.queue.received;
-      const isReached = received?.lineage === position.lineage && received.order >= position.order;
-      return isReached || bases[store] !== undefined;
+  /** Those that are followed, and those of which something may still wait. */
+  #all(): readonly JournaledHistory[] {
+    return [...this.#ended.flatMap(({ history }) => history ?? []), ...this.#histories.values()];
+  }
+
+  /** Everything that the mark stands on has been received. */
+  #isCovered(mark: Mark): boolean {
+    return this.#lacks(mark, ({ queue }) => queue.received).length === 0;
+  }
+
+  /** The stores of a mark of which not enough has been `reached`. */
+  #lacks({ positions, bases }: Mark, reached: (history: JournaledHistory) => Position): readonly string[] {
+    const all = this.#all();
+    const lacking = Object.entries(positions).filter(([name, position]) => {
+      const isReached = (history: JournaledHistory): boolean =>
+        history.store === name && (comparePositions(reached(history), position) ?? -1) >= 0;
+      return bases[name] === undefined && !all.some(isReached);
     });
+    return lacking.map(([name]) => name);
   }
 
   async #flush(run: Run): Promise<void> {
     const beganMs = this.#options.clock.monotonicMs();
     this.#dirtyMs = undefined;
     const parts: Part[] = [];
-    for (const history of this.#histories.values()) {
+    for (const history of this.#all()) {
       const blocks = await history.queue.first(SEGMENT_BYTES, run);
       if (blocks.length > 0) parts.push({ history, blocks });
     }
-    const gaps = [...this.#gaps];
-    const marks = this.#readyMarks(parts);
-    if (parts.length + gaps.length + marks.length === 0) return;
-    const writer = await this.#open(run);
-    const segments = parts.map(({ history, blocks }) => segmentOf(writer, history.store, blocks));
-    await writer.putJournal({ marks: marks.map(({ mark }) => mark), segments, gaps }, run);
+    const ended = this.#ended.filter(
+      ({ history, isPut }) => !isPut && (history === undefined || isLast(history, parts)),
+    );
+    const marks = this.#readyMarks(parts).slice(0, MOST_MARKS);
+    if (parts.length + ended.length + marks.length === 0) return;
+    await this.withWriter(async (writer) => {
+      const segments = parts.map(({ history, blocks }) => segmentOf(writer, history.store, blocks));
+      const gaps = ended.map(({ gap }) => gap);
+      await writer.putJournal({ marks: marks.map(({ mark }) => mark), segments, gaps }, run);
+    }, run);
     this.#hasPut = true;
-    this.#gaps.splice(0, gaps.length);
+    this.#settle(marks, ended);
     for (const { history, blocks } of parts) {
-      await history.queue.drop(blocks.length, run);
       history.durable = must(blocks.at(-1), 'a block that was put').upTo;
       this.#remember(history.store, blocks);
       history.onDurable(history.durable);
-      if (history.queue.sizeBytes > 0) this.touch();
     }
-    const put = new Set(marks);
-    this.#marks = this.#marks.filter((pending) => !put.has(pending));
-    for (const { mark, done } of marks) done.resolve(mark);
+    for (const { history, blocks } of parts) await history.queue.drop(blocks.length, run);
+    if (this.#hasSomething) this.touch();
     this.#restMs = (this.#options.clock.monotonicMs() - beganMs) * REST_FACTOR;
   }
 
@@ -256,36 +305,44 @@ export class Journal {
     this.#plain.put({ history, after, upTo }, Buffer.concat(blocks.map(({ pieces }) => pieces)));
   }
 
-  /** Those that are complete with what is put now, and those that have waited for too long, without what they lack. */
-  #readyMarks(parts: readonly Part[]): readonly PendingMark[] {
-    const upTo = new Map<string, Position>();
-    for (const { store, durable } of this.#histories.values()) upTo.set(store, durable);
-    for (const { history, blocks } of parts) {
-      upTo.set(history.store, must(blocks.at(-1), 'a block to be put').upTo);
+  /** These are in the repository. */
+  #settle(marks: readonly PendingMark[], ended: readonly EndedHistory[]): void {
+    const put = new Set(marks);
+    this.#marks = this.#marks.filter((pending) => !put.has(pending));
+    for (const { mark, done } of marks) done.resolve(mark);
+    for (const one of ended) {
+      one.isPut = true;
+      one.done.resolve();
     }
+    // A mark that waits for another store may stand on it.
+    const isNamed = ({ store, queue }: JournaledHistory): boolean =>
+      this.#marks.some(({ mark }) => mark.positions[store]?.lineage === queue.received.lineage);
+    this.#ended = this.#ended.filter(({ isPut, history }) => !isPut || (history !== undefined && isNamed(history)));
+  }
+
+  /** Those that are complete with what is put now, and those that have waited for too long for what never came, without that. */
+  #readyMarks(parts: readonly Part[]): readonly PendingMark[] {
+    const put = new Map(parts.map(({ history, blocks }) => [history, must(blocks.at(-1), 'a block to be put').upTo]));
+    const reached = (history: JournaledHistory): Position => put.get(history) ?? history.durable;
     const nowMs = this.#options.clock.monotonicMs();
     return this.#marks.filter((pending) => {
-      const { mark, sinceMs } = pending;
-      const lacks = Object.entries(mark.positions).filter(([store, position]) => {
-        const reached = upTo.get(store);
-        const named = mark.bases[store] !== undefined;
-        return !named && (reached?.lineage !== position.lineage || reached.order < position.order);
-      });
-      if (lacks.length > 0 && nowMs < sinceMs + MARK_WAIT_MS) return false;
-      pending.mark = without(
-        mark,
-        lacks.map(([store]) => store),
-      );
-      return true;
+      if (nowMs >= pending.sinceMs + MARK_WAIT_MS) {
+        pending.mark = without(
+          pending.mark,
+          this.#lacks(pending.mark, ({ queue }) => queue.received),
+        );
+      }
+      return this.#lacks(pending.mark, reached).length === 0;
     });
   }
 
   /** Joins what has become many small segments, and goes on in a new session now and then. */
   async #keepUp(run: Run): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs();
-    const writer = this.#writer;
-    if (writer === undefined || !this.#hasPut || nowMs < this.#mergedMs + MERGE_EVERY_MS) return;
-    const isHour = nowMs >= this.#openedMs + SESSION_MS;
+    const session = this.#session;
+    if (session === undefined || !this.#hasPut || nowMs < this.#mergedMs + MERGE_EVERY_MS) return;
+    const { writer } = session;
+    const isHour = nowMs >= session.openedMs + SESSION_MS;
     await writer.publish(run);
     await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour, plain: this.#plain }, run);
     this.#plain.clear();
@@ -294,41 +351,54 @@ export class Journal {
     if (isHour) await this.#endSession(run);
   }
 
-  async #open(run: Run): Promise<RepositoryWriter> {
-    if (this.#writer !== undefined) return this.#writer;
-    const writer = await this.#options.openWriter(run);
-    if (this.#writer !== undefined) {
-      await writer[Symbol.asyncDispose]();
-      return this.#writer;
+  /** The open session, or a new one, with one user more. */
+  async #acquire(run: Run): Promise<OpenSession> {
+    for (;;) {
+      const session = this.#session;
+      if (session !== undefined) {
+        session.users++;
+        return session;
+      }
+      await this.#opening.within((inner) => this.#openSession(inner), run);
     }
-    this.#writer = writer;
-    this.#openedMs = this.#options.clock.monotonicMs();
-    this.#mergedMs = this.#openedMs;
-    return writer;
+  }
+
+  async #openSession(run: Run): Promise<void> {
+    if (this.#session !== undefined) return;
+    const writer = await this.#options.openWriter(run);
+    const openedMs = this.#options.clock.monotonicMs();
+    this.#session = { writer, openedMs, users: 0, whenIdle: [] };
+    this.#mergedMs = openedMs;
   }
 
   async #endSession(run: Run): Promise<void> {
-    await this.#unused();
-    const writer = this.#writer;
-    if (writer === undefined) return;
-    await writer.publish(run);
-    await this.#options.endWriter(writer, run);
-    await this.#close();
-  }
-
-  async #close(): Promise<void> {
-    await this.#unused();
-    const writer = this.#writer;
-    this.#writer = undefined;
-    await writer?.[Symbol.asyncDispose]();
-  }
-
-  async #unused(): Promise<void> {
-    if (this.#users === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#whenIdle.push(resolve);
+    await this.#leaveSession(async (writer) => {
+      await writer.publish(run);
+      await this.#options.endWriter(writer, run);
     });
   }
+
+  /** Without an end, as after an error: its lease runs out. */
+  async #close(): Promise<void> {
+    await this.#leaveSession(async () => undefined);
+  }
+
+  /** Whoever needs one from now on opens another. Those who work with it end before it is closed. */
+  async #leaveSession(end: (writer: RepositoryWriter) => Promise<void>): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    if (session === undefined) return;
+    await using writer = session.writer;
+    while (session.users > 0) await new Promise<void>((resolve) => session.whenIdle.push(resolve));
+    await end(writer);
+  }
+}
+
+/** Everything that waits of it is in these parts. */
+function isLast({ queue }: JournaledHistory, parts: readonly Part[]): boolean {
+  const part = parts.find(({ history }) => history.queue === queue);
+  const bytes = part?.blocks.reduce((sum, { pieces }) => sum + pieces.byteLength, 0) ?? 0;
+  return bytes === queue.sizeBytes;
 }
 
 function segmentOf(writer: RepositoryWriter, store: string, blocks: readonly LogBlock[]): SegmentDraft {

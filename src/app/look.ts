@@ -46,9 +46,15 @@ export function timezoneOf(application: OpenApplication): string {
   return application.context.configuration?.timezone ?? 'UTC';
 }
 
-export function findMark(application: OpenApplication, reader: RepositoryReader, target: string): MarkRecord {
+/** `stores`: for which it is meant; none means all. @throws as `resolveTarget` */
+export function findMark(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  target: string,
+  stores: readonly string[] = [],
+): MarkRecord {
   const nowMs = application.context.runtime.clock.nowMs();
-  return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application) });
+  return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application), stores });
 }
 
 /** How a mark's position of a store is reached. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when that is lost */

@@ -5,7 +5,7 @@ import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { openScope } from '../flow/scope.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { loadCatalogue } from '../repository/catalogue.ts';
+import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
 import { RepositoryWriter } from '../repository/writer.ts';
@@ -78,6 +78,11 @@ export class Recording {
     return this.#trouble;
   }
 
+  /** How many gaps had to be noted. */
+  get gapCount(): number {
+    return [...this.stores.values()].reduce((sum, { gapCount }) => sum + gapCount, 0);
+  }
+
   get lastMark(): Mark | undefined {
     return this.#lastMark;
   }
@@ -113,12 +118,14 @@ export class Recording {
     journal.catch(() => undefined);
     try {
       await using scope = openScope({ signal: recording.signal });
-      for (const store of this.stores.values()) scope.spawn((task) => store.run(task));
-      const marked = this.#keepMarking(run);
-      await Promise.race([marked, scope.join(), journal]);
-      await this.#markTheEnd(last);
+      for (const store of this.stores.values()) void scope.spawn((task) => store.run(task));
+      try {
+        await Promise.race([this.#keepMarking(run), scope.join(), journal]);
+        await this.#markTheEnd(last);
+      } finally {
+        recording.abort(stopped);
+      }
     } finally {
-      recording.abort(stopped);
       journaling.abort(stopped);
       try {
         await journal;
@@ -264,5 +271,6 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
   if (position === undefined) return undefined;
   const run = view?.runs.findLast(({ upTo }) => upTo.lineage === position.lineage && upTo.order === position.order);
   const base = [...catalogue.bases.values()].findLast(({ summary }) => summary.cut.order === position.order);
-  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0 };
+  const lastBaseMs = newestBase(catalogue, history)?.summary.createdAtMs;
+  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs };
 }

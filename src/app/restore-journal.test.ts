@@ -58,6 +58,22 @@ test('journals come back as they were saved, oldest first, and are removed', asy
   await assert.rejects(listJournals(stateFolder), { code: 'FAILED', message: /restores\/c\.json .* is damaged/ });
 });
 
+test('a restore of each store to a time of its own has no mark, and keeps how near it came', async () => {
+  await using folder = temporaryFolder();
+  const [item] = journal('a').stores;
+  assert.ok(item !== undefined);
+  const nearest = { atMs: 7, isCovered: true };
+  const stores = [{ ...item, credential: 'c', nearest }];
+  const saved = journal('a', { mark: undefined, askedMs: Date.parse('2026-11-20'), phase: 'writing', stores });
+  await saveJournal({ stateFolder: folder.path, journal: saved, random }, run);
+  const [read] = await listJournals(folder.path);
+  assert.deepEqual([read?.mark, read?.askedMs], [undefined, saved.askedMs]);
+  assert.deepEqual([read?.stores[0]?.credential, read?.stores[0]?.nearest], ['c', nearest]);
+  assert.throws(() => refuseUnfinished([saved]), {
+    message: /restore of each store to 2026-11-20T00:00:00.000Z, begun/,
+  });
+});
+
 test('what is unfinished says how to go on', () => {
   refuseUnfinished([journal('a'), journal('b')]);
   const cases = [

@@ -7,6 +7,7 @@ import { encodeJson, JsonFields } from '../repository/format/json.ts';
 import type { Json } from '../repository/format/json.ts';
 import type { Position } from '../core/position.ts';
 import { readPosition } from '../repository/records/bodies.ts';
+import { isoTime } from './shown.ts';
 
 /**
  * How far a restore has come. `writing`: beside; nothing live has been touched. `swapping`: every store has verified, and the exchange must be
@@ -26,6 +27,10 @@ export type JournalStore = {
   /** Where the history was restored to, and what was removed after it stayed. */
   readonly position: Position;
   readonly floor?: Position | undefined;
+  /** Whose log leads there. */
+  readonly credential?: string | undefined;
+  /** With `--per-store`: when the place was committed, and whether it covers the time that was asked for. */
+  readonly nearest?: { readonly atMs: number; readonly isCovered: boolean } | undefined;
   readonly keptAside?: string | undefined;
   /** How many undos were begun. While `undoing`, the last of them has not been finished. */
   readonly turn: number;
@@ -37,7 +42,9 @@ export type JournalStore = {
 export type RestoreJournal = {
   readonly id: string;
   readonly atMs: number;
-  readonly mark: string;
+  /** Absent with `--per-store`; then `askedMs` is the time that was asked for. */
+  readonly mark?: string | undefined;
+  readonly askedMs?: number | undefined;
   readonly only: readonly string[];
   /** What is damaged in the repository is left out. */
   readonly skipDamaged: boolean;
@@ -108,7 +115,8 @@ function readJournal(fields: JsonFields): RestoreJournal {
   return {
     id: fields.text('id'),
     atMs: fields.number('atMs'),
-    mark: fields.text('mark'),
+    mark: fields.optionalText('mark'),
+    askedMs: fields.has('askedMs') ? fields.number('askedMs') : undefined,
     only: fields.texts('only'),
     skipDamaged: fields.flag('skipDamaged'),
     phase: fields.oneOf('phase', phases),
@@ -121,12 +129,18 @@ function readJournal(fields: JsonFields): RestoreJournal {
       base: store.text('base'),
       position: readPosition(store.object('position')),
       floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,
+      credential: store.optionalText('credential'),
+      nearest: store.has('nearest') ? readNearest(store.object('nearest')) : undefined,
       keptAside: store.optionalText('keptAside'),
       turn: store.count('turn'),
       undoing: store.flag('undoing'),
       damagedCount: store.count('damagedCount'),
     })),
   };
+}
+
+function readNearest(fields: JsonFields): NonNullable<JournalStore['nearest']> {
+  return { atMs: fields.number('atMs'), isCovered: fields.flag('isCovered') };
 }
 
 /** What has to be finished or dropped before anything else is restored. */
@@ -142,7 +156,7 @@ export function isBeingUndone({ stores }: RestoreJournal): boolean {
 export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
   const unfinished = journals.find(isUnfinished);
   if (unfinished === undefined) return;
-  const begun = `the restore of mark ${unfinished.mark}, begun ${new Date(unfinished.atMs).toISOString()},`;
+  const begun = `the restore ${aimText(unfinished)}, begun ${isoTime(unfinished.atMs)},`;
   if (isBeingUndone(unfinished)) {
     throw new TidemarkError('RESTORE_UNFINISHED', `the undo of ${begun} was cut off`, {
       hint: 'Finish it with `tidemark restore --undo`.',
@@ -154,4 +168,8 @@ export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
     : new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off; nothing live was touched`, {
         hint: `${hint}, or drop it with \`tidemark restore --discard\`.`,
       });
+}
+
+function aimText({ mark, askedMs = 0 }: RestoreJournal): string {
+  return mark === undefined ? `of each store to ${isoTime(askedMs)}` : `of mark ${mark}`;
 }

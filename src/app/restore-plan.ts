@@ -8,18 +8,14 @@ import { connectorKind } from '../connectors/registry.ts';
 import { systemCode, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
-import { markState } from '../repository/mark.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import type { OpenApplication } from './application.ts';
-import type { Point } from '../restore/point.ts';
-import { findMark, pointOf } from './look.ts';
-import type { PlanResult, PlanStoreResult } from './results.ts';
-import { markResult } from './shown.ts';
+import { planResult } from './plan-result.ts';
+import { findTarget } from './restore-target.ts';
+import type { StoreTarget, TargetRequest } from './restore-target.ts';
+import type { PlanResult } from './results.ts';
 
-export type RestoreRequest = {
-  readonly target: string;
-  /** Names; none means all that the mark has. */
-  readonly stores: readonly string[];
+export type RestoreRequest = TargetRequest & {
   /** `DIR`, or `STORE=URL`, as typed. */
   readonly into: readonly string[];
   readonly only: readonly string[];
@@ -28,25 +24,24 @@ export type RestoreRequest = {
 };
 
 /** One store of a restore, with all that is needed to begin. */
-export type PlannedStore = {
-  readonly store: string;
+export type PlannedStore = StoreTarget & {
   readonly kind: string;
   readonly place: Pick<StoreConfiguration, 'target' | 'options'>;
   /** Absolute; undefined for the store's own place. */
   readonly into: string | undefined;
-  readonly point: Point;
   readonly preview: RestorePreview;
 };
 
 export type RestorePlan = {
   readonly id: string;
   readonly request: RestoreRequest;
-  readonly mark: MarkRecord;
+  readonly mark?: MarkRecord | undefined;
+  readonly askedMs?: number | undefined;
   readonly stores: readonly PlannedStore[];
   readonly result: PlanResult;
 };
 
-/** What a restore would do. Writes nothing. `id`: undefined when none is to follow. @throws USAGE for what the command line gets wrong, and as `resolveTarget` */
+/** What a restore would do. Writes nothing. `id`: undefined when none is to follow. @throws USAGE for what the command line gets wrong, and as `findTarget` */
 export async function planRestore(
   application: OpenApplication,
   reader: RepositoryReader,
@@ -54,12 +49,12 @@ export async function planRestore(
   run: Run,
 ): Promise<Omit<RestorePlan, 'id'>> {
   const { id, request } = options;
-  const mark = findMark(application, reader, request.target);
-  const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.positions);
+  const target = await findTarget(application, reader, request, run);
+  const names = target.stores.map(({ store }) => store);
   const places = parseInto(application, request.into, names);
   const stores: PlannedStore[] = [];
-  for (const store of names) {
-    const point = pointOf(reader, mark, store);
+  for (const wanted of target.stores) {
+    const { store, point } = wanted;
     const found = await storePlace(application, reader, point.base);
     const into = places.get(store);
     if (into === undefined && !found.isHere) throw noPlace(application, store);
@@ -68,10 +63,11 @@ export async function planRestore(
     const only = request.only.length > 0 ? request.only : undefined;
     const context = { runtime: application.context.runtime, id, target: into, only };
     const preview = await connector.preview(resolved.options, context, run);
-    stores.push({ store, kind: found.kind, place: found.place, into, point, preview });
+    stores.push({ ...wanted, kind: found.kind, place: found.place, into, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
-  return { request, mark, stores, result: planResult(reader, { mark, stores, request, blockers }) };
+  const plan = { request, mark: target.mark, askedMs: target.askedMs, stores };
+  return { ...plan, result: planResult(reader, { ...plan, blockers }) };
 }
 
 function noPlace({ context }: OpenApplication, store: string): TidemarkError {
@@ -175,54 +171,4 @@ function placeOf(url: string, workingFolder: string): string {
   }
   const path = scheme === undefined ? url : url.slice(scheme.length + 1);
   return isAbsolute(path) ? path : resolve(workingFolder, path);
-}
-
-function logBytes({ segments }: Point): number {
-  return segments.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-}
-
-function planResult(
-  reader: RepositoryReader,
-  plan: {
-    readonly mark: MarkRecord;
-    readonly stores: readonly PlannedStore[];
-    readonly request: RestoreRequest;
-    readonly blockers: readonly string[];
-  },
-): PlanResult {
-  const { mark, stores, request } = plan;
-  const newest = reader.catalogue.marks.findLast((record) => markState(record.mark) === 'complete');
-  const lostAfterMs = Math.max(0, (newest?.mark.atMs ?? mark.mark.atMs) - mark.mark.atMs);
-  const shown = stores.map(
-    ({ store, point, preview }, index): PlanStoreResult => ({
-      store,
-      order: index + 1,
-      base: point.base.key,
-      segments: point.segments.length,
-      position: point.position,
-      exact: point.base.summary.exact,
-      into: preview.into,
-      inOneStep: preview.inOneStep,
-      replaces: preview.replaces,
-      downloadBytes: point.base.summary.bytes + logBytes(point),
-      needBytes: point.base.summary.bytes + logBytes(point),
-      freeBytes: preview.freeBytes,
-      lostAfterMs,
-    }),
-  );
-  // How much a part of a base takes is not known before it is read.
-  const noRoom = shown
-    .filter(({ needBytes, freeBytes }) => request.only.length === 0 && needBytes > freeBytes)
-    .map(({ store, into }) => `${store}: there is not enough room at ${into}`);
-  const { blockers } = plan;
-  return {
-    mark: markResult(mark.mark, mark.pinned),
-    stores: shown,
-    sideEffects: stores.flatMap(({ store, preview }) => preview.sideEffects.map((text) => `${store}: ${text}`)),
-    blockers: [
-      ...blockers,
-      ...stores.flatMap(({ store, preview }) => preview.blockers.map((text) => `${store}: ${text}`)),
-      ...noRoom,
-    ],
-  };
 }

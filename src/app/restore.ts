@@ -10,6 +10,8 @@ import { openPoint } from '../restore/point.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { pointAt } from './look.ts';
+import { damageOf } from './plan-damage.ts';
+import { nearestResult } from './plan-result.ts';
 import { withProgress } from './read-progress.ts';
 import {
   isBeingUndone,
@@ -26,7 +28,7 @@ import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
 import { recorded } from './run-record.ts';
 import { restoreWhole } from './salvage.ts';
-import { markResult, shownName } from './shown.ts';
+import { isoTime, markResult, shownName } from './shown.ts';
 
 const ID_BYTES = 4;
 const MOST_DAMAGED = 1_000;
@@ -38,7 +40,15 @@ export async function previewRestore(
   request: RestoreRequest,
   run: Run,
 ): Promise<PlanResult> {
-  const { result } = await planRestore(application, reader, { id: undefined, request }, run);
+  const plan = await planRestore(application, reader, { id: undefined, request }, run);
+  const damage = await damageOf(reader, plan.stores, run);
+  // Parts of a base may be whole.
+  const isNeeded = request.only.length === 0;
+  const result: PlanResult = {
+    ...plan.result,
+    sideEffects: [...plan.result.sideEffects, ...(isNeeded ? [] : damage)],
+    blockers: [...(isNeeded ? damage : []), ...plan.result.blockers],
+  };
   try {
     await refuseOtherRestores(application);
     return result;
@@ -76,11 +86,11 @@ export async function carryOut(
   const journal: RestoreJournal = {
     id: plan.id,
     atMs: application.context.runtime.clock.nowMs(),
-    mark: plan.mark.mark.id,
+    ...(plan.mark === undefined ? { askedMs: plan.askedMs } : { mark: plan.mark.mark.id }),
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, point }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, point, nearest }) => ({
       store,
       kind,
       target: place.target,
@@ -90,6 +100,8 @@ export async function carryOut(
       base: point.base.key,
       position: point.position,
       floor: point.floor,
+      credential: nearest?.credential ?? plan.mark?.credential,
+      nearest: nearest && { atMs: nearest.atMs, isCovered: nearest.isCovered },
       turn: 0,
       undoing: false,
       damagedCount: 0,
@@ -138,9 +150,12 @@ async function finish(
         throw error;
       }
     },
-    ({ mark, stores }) => ({
+    ({ mark, at, stores }) => ({
       outcome: stores.some(({ damagedCount }) => damagedCount > 0) ? 'damaged' : 'done',
-      summary: { mark: mark.id, stores: stores.map(({ store, bytes, entries }) => ({ store, bytes, entries })) },
+      summary: {
+        ...(mark === undefined ? { at } : { mark: mark.id }),
+        stores: stores.map(({ store, bytes, reusedBytes, entries }) => ({ store, bytes, reusedBytes, entries })),
+      },
     }),
   );
 }
@@ -185,7 +200,7 @@ async function restoreAll(
   const mark = markOf(reader, start);
   const opened: OpenedStore[] = [];
   for (const item of start.stores) {
-    const at = { ...item, credential: mark.credential };
+    const at = { ...item, credential: item.credential ?? mark?.credential ?? '' };
     const point = pointAt(reader, at) ?? pointAt(reader, { ...at, base: undefined });
     if (point === undefined) {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base of ${item.store} that was being restored is gone`);
@@ -222,7 +237,13 @@ async function restoreAll(
     reports.set(item.store, { ...report, keptAside });
   }
   await save(application, { ...journal, phase: 'done', stores: swapped }, run);
-  return { mark: markResult(mark.mark, mark.pinned), stores: [...reports.values()] };
+  const { askedMs } = journal;
+  const stores = [...reports.values()].map((report) => withNearest(report, journal));
+  return {
+    ...(mark === undefined ? {} : { mark: markResult(mark.mark, mark.pinned) }),
+    ...(askedMs === undefined ? {} : { at: isoTime(askedMs) }),
+    stores,
+  };
 }
 
 /**
@@ -256,7 +277,15 @@ async function writeAllBeside(
   }
 }
 
-function markOf(reader: RepositoryReader, { mark: id }: RestoreJournal): MarkRecord {
+function withNearest(report: RestoreStoreResult, { askedMs, stores }: RestoreJournal): RestoreStoreResult {
+  const nearest = stores.find(({ store }) => store === report.store)?.nearest;
+  if (nearest === undefined || askedMs === undefined) return report;
+  return { ...report, nearest: nearestResult(nearest, askedMs) };
+}
+
+/** Undefined where each store has a place of its own. */
+function markOf(reader: RepositoryReader, { mark: id }: RestoreJournal): MarkRecord | undefined {
+  if (id === undefined) return undefined;
   const found = reader.catalogue.marks.find(({ mark }) => mark.id === id);
   if (found !== undefined) return found;
   throw new TidemarkError('TARGET_UNKNOWN', `the mark ${id} that was being restored is no longer there`);

@@ -79,12 +79,21 @@ export type BackupResult = {
 /** `head`: the fingerprint of all that the repository holds now; `--expect-head` compares with it. */
 export type MarksResult = { readonly marks: readonly MarkResult[]; readonly head: string };
 
+/**
+ * With `--per-store`: when the place that a store is brought to was committed, and how long that is before the time that was asked for. `covered`: in
+ * between nothing happened that the repository knows of, and it would know.
+ */
+export type NearestResult = { readonly at: string; readonly distanceMs: number; readonly covered: boolean };
+
 export type PlanStoreResult = {
   readonly store: string;
   /** Stores are restored in ascending order. */
   readonly order: number;
   readonly base: string;
+  readonly baseAt: string;
   readonly segments: number;
+  readonly logBytes: number;
+  readonly nearest?: NearestResult | undefined;
   readonly position: Position;
   readonly exact: 'position' | 'time' | 'observation';
   readonly into: string;
@@ -96,11 +105,20 @@ export type PlanStoreResult = {
   readonly engineVersion?: string | undefined;
   /** From the point to the newest complete mark. */
   readonly lostAfterMs: number;
+  /** From the point to the newest commit or base of this store that the repository holds. */
+  readonly newerMs: number;
 };
 
-/** A plan with blockers can't be carried out; each says why and what to write instead. */
+/**
+ * A plan with blockers can't be carried out; each says why and what to write instead. Without `mark` each store has a place of its own
+ * (`--per-store`). `at`: the time that was asked for, and `distanceMs` from the mark to it; absent where a mark was asked for. `estimateMs`: how long it
+ * takes at most, by what the last restores took; absent where there were none.
+ */
 export type PlanResult = {
-  readonly mark: MarkResult;
+  readonly mark?: MarkResult | undefined;
+  readonly at?: string | undefined;
+  readonly distanceMs?: number | undefined;
+  readonly estimateMs?: number | undefined;
   readonly stores: readonly PlanStoreResult[];
   readonly sideEffects: readonly string[];
   readonly blockers: readonly string[];
@@ -111,6 +129,7 @@ export type RestoreStoreResult = {
   readonly into: string;
   readonly position: Position;
   readonly exact: 'position' | 'time' | 'observation';
+  readonly nearest?: NearestResult | undefined;
   readonly bytes: number;
   readonly reusedBytes: number;
   readonly entries: number;
@@ -128,8 +147,12 @@ export type RestoreStoreResult = {
   readonly skippedCount: number;
 };
 
-/** `restore --to` and `--resume`. */
-export type RestoreResult = { readonly mark: MarkResult; readonly stores: readonly RestoreStoreResult[] };
+/** `restore --to` and `--resume`. Without `mark` each store has a place of its own, near the time `at` (`--per-store`). */
+export type RestoreResult = {
+  readonly mark?: MarkResult | undefined;
+  readonly at?: string | undefined;
+  readonly stores: readonly RestoreStoreResult[];
+};
 
 /** `restore --undo` and `--discard`. */
 export type RestoreUndoResult = {
@@ -349,8 +372,12 @@ export type StatusResult = {
   readonly alarms: readonly AlarmResult[];
 };
 
-/** `up`, when it was stopped. */
-export type UpResult = { readonly stores: readonly string[]; readonly lastMark?: string | undefined };
+/** `up`, when it was stopped. `gaps`: how many it had to note. */
+export type UpResult = {
+  readonly stores: readonly string[];
+  readonly lastMark?: string | undefined;
+  readonly gaps: number;
+};
 
 export type MarkTakenResult = { readonly mark: MarkResult };
 

@@ -1,4 +1,4 @@
-import { longestPauseMs } from '../core/cron.ts';
+import { previousOccurrence } from '../core/cron-times.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { newestBase } from '../repository/catalogue.ts';
@@ -15,8 +15,6 @@ import { lostHeads, rolledBack } from './rollback.ts';
 import { ageText, isoTime } from './shown.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** A mark may be late by as much again as bases are apart. */
-const LATE = 2;
 /** So long somebody may hear of a gap that is over. */
 const GAP_TOLD_MS = DAY_MS;
 const MOST_DAMAGE = 20;
@@ -61,12 +59,19 @@ function markAlarms({ catalogue, configuration, nowMs }: Watched): readonly Alar
     const message = 'there is no complete mark: nothing can be restored together';
     return [{ code: 'NO_MARK', message, hint: 'Take one with `tidemark backup`.' }];
   }
-  const apartMs = configuration === undefined ? DAY_MS : longestPauseMs(configuration.bases);
+  if (newest.mark.atMs >= lateBeforeMs(configuration, nowMs)) return [];
   const ageMs = nowMs - newest.mark.atMs;
-  if (ageMs <= LATE * apartMs) return [];
   const message = `the newest complete mark is ${ageText(ageMs)} old`;
   const hint = 'Start `tidemark up`, or run `tidemark backup`; `tidemark runs` tells why earlier ones failed.';
   return [{ code: 'OLD_MARK', message, hint }];
+}
+
+/** A mark that is older than the base before the last one that was due has been missed. */
+function lateBeforeMs(configuration: Configuration | undefined, nowMs: number): number {
+  if (configuration === undefined) return nowMs - 2 * DAY_MS;
+  const { bases, timezone } = configuration;
+  const dueMs = previousOccurrence(bases, timezone, nowMs);
+  return (dueMs === undefined ? undefined : previousOccurrence(bases, timezone, dueMs - 1)) ?? -Infinity;
 }
 
 function gapAlarms({ catalogue, nowMs }: Watched, { store, spans }: Watched['stores'][number]): readonly AlarmResult[] {

@@ -11,6 +11,7 @@ import { backOffDelayMs } from '../flow/back-off.ts';
 import { openSpool } from '../io/spool.ts';
 import type { Spool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
+import { untilAborted } from '../flow/until-aborted.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import type { Journal, JournaledHistory } from './journal.ts';
@@ -25,7 +26,11 @@ const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
 
 /** Where the repository stands with a store. */
-export type KnownHistory = { readonly position: Position; readonly atMs: number };
+export type KnownHistory = {
+  readonly position: Position;
+  readonly atMs: number;
+  readonly lastBaseMs?: number | undefined;
+};
 
 export type StoreRecordingOptions = {
   readonly application: OpenApplication;
@@ -58,9 +63,15 @@ export class StoreRecording implements AsyncDisposable {
   #recorder: Recorder | undefined;
   #observations: ObservationLog | undefined;
   #looking: Promise<unknown> = Promise.resolve();
+  #history: JournaledHistory | undefined;
+  #acknowledge: (durable: Position) => void = () => undefined;
+  /** What the last history before a gap left behind is in the repository. */
+  #ended: Promise<void> = Promise.resolve();
   #lastSeenMs: number | undefined;
   #lastBaseMs: number | undefined;
+  #gapCount = 0;
   #attempt = new AbortController();
+  #attemptRun: Run = { signal: this.#attempt.signal };
   #spool: Spool | undefined;
 
   constructor(options: StoreRecordingOptions) {
@@ -68,6 +79,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#options = options;
     this.#known = options.known;
     this.#hasBase = options.known !== undefined;
+    this.#lastBaseMs = options.known?.lastBaseMs;
   }
 
   get state(): StoreState {
@@ -79,7 +91,7 @@ export class StoreRecording implements AsyncDisposable {
     return this.#trouble;
   }
 
-  /** By this host's clock: when the store was last seen to be there, and when its last base since this began was taken. */
+  /** By this host's clock: when the store was last seen to be there, and when its last base was taken. */
   get lastSeenMs(): number | undefined {
     return this.#lastSeenMs;
   }
@@ -88,11 +100,17 @@ export class StoreRecording implements AsyncDisposable {
     return this.#lastBaseMs;
   }
 
+  /** How many gaps had to be noted. */
+  get gapCount(): number {
+    return this.#gapCount;
+  }
+
   async run(run: Run): Promise<void> {
     const { clock, random } = this.#runtime;
     for (let failures = 0; ; ) {
       this.#attempt = new AbortController();
       const attempt: Run = { signal: AbortSignal.any([run.signal, this.#attempt.signal]) };
+      this.#attemptRun = attempt;
       try {
         await this.#record(attempt, () => (failures = 0));
         return;
@@ -104,16 +122,13 @@ export class StoreRecording implements AsyncDisposable {
         this.#fail(reason);
         if (reason.disposition === 'resync' && failures === 1) continue;
         await clock.sleep(backOffDelayMs(failures, BACK_OFF, random), run).catch(() => undefined);
-      } finally {
-        // What was received before a stop is still to be put.
-        if (!run.signal.aborted) this.#options.journal.remove(this.store.name);
       }
     }
   }
 
   /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */
   async position(run: Run): Promise<Position> {
-    const history = this.#history();
+    const history = this.#recorded();
     const { head } = this.#recorder ?? {};
     if (this.#observations !== undefined) return await this.#look(run);
     return (await head?.call(this.#recorder, run)) ?? history.queue.received;
@@ -124,7 +139,7 @@ export class StoreRecording implements AsyncDisposable {
     const { clock } = this.#runtime;
     const untilMs = clock.monotonicMs() + RECEIVE_MS;
     for (;;) {
-      const { received } = this.#history().queue;
+      const { received } = this.#recorded().queue;
       if (received.lineage === position.lineage && received.order >= position.order) return;
       if (clock.monotonicMs() > untilMs) {
         throw new TidemarkError('STORE_UNREACHABLE', `${this.store.name} does not tell of its changes any more`);
@@ -138,7 +153,7 @@ export class StoreRecording implements AsyncDisposable {
     options: { readonly allowEmpty: boolean },
     run: Run,
   ): Promise<{ readonly base: WrittenBase; readonly exact: Exactness }> {
-    this.#history();
+    this.#recorded();
     const recorder = this.#recorder;
     if (recorder === undefined) throw this.#notRecorded();
     return { base: await this.#base(recorder, run, options), exact: recorder.exact };
@@ -153,7 +168,7 @@ export class StoreRecording implements AsyncDisposable {
     return this.#options.application.context.runtime;
   }
 
-  #history(): JournaledHistory {
+  #recorded(): JournaledHistory {
     const history = this.#options.journal.history(this.store.name);
     if (history === undefined || this.#state !== 'recording') throw this.#notRecorded();
     return history;
@@ -174,20 +189,20 @@ export class StoreRecording implements AsyncDisposable {
 
   #noteGap(reason: string): void {
     const known = this.#known;
+    const history = this.#history;
     this.#known = undefined;
+    this.#history = undefined;
     this.#hasBase = false;
     if (known === undefined) return;
+    this.#gapCount++;
+    const { journal, onNews } = this.#options;
     const { name } = this.store;
-    const toMs = this.#runtime.clock.nowMs();
-    this.#options.journal.noteGap({
-      store: name,
-      history: name,
-      after: known.position,
-      fromMs: known.atMs,
-      toMs,
-      reason,
-    });
-    this.#options.onNews(`${name}: a gap since ${new Date(known.atMs).toISOString()}: ${reason}`);
+    // What was received of it is not lost, and followed until it was last seen.
+    const after = history?.queue.received ?? known.position;
+    const fromMs = this.#lastSeenMs ?? known.atMs;
+    const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
+    this.#ended = journal.end(history, gap);
+    onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
   }
 
   async #record(run: Run, onRecording: () => void): Promise<void> {
@@ -200,6 +215,7 @@ export class StoreRecording implements AsyncDisposable {
       if (this.#known !== undefined && recorder.lineage.id !== this.#known.position.lineage) {
         this.#noteGap('the store is another one: it was restored or replaced');
       }
+      await untilAborted(this.#ended, run);
       if (recorder.openObservations === undefined) await this.#follow(recorder, run, onRecording);
       else await this.#observe(recorder, run, onRecording);
     } finally {
@@ -213,17 +229,19 @@ export class StoreRecording implements AsyncDisposable {
     if (head === undefined || openLog === undefined) {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
-    const from = this.#known?.position ?? (await head.call(recorder, run));
-    const spool = await this.#openSpool(run);
-    let acknowledge = (_: Position): void => undefined;
-    const queue = await this.#join(from, { spool, onDurable: (upTo) => acknowledge(upTo) }, run);
+    this.#history ??= await this.#join(
+      this.#known?.position ?? (await head.call(recorder, run)),
+      { spool: await this.#openSpool(run), onLost: () => undefined },
+      run,
+    );
+    const { queue } = this.#history;
     await using log = await openLog.call(recorder, queue.received, run);
-    acknowledge = (upTo) => log.acknowledge(upTo);
+    using _left = this.#acknowledging(log);
     const onAlive = (): void => {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
     await using scope = openScope(run);
-    const pumped = scope.spawn((inner) => pumpLog(log, { queue, onAlive }, inner));
+    const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
     if (!this.#hasBase) await this.#base(recorder, scope.run);
     this.#setRecording(onRecording);
@@ -232,12 +250,13 @@ export class StoreRecording implements AsyncDisposable {
 
   async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
     const { clock } = this.#runtime;
-    const known = this.#hasBase ? this.#known?.position : undefined;
+    const known = this.#hasBase ? (this.#history?.queue.received ?? this.#known?.position) : undefined;
     const after = known ?? (await this.#base(recorder, run)).cut;
     const open = recorder.openObservations;
     if (open === undefined) return;
     await using observations = await open.call(recorder, after, run);
-    await this.#join(after, { onDurable: (upTo) => observations.acknowledge(upTo) }, run);
+    this.#history ??= await this.#join(after, { onLost: (error) => this.#observeAnew(error) }, run);
+    using _left = this.#acknowledging(observations);
     this.#observations = observations;
     try {
       this.#setRecording(onRecording);
@@ -248,31 +267,51 @@ export class StoreRecording implements AsyncDisposable {
       }
     } finally {
       this.#observations = undefined;
+      await this.#looking;
     }
+  }
+
+  /** What the repository has of it from now on is told to whoever keeps it until then. */
+  #acknowledging(log: { acknowledge(durable: Position): void }): Disposable {
+    this.#acknowledge = (durable) => log.acknowledge(durable);
+    return {
+      [Symbol.dispose]: () => {
+        this.#acknowledge = () => undefined;
+      },
+    };
+  }
+
+  /** What was stored of the observations that wait is gone. */
+  #observeAnew(error: TidemarkError): void {
+    if (this.#history !== undefined) this.#options.journal.drop(this.#history);
+    this.#history = undefined;
+    this.#attempt.abort(error);
   }
 
   async #join(
     after: Position,
-    options: { readonly spool?: Spool; readonly onDurable: (upTo: Position) => void },
+    options: { readonly spool?: Spool; readonly onLost: JournaledHistory['onLost'] },
     run: Run,
-  ): Promise<LogQueue> {
+  ): Promise<JournaledHistory> {
     const { journal } = this.#options;
-    const { spool, onDurable } = options;
+    const { spool, onLost } = options;
     const queue = await LogQueue.open(
       { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool },
       run,
     );
-    journal.add({
+    const history: JournaledHistory = {
       store: this.store.name,
       queue,
       durable: after,
       onDurable: (upTo) => {
-        this.#known = { position: upTo, atMs: this.#runtime.clock.nowMs() };
-        onDurable(upTo);
+        // Of one that has ended nothing is known any more.
+        if (this.#history === history) this.#known = { position: upTo, atMs: this.#runtime.clock.nowMs() };
+        this.#acknowledge(upTo);
       },
-      onLost: (error) => this.#attempt.abort(error),
-    });
-    return queue;
+      onLost,
+    };
+    journal.add(history);
+    return history;
   }
 
   /** One for all attempts: what waits in it when this ends is still put. */
@@ -308,28 +347,36 @@ export class StoreRecording implements AsyncDisposable {
     return base;
   }
 
-  /** One look after another: each covers what was there before it was asked for. */
+  /**
+   * One look after another: each covers what was there before it was asked for. It goes on when who asked gives up, since what an observation has told
+   * is not told again; when it fails, all is looked at anew from what was received.
+   */
   #look(run: Run): Promise<Position> {
-    const result = this.#looking.then(() => this.#lookNow(run));
-    this.#looking = result.catch(() => undefined); // who asked gets the error; the next one only waits
-    return result;
+    const attempt = this.#attempt;
+    const attemptRun = this.#attemptRun;
+    const result = this.#looking.then(() => this.#lookNow(attemptRun));
+    this.#looking = result.catch((error: unknown) => {
+      if (this.#observations !== undefined) attempt.abort(error);
+    });
+    return untilAborted(result, run);
   }
 
   async #lookNow(run: Run): Promise<Position> {
     const { clock } = this.#runtime;
     const observations = this.#observations;
-    const history = this.#options.journal.history(this.store.name);
+    const history = this.#history;
     if (observations === undefined || history === undefined) throw this.#notRecorded();
+    run.signal.throwIfAborted();
     const atMs = clock.nowMs();
     await using observation = await observations.observe(run);
     this.#lastSeenMs = atMs;
-    if (observation === undefined) return history.queue.received;
-    const after = history.queue.received;
+    const { queue } = history;
+    if (observation === undefined) return queue.received;
     const block = await this.#options.journal.withWriter(
-      (writer) => storeObserved(observation, { writer, after, atMs }, run),
+      (writer) => storeObserved(observation, { writer, after: queue.received, atMs }, run),
       run,
     );
-    await history.queue.put(block, run);
+    await queue.put(block, run);
     return block.upTo;
   }
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { TidemarkError } from '../core/errors.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
+import { LogFixture, positionAt } from '../testing/log-fixture.ts';
 import { parseTargetTime, resolveTarget } from './target.ts';
 
 const NOW_MS = Date.parse('2026-11-20T12:00:00Z');
@@ -37,7 +40,10 @@ const MARKS = [
 ];
 
 function resolve(target: string, timezone = 'UTC', marks: readonly MarkRecord[] = MARKS): string {
-  return resolveTarget({ marks }, target, { nowMs: NOW_MS, timezone }).mark.id.slice(-4);
+  return resolveTarget({ marks, bases: new Map(), histories: new Map(), gaps: [] }, target, {
+    nowMs: NOW_MS,
+    timezone,
+  }).mark.id.slice(-4);
 }
 
 test('a target is latest, an id or its beginning, a name, or a time', () => {
@@ -93,4 +99,37 @@ test('a time without a zone is read in the manifest’s, also where clocks chang
   for (const text of ['2026-13-01', '2026-02-30', '2026-01-01 25:00', '2026-1-1', 'yesterday', '5 ago', '-5m ago']) {
     assert.equal(read(text, 'UTC'), undefined, text);
   }
+});
+
+test('a time in a gap is an error that names the gap, the window and the nearest marks', async () => {
+  await using fixture = await LogFixture.create();
+  await fixture.base('orders', { at: 10, order: 1 });
+  await fixture.base('uploads', { at: 11, order: 1 });
+  const both = (order: number, lineage = 'a'): Mark['positions'] => ({
+    orders: positionAt(order, lineage),
+    uploads: positionAt(1),
+  });
+  const before = await fixture.mark(20, { positions: both(1) });
+  await fixture.gap({ store: 'orders', after: positionAt(1), from: 20, to: 25, reason: 'the slot was lost' });
+  const at = async (seconds: number, stores: readonly string[] = []): Promise<string> => {
+    const catalogue = await loadCatalogue(fixture.repository.owner, [], fixture.repository.run);
+    const options = { nowMs: fixture.at(100), timezone: 'UTC', stores };
+    return resolveTarget(catalogue, new Date(fixture.at(seconds)).toISOString(), options).mark.id;
+  };
+  await assert.rejects(at(30), {
+    code: 'TARGET_IN_GAP',
+    message: /lies in a gap of orders, since 2026-03-01T00:00:20.000Z: the slot was lost/,
+  });
+  await fixture.base('orders', { at: 40, order: 1, lineage: 'b' });
+  const after = await fixture.mark(50, { positions: both(1, 'b') });
+  await assert.rejects(at(30), ({ code, hint }: TidemarkError) => {
+    assert.equal(code, 'TARGET_IN_GAP');
+    assert.match(hint, /window goes from 2026-03-01T00:00:20.000Z to 2026-03-01T00:00:50.000Z/);
+    assert.ok(hint.includes(`${before.id} of`) && hint.includes(`and ${after.id} of`), hint);
+    return true;
+  });
+  assert.equal(await at(30, ['uploads']), before.id);
+  assert.equal(await at(20), before.id);
+  assert.equal(await at(45), before.id);
+  assert.equal(await at(55), after.id);
 });

@@ -2,20 +2,25 @@ import { TidemarkError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import { parseDuration } from '../core/units.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
+import { historyGaps, historySpans } from '../repository/history-spans.ts';
 import { markState } from '../repository/mark.ts';
 import { isoTime } from './shown.ts';
 
 const NEAREST_SHOWN = 2;
+/** How a time is written. */
+export const TIME_HINT = 'Write one such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago".';
+
+type Known = Pick<Catalogue, 'marks' | 'bases' | 'histories' | 'gaps'>;
 
 /**
  * The mark that an operator means: `latest` (the newest complete one), an id or its beginning, a name, or a time, which means the newest complete
- * mark at or before it. `timezone` is for times without a zone.
- * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW naming the window and the nearest marks
+ * mark at or before it. `timezone` is for times without a zone. `stores`: which of its stores are meant; none means all.
+ * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW and TARGET_IN_GAP naming the window and the nearest marks
  */
 export function resolveTarget(
-  catalogue: Pick<Catalogue, 'marks'>,
+  catalogue: Known,
   target: string,
-  options: { readonly nowMs: number; readonly timezone: string },
+  options: { readonly nowMs: number; readonly timezone: string; readonly stores?: readonly string[] },
 ): MarkRecord {
   const { marks } = catalogue;
   const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
@@ -31,7 +36,7 @@ export function resolveTarget(
   const named = marks.filter(({ mark }) => mark.name === target);
   if (named.length > 0) return onlyOne(named, target);
   const atMs = parseTargetTime(target, options);
-  if (atMs !== undefined) return atOrBefore(complete, { target, atMs });
+  if (atMs !== undefined) return atOrBefore(catalogue, complete, { target, atMs, stores: options.stores ?? [] });
   const begun = target.length >= 4 ? marks.filter(({ mark }) => mark.id.startsWith(target)) : [];
   if (begun.length > 0) return onlyOne(begun, target);
   throw new TidemarkError('TARGET_UNKNOWN', `no mark is called ${target}`, {
@@ -48,12 +53,35 @@ function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
   });
 }
 
-function atOrBefore(complete: readonly MarkRecord[], { target, atMs }: { target: string; atMs: number }): MarkRecord {
+type AtTime = { readonly target: string; readonly atMs: number; readonly stores: readonly string[] };
+
+function atOrBefore(catalogue: Known, complete: readonly MarkRecord[], asked: AtTime): MarkRecord {
+  const { target, atMs } = asked;
   const found = complete.findLast(({ mark }) => mark.atMs <= atMs);
-  if (found !== undefined) return found;
-  throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, {
-    hint: windowHint(complete),
+  if (found === undefined) {
+    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, {
+      hint: windowHint(complete, 'its first marks are', complete.slice(0, NEAREST_SHOWN)),
+    });
+  }
+  const gap = gapAt(catalogue, found, asked);
+  if (gap === undefined) return found;
+  const next = complete.find(({ mark }) => mark.atMs > atMs);
+  throw new TidemarkError('TARGET_IN_GAP', `${target} (${isoTime(atMs)}) lies in a gap of ${gap}`, {
+    hint: windowHint(complete, 'the nearest marks are', next === undefined ? [found] : [found, next]),
   });
+}
+
+/** Of the stores that are meant, the gap in which the time lies; a mark within the gap is as near as one can come. */
+function gapAt(catalogue: Known, { mark }: MarkRecord, { atMs, stores }: AtTime): string | undefined {
+  for (const store of stores.length > 0 ? stores : Object.keys(mark.positions)) {
+    const gaps = historyGaps(catalogue, store, historySpans(catalogue, store));
+    const gap = gaps.find(({ fromMs, toMs = Infinity }) => mark.atMs <= fromMs && fromMs < atMs && atMs < toMs);
+    if (gap === undefined) continue;
+    const until =
+      gap.toMs === undefined ? `since ${isoTime(gap.fromMs)}` : `from ${isoTime(gap.fromMs)} to ${isoTime(gap.toMs)}`;
+    return `${store}, ${until}: ${gap.reason}`;
+  }
+  return undefined;
 }
 
 function unknownHint(target: string, marks: readonly MarkRecord[], complete: readonly MarkRecord[]): string {
@@ -70,12 +98,12 @@ function unknownHint(target: string, marks: readonly MarkRecord[], complete: rea
 
 const NO_MARKS = 'There are no complete marks yet; take one with `tidemark backup`.';
 
-function windowHint(complete: readonly MarkRecord[]): string {
+function windowHint(complete: readonly MarkRecord[], says: string, near: readonly MarkRecord[]): string {
   const [first] = complete;
   const last = complete.at(-1);
   if (first === undefined || last === undefined) return NO_MARKS;
-  const oldest = complete.slice(0, NEAREST_SHOWN).map(({ mark }) => mark.id);
-  return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; its first marks are ${oldest.join(' and ')}.`;
+  const marks = near.map(({ mark }) => `${mark.id} of ${isoTime(mark.atMs)}`).join(' and ');
+  return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; ${says} ${marks}.`;
 }
 
 /** `2026-11-20T14:05:00Z`, `2026-11-20 14:05` in the zone, `2026-11-20`, `5m ago`. Undefined for what is no time. */

@@ -10,7 +10,7 @@ import { timezoneOf } from './look.ts';
 import type { RepositoryReader } from './look.ts';
 import type { MarkResult, TimelineResult, TimelineStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
-import { parseTargetTime } from './target.ts';
+import { parseTargetTime, TIME_HINT } from './target.ts';
 import { thinned, togetherOf } from './timeline-marks.ts';
 
 export type TimelineRequest = {
@@ -88,7 +88,7 @@ function shownTime(histories: readonly StoreHistory[], marks: readonly MarkResul
 }
 
 /** @throws USAGE for what is no time */
-export function givenTime(
+function givenTime(
   option: string,
   text: string | undefined,
   options: { readonly nowMs: number; readonly timezone: string },
@@ -96,9 +96,7 @@ export function givenTime(
   if (text === undefined) return undefined;
   const atMs = parseTargetTime(text, options);
   if (atMs !== undefined) return atMs;
-  throw new TidemarkError('USAGE', `${option}: ${quoted(text)} is no time`, {
-    hint: 'Write one such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago".',
-  });
+  throw new TidemarkError('USAGE', `${option}: ${quoted(text)} is no time`, { hint: TIME_HINT });
 }
 
 function storeResult(

@@ -2,12 +2,15 @@ import { TidemarkError } from '../core/errors.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Log, LogPiece } from '../core/recorder.ts';
-import type { Run } from '../core/run.ts';
+import type { Clock, Run } from '../core/run.ts';
 import { PayloadBuilder } from '../repository/format/log-payload.ts';
 import type { LogQueue } from './log-queue.ts';
 
 /** A block ends at the first commit after so many bytes. */
 const BLOCK_BYTES = 1024 * 1024;
+/** After less than this more is waited for: each block costs a flush of the spool's disk, which the store may be on as well. */
+const REST_BELOW_BYTES = 32 * 1024;
+const REST_MS = 50;
 
 /**
  * Pulls a log into a queue without end, in blocks that end at commits. `onAlive` hears of each batch, heartbeats included.
@@ -15,9 +18,10 @@ const BLOCK_BYTES = 1024 * 1024;
  */
 export async function pumpLog(
   log: Log,
-  { queue, onAlive }: { readonly queue: LogQueue; readonly onAlive: () => void },
+  options: { readonly queue: LogQueue; readonly clock: Clock; readonly onAlive: () => void },
   run: Run,
 ): Promise<void> {
+  const { queue, clock, onAlive } = options;
   const block = new OpenBlock(queue.received);
   for await (const pieces of log) {
     onAlive();
@@ -25,7 +29,10 @@ export async function pumpLog(
       const isWhole = block.add(piece);
       if (isWhole && block.sizeBytes >= BLOCK_BYTES) await queue.put(block.take(), run);
     }
-    if (block.endsAtCommit) await queue.put(block.take(), run);
+    if (!block.endsAtCommit) continue;
+    const isSmall = block.sizeBytes < REST_BELOW_BYTES;
+    await queue.put(block.take(), run);
+    if (isSmall) await clock.sleep(REST_MS, run);
   }
 }
 

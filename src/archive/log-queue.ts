@@ -82,8 +82,8 @@ export class LogQueue {
     let sequence = 0;
     if (spool === undefined) {
       while (this.#bytes > 0 && this.#bytes + sizeBytes > memoryBytes) await this.#room(run.signal);
-    } else sequence = await this.#append(spool, block, run);
-    run.signal.throwIfAborted();
+      run.signal.throwIfAborted();
+    } else sequence = await this.#append(spool, block, run); // what is in the spool is received, also when the run aborted meanwhile
     this.#push({ ...block, sizeBytes, sequence });
     onPut();
   }

@@ -6,7 +6,7 @@ import type { Printer } from './printer.ts';
 import { safeName, shortened } from './shown-name.ts';
 
 /** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
-export function markText(mark: MarkResult, printer: Printer): string {
+export function markText(mark: MarkResult, printer: Pick<Printer, 'paint' | 'time'>): string {
   const name = mark.name === undefined ? '' : ` ${printer.paint('bold', mark.name)}`;
   return `${printer.paint('bold', mark.id)}${name}  ${printer.time(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
 }

@@ -48,6 +48,11 @@ export const errorCodes = {
     meaning: 'The repository is of a newer format than this Tidemark knows.',
     action: 'Update Tidemark on this machine.',
   },
+  REPOSITORY_OLDER: {
+    exit: 1,
+    meaning: 'The repository is of a format from before the first that is kept readable.',
+    action: 'Restore from it with the Tidemark that made it, and begin a new repository with this one.',
+  },
   REPOSITORY_DAMAGED: {
     exit: 5,
     meaning: 'An object of the repository is missing, changed or does not belong where it is.',
@@ -84,6 +89,11 @@ export const errorCodes = {
     exit: 4,
     meaning: 'There is no complete mark at or before this time.',
     action: 'Choose a time inside the window that the message names.',
+  },
+  TARGET_IN_GAP: {
+    exit: 4,
+    meaning: 'At this time a store was not recorded, so that what it held then is not in the repository.',
+    action: 'Choose one of the marks that the message names; `tidemark timeline` shows the gap.',
   },
   ENTRY_NOT_FOUND: {
     exit: 4,

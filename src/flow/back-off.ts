@@ -1,6 +1,6 @@
 import { TidemarkError } from '../core/errors.ts';
-import { must } from '../core/must.ts';
 import type { Clock, RandomBytes, Run } from '../core/run.ts';
+import { randomFraction } from './random.ts';
 
 /** The longest wait doubles from `firstMs` with each attempt, up to `maxMs`. */
 export type BackOff = { readonly firstMs: number; readonly maxMs: number };
@@ -24,13 +24,7 @@ export type RetriedFailure = { readonly error: TidemarkError; readonly attempt: 
  */
 export function backOffDelayMs(attempt: number, { firstMs, maxMs }: BackOff, random: RandomBytes): number {
   const longestMs = Math.min(maxMs, firstMs * 2 ** (attempt - 1));
-  return longestMs * fraction(random);
-}
-
-function fraction(random: RandomBytes): number {
-  const [a, b, c, d] = random(4);
-  const why = 'four random bytes';
-  return (((must(a, why) * 256 + must(b, why)) * 256 + must(c, why)) * 256 + must(d, why)) / 2 ** 32;
+  return longestMs * randomFraction(random);
 }
 
 /**

@@ -21,6 +21,13 @@ export interface SeededRandom {
 
 const TWO_TO_32 = 2 ** 32;
 
+/** At least 0, below 1, each of 2^32 values equally likely. */
+export function randomFraction(random: RandomBytes): number {
+  const [a, b, c, d] = random(4);
+  const why = 'four random bytes';
+  return (((must(a, why) * 256 + must(b, why)) * 256 + must(c, why)) * 256 + must(d, why)) / TWO_TO_32;
+}
+
 /** FNV-1a over the UTF-16 units: it only has to tell labels apart. */
 function hashText(text: string): number {
   let hash = 0x811c9dc5;

@@ -22,8 +22,12 @@ export type RunBody = {
   readonly summary: Json;
 };
 
-/** `host` is absent where its session's start is gone. */
-export type PastRun = Omit<RunBody, 'summary'> & { readonly key: string; readonly host?: string | undefined };
+/** `host` is absent where its session's start is gone, `summary` where the run never said how it ended. */
+export type PastRun = Omit<RunBody, 'summary'> & {
+  readonly key: string;
+  readonly host?: string | undefined;
+  readonly summary?: Readonly<Record<string, Json>> | undefined;
+};
 
 /**
  * Past runs, newest first. A session that wrote and never said how it ended is among them: `running` while it gives signs of life, else
@@ -94,6 +98,7 @@ function readRun(fields: JsonFields): Omit<PastRun, 'key' | 'host'> {
     durationMs: fields.number('durationMs'),
     outcome: fields.text('outcome'),
     code: fields.optionalText('code'),
+    summary: fields.json('summary'),
   };
 }
 

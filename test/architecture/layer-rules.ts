@@ -33,8 +33,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'restore',
     'config',
   ],
-  demo: [...BASE, 'config', 'app'],
-  cli: [...BASE, 'config', 'app', 'demo'],
+  agent: [...BASE, 'config', 'repository', 'app'],
+  demo: [...BASE, 'connectors/*', 'config', 'app', 'agent'],
+  cli: [...BASE, 'config', 'app', 'agent', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
   index: [
     ...BASE,
@@ -52,6 +53,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** The only files that may import a package. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
+  croner: /^src\/core\/cron-times\.ts$/,
   ignore: /^src\/connectors\/files\//,
   koffi: /^src\/io\/native[a-z-]*\.ts$/,
   yaml: /^src\/config\//,

@@ -266,6 +266,7 @@ export class Agent {
       }
     } finally {
       recorded.isOpen = false;
+      await recorded.looking;
     }
   }
 
@@ -352,6 +353,7 @@ export class Agent {
   async #received(name: string, position: Position, run: Run): Promise<boolean> {
     const { clock } = this.actor.host;
     for (const untilMs = clock.monotonicMs() + RECEIVE_MS; clock.monotonicMs() < untilMs; ) {
+      if (this.#stores.get(name)?.state !== 'recording') return false;
       const received = this.#journal.history(name)?.queue.received;
       if (received === undefined) return false;
       if (received.lineage === position.lineage && received.order >= position.order) return true;
@@ -367,8 +369,9 @@ export class Agent {
     return result;
   }
 
-  async #lookNow(recorded: Recorded, store: ObservedStore, run: Run): Promise<Position | undefined> {
+  async #lookNow(recorded: Recorded, store: ObservedStore, asked: Run): Promise<Position | undefined> {
     const { host, random } = this.actor;
+    const run: Run = { signal: AbortSignal.any([asked.signal, recorded.attempt.signal]) };
     const history = this.#journal.history(recorded.name);
     if (!recorded.isOpen || history === undefined) return undefined;
     const atMs = host.clock.nowMs();

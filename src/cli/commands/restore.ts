@@ -14,7 +14,7 @@ import { keepFreedMemory } from '../../io/native-memory.ts';
 import type { Leftover } from '../../app/restore-aside.ts';
 import { openApplication, withReader } from '../application.ts';
 import type { CommandContext } from '../context.ts';
-import { printPlan } from '../plan-text.ts';
+import { nearestText, nearTimeText, printPlan } from '../plan-text.ts';
 import { restoreRequest } from '../restore-request.ts';
 
 export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoResult> = {
@@ -35,21 +35,18 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       return await carryOut(application, reader, plan, context.run);
     });
     if (result.stores.some(({ damagedCount }) => damagedCount > 0)) return { result, status: DAMAGED };
-    const { partial } = result.mark;
+    const partial = result.mark?.partial ?? [];
     if (partial.length === 0 || stores.length > 0) return { result };
     const warning = `the mark is partial: it has no base of ${partial.join(', ')}, so nothing of it was restored`;
     return { result, warnings: [warning], status: INCOMPLETE };
   },
   print(result, printer) {
-    if ('mark' in result) {
-      printRestored(result, printer);
-      return;
-    }
-    for (const item of result.stores) printer.line(undoneText(item, printer));
+    if ('action' in result) for (const item of result.stores) printer.line(undoneText(item, printer));
+    else printRestored(result, printer);
   },
   isReport: () => true,
   printTrouble(result, printer) {
-    if (!('mark' in result)) return;
+    if ('action' in result) return;
     for (const store of result.stores) {
       const skipped = store.skipped.filter(({ incomplete }) => incomplete);
       if (store.damagedCount + store.noteCount + skipped.length === 0) continue;
@@ -66,16 +63,16 @@ type RestoreOptions = OptionsOf<(typeof restoreSpec)['options']>;
 /** @throws USAGE when several things are asked for at once, or what does not belong together */
 function refuseMixed(
   stores: readonly string[],
-  { to, resume, undo, discard, into, only, replace, skipDamaged }: RestoreOptions,
+  { to, resume, undo, discard, into, only, replace, skipDamaged, perStore }: RestoreOptions,
 ): void {
   if ([resume, undo, discard, to !== undefined].filter(Boolean).length > 1) {
     throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
   }
   const places = [...into, ...only, ...replace];
-  if ((resume || undo || discard) && (places.length > 0 || skipDamaged)) {
+  if ((resume || undo || discard) && (places.length > 0 || skipDamaged || perStore)) {
     throw new TidemarkError(
       'USAGE',
-      '--into, --only, --replace and --skip-damaged belong to --to: the restore that was begun has its own',
+      '--into, --only, --replace, --per-store and --skip-damaged belong to --to: the restore that was begun has its own',
     );
   }
   if (resume && stores.length > 0) {
@@ -85,12 +82,17 @@ function refuseMixed(
   }
 }
 
-function printRestored({ mark, stores }: RestoreResult, printer: Printer): void {
-  printer.line(`restored to mark ${markText(mark, printer)}`);
+function printRestored({ mark, at, stores }: RestoreResult, printer: Printer): void {
+  printer.line(
+    mark === undefined
+      ? `restored each store ${nearTimeText(at, printer)}`
+      : `restored to mark ${markText(mark, printer)}`,
+  );
   for (const store of stores) {
     const verified = store.verified ? printer.paint('green', 'verified') : printer.paint('yellow', 'not verified');
     const reused = store.reusedBytes > 0 ? `, ${formatSize(store.reusedBytes)} were there already` : '';
     printer.line(`${printer.paint('bold', store.store)} into ${printable(store.into)}${asideText(store.keptAside)}`);
+    if (store.nearest !== undefined) printer.line(`  ${nearestText(store.nearest, store.exact, printer)}`);
     printer.line(
       `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}, ${verified}`,
     );

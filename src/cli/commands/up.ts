@@ -1,6 +1,7 @@
 import type { UpResult } from '../../app/results.ts';
 import { openApplication } from '../application.ts';
 import type { Command } from '../command.ts';
+import { DONE, INCOMPLETE } from '../exit-status.ts';
 import type { upSpec } from '../table/running.ts';
 
 export const up: Command<typeof upSpec, UpResult> = {
@@ -8,7 +9,8 @@ export const up: Command<typeof upSpec, UpResult> = {
     await using application = await openApplication(context);
     const { up: runUp } = await import('../../agent/up.ts');
     const onNews = (message: string): void => context.show((printer) => printer.line(message));
-    return { result: await runUp(application, { onNews }, context.run) };
+    const result = await runUp(application, { onNews }, context.run);
+    return { result, status: result.gaps > 0 ? INCOMPLETE : DONE };
   },
   isReport: () => true,
   print({ lastMark }, printer) {

@@ -6,6 +6,10 @@ const TARGET = 'latest, a mark’s id or name, or a time such as 2026-11-20T14:0
 
 const restoreOptions = {
   to: { kind: 'text', value: 'TARGET', says: TARGET },
+  perStore: {
+    kind: 'flag',
+    says: 'to a time: each store as near to it as its own log allows, instead of all to one mark',
+  },
   into: {
     kind: 'list',
     value: 'DIR|STORE=URL',
@@ -23,20 +27,30 @@ const restoreOptions = {
   },
 } as const;
 
+const PER_STORE =
+  'A time means the newest complete mark at or before it, to which all stores were in step. With --per-store each store goes to its own newest commit at or before the time: nearer, but no longer in step; without a mark in the result, `nearest` says how near.';
+
 const stores = { kind: 'any', value: 'STORE', says: 'only these stores' } as const;
 
 export const planSpec = {
   name: 'plan',
   group,
   says: 'say what a restore would do, take and lose; write nothing',
-  details: ['When something is in the way of the restore, it says so and ends with status 9.'],
+  details: [
+    PER_STORE,
+    'When something is in the way of the restore, or of what it needs something is missing in the repository, it says so and ends with status 9.',
+  ],
   needs: 'manifest',
   arguments: { stores },
   options: restoreOptions,
   result:
-    'mark, stores [{store, order, base, segments, position, exact, into, inOneStep, replaces, downloadBytes, needBytes, freeBytes, engineVersion, lostAfterMs}], sideEffects [], blockers []',
+    'mark, at, distanceMs, estimateMs, stores [{store, order, base, baseAt, segments, logBytes, nearest {at, distanceMs, covered}, position, exact, into, inOneStep, replaces, downloadBytes, needBytes, freeBytes, engineVersion, lostAfterMs, newerMs}], sideEffects [], blockers []',
   examples: [
     { line: 'tidemark plan --to latest', says: 'the newest complete mark' },
+    {
+      line: 'tidemark plan --to "2026-11-20 14:05" --per-store orders',
+      says: 'one store, to its last commit before a minute',
+    },
     { line: 'tidemark plan --to "1h ago" --into /srv/check', says: 'an hour ago, into another folder' },
   ],
 } as const satisfies CommandSpec;
@@ -46,6 +60,7 @@ export const restoreSpec = {
   group,
   says: 'bring stores back to a mark: beside, verified, then exchanged',
   details: [
+    PER_STORE,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
     'A restore that was cut off is finished by --resume. --undo puts back what the last restore kept aside; --discard deletes it.',
   ],
@@ -63,7 +78,7 @@ export const restoreSpec = {
     discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
   },
   result:
-    'mark, stores [{store, into, position, exact, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
+    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },

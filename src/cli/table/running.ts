@@ -8,12 +8,14 @@ export const upSpec = {
   says: 'record every store without end: bases on schedule, logs, marks',
   details: [
     'A store without a base gets one at once. Then what changes in it is in the repository a second later, and a mark over all stores is taken every few seconds: the application can be restored to any of them.',
-    'What fails is tried again, and the other stores go on meanwhile. Ctrl-C ends it once everything received is in the repository; a second one ends it at once, and nothing that was in the repository is lost.',
+    'Where a passphrase is at hand retention is applied each hour, and a sample of the repository is verified each day.',
+    'What fails is tried again, and the other stores go on meanwhile. Where the changes of a store could not be followed, a gap is noted, a new base begins, and the exit status is 3.',
+    'Ctrl-C ends it once everything received is in the repository; a second one ends it at once, and nothing that was in the repository is lost.',
   ],
   needs: 'manifest',
   arguments: {},
   options: {},
-  result: 'stores [], lastMark',
+  result: 'stores [], lastMark, gaps',
   examples: [{ line: 'tidemark up', says: 'until it is stopped' }],
 } as const satisfies CommandSpec;
 

@@ -6,7 +6,7 @@ import { disjointPrefixes } from '../../core/source.ts';
 import type { Scope, Snapshot, Source } from '../../core/source.ts';
 import { HEAD_SQL, lineageOf, numberOf, openDatabase } from './database.ts';
 import { withStoreErrors } from './errors.ts';
-import { assertReachable, positionOf, readBatches } from './feed.ts';
+import { assertInPlace, assertReachable, inodeOf, positionOf, readBatches } from './feed.ts';
 import { EmbeddedReader } from './reading.ts';
 import type { EmbeddedPlace } from './place.ts';
 
@@ -19,6 +19,7 @@ export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runt
   const open = (): DatabaseSync =>
     openDatabase({ path: file, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   const database = open();
+  const inode = inodeOf(file);
   const lineage: Lineage = { id: withStoreErrors(file, () => lineageOf(database)) };
   return {
     capabilities: { previous: true, created: true, atomic: true },
@@ -26,6 +27,7 @@ export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runt
     lineage,
     async head({ signal }) {
       signal.throwIfAborted();
+      assertInPlace(file, inode);
       return withStoreErrors(file, () => headOf(database));
     },
     async openSnapshot(scope, { signal }) {

@@ -201,12 +201,12 @@ async function waits(context: ObservationCheckContext): Promise<void> {
   await fixture.put('k', 'w');
   await observed.log.changed(run);
   assert.ok(await observed.observe());
+  await fixture.put('k', 'x');
   const reason = new Error('stopped by the suite');
   const stopped = { signal: AbortSignal.abort(reason) };
   const isReason = (error: unknown): boolean => error === reason;
   await assert.rejects(observed.log.changed(stopped), isReason);
   await assert.rejects(observed.log.observe(stopped), isReason);
-  await fixture.put('k', 'x');
   await using observation = await observed.log.observe(run);
   assert.ok(observation !== undefined, 'it is told');
   await assert.rejects(observation.finish(run), 'an observation without its entries');

@@ -1,0 +1,75 @@
+import type { OpenApplication } from '../app/application.ts';
+import { forgetMarks, sweepRepository } from '../app/maintain.ts';
+import type { AlarmResult } from '../app/results.ts';
+import { verify } from '../app/verify.ts';
+import { TidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
+import { runOnSchedule } from '../flow/schedule.ts';
+
+const HOURLY = '17 * * * *';
+const DAILY = '40 4 * * *';
+const JITTER_MS = 5 * 60_000;
+/** Of the packs: over a month nearly everything is read once. */
+const SAMPLE = 0.05;
+
+export type UpkeepOptions = {
+  readonly application: OpenApplication;
+  readonly timezone: string;
+  readonly onNews: (message: string) => void;
+  /** Replaces what was alarming before under the same code. */
+  readonly onAlarm: (code: string, alarm: AlarmResult | undefined) => void;
+};
+
+/**
+ * What a repository needs besides recording, where the passphrase is at hand: retention each hour, and each day a sample is verified. Without a
+ * passphrase another host has to do it, which `doctor` says. What fails is told, and done again the next time.
+ */
+export async function keepUp(options: UpkeepOptions, run: Run): Promise<void> {
+  const { application, timezone } = options;
+  const { context } = application;
+  if ((await context.knownPassphrase()) === undefined) return;
+  const { clock, random } = context.runtime;
+  const schedule = { timezone, clock, random, jitterMs: JITTER_MS, lastRunMs: undefined };
+  await Promise.all([
+    runOnSchedule({ ...schedule, schedule: HOURLY, onDue: (_, inner) => retain(options, inner) }, run),
+    runOnSchedule({ ...schedule, schedule: DAILY, onDue: (_, inner) => verifySample(options, inner) }, run),
+  ]);
+}
+
+async function retain({ application, onNews, onAlarm }: UpkeepOptions, run: Run): Promise<void> {
+  await told({ code: 'RETENTION', onAlarm, onNews }, run, async () => {
+    const { removed } = await forgetMarks(application, { apply: true }, run);
+    const swept = await sweepRepository(application, { apply: true, wait: false }, run);
+    if (removed.length + swept.removed.length > 0) {
+      onNews(`retention: ${removed.length} marks given up, ${swept.removed.length} objects deleted`);
+    }
+    return undefined;
+  });
+}
+
+async function verifySample({ application, onNews, onAlarm }: UpkeepOptions, run: Run): Promise<void> {
+  await told({ code: 'DAMAGE', onAlarm, onNews }, run, async () => {
+    const { damage } = await verify(application, { share: SAMPLE }, run);
+    const [first] = damage;
+    if (first === undefined) return undefined;
+    const message = `${damage.length} objects of the repository are damaged, such as ${first.object}`;
+    return { code: 'DAMAGE', message, hint: 'Run `tidemark verify --data` to see what is affected.' };
+  });
+}
+
+async function told(
+  { code, onAlarm, onNews }: Pick<UpkeepOptions, 'onAlarm' | 'onNews'> & { readonly code: string },
+  run: Run,
+  work: () => Promise<AlarmResult | undefined>,
+): Promise<void> {
+  try {
+    const alarm = await work();
+    onAlarm(code, alarm);
+    if (alarm !== undefined) onNews(`${alarm.message}. ${alarm.hint}`);
+  } catch (error) {
+    run.signal.throwIfAborted();
+    if (!(error instanceof TidemarkError)) throw error;
+    onAlarm(code, { code: error.code, message: error.message, hint: error.hint });
+    onNews(`${error.message}. ${error.hint}`);
+  }
+}
