@@ -240,7 +240,7 @@ export class Journal {
     const waits = [MERGE_EVERY_MS];
     if (this.#dirtyMs !== undefined) waits.push(this.#dirtyMs + Math.max(flush.afterMs, this.#restMs) - nowMs);
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
-    if (this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
+    if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
   }
 
@@ -326,7 +326,7 @@ export class Journal {
     const reached = (history: JournaledHistory): Position => put.get(history) ?? history.durable;
     const nowMs = this.#options.clock.monotonicMs();
     return this.#marks.filter((pending) => {
-      if (nowMs - pending.sinceMs >= MARK_WAIT_MS) {
+      if (nowMs >= pending.sinceMs + MARK_WAIT_MS) {
         pending.mark = without(
           pending.mark,
           this.#lacks(pending.mark, ({ queue }) => queue.received),
@@ -340,9 +340,9 @@ export class Journal {
   async #keepUp(run: Run): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs();
     const session = this.#session;
-    if (session === undefined || !this.#hasPut || nowMs - this.#mergedMs < MERGE_EVERY_MS) return;
+    if (session === undefined || !this.#hasPut || nowMs < this.#mergedMs + MERGE_EVERY_MS) return;
     const { writer } = session;
-    const isHour = nowMs - session.openedMs >= SESSION_MS;
+    const isHour = nowMs >= session.openedMs + SESSION_MS;
     await writer.publish(run);
     await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour, plain: this.#plain }, run);
     this.#plain.clear();
