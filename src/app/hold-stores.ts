@@ -32,7 +32,9 @@ export async function holdStores(
   await using stack = new AsyncDisposableStack();
   const { clock } = application.context.runtime;
   const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
-  for (const hold of ways) if (hold !== undefined) await hold(stack, run);
+  // Who is paused by a hook may be about to write to a store that a lock would keep it waiting for.
+  const [hooked, locked] = [true, false].map((byHook) => ways.filter((_, at) => (stores[at]?.seal !== undefined) === byHook));
+  for (const hold of [...(hooked ?? []), ...(locked ?? [])]) await hold?.(stack, run);
   const held = stack.move();
   const ended = new AbortController();
   let isExpired = false;
@@ -43,6 +45,8 @@ export async function holdStores(
     },
     () => undefined,
   );
+  // Who disposes it hears of it; until then nobody does.
+  timer.catch(() => undefined);
   return {
     get isExpired() {
       return isExpired;
