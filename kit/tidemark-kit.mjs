@@ -10,7 +10,8 @@
  * certificates, a certificate proves the records of its writer, a record proves a tree, and the ids in the tree prove
  * every byte. What does not prove itself is reported as damage and left out; the rest is restored.
  *
- * Everything is synchronous and goes block by block (at most 16 MiB). A base needs 8 bytes of memory for each chunk.
+ * Everything is synchronous and goes block by block (at most 16 MiB) and frame by frame (at most 128 MiB). A base needs
+ * 8 bytes of memory for each chunk; what a log changed lies in a temporary file.
  */
 import { isUtf8 } from 'node:buffer';
 import crypto from 'node:crypto';
@@ -37,7 +38,7 @@ The passphrase comes from the file that TIDEMARK_PASSPHRASE_FILE names, from TID
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 something could not be written, or the mark is partial; 4 no such mark,
 store or path; 5 the repository is damaged (what is not damaged was restored); 6 wrong passphrase; 7 no repository there.`;
 
-const FORMAT_VERSION = 0;
+const FORMAT_VERSION = 1;
 const MIB = 2 ** 20;
 const ZERO_NONCE = Buffer.alloc(12);
 const NO_NAME = Buffer.alloc(0);
@@ -330,6 +331,8 @@ function readHeader(folder) {
     const { format, version } = parseJson(bytes, 'the header', 'format:text version:count');
     need(format === 'tidemark repository', 'it is not the header of a repository');
     if (version > FORMAT_VERSION) stop(1, `the repository has format ${version}: take the kit of a newer Tidemark`);
+    if (version < FORMAT_VERSION)
+      stop(1, `the repository has format ${version}: take the kit of the Tidemark that made it`);
     return parseJson(bytes, 'the header', HEADER);
   } catch (error) {
     if (error instanceof Damage) stop(5, `damaged: tidemark.json: ${error.message}`);
@@ -448,6 +451,7 @@ function writerKeys(repo, { id, role, idKeyBox }) {
 
 const RECORD = 'kind:text repository:id credential:id session:id counter:count previous:digest sections:texts';
 const MOST_RECORD_BYTES = 256 * MIB;
+const ZSTD_FIRST_BYTE = 0x28;
 
 /** The folder of each kind of record, and who may write it. */
 const KINDS = {
@@ -515,21 +519,25 @@ function openSection(repo, record, name, fields) {
     },
   };
   need(Object.hasOwn(open, name), `the section "${safe(name)}" is unknown`);
-  return parseJson(open[name](), body[0], fields);
+  const plain = open[name]();
+  const isPacked = name !== 'plain' && plain[0] === ZSTD_FIRST_BYTE;
+  return parseJson(isPacked ? decompress(plain, MOST_RECORD_BYTES, body[0]) : plain, body[0], fields);
 }
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
 
 const POSITION = 'lineage:text order:text resume:text';
-const MANIFEST = 'store:store history:text cut:object entries:count bytes:count packs:base64';
+const MANIFEST = 'store:store history:text logFrom:object cut:object entries:count bytes:count packs:base64';
 const MARK =
-  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object missing:texts';
+  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object floors:object? missing:texts';
+const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:base64? body:digest?';
+const MOST_BODY_BYTES = 256 * MIB;
 
 /** What is read of each kind when the repository is opened: the section, and its fields. */
 const READ_AT_ONCE = {
   start: ['plain', 'heads:list'],
   manifest: ['maintenance', MANIFEST],
-  journal: ['maintenance', 'marks:list'],
+  journal: ['maintenance', 'marks:list segments:list? gaps:list?'],
   void: ['plain', 'record:text'],
   pin: ['maintenance', 'mark:markId'],
   unpin: ['maintenance', 'pins:texts'],
@@ -544,8 +552,12 @@ function readHistory(repo, everySection = false) {
       const record = readRecord(repo, key);
       const [section, fields] = READ_AT_ONCE[record.kind] ?? [];
       const { packs: _packs, ...content } = section === undefined ? {} : openSection(repo, record, section, fields);
-      for (const name of everySection ? record.sections : []) openSection(repo, record, name, '');
+      const sections = record.sections.filter((name) => everySection && name !== 'frames');
+      for (const name of sections) openSection(repo, record, name, '');
       for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
+      for (const segment of content.segments ?? []) checkFields(segment, 'a segment', SEGMENT);
+      const positions = [content.logFrom, content.cut].filter((position) => position !== undefined);
+      for (const position of positions) checkFields(position, 'a position', POSITION);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
       need(Object.values(content.removed ?? {}).every(areRanges), 'the ledger is not well formed');
       const { kind, credential, session, counter, previous, digest } = record;
@@ -600,51 +612,93 @@ function readMarks(repo, standing, stays) {
   const pinned = new Set(pins.map(({ content }) => content.mark));
   const given = new Set(of('ledger').flatMap(({ content }) => content.forgotten));
   const bases = new Map();
-  for (const { key, credential, content } of of('manifest')) {
-    if (voided.has(key)) continue;
-    if (mayWrite(repo, credential, content.store)) bases.set(key, content);
-    else damaged(key, new Damage(`its writer may not write the store ${content.store}`));
+  const last = new Map();
+  for (const { session, counter } of standing.filter(isChained)) {
+    last.set(session, Math.max(counter, last.get(session) ?? 0));
   }
+  for (const { key, credential, session, counter, content } of of('manifest')) {
+    if (voided.has(key)) continue;
+    orDamaged(key, () => {
+      need(mayWrite(repo, credential, content.store), `its writer may not write the store ${content.store}`);
+      need(content.history === content.store, 'its history is not one of its store');
+      const isSure = last.get(session) > counter || !stays({ session, counter: counter + 1 });
+      bases.set(key, { ...content, key, credential, isSure });
+    });
+  }
+  const journals = of('journal').filter(({ key }) => !voided.has(key));
+  const segments = journals.flatMap((journal) => segmentsOf(repo, journal));
+  const logs = new Logs([...bases.values()], segments);
   // What a void or a ledger took back takes marks over it along: they never were whole.
   const isTakenBack = (key) => {
     const [, session, digits] = /^manifests\/([0-9a-f]{32})-([0-9a-f]{8})$/.exec(key) ?? [];
     return voided.has(key) || !stays({ session, counter: Number.parseInt(digits, 16) });
   };
-  const marks = [];
-  for (const { key, credential, content } of of('journal')) {
-    for (const mark of voided.has(key) ? [] : content.marks) {
-      if (Object.values(mark.bases).some(isTakenBack)) continue;
+  const marks = new Map();
+  for (const { key, credential, content } of journals) {
+    const mayWriteStore = (store) => mayWrite(repo, credential, store);
+    for (const mark of content.marks) {
+      // One that was put again when its record was joined with others is one mark.
+      const place = `${credential} ${JSON.stringify(mark)}`;
+      if (marks.has(place) || Object.values(mark.bases).some(isTakenBack)) continue;
       const isForgotten = given.has(mark.id) && !pinned.has(mark.id);
-      const check = () => checkMark(mark, bases, (store) => mayWrite(repo, credential, store));
-      const lacking = isForgotten ? [] : orDamaged(`mark ${mark.id} in ${key}`, check);
-      if (lacking !== undefined) marks.push({ ...mark, lacking, isForgotten, isPinned: pinned.has(mark.id) });
+      const check = () => checkMark(mark, { bases, logs, credential, mayWriteStore, isForgotten });
+      const onForgotten = (error) => need(error instanceof Damage, error.message);
+      const stands = isForgotten ? attempt(check, onForgotten) : orDamaged(`mark ${mark.id} in ${key}`, check);
+      if (stands === undefined) continue;
+      const lacking = stands.flatMap(({ history, plan }) => (plan === undefined ? history : []));
+      marks.set(place, { ...mark, stands, lacking, isForgotten, isPinned: pinned.has(mark.id) });
     }
   }
-  marks.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
+  const inOrder = [...marks.values()].sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
   const isComplete = ({ missing, lacking, isForgotten }) => missing.length + lacking.length === 0 && !isForgotten;
-  return { marks, bases, latest: marks.findLast(isComplete) };
+  return { marks: inOrder, bases, segments, logs, latest: inOrder.findLast(isComplete) };
+}
+
+/** The segments of a journal record that count, with where their frames are. */
+function segmentsOf(repo, { key, credential, content }) {
+  let offset = 0;
+  return (content.segments ?? []).flatMap((segment) => {
+    const own = { ...segment, key, credential, offset };
+    if (segment.body === undefined) offset += segment.storedBytes;
+    const { store, history, after, upTo, storedBytes } = segment;
+    const checked = orDamaged(key, () => {
+      for (const end of [after, upTo]) checkFields(end, 'a position', POSITION);
+      need(mayWrite(repo, credential, store), `its writer may not write the store ${store}`);
+      need(history === store, 'a history of it is not one of its store');
+      need(after.lineage === upTo.lineage && after.order < upTo.order, 'a segment of it ends before it begins');
+      need(storedBytes <= MOST_BODY_BYTES, 'a segment of it is too large');
+      return own;
+    });
+    return checked ?? [];
+  });
 }
 
 function mayWrite(repo, credential, store) {
   return repo.credentials.get(credential).stores.some((name) => name === '*' || name === store);
 }
 
-/** The histories of a mark whose base is not there. @throws Damage for a mark that can't be true */
-function checkMark({ id, positions, bases: named }, bases, mayWriteStore) {
-  const lacking = [];
-  for (const history of new Set([...Object.keys(positions), ...Object.keys(named)])) {
+/**
+ * How each history of a mark is reached: `plan` is a base and segments, or undefined where something is missing.
+ * @throws Damage for a mark that can't be true
+ */
+function checkMark({ id, positions, bases: named, floors = {} }, context) {
+  const { bases, logs, credential, mayWriteStore, isForgotten } = context;
+  return [...new Set([...Object.keys(positions), ...Object.keys(named)])].map((history) => {
     const position = checkFields(positions[history], 'a position', POSITION);
-    const base = bases.get(named[history]);
-    if (base === undefined) {
-      damaged(`mark ${id}`, new Damage(`the base of ${safe(history)} is missing`));
-      lacking.push(history);
-      continue;
+    const floor = floors[history] && checkFields(floors[history], 'a position', POSITION);
+    const isNamed = Object.hasOwn(named, history);
+    const goal = { history, credential, position, floor, isNamed };
+    const base = isNamed ? bases.get(named[history]) : logs.baseFor(goal);
+    if (base !== undefined) {
+      const isRight = !isNamed || (isSamePlace(position, base.cut) && base.history === history);
+      need(isRight, `the base of ${safe(history)} is not at its position`);
+      need(mayWriteStore(base.store), `its writer may not write the store ${base.store}`);
     }
-    const isCut = ['lineage', 'order', 'resume'].every((field) => position[field] === base.cut[field]);
-    need(isCut && base.history === history, `the base of ${safe(history)} is not at its position`);
-    need(mayWriteStore(base.store), `its writer may not write the store ${base.store}`);
-  }
-  return lacking;
+    const plan = base && logs.planFrom(base, position);
+    const what = isNamed && base === undefined ? 'the base' : 'what leads to the position';
+    if (plan === undefined && !isForgotten) damaged(`mark ${id}`, new Damage(`${what} of ${safe(history)} is missing`));
+    return { ...goal, plan };
+  });
 }
 
 /** Reports what is missing from the sessions' chains; finds the heads that no start names, and their fingerprint. */
@@ -704,6 +758,103 @@ function findMark({ marks, latest }, text) {
   return hits[0] ?? stop(4, `there is no mark "${safe(text)}"; the command list shows those that are there`);
 }
 
+// ── Logs: which segments lead where (section 13) ────────────────────────────────────────────────────────────────────
+
+const isSamePlace = (a, b) => a.lineage === b.lineage && a.order === b.order && a.resume === b.resume;
+const isExact = ({ logFrom, cut }) => logFrom.order === cut.order;
+const orderOf = (a, b) => (a === b ? 0 : a < b ? -1 : 1);
+
+/** Bases and segments of all histories. What is of two writers, or of two lineages, is never taken together. */
+class Logs {
+  constructor(bases, segments) {
+    const byCut = bases.sort((a, b) => orderOf(a.cut.order, b.cut.order));
+    this.bases = Map.groupBy(byCut, (base) => this.owner(base, base.cut));
+    this.segments = Map.groupBy(segments, (segment) => this.owner(segment, segment.after));
+    this.runs = new Map();
+  }
+
+  owner({ history, credential }, { lineage }) {
+    return JSON.stringify([history, credential, lineage]);
+  }
+
+  /** A segment that can't be read leads nowhere. */
+  lose(segment) {
+    const owner = this.owner(segment, segment.after);
+    const left = this.segments.get(owner).filter((other) => other !== segment);
+    this.segments.set(owner, left);
+    this.runs.delete(owner);
+  }
+
+  runsOf(owner) {
+    if (!this.runs.has(owner)) this.runs.set(owner, joinRuns(this.segments.get(owner) ?? []));
+    return this.runs.get(owner);
+  }
+
+  /** The base from which a position is reached that no base is named for. */
+  baseFor(goal) {
+    const { position, floor } = goal;
+    const bases = this.bases.get(this.owner(goal, position)) ?? [];
+    const leads = (base) => this.planFrom(base, position) !== undefined;
+    const isEarly = ({ cut }) => floor?.lineage === position.lineage && cut.order <= floor.order;
+    return (
+      bases.findLast((base) => base.isSure && isEarly(base) && leads(base)) ??
+      bases.findLast((base) => base.isSure && leads(base)) ??
+      bases.findLast(leads)
+    );
+  }
+
+  /** The segments that lead from a base to a position; undefined when none do. */
+  planFrom(base, position) {
+    const { logFrom, cut } = base;
+    if (cut.lineage !== position.lineage || logFrom.lineage !== cut.lineage) return undefined;
+    if (cut.order > position.order || (cut.order === position.order && !isSamePlace(cut, position))) return undefined;
+    if (isExact(base) && isSamePlace(cut, position)) return { base, segments: [] };
+    const run = this.runsOf(this.owner(base, logFrom)).find(({ after, upTo }) => isWithin(logFrom, after, upTo));
+    const isReached =
+      run !== undefined &&
+      run.upTo.order >= cut.order &&
+      (run.upTo.order > position.order || isSamePlace(run.upTo, position));
+    return isReached ? { base, segments: fewest(run.segments, logFrom.order, position.order) } : undefined;
+  }
+}
+
+function isWithin(place, after, upTo) {
+  const isBetween = after.order < place.order && place.order < upTo.order;
+  return isBetween || isSamePlace(after, place) || isSamePlace(upTo, place);
+}
+
+/** Takes segments of one owner together that follow on each other. */
+function joinRuns(segments) {
+  const sorted = segments.toSorted(
+    (a, b) => orderOf(a.after.order, b.after.order) || orderOf(b.upTo.order, a.upTo.order),
+  );
+  const runs = [];
+  for (const segment of sorted) {
+    const run = runs.at(-1);
+    const { after, upTo } = segment;
+    if (run !== undefined && (after.order < run.upTo.order || isSamePlace(after, run.upTo))) {
+      run.segments.push(segment);
+      if (upTo.order > run.upTo.order) run.upTo = upTo;
+    } else runs.push({ after, upTo, segments: [segment] });
+  }
+  return runs;
+}
+
+/** Always the segment that leads furthest. What was passed over leads no further than what is reached. */
+function fewest(segments, from, to) {
+  const chosen = [];
+  for (let reached = from, at = 0; reached < to; ) {
+    let best;
+    for (; at < segments.length && segments[at].after.order <= reached; at += 1) {
+      if (segments[at].upTo.order > (best?.upTo.order ?? reached)) best = segments[at];
+    }
+    need(best !== undefined, 'the log has a gap');
+    chosen.push(best);
+    reached = best.upTo.order;
+  }
+  return chosen;
+}
+
 // ── Bases (section 9) ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The base that a manifest commits. `packs` are the ids of its packs, one after another. */
@@ -720,14 +871,20 @@ function openBase(repo, key) {
   return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
 }
 
-/** The bases of a mark as `{ store, base }`; the base of one that can't be used is undefined, and reported. */
-function basesOf(repo, history, mark) {
-  return Object.entries(mark.bases).map(([name, key]) => {
-    const summary = history.bases.get(key);
-    if (summary === undefined) return { store: name, base: undefined };
-    return { store: summary.store, base: orDamaged(key, () => openBase(repo, key)) };
+/**
+ * The bases of a mark as `{ store, base }`, each with the position to be reached and the segments that lead there; the base
+ * of one that can't be used is undefined, and reported.
+ */
+function basesOf(repo, mark) {
+  return mark.stands.map(({ history, position, floor, plan }) => {
+    if (plan === undefined) return { store: history, base: undefined };
+    const { key, store } = plan.base;
+    const base = orDamaged(key, () => recentBase(key, () => openBase(repo, key)));
+    return { store, base: base && { ...base, position, floor, segments: plan.segments } };
   });
 }
+
+const recentBase = remember(16, () => {});
 
 // ── Packs and chunks (section 6) ────────────────────────────────────────────────────────────────────────────────────
 
@@ -737,6 +894,7 @@ const MOST_PACK_BYTES = 128 * MIB;
 const MOST_BLOCK_BYTES = 16 * MIB;
 const MOST_PACKS = 2 ** 24;
 const BLOCK_OVERHEAD_BYTES = 21;
+const BLOCK_WINDOW = { [zlib.constants.ZSTD_d_windowLogMax]: 24 };
 
 /** Remembers the last `limit` results; `drop` takes those that fall out. */
 function remember(limit, drop) {
@@ -826,15 +984,14 @@ function openBlock(pack, block) {
   const encoding = parser.u8();
   need(parser.u32() === block.plainBytes && encoding <= 1, 'a block is not as its directory says');
   const payload = parser.take(parser.left);
-  const plain = encoding === 0 ? payload : decompress(payload, block.plainBytes);
+  const plain = encoding === 0 ? payload : decompress(payload, block.plainBytes, 'a block', BLOCK_WINDOW);
   need(plain.length === block.plainBytes, 'a block does not have the size that its directory says');
   return plain;
 }
 
-function decompress(payload, size) {
-  const options = { maxOutputLength: Math.max(size, 1), params: { [zlib.constants.ZSTD_d_windowLogMax]: 24 } };
-  const open = () => zlib.zstdDecompressSync(payload, options);
-  return attempt(open, () => fail('a block does not decompress'));
+function decompress(payload, size, what, params = {}) {
+  const open = () => zlib.zstdDecompressSync(payload, { maxOutputLength: Math.max(size, 1), params });
+  return attempt(open, () => fail(`${what} does not decompress`));
 }
 
 /** A chunk of an opened block, its id recomputed: only this proves that it is what its writer stored. */
@@ -998,10 +1155,10 @@ function* chunksOf(finder, runs) {
 }
 
 /**
- * The entries of a base in order, those with names in `range`: at or after `from`, and before `until` unless undefined.
+ * The entries of a base's tree in order, those with names in `range`: at or after `from`, and before `until` unless undefined.
  * The caller may move `from` on meanwhile. What can't be read goes to `onLost`, and the walk goes on behind it.
  */
-function* entriesOf(finder, range, onLost) {
+function* leavesOf(finder, range, onLost) {
   const { root, level, entries, bytes } = finder.base;
   yield* walk({ id: root, level, entries, bytes });
 
@@ -1028,6 +1185,215 @@ function* entriesOf(finder, range, onLost) {
 function lostText({ entries, first, upper }) {
   const from = first === undefined ? 'all' : `from ${nameText(first)}`;
   return `up to ${entries} entries, ${from}${upper === undefined ? '' : ` to before ${nameText(upper)}`}`;
+}
+
+// ── Logs: frames and what they change (section 13) ──────────────────────────────────────────────────────────────────
+
+const MOST_PAYLOAD_BYTES = 128 * MIB;
+const MOST_SEALED_BYTES = MOST_PAYLOAD_BYTES + 64 * 1024;
+const MOST_TEXT_BYTES = 64 * 1024;
+
+const placeOf = ({ key, body, credential }) => (body === undefined ? key : `logs/${credential}/${body}`);
+
+/** Reads parts of the frames of a segment: `read(offset, size)`. Those that lie apart are compared with their name first. */
+function openFrames(repo, segment) {
+  const { key, credential, body, offset, storedBytes } = segment;
+  if (body === undefined) {
+    const record = readRecord(repo, key);
+    const bytes = record.bodies[record.sections.indexOf('frames')]?.subarray(offset, offset + storedBytes);
+    need(bytes?.length === storedBytes, 'it does not hold the frames that it names');
+    return { read: (at, size) => bytes.subarray(at, at + size), close: () => {} };
+  }
+  const { file, size } = openObject(repo, `logs/${credential}/${body}`, storedBytes);
+  try {
+    need(size === storedBytes, 'it is not as large as it should be');
+    const hash = crypto.createHash('sha256');
+    for (let at = 0; at < size; at += MIB) hash.update(readAt(file, at, Math.min(MIB, size - at)));
+    need(hash.digest('hex') === body, 'it is not what its name says');
+    return { read: (at, count) => readAt(file, at, count), close: () => fs.closeSync(file) };
+  } catch (error) {
+    fs.closeSync(file);
+    throw error;
+  }
+}
+
+/** The payloads of a segment's frames, one after another. */
+function* payloadsOf(repo, segment) {
+  const aad = join('tidemark frame', repo.id, hex(segment.credential), segment.history);
+  const frames = openFrames(repo, segment);
+  try {
+    for (let at = 0; at < segment.storedBytes; ) {
+      need(at + 4 <= segment.storedBytes, 'a frame ends too early');
+      const size = frames.read(at, 4).readUInt32LE();
+      at += 4 + size;
+      need(size <= MOST_SEALED_BYTES && at <= segment.storedBytes, 'a frame ends too early');
+      const parser = new Parser(
+        openBox(repo.contentSeed, 'frame', aad, ['a frame', frames.read(at - size, size)]),
+        'a frame',
+      );
+      const encoding = parser.u8();
+      const payloadBytes = parser.u32();
+      need(encoding <= 1 && payloadBytes <= MOST_PAYLOAD_BYTES, 'a frame is not well formed');
+      const stored = parser.take(parser.left);
+      const payload = encoding === 0 ? stored : decompress(stored, payloadBytes, 'a frame');
+      need(payload.length === payloadBytes, 'a frame does not have the size that it says');
+      yield payload;
+    }
+  } finally {
+    frames.close();
+  }
+}
+
+function takeText(parser) {
+  const size = parser.varint();
+  need(size <= MOST_TEXT_BYTES, `${parser.what} holds a text that is too long`);
+  return parser.take(size).toString();
+}
+
+/** The transactions of a segment in order: `order`, `resume`, and `changes`, whose attributes are absent where a name went. */
+function* transactionsOf(repo, segment) {
+  const { after, upTo } = segment;
+  let { order } = after;
+  let changes = [];
+  for (const payload of payloadsOf(repo, segment)) {
+    const parser = new Parser(payload, 'a payload');
+    const follows = takeText(parser) === after.lineage && takeText(parser) === order;
+    need(follows, 'its frames do not follow on each other');
+    while (parser.left > 0) {
+      for (let left = parser.varint(); left > 0; left -= 1) changes.push(parseChange(parser));
+      const hasCommit = parser.u8();
+      need(hasCommit <= 1, 'a payload is not well formed');
+      if (hasCommit === 0) continue;
+      const last = order;
+      order = takeText(parser);
+      const resume = takeText(parser);
+      parser.varint();
+      need(order > last, 'its commits do not ascend');
+      yield { order, resume, changes };
+      changes = [];
+    }
+  }
+  need(order === upTo.order && changes.length === 0, 'it does not end where it should');
+}
+
+function parseChange(parser) {
+  const kind = parser.u8();
+  need(kind <= 1, 'a payload holds a change of an unknown kind');
+  const name = parser.take(parser.varint());
+  if (kind === 0) return { name };
+  const attributes = parser.take(parser.varint());
+  const start = parser.at;
+  const content = parseContent(parser);
+  return { name, attributes, contentForm: parser.bytes.subarray(start, parser.at), ...content };
+}
+
+/** What a log changed up to a position: the last change of each name, in a temporary file that is gone when it is closed. */
+class Overlay {
+  constructor({ logFrom, position, floor }) {
+    this.logFrom = logFrom;
+    this.position = position;
+    this.floor = floor?.lineage === position.lineage ? floor.order : undefined;
+    this.reached = logFrom.order;
+    this.database = new DatabaseSync('');
+    this.database.exec(`
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+      CREATE TABLE changes (name BLOB PRIMARY KEY, attributes BLOB, content BLOB) WITHOUT ROWID;
+      BEGIN;
+    `);
+    this.insert = this.database.prepare('INSERT OR REPLACE INTO changes (name, attributes, content) VALUES (?, ?, ?)');
+    this.page = this.database.prepare('SELECT * FROM changes WHERE name >= ? ORDER BY name LIMIT 256');
+  }
+
+  close() {
+    this.database.close();
+  }
+
+  /** Does the transactions of a segment that come after what is done, up to the position. */
+  roll(repo, segment) {
+    for (const { order, resume, changes } of transactionsOf(repo, segment)) {
+      for (const end of [this.logFrom, this.position]) {
+        const isFork = order === end.order && resume !== end.resume;
+        need(!isFork, 'it tells of another recorder’s history');
+      }
+      if (order <= this.reached || order > this.position.order) continue;
+      this.reached = order;
+      const keepsRemoved = this.floor !== undefined && order > this.floor;
+      for (const { name, attributes = null, contentForm = null } of changes) {
+        if (attributes !== null || !keepsRemoved) this.insert.run(name, attributes, contentForm);
+      }
+    }
+  }
+
+  /** The names in a range, in order, with their entry, or none where it went. The caller may move `from` on meanwhile. */
+  *changes(range) {
+    for (let at = range.from; ; ) {
+      const rows = this.page.all(at);
+      for (const row of rows) {
+        const name = Buffer.from(row.name);
+        if (range.until !== undefined && Buffer.compare(name, range.until) >= 0) return;
+        if (row.attributes === null) yield { name, entry: undefined };
+        else {
+          const content = parseContent(new Parser(Buffer.from(row.content), 'a content'));
+          yield { name, entry: { name, attributes: Buffer.from(row.attributes), entries: 1, ...content } };
+        }
+        at = join(name, [0]);
+      }
+      if (rows.length === 0) return;
+      if (Buffer.compare(range.from, at) > 0) at = range.from;
+    }
+  }
+}
+
+/**
+ * A base with what its log changed up to the position that it is to be brought to. Undefined, and reported, where no
+ * segments that can be read lead there: nothing else than what was there is restored.
+ */
+function rolled(repo, history, base) {
+  const { key, store, position } = base;
+  let { segments } = base;
+  while (segments !== undefined) {
+    if (segments.length === 0) return base;
+    const overlay = new Overlay(base);
+    const isWhole = (segment) =>
+      attempt(
+        () => overlay.roll(repo, segment) ?? true,
+        (error) => damaged(`${store}: ${placeOf(segment)}`, error) ?? false,
+      );
+    const lost = segments.find((segment) => !isWhole(segment));
+    if (lost === undefined) {
+      const packs = segments.map(({ packs: own = '' }) => base64(own));
+      return { ...base, overlay, packs: Buffer.concat([base.packs, ...packs]) };
+    }
+    overlay.close();
+    history.logs.lose(lost);
+    // Others may tell the same.
+    segments = history.logs.planFrom(history.bases.get(key), position)?.segments;
+  }
+  damaged(store, new Damage('the log up to the mark is lost, and with it this store'));
+  return undefined;
+}
+
+/** The entries of a state in order: those of the base's tree with what the log changed. As `leavesOf` otherwise. */
+function* entriesOf(finder, range, onLost) {
+  const { overlay } = finder.base;
+  const leaves = leavesOf(finder, range, onLost);
+  if (overlay === undefined) return yield* leaves;
+  const changes = overlay.changes(range);
+  const isIn = (entry) => entry !== undefined && Buffer.compare(entry.name, range.from) >= 0;
+  let { value: change } = changes.next();
+  for (const leaf of leaves) {
+    for (; change !== undefined && Buffer.compare(change.name, leaf.name) < 0; { value: change } = changes.next()) {
+      if (isIn(change.entry)) yield change.entry;
+    }
+    if (change === undefined || !change.name.equals(leaf.name)) {
+      if (isIn(leaf)) yield leaf;
+      continue;
+    }
+    if (isIn(change.entry)) yield change.entry;
+    ({ value: change } = changes.next());
+  }
+  for (; change !== undefined; { value: change } = changes.next()) if (isIn(change.entry)) yield change.entry;
+  return undefined;
 }
 
 // ── Files: names and attributes (files-attributes.md) ───────────────────────────────────────────────────────────────
@@ -1359,7 +1725,7 @@ function list(repo) {
     print(
       `\n${mark.id}  ${timeText(mark.atMs)}  ${state}, ${safe(mark.class)} within ${mark.skewMs} ms${name}${tags}${pin}`,
     );
-    for (const { store, base } of basesOf(repo, history, mark)) {
+    for (const { store, base } of basesOf(repo, mark)) {
       print(`  ${safe(store).padEnd(20)} ${baseText(repo, base)}`);
     }
     for (const store of mark.missing) print(`  ${safe(store).padEnd(20)} is not in this mark`);
@@ -1371,18 +1737,26 @@ function list(repo) {
   if (hidden > 0) print(`not shown: ${hidden} marks that retention gave up; parts of them may be gone`);
 }
 
-/** Says whether all packs of a base are there; whether they are whole only restore and verify can say. */
+/** Says whether all objects of a base and its log are there; whether they are whole only restore and verify can say. */
 function baseText(repo, base) {
   if (base === undefined) return 'DAMAGED';
-  const { store, entries, bytes, connector, credential, packs } = base;
-  let absent = 0;
-  for (let at = 0; at < packs.length; at += 32) {
-    const file = path.join(repo.folder, 'packs', credential.id, packs.toString('hex', at, at + 32));
-    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) absent += 1;
-  }
-  if (absent > 0) damaged(store, new Damage(`${absent} of the ${packs.length / 32} packs of ${base.key} are missing`));
-  const lack = absent === 0 ? '' : '  DAMAGED';
-  return `${String(entries).padStart(10)} entries ${String(bytes).padStart(14)} bytes  ${safe(connector)}${lack}`;
+  const { store, entries, bytes, connector, credential, packs, segments, position } = base;
+  const packsOf = (ids) =>
+    Array.from(
+      { length: ids.length / 32 },
+      (_, at) => `packs/${credential.id}/${ids.toString('hex', at * 32, at * 32 + 32)}`,
+    );
+  const isAbsent = (key) => fs.lstatSync(path.join(repo.folder, key), { throwIfNoEntry: false })?.isFile() !== true;
+  const keys = packsOf(packs);
+  const absent = keys.filter(isAbsent).length;
+  if (absent > 0) damaged(store, new Damage(`${absent} of the ${keys.length} packs of ${base.key} are missing`));
+  const ofLog = segments.flatMap((segment) => [placeOf(segment), ...packsOf(base64(segment.packs ?? ''))]);
+  const lost = [...new Set(ofLog)].filter(isAbsent);
+  for (const key of lost) damaged(store, new Damage(`${key} of its log is missing`));
+  const lack = absent + lost.length === 0 ? '' : '  DAMAGED';
+  const log =
+    segments.length === 0 ? '' : `, and ${segments.length} segments of its log up to ${safe(position.resume)}`;
+  return `${String(entries).padStart(10)} entries ${String(bytes).padStart(14)} bytes  ${safe(connector)}${log}${lack}`;
 }
 
 function onlyKnown({ store, connector }) {
@@ -1393,8 +1767,9 @@ function onlyKnown({ store, connector }) {
 function ls(repo, markText, store, pathText = '') {
   const history = readHistory(repo);
   const mark = findMark(history, markText);
-  const base = basesOf(repo, history, mark).find((other) => other.store === store)?.base;
-  if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no base of ${safe(store)} in the mark ${mark.id}`);
+  const standing = basesOf(repo, mark).find((other) => other.store === store)?.base;
+  const base = standing && rolled(repo, history, standing);
+  if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no ${safe(store)} in the mark ${mark.id}`);
   onlyKnown(base);
   if (base.connector === 'embedded') {
     listKeysOf(repo, base, bytesOf(pathText));
@@ -1438,7 +1813,7 @@ function printEntry(name, { type, mode, uid, gid, size, seconds, nanoseconds, ta
 function restore(repo, { mark: markText, folder, stores, only }) {
   const history = readHistory(repo);
   const mark = findMark(history, markText);
-  const chosen = basesOf(repo, history, mark).filter(({ store }) => stores.length === 0 || stores.includes(store));
+  const chosen = basesOf(repo, mark).filter(({ store }) => stores.length === 0 || stores.includes(store));
   const unknown = stores.find((store) => !chosen.some((other) => other.store === store));
   if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);
   const bases = chosen.flatMap(({ base }) => base ?? []);
@@ -1458,10 +1833,14 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   found.log = fs.openSync(notes, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
   tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
   const name = nameOf(only ?? '');
-  const restoreOne = (base) =>
-    base.connector === 'embedded'
-      ? restoreKeys(repo, base, target, bytesOf(only ?? ''))
-      : restoreBase(repo, base, target, name);
+  const restoreOne = (base) => {
+    const state = rolled(repo, history, base);
+    if (state === undefined) return false;
+    const restoreState = state.connector === 'embedded' ? restoreKeys : restoreFiles;
+    const isSome = restoreState(repo, state, target, state.connector === 'embedded' ? bytesOf(only ?? '') : name);
+    state.overlay?.close();
+    return isSome;
+  };
   const isThere = bases.map(restoreOne).includes(true);
   if (!isThere && found.damage === 0) stop(4, `there is nothing of the name ${nameText(name)} in the mark ${mark.id}`);
   for (const store of stores.length === 0 ? mark.missing : []) {
@@ -1473,7 +1852,7 @@ function restore(repo, { mark: markText, folder, stores, only }) {
 }
 
 /** Restores one store, or what it has at and below `name`, into a new folder. Returns whether something of it is there. */
-function restoreBase(repo, base, target, name) {
+function restoreFiles(repo, base, target, name) {
   const { store } = base;
   const finder = new ChunkFinder(repo, base);
   fs.mkdirSync(path.join(target, store), { mode: 0o700 });
@@ -1595,7 +1974,8 @@ function restoreKeys(repo, base, target, prefix) {
  */
 function verify(repo) {
   const history = readHistory(repo, true);
-  const state = { badBlocks: new Set(), packs: 0, chunks: 0, bytes: 0, bases: 0, entries: 0 };
+  const state = { badBlocks: new Set(), packs: 0, chunks: 0, bytes: 0, bases: 0, entries: 0, changes: 0 };
+  const connectors = new Map();
   for (const folder of listKeys(repo, 'packs', ID)) {
     const credential = repo.credentials.get(folder.slice('packs/'.length));
     for (const key of listKeys(repo, folder, PACK_NAME)) {
@@ -1604,11 +1984,24 @@ function verify(repo) {
       );
     }
   }
-  for (const key of history.bases.keys()) orDamaged(key, () => verifyBase(repo, history, key, state));
+  for (const [key, { history: name }] of history.bases) {
+    orDamaged(key, () => connectors.set(name, verifyBase(repo, history, key, state)));
+  }
+  for (const segment of history.segments) {
+    const marks = marksOn(history, ({ plan }) => plan?.segments.includes(segment));
+    orDamaged(placeOf(segment), () => {
+      const where = `${placeOf(segment)} of ${segment.store} (${marks})`;
+      verifySegment(repo, segment, { where, connector: connectors.get(segment.history), state });
+    });
+  }
+  for (const key of new Set(history.segments.map((segment) => segment.key))) {
+    orDamaged(key, () => verifyInline(repo, key));
+  }
   print(
     `read ${history.records.size} records, ${state.packs} packs with ${state.chunks} chunks of ${state.bytes} bytes`,
   );
   print(`${state.bases} bases with ${state.entries} entries`);
+  print(`${history.segments.length} segments of logs with ${state.changes} changes`);
   print(found.damage === 0 ? 'everything is whole' : `damage: ${found.damage}; what is not named can be restored`);
 }
 
@@ -1635,21 +2028,59 @@ function verifyPack(pack, credential, state) {
 /** Walks the tree of a base and proves that each chunk that it names is in a good block of its packs. */
 function verifyBase(repo, history, key, state) {
   const base = openBase(repo, key);
-  const marks = history.marks.filter(({ bases }) => Object.values(bases).includes(key)).map(({ id }) => id);
-  const where = `${base.store} (${marks.length === 0 ? 'in no mark' : marks.slice(-3).join(', ')}${marks.length > 3 ? ', …' : ''})`;
-  const finder = new ChunkFinder(repo, base, (pack, { block }) => !state.badBlocks.has(`${pack.key}/${block.index}`));
+  const where = `${base.store} (${marksOn(history, ({ plan }) => plan?.base.key === key)})`;
+  const finder = goodFinder(repo, base, state);
   for (const entry of entriesOf(finder, rangeOf(NO_NAME), (what, error) => damaged(`${where}: ${what}`, error))) {
-    orDamaged(`${where}: ${nameText(entry.name)}`, () => {
-      if (base.connector === 'files') pathOf(entry.name) && parseAttributes(entry);
-      if (base.connector === 'embedded') parseValue(entry);
-      for (const { id, bytes } of chunksOf(finder, entry.runs)) {
-        const [hit] = finder.places(0, id);
-        need(hit?.place.size === bytes, `the chunk ${id.toString('hex')} is missing, damaged or of another size`);
-      }
-    });
+    orDamaged(`${where}: ${nameText(entry.name)}`, () => verifyEntry(finder, entry, base.connector));
     state.entries += 1;
   }
   state.bases += 1;
+  return base.connector;
+}
+
+function verifyEntry(finder, entry, connector) {
+  if (connector === 'files') pathOf(entry.name) && parseAttributes(entry);
+  if (connector === 'embedded') parseValue(entry);
+  for (const { id, bytes } of chunksOf(finder, entry.runs)) {
+    const [hit] = finder.places(0, id);
+    need(hit?.place.size === bytes, `the chunk ${id.toString('hex')} is missing, damaged or of another size`);
+  }
+}
+
+/** Reads all frames of a segment, and proves that each chunk that its changes name is in a good block of its packs. */
+function verifySegment(repo, segment, { where, connector, state }) {
+  const packs = base64(segment.packs ?? '');
+  need(packs.length % 32 === 0, 'the packs of a segment are not well formed');
+  const finder = goodFinder(repo, { credential: repo.credentials.get(segment.credential), packs }, state);
+  for (const { changes } of transactionsOf(repo, segment)) {
+    state.changes += changes.length;
+    for (const change of changes) {
+      if (change.attributes === undefined) continue;
+      orDamaged(`${where}: ${nameText(change.name)}`, () => verifyEntry(finder, change, connector));
+    }
+  }
+}
+
+/** The frames in a record are those of its segments and no others. */
+function verifyInline(repo, key) {
+  const record = readRecord(repo, key);
+  const { segments = [] } = openSection(repo, record, 'maintenance', 'segments:list?');
+  const size = sumOf(
+    segments.filter(({ body }) => body === undefined),
+    'storedBytes',
+  );
+  const stored = record.bodies[record.sections.indexOf('frames')]?.length ?? 0;
+  need(stored === size, 'it does not hold the frames that it names');
+}
+
+function goodFinder(repo, base, state) {
+  return new ChunkFinder(repo, base, (pack, { block }) => !state.badBlocks.has(`${pack.key}/${block.index}`));
+}
+
+/** The marks with a part of that kind, as text. */
+function marksOn(history, isOne) {
+  const marks = history.marks.filter(({ stands }) => stands.some(isOne)).map(({ id }) => id);
+  return `${marks.length === 0 ? 'in no mark' : marks.slice(-3).join(', ')}${marks.length > 3 ? ', …' : ''}`;
 }
 
 // ── Main ────────────────────────────────────────────────────────────────────────────────────────────────────────────

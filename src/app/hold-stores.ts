@@ -32,9 +32,11 @@ export async function holdStores(
   await using stack = new AsyncDisposableStack();
   const { clock } = application.context.runtime;
   const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
-  // Who is paused by a hook may be about to write to a store that a lock would keep it waiting for.
-  const [hooked, locked] = [true, false].map((byHook) => ways.filter((_, at) => (stores[at]?.seal !== undefined) === byHook));
-  for (const hold of [...(hooked ?? []), ...(locked ?? [])]) await hold?.(stack, run);
+  // Hooks come first: what they wait for may be about to write to a store that its connector locks.
+  const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
+  for (const isHook of [true, false]) {
+    for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, run);
+  }
   const held = stack.move();
   const ended = new AbortController();
   let isExpired = false;

@@ -204,7 +204,7 @@ export class Journal {
       const error = operatorError(thrown, 'the repository can’t be written');
       if (error === undefined) throw thrown;
       this.#options.onTrouble(error);
-      if (error.code === 'FENCED') for (const history of [...this.#histories.values()]) history.onLost(error);
+      if (error.code === 'FENCED') for (const history of this.#histories.values()) history.onLost(error);
       // What could not be put still waits.
       this.touch();
       this.#failures++;
@@ -241,7 +241,7 @@ export class Journal {
     const waits = [MERGE_EVERY_MS];
     if (this.#dirtyMs !== undefined) waits.push(this.#dirtyMs + Math.max(flush.afterMs, this.#restMs) - nowMs);
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
-    if (this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
+    if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
   }
 
@@ -278,7 +278,9 @@ export class Journal {
       const blocks = await history.queue.first(SEGMENT_BYTES, run);
       if (blocks.length > 0) parts.push({ history, blocks });
     }
-    const ended = this.#ended.filter(({ history, isPut }) => !isPut && (history === undefined || isLast(history, parts)));
+    const ended = this.#ended.filter(
+      ({ history, isPut }) => !isPut && (history === undefined || isLast(history, parts)),
+    );
     const marks = this.#readyMarks(parts).slice(0, MOST_MARKS);
     if (parts.length + ended.length + marks.length === 0) return;
     await this.withWriter(async (writer) => {
@@ -325,7 +327,7 @@ export class Journal {
     const reached = (history: JournaledHistory): Position => put.get(history) ?? history.durable;
     const nowMs = this.#options.clock.monotonicMs();
     return this.#marks.filter((pending) => {
-      if (nowMs - pending.sinceMs >= MARK_WAIT_MS) {
+      if (nowMs >= pending.sinceMs + MARK_WAIT_MS) {
         pending.mark = without(
           pending.mark,
           this.#lacks(pending.mark, ({ queue }) => queue.received),
@@ -339,9 +341,9 @@ export class Journal {
   async #keepUp(run: Run): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs();
     const session = this.#session;
-    if (session === undefined || !this.#hasPut || nowMs - this.#mergedMs < MERGE_EVERY_MS) return;
+    if (session === undefined || !this.#hasPut || nowMs < this.#mergedMs + MERGE_EVERY_MS) return;
     const { writer } = session;
-    const isHour = nowMs - session.openedMs >= SESSION_MS;
+    const isHour = nowMs >= session.openedMs + SESSION_MS;
     await writer.publish(run);
     await mergeJournal(writer, { tier: isHour ? 'hour' : 'minutes', withMarks: isHour, plain: this.#plain }, run);
     this.#plain.clear();

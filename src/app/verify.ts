@@ -27,7 +27,7 @@ export async function verify(application: OpenApplication, request: VerifyReques
     async () => {
       const report = await check(application, { access: maintainer ?? reader, share: request.share }, run);
       ({ catalogue } = report);
-      const { bases, chunks, bytes, damage } = report;
+      const { bases, segments, chunks, bytes, damage } = report;
       for (const note of report.notes) {
         application.context.warn(`${note}; nothing is lost by it, but what stores it loses data`);
       }
@@ -35,7 +35,7 @@ export async function verify(application: OpenApplication, request: VerifyReques
         await application.rememberHeads(catalogue.heads.frontier, run);
         if (maintainer !== undefined && request.share > 0) await writeProofs(application, maintainer, report, run);
       }
-      return { checked: { bases, segments: 0, chunks, bytes }, damage };
+      return { checked: { bases, segments, chunks, bytes }, damage };
     },
     ({ checked, damage }) => ({
       outcome: damage.length === 0 ? 'done' : 'damaged',

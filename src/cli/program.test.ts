@@ -45,6 +45,7 @@ test('options without a value have their empty one', () => {
   assert.deepEqual(input.args, { stores: [] });
   assert.deepEqual(input.options, {
     to: undefined,
+    perStore: false,
     into: [],
     only: [],
     replace: [],
@@ -85,7 +86,6 @@ test('what fits no command is explained in one line', () => {
       "option '--last <COUNT>' argument '0' is invalid. Expected a number above 0. | See tidemark marks --help.",
     'marks --limit-download 5':
       "option '--limit-download <SIZE>' argument '5' is invalid. Expected a size such as 512KiB or 10MiB. | See tidemark marks --help.",
-    up: 'tidemark up is not in this version | tidemark --help lists what is.',
     'keys rotate --all x': 'tidemark keys rotate is not in this version | tidemark --help lists what is.',
   };
   for (const [line, message] of Object.entries(table)) assert.equal(complaint(line), message, line);

@@ -51,7 +51,7 @@ const well: StatusResult = {
     storeOf('catalog', { lagMs: 310 }),
     storeOf('uploads', { lagMs: 42_000, spooledBytes: 3_500_000 }),
   ],
-  repository: { id: 'r', url: '/srv/backups/shop', formatVersion: 0, reachable: true },
+  repository: { id: 'r', url: '/srv/backups/shop', formatVersion: 1, reachable: true },
   lastMark,
   alarms: [],
 };
@@ -284,7 +284,7 @@ const anyStatus = fc.record({
     }),
     { maxLength: 5 },
   ),
-  repository: fc.record({ id: text, url: text, formatVersion: fc.constant(0), reachable: fc.boolean() }),
+  repository: fc.record({ id: text, url: text, formatVersion: fc.constant(1), reachable: fc.boolean() }),
   lastMark: fc.option(fc.constant(lastMark), { nil: undefined }),
   alarms: fc.array(
     fc.record({ code: fc.constant('LAG'), store: fc.option(text, { nil: undefined }), message: text, hint: text }),

@@ -48,6 +48,11 @@ export const errorCodes = {
     meaning: 'The repository is of a newer format than this Tidemark knows.',
     action: 'Update Tidemark on this machine.',
   },
+  REPOSITORY_OLDER: {
+    exit: 1,
+    meaning: 'The repository is of a format from before the first that is kept readable.',
+    action: 'Restore from it with the Tidemark that made it, and begin a new repository with this one.',
+  },
   REPOSITORY_DAMAGED: {
     exit: 5,
     meaning: 'An object of the repository is missing, changed or does not belong where it is.',

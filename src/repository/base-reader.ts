@@ -184,7 +184,8 @@ export class RepositoryBaseReader implements BaseReader {
   }
 }
 
-function nodeContentOf(content: StoredContent): NodeContent {
+/** What a content needs, as it is written. */
+export function nodeContentOf(content: StoredContent): NodeContent {
   if (!(content instanceof BaseContent)) throw new BugError('content of another reader');
   return content.node;
 }

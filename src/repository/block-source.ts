@@ -36,6 +36,8 @@ export type BlockSourceOptions = {
   readonly credential: string;
   readonly keys: WriterKeys;
   readonly index: ChunkIndex;
+  /** Where an index of the packs' own directories is kept: on disk unless given. */
+  readonly openIndex?: typeof openChunkIndex | undefined;
 };
 
 type Wanted = { readonly id: Uint8Array; readonly kind: ChunkKind };
@@ -52,6 +54,7 @@ export class BlockSource implements AsyncDisposable {
   readonly index: ChunkIndex;
   readonly #access: RepositoryAccess;
   readonly #credential: string;
+  readonly #openIndex: typeof openChunkIndex;
   readonly #identify: Readonly<Record<ChunkKind, Identify>>;
   readonly #packs = new ByteCache<OpenedPack>({
     limitBytes: PACK_CACHE_BYTES,
@@ -67,6 +70,7 @@ export class BlockSource implements AsyncDisposable {
     this.index = options.index;
     this.#access = options.access;
     this.#credential = options.credential;
+    this.#openIndex = options.openIndex ?? openChunkIndex;
     const { chunkKey, nodeKey } = options.keys;
     this.#identify = { content: createIdentify(chunkKey), node: createIdentify(nodeKey) };
     const limitBytes = options.cacheBytes ?? BLOCK_CACHE_BYTES;
@@ -217,7 +221,7 @@ export class BlockSource implements AsyncDisposable {
       writer: credential,
     });
     await using resources = new AsyncDisposableStack();
-    const index = resources.use(await openChunkIndex({ identity: `${header.id} ${credential}`, runtime }, run));
+    const index = resources.use(await this.#openIndex({ identity: `${header.id} ${credential}`, runtime }, run));
     const repository = fromHex(header.id);
     const { idKey } = this.keys;
     await syncIndex({ index, objects, repository, credential, idKey, readsObjects: false }, run);

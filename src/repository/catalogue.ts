@@ -5,6 +5,7 @@ import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { coversStore } from './format/certificate.ts';
+import { MAX_BODY_BYTES } from './format/frame.ts';
 import type { JsonFields } from './format/json.ts';
 import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
@@ -282,6 +283,8 @@ function readSegments(opener: Opener, journals: readonly Journal[]): SegmentReco
         opener.refuse(key, `its writer may not write the log of ${history} of the store ${store}`);
       } else if (after.lineage !== upTo.lineage || after.order >= upTo.order) {
         opener.refuse(key, `a piece of the log of ${history} ends before it begins`);
+      } else if (segment.storedBytes > MAX_BODY_BYTES) {
+        opener.refuse(key, `a piece of the log of ${history} is too large`);
       } else {
         const { modifiedMs } = trusted;
         segments.push({ ...segment, key, session, credential, modifiedMs, offset: own, trusted });

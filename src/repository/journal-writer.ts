@@ -1,9 +1,10 @@
-import { fromHex, toHex } from '../core/bytes.ts';
+import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
+import { isTidemarkError } from '../core/errors.ts';
 import { damaged } from './format/byte-cursor.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { sha256 } from './format/crypto.ts';
-import { MAX_PAYLOAD_BYTES, writeFrame } from './format/frame.ts';
+import { MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, writeFrame } from './format/frame.ts';
 import { bodyKey, packKey } from './format/names.ts';
 import type { Section } from './format/record.ts';
 import type { WriterCredential } from './keys/credential.ts';
@@ -49,8 +50,11 @@ export async function putJournal(deps: JournalWriterDeps, draft: JournalDraft, r
   const inlineBytes = draft.segments.reduce((sum, { frames }) => sum + frames.byteLength, 0);
   const isInline = inlineBytes <= INLINE_BYTES;
   const segments: Segment[] = [];
+  const reused: string[] = [];
   for (const { frames, ...segment } of draft.segments) {
-    const body = isInline ? undefined : await putBody(deps, frames, run);
+    if (frames.byteLength > MAX_BODY_BYTES) throw new RangeError('frames are larger than a segment may be');
+    const body = isInline ? undefined : toHex(sha256(frames));
+    if (body !== undefined && (await putBody(deps, { body, frames }, run))) reused.push(bodyKey(credential.id, body));
     segments.push({ ...segment, storedBytes: frames.byteLength, body });
   }
   const value = writeJournal({ marks: draft.marks, gaps: draft.gaps, segments });
@@ -65,14 +69,27 @@ export async function putJournal(deps: JournalWriterDeps, draft: JournalDraft, r
   const objects = new Set([
     ...packs.map((pack) => packKey(credential.id, fromHex(pack))),
     ...draft.marks.flatMap((mark) => Object.values(mark.bases)),
+    ...reused,
   ]);
   return await lease.commit('journal', sections, { objects, packFolder: `packs/${credential.id}/` }, run);
 }
 
-async function putBody({ access, credential }: JournalWriterDeps, frames: Uint8Array, run: Run): Promise<string> {
-  const digest = toHex(sha256(frames));
-  await access.objects.create(bodyKey(credential.id, digest), [frames], run);
-  return digest;
+/** Whether the same frames lie there already: joined once more after an attempt that did not come to its record, where a sweep may be after them. */
+async function putBody(
+  { access, credential }: JournalWriterDeps,
+  { body, frames }: { readonly body: string; readonly frames: Uint8Array },
+  run: Run,
+): Promise<boolean> {
+  const key = bodyKey(credential.id, body);
+  try {
+    await access.objects.create(key, [frames], run);
+    return false;
+  } catch (error) {
+    if (!isTidemarkError(error, 'OBJECT_EXISTS')) throw error;
+    const there = await readWhole(access.objects, key, frames.byteLength, run);
+    if (!equalBytes(there, frames)) throw damaged(key, 'it is not what its name says');
+    return true;
+  }
 }
 
 /** The frames of a segment, as they are stored. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */

@@ -41,7 +41,7 @@ export async function* readLog(
   let batch: LoggedTransaction[] = [];
   let isCovered = after.order === upTo.order;
   for await (const { segment, body } of fetched(access, segments, run)) {
-    for (const transaction of transactionsOf(access, segment, body)) {
+    for (const transaction of readSegment(access, segment, body)) {
       const { position } = transaction.commit;
       isCovered ||= position.order >= upTo.order;
       for (const end of [after, upTo]) refuseFork(position, end, placeOf(segment));
@@ -88,7 +88,8 @@ async function* fetched(
   }
 }
 
-function* transactionsOf(
+/** The transactions of a segment whose body was read. @throws REPOSITORY_DAMAGED while pulled */
+export function* readSegment(
   access: RepositoryAccess,
   segment: SegmentRecord,
   body: Uint8Array,

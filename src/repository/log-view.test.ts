@@ -78,6 +78,20 @@ test('a fuzzy base takes the log from before its cut, and without it leads nowhe
   assert.equal(planned(covered, 4), 'none');
 });
 
+test('a writer goes on where its log ends, and where a fuzzy base begins that the log has not reached yet', () => {
+  const end = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[], credential = A): number =>
+    Number(view(bases, segments).endOf(credential)?.order);
+  const fuzzy = fakeBase(5, { logFrom: 3 });
+  assert.equal(end([fakeBase(1)], []), 1);
+  assert.equal(end([fakeBase(1)], [fakeSegment(1, 3), fakeSegment(5, 6)]), 3);
+  assert.equal(end([fakeBase(1), fuzzy], []), 3);
+  assert.equal(end([fakeBase(1), fuzzy], [fakeSegment(1, 3)]), 3);
+  assert.equal(end([fakeBase(1), fuzzy], [fakeSegment(1, 3), fakeSegment(3, 4)]), 4);
+  assert.equal(end([fakeBase(1), fuzzy], [fakeSegment(1, 3), fakeSegment(3, 7)]), 7);
+  assert.equal(end([fakeBase(1), fakeBase(9, { isConfirmed: false })], []), 1);
+  assert.equal(end([fakeBase(1)], [], B), NaN);
+});
+
 test('what two writers recorded of one history is never joined, and a mark is reached by its own writer’s', () => {
   const history = view(
     [fakeBase(1), fakeBase(2, { credential: B, resume: 'b2' })],

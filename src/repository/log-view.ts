@@ -67,11 +67,11 @@ export class HistoryView {
     return [...this.#runs.values()].flat();
   }
 
-  /** Up to where a writer has recorded the history: from its newest base on. */
+  /** Up to where a writer has recorded the history, from its newest base on: what it records next goes on there, so that it reaches the base's cut. */
   endOf(credential: string): Position | undefined {
     const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
     const newest = own.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
-    return newest && (this.reachOf(newest) ?? newest.summary.cut);
+    return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
   }
 
   /** Of each run the fewest segments that cover it. */

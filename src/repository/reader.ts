@@ -100,7 +100,7 @@ export class RepositoryReader implements AsyncDisposable {
     for (const { message, severity } of findings) {
       access.runtime.logger.log(severity === 'error' ? 'error' : 'warn', message);
     }
-    const source = resources.use(new BlockSource({ access, credential, keys, index }));
+    const source = resources.use(new BlockSource({ access, credential, keys, index, openIndex }));
     if (this.#stack.disposed) throw new BugError('a reader is used while it is being closed');
     this.#stack.use(resources.move());
     return source;

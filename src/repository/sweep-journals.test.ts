@@ -207,3 +207,21 @@ test('what a session that lives has put stays, marked or not', async () => {
   for (let count = 0; count < 2; count++) await pass(fixture);
   for (const key of segments.flatMap(objectsOf)) assert.equal(fixture.memory.get(key), undefined, key);
 });
+
+test('frames that an attempt left behind are used by the next, and not when a sweep is after them', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const segment = await fixture.segment(writer, { store: STORE, after: 0, transactions: transactions(0, 70) });
+  const draft = { marks: [], segments: [segment], gaps: [] };
+  await writer.putJournal(draft, fixture.run);
+  await writer.putJournal(draft, fixture.run);
+  const { segments } = await ended(fixture, writer);
+  const [first, second] = segments.map((found) => objectsOf(found)[1]);
+  assert.ok(first !== undefined && first === second);
+  await pass(fixture);
+  await using next = await fixture.openWriter({ writer: 'one' });
+  await assert.rejects(next.putJournal(draft, fixture.run), { code: 'FENCED' });
+  const bytes = must(fixture.memory.get(first), 'a body');
+  fixture.memory.put(first, bytes.subarray(1));
+  await assert.rejects(next.putJournal(draft, fixture.run), { code: 'REPOSITORY_DAMAGED' });
+});

@@ -7,7 +7,8 @@ import { loadCatalogue } from './catalogue.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { PackTable } from './index/pack-table.ts';
-import { basesOfMark } from './log-needs.ts';
+import { basesOfMark, neededSegments } from './log-needs.ts';
+import type { SegmentRecord } from './log-view.ts';
 import { readerKey } from './pack-directory.ts';
 import { readContent } from './records/bodies.ts';
 import type { ManifestContent } from './records/bodies.ts';
@@ -18,6 +19,7 @@ import { addCatalogueDamage } from './verify/catalogue-damage.ts';
 import { DamageList } from './verify/damage.ts';
 import type { Damage } from './verify/damage.ts';
 import { addKeyDamage, badIndexObjects } from './verify/hints.ts';
+import { LogCheck } from './verify/log-check.ts';
 import type { PackChecker } from './verify/pack-check.ts';
 import { PackPass } from './verify/pack-pass.ts';
 import type { PackProgress } from './verify/pack-pass.ts';
@@ -31,6 +33,7 @@ export type VerifyReport = {
   /** As it was when the check began. */
   readonly catalogue: Catalogue;
   readonly bases: number;
+  readonly segments: number;
   /** With data: chunks and bytes that were read. Else the chunks that are where they should be, and 0. */
   readonly chunks: number;
   readonly bytes: number;
@@ -53,7 +56,7 @@ export type VerifyOptions = {
 
 /**
  * Checks all that can be restored: records and their chains, that the packs of every base that a mark names are there and open, every node of its tree,
- * that every chunk is in one of its packs, and with `share` the bytes themselves. Nothing is taken from local caches. What no mark needs is not looked
+ * that every chunk is in one of its packs, that the frames of every segment that leads to a mark are there, and with `share` the bytes themselves. Nothing is taken from local caches. What no mark needs is not looked
  * at. Never throws for damage. @throws KEY_MISSING without a reader's key
  */
 export async function verifyRepository(options: VerifyOptions, run: Run): Promise<VerifyReport> {
@@ -80,8 +83,13 @@ class Verification {
     addCatalogueDamage(this.#catalogue, this.#damage);
     await addKeyDamage(access, this.#damage, run);
     const named = restorableBases(this.#catalogue);
+    const segments = segmentsOfMarks(this.#catalogue);
     const byWriter = Map.groupBy(named, ({ credential }) => credential);
-    const totalPacks = byWriter.values().reduce((sum, bases) => sum + countPacks(bases), 0);
+    // A log is only reached from bases of its own writer.
+    const ofWriter = Map.groupBy(segments, ({ credential }) => credential);
+    const totalPacks = byWriter
+      .entries()
+      .reduce((sum, [credential, bases]) => sum + countPacks(bases, ofWriter.get(credential) ?? []), 0);
     const pass = new PackPass({ ...this.#options, totalPacks, damage: this.#damage });
     const proven: ProvenBase[] = [];
     const notes: string[] = [];
@@ -90,18 +98,29 @@ class Verification {
     for (const [credential, bases] of byWriter) {
       await using writer = await this.#openWriter(credential, bases, run);
       if (writer === undefined) continue;
-      for (const base of bases) writer.need(base);
+      const logs = ofWriter.get(credential) ?? [];
+      for (const base of bases) writer.need(base.maintenance?.packs ?? []);
+      for (const { packs } of logs) writer.need(packs);
       // Before anything else is in memory: index objects are large.
       if (share >= 1) for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
       await pass.check(writer, run);
       for (const base of bases) proven.push(...(await this.#checkBase(base, writer, run)));
+      await this.#logCheck(writer).all(logs, run);
       writer.assertWhole();
       known += writer.chunkCount;
     }
     await this.#dropForgotten(run);
     const [chunks, bytes] = share > 0 ? [pass.chunks, pass.bytes] : [known, 0];
     const damage = this.#damage.list();
-    return { catalogue: this.#catalogue, bases: named.length, chunks, bytes, damage, notes, proven };
+    const counts = { bases: named.length, segments: segments.length, chunks, bytes };
+    return { catalogue: this.#catalogue, ...counts, damage, notes, proven };
+  }
+
+  #logCheck(writer: WriterCheck): LogCheck {
+    const { access, share, random } = this.#options;
+    const draw = (): number => new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) / 2 ** 32;
+    const readsData = (): boolean => share >= 1 || (share > 0 && draw() < share);
+    return new LogCheck({ access, writer, affected: this.#affected, damage: this.#damage, readsData });
   }
 
   /** Undefined where its certificate lacks what a reader needs, which is noted. */
@@ -139,7 +158,7 @@ class Verification {
   async #checkBase(base: BaseRecord, writer: WriterCheck, run: Run): Promise<readonly ProvenBase[]> {
     const content = this.#content(base);
     if (content === undefined) return [];
-    const packs = writer.packsOf(base);
+    const packs = writer.packSet(base.maintenance?.packs ?? []);
     const hurt = [...writer.damagedOf(packs)];
     const closed = hurt.flatMap(({ key, isOpen }) => (isOpen ? [] : key));
     const blamed = new Set<string>();
@@ -190,7 +209,7 @@ class Verification {
     const kind = problem.kind === 'node' ? 'node' : 'chunk';
     const odd = { object: `${kind} ${toHex(problem.id)}`, kind, message };
     const blame = culprit === undefined ? (isMissing ? missing : odd) : { object: culprit, kind: 'pack', message };
-    const names = this.#affected.entriesOf(base, [problem.lost]);
+    const names = this.#affected.entriesOf(base.summary, [problem.lost]);
     this.#damage.add({ ...blame, base: base.key, marks: this.#affected.marksOf(base.key), names });
     return blame.object;
   }
@@ -210,7 +229,8 @@ class Verification {
   async #dropForgotten(run: Run): Promise<void> {
     if (!this.#damage.concernsBases) return;
     const { access, remembered } = this.#options;
-    const needed = new Set(restorableBases(await loadCatalogue(access, remembered, run)).map(({ key }) => key));
+    const now = await loadCatalogue(access, remembered, run);
+    const needed = new Set([...restorableBases(now), ...segmentsOfMarks(now)].map(({ key }) => key));
     this.#damage.keepBases((base) => needed.has(base));
   }
 }
@@ -221,9 +241,15 @@ function restorableBases(catalogue: Catalogue): readonly BaseRecord[] {
   return [...catalogue.bases.values()].filter(({ key }) => named.has(key));
 }
 
-/** Distinct packs of bases of one writer. */
-function countPacks(bases: readonly BaseRecord[]): number {
+/** Segments that lead to a position of a mark. */
+function segmentsOfMarks(catalogue: Catalogue): readonly SegmentRecord[] {
+  return [...neededSegments(catalogue, { marks: catalogue.marks, ends: [] })];
+}
+
+/** Distinct packs of bases and segments of one writer. */
+function countPacks(bases: readonly BaseRecord[], segments: readonly SegmentRecord[]): number {
   const packs = new PackTable();
   for (const { maintenance } of bases) for (const pack of maintenance?.packs ?? []) packs.mention(fromHex(pack));
+  for (const segment of segments) for (const pack of segment.packs) packs.mention(fromHex(pack));
   return packs.count;
 }

@@ -34,7 +34,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'config',
   ],
   agent: [...BASE, 'config', 'repository', 'app'],
-  demo: [...BASE, 'config', 'app', 'agent'],
+  demo: [...BASE, 'connectors/*', 'config', 'app', 'agent'],
   cli: [...BASE, 'config', 'app', 'agent', 'demo'],
   testing: [...BASE, 'objects/object-store', 'objects/object-key', 'objects/*', 'repository', 'archive', 'restore'],
   index: [

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { after, test } from 'node:test';
 import { must } from '../../src/core/must.ts';
+import { basesOfMark } from '../../src/repository/log-needs.ts';
 import { allPairs, openBench, runCase } from './case.ts';
 import type { CaseReport } from './case.ts';
 import { tableOf } from './table.ts';
@@ -49,7 +50,9 @@ test('a repository that nothing happened to has no damage, and all its bases are
     assert.deepEqual(report.damage, []);
     assert.deepEqual(report.notes, []);
     assert.equal(report.proven.length, share === 1 ? report.bases : 0);
-    assert.equal(report.bases, new Set(bench.world.marks.flatMap(({ bases }) => Object.values(bases))).size);
+    const { catalogue } = bench.world;
+    assert.equal(report.bases, new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark))).size);
+    assert.equal(report.segments, 3);
   }
 });
 

@@ -3,6 +3,8 @@ import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { RepositoryBaseReader } from '../../src/repository/base-reader.ts';
 import { BlockSource } from '../../src/repository/block-source.ts';
 import { packKeysOf } from '../../src/repository/catalogue.ts';
+import { objectsOf } from '../../src/repository/log-needs.ts';
+import { segmentPackKeys } from '../../src/repository/log-view.ts';
 import { extractInPlace } from '../../src/repository/extract/in-place.ts';
 import type { World } from './world.ts';
 
@@ -25,8 +27,20 @@ export async function findDependencies(world: World): Promise<Dependencies> {
 function objectsOfMarks({ marks, catalogue, fixture }: World): ReadonlyMap<string, ReadonlySet<string>> {
   const keys = fixture.memory.keys().filter((key) => key === 'tidemark.json' || key.startsWith('keys/'));
   const objects = new Map<string, ReadonlySet<string>>();
-  for (const { id, key: journal, bases } of marks) {
+  for (const { id, key: journal, bases, logged } of marks) {
     const signer = must(catalogue.log.byKey.get(journal), 'the journal object').record.header.credential;
+    for (const store of logged) {
+      const record = must(
+        catalogue.marks.find(({ mark }) => mark.id === id),
+        'a mark',
+      );
+      const position = must(record.mark.positions[store], 'a position');
+      const plan = must(catalogue.histories.get(store)?.planTo({ position, credential: signer }), 'a plan');
+      const { base } = plan;
+      const ofLog = plan.segments.flatMap((segment) => [...objectsOf(segment), ...segmentPackKeys(segment)]);
+      const own = [`credentials/${signer}`, journal, base.key, ...packKeysOf(base), ...ofLog];
+      objects.set(`${id} ${store}`, new Set([...keys, ...own]));
+    }
     for (const [store, manifest] of Object.entries(bases)) {
       const base = must(catalogue.bases.get(manifest), 'the base of a mark');
       const credentials = [signer, base.credential].map((credential) => `credentials/${credential}`);

@@ -4,7 +4,7 @@ import type { VerifyReport } from '../../src/repository/verify.ts';
 import { isStructural } from './changes.ts';
 import type { Change } from './changes.ts';
 import type { Dependencies } from './dependencies.ts';
-import { isChained, neededPacks } from './object-kinds.ts';
+import { isChained, neededBodies, neededPacks } from './object-kinds.ts';
 import type { ObjectKind } from './object-kinds.ts';
 import type { Lost, Outcome } from './oracle.ts';
 import type { World } from './world.ts';
@@ -105,7 +105,8 @@ function dutyOf(
 ): Duty {
   const kind = kindOf(change.key);
   if (change.how === 'new') {
-    return ['beat', 'condemned', 'index', 'spare pack', 'foreign'].includes(kind) || world.removed.has(change.key)
+    return ['beat', 'condemned', 'index', 'spare pack', 'body', 'foreign'].includes(kind) ||
+      world.removed.has(change.key)
       ? 'not'
       : 'may';
   }
@@ -114,6 +115,10 @@ function dutyOf(
   if ((kind === 'content pack' || kind === 'node pack') && !isNeeded) return 'may';
   if (kind === 'content pack' || kind === 'node pack') {
     return what === 'every byte' || isStructural(world, change) ? 'must' : 'may';
+  }
+  if (kind === 'body') {
+    if (outcome.catalogue === undefined || !neededBodies(outcome.catalogue).has(change.key)) return 'may';
+    return what === 'every byte' || change.how !== 'changed' ? 'must' : 'may';
   }
   if (kind === 'certificate') return dependsOn(dependencies, change.key) ? 'must' : 'may';
   if (kind === 'header' || kind === 'key slot') return 'may';
@@ -149,11 +154,13 @@ function explains(
 
 /** Lost by something that structure shows: without its tree, or with a pack that can't be opened. */
 function isLostByStructure({ world, outcome, changes, dependencies }: Observed, { mark, store }: Lost): boolean {
-  const base = world.marks.find(({ id }) => id === mark)?.bases[store] ?? '';
+  const base = world.marks.find(({ id }) => id === mark)?.bases[store] ?? `${mark} ${store}`;
   const restored = outcome.bases.get(base);
   if (restored === undefined || restored.walkFailed) return true;
   const needed = dependencies.objects.get(`${mark} ${store}`);
-  return changes.some((change) => needed?.has(change.key) === true && change.how === 'gone');
+  return changes.some(
+    ({ key, how }) => needed?.has(key) === true && (how === 'gone' || (key.startsWith('logs/') && how === 'resized')),
+  );
 }
 
 /** What takes none of the changed objects must be as it was. */

@@ -8,6 +8,7 @@ export type Mutant = {
 };
 
 const VERIFY_TESTS = { tests: 'src/repository/verify.test.ts' } as const;
+const LOG_TESTS = { tests: 'src/repository/verify-logs.test.ts' } as const;
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'ids of chunks are not recomputed when packs are read': {
@@ -111,6 +112,36 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '(missing.get(base) ?? []).map(',
     to: '([] as BrokenMark[]).map(',
     noticedBy: { damages: ['manifest/delete', 'manifest/flip'] },
+  },
+  'logs are not checked': {
+    file: 'src/repository/verify.ts',
+    from: 'await this.#logCheck(writer).all(logs, run);',
+    to: '',
+    noticedBy: { damages: ['body/flip', 'body/delete'] },
+  },
+  'sizes of bodies are not compared': {
+    file: 'src/repository/verify/log-check.ts',
+    from: 'if (sizeBytes !== segment.storedBytes) {',
+    to: 'if (sizeBytes < 0) {',
+    noticedBy: { damages: ['body/truncate'] },
+  },
+  'a mark whose log is lost is not told of': {
+    file: 'src/repository/verify/catalogue-damage.ts',
+    from: 'if (isLogMissing(broken, catalogue)) {',
+    to: 'if (isLogMissing(broken, catalogue)) { continue;',
+    noticedBy: LOG_TESTS,
+  },
+  'contents of logs are not looked for': {
+    file: 'src/repository/verify/log-check.ts',
+    from: "if ('removed' in entry || entry.content === undefined) continue;",
+    to: 'if (entry !== undefined) continue;',
+    noticedBy: LOG_TESTS,
+  },
+  'frames need not follow on each other': {
+    file: 'src/repository/log-reader.ts',
+    from: '|| start.order !== order',
+    to: '',
+    noticedBy: { tests: 'src/repository/log-reader.test.ts' },
   },
   'a base is proven although not all of it was read': {
     file: 'src/repository/verify/writer-check.ts',

@@ -1,6 +1,9 @@
 import { parsePackKey, parseRecordKey } from '../../src/repository/format/names.ts';
 import { packKeysOf } from '../../src/repository/catalogue.ts';
 import type { Catalogue } from '../../src/repository/catalogue.ts';
+import { basesOfMark, neededSegments } from '../../src/repository/log-needs.ts';
+import { placeOf } from '../../src/repository/log-reader.ts';
+import { segmentPackKeys } from '../../src/repository/log-view.ts';
 
 /** Records that are part of their session's chain: each is as it was, or verify must say so. */
 const CHAINED = ['start', 'end', 'manifest', 'journal', 'void', 'pin', 'unpin', 'proof', 'run', 'ledger'] as const;
@@ -16,6 +19,7 @@ export type ObjectKind =
   | 'content pack'
   | 'node pack'
   | 'spare pack'
+  | 'body'
   | 'foreign';
 
 const FOLDERS: Readonly<Record<string, ObjectKind>> = {
@@ -31,6 +35,7 @@ const FOLDERS: Readonly<Record<string, ObjectKind>> = {
   ledger: 'ledger',
   condemned: 'condemned',
   index: 'index',
+  logs: 'body',
 };
 
 export function isChained(kind: ObjectKind): boolean {
@@ -55,8 +60,16 @@ export function kindOf(
   return name.number === 0 ? 'start' : 'beat';
 }
 
-/** Packs of all bases that a mark names. */
-export function neededPacks({ marks, bases }: Catalogue): ReadonlySet<string> {
-  const named = new Set(marks.flatMap(({ mark }) => Object.values(mark.bases)));
-  return new Set([...bases.values()].filter(({ key }) => named.has(key)).flatMap(packKeysOf));
+/** Packs of all bases and segments that marks stand on. */
+export function neededPacks(catalogue: Catalogue): ReadonlySet<string> {
+  const { marks, bases } = catalogue;
+  const named = new Set(marks.flatMap((mark) => basesOfMark(catalogue, mark)));
+  const ofBases = [...bases.values()].filter(({ key }) => named.has(key)).flatMap(packKeysOf);
+  return new Set([...ofBases, ...[...neededSegments(catalogue, { marks, ends: [] })].flatMap(segmentPackKeys)]);
+}
+
+/** Bodies of all segments that marks stand on. */
+export function neededBodies(catalogue: Catalogue): ReadonlySet<string> {
+  const segments = [...neededSegments(catalogue, { marks: catalogue.marks, ends: [] })];
+  return new Set(segments.filter(({ body }) => body !== undefined).map(placeOf));
 }

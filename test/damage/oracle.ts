@@ -5,10 +5,11 @@ import { isTidemarkError } from '../../src/core/errors.ts';
 import type { TidemarkError } from '../../src/core/errors.ts';
 import { must } from '../../src/core/must.ts';
 import type { BaseReader, FileTarget, StoredEntry } from '../../src/core/restorer.ts';
-import type { Catalogue } from '../../src/repository/catalogue.ts';
+import type { Catalogue, MarkRecord } from '../../src/repository/catalogue.ts';
 import type { Extractor } from '../../src/repository/base-reader.ts';
 import { extractInPlace } from '../../src/repository/extract/in-place.ts';
 import type { RepositoryReader } from '../../src/repository/reader.ts';
+import { openPoint } from '../../src/restore/point.ts';
 import type { FixtureStore } from '../../src/testing/repository-fixture.ts';
 import type { World } from './world.ts';
 
@@ -53,6 +54,9 @@ export async function restoreAll(world: World, extract?: Extractor): Promise<Out
         const isThere = found !== undefined && catalogue.bases.has(key);
         if (!isThere || !(await outcomeOf(world, { reader, key, bases })).isWhole) lost.push({ mark: mark.id, store });
       }
+      for (const store of mark.logged) {
+        if (!(await restorePoint(world, { reader, found, store, bases }))) lost.push({ mark: mark.id, store });
+      }
     }
     for (const { mark } of catalogue.marks) {
       for (const key of Object.values(mark.bases)) {
@@ -87,6 +91,34 @@ async function outcomeOf(world: World, { reader, key, bases }: BaseToRestore): P
   }
   bases.set(key, outcome);
   return outcome;
+}
+
+/** As `outcomeOf`, of a store that a log leads to; whether all of it came back. */
+async function restorePoint(
+  world: World,
+  options: {
+    readonly reader: RepositoryReader;
+    readonly found: MarkRecord | undefined;
+    readonly store: string;
+    readonly bases: Map<string, BaseOutcome>;
+  },
+): Promise<boolean> {
+  const { reader, found, store, bases } = options;
+  const position = found?.mark.positions[store];
+  if (found === undefined || position === undefined || found.mark.missing.includes(store)) return false;
+  const plan = reader.catalogue.histories.get(store)?.planTo({ position, credential: found.credential });
+  if (plan === undefined) return false;
+  const key = `${found.mark.id} ${store}`;
+  const original = must(world.originals.get(key), 'what was there');
+  let outcome: BaseOutcome = { isWhole: false, walkFailed: false, wrong: [], lostNames: new Set(original.keys()) };
+  try {
+    using point = await openPoint(reader, plan, world.fixture.run);
+    outcome = await restoreBase(world, point, original);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+  }
+  bases.set(key, outcome);
+  return outcome.isWhole;
 }
 
 async function restoreBase(world: World, base: BaseReader, original: FixtureStore): Promise<BaseOutcome> {

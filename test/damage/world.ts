@@ -5,12 +5,14 @@ import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { addPassphrase } from '../../src/repository/access.ts';
 import { loadCatalogue } from '../../src/repository/catalogue.ts';
 import type { Catalogue } from '../../src/repository/catalogue.ts';
+import type { SegmentDraft } from '../../src/repository/journal-writer.ts';
+import type { Mark } from '../../src/repository/mark.ts';
 import { forget, inMaintainerSession, setPinned } from '../../src/repository/maintainer.ts';
 import type { MaintainerOptions } from '../../src/repository/maintainer.ts';
 import { sweep } from '../../src/repository/sweep.ts';
 import type { MemorySnapshot } from '../../src/testing/memory-object-store.ts';
-import { RepositoryFixture } from '../../src/testing/repository-fixture.ts';
-import type { FixtureMark, FixtureStore } from '../../src/testing/repository-fixture.ts';
+import { positionAt, RepositoryFixture } from '../../src/testing/repository-fixture.ts';
+import type { FixtureEntry, FixtureMark, FixtureStore } from '../../src/testing/repository-fixture.ts';
 
 const LEASE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -19,13 +21,15 @@ const DAY_MS = 86_400_000;
 export type World = {
   readonly fixture: RepositoryFixture;
   readonly whole: MemorySnapshot;
-  /** By the manifest's key: what the base was made of. */
+  /** By the manifest's key: what the base was made of. By mark and store: what was there, where a log leads to it. */
   readonly originals: ReadonlyMap<string, FixtureStore>;
   /** Marks that can be restored, with the key of their journal object. */
   readonly marks: readonly {
     readonly id: string;
     readonly key: string;
     readonly bases: Readonly<Record<string, string>>;
+    /** Stores of it that only a log leads to. */
+    readonly logged: readonly string[];
   }[];
   /** Objects that were deleted on the way, and their bytes. */
   readonly removed: ReadonlyMap<string, Uint8Array>;
@@ -92,6 +96,53 @@ function observed(
   };
 }
 
+const LOGGED = 'orders';
+
+/** A base whose log goes on in a record, apart, and joined once more, with marks that stand on it. Returns the marks. */
+async function takeLog(
+  fixture: RepositoryFixture,
+  { objects, originals, random }: { objects: ObjectStore; originals: Map<string, FixtureStore>; random: SeededRandom },
+): Promise<readonly string[]> {
+  const { run, clock } = fixture;
+  await using writer = await fixture.openWriter({ writer: 'one', objects });
+  const state = new Map<string, FixtureEntry>(filesStore(random));
+  const base = await fixture.writeBase(writer, LOGGED, state);
+  originals.set(base.key, new Map(state));
+  const marks: Mark[] = [];
+  const drafts: SegmentDraft[] = [];
+  let after = Number(base.cut.order);
+  for (const count of [2, 70, 60, 3]) {
+    const transactions = Array.from({ length: count }, (_, index) => {
+      const entry = { attributes: random.bytes(300), content: index < 3 ? random.bytes(3000) : undefined };
+      const gone = random.pick([...state.keys()]);
+      const entries = new Map([
+        [`row ${after} ${index}`, entry],
+        [gone, undefined],
+      ] as const);
+      state.set(`row ${after} ${index}`, entry);
+      state.delete(gone);
+      return { order: after + index + 1, entries };
+    });
+    drafts.push(await fixture.segment(writer, { store: LOGGED, after, transactions }));
+    after += count;
+    const mark = { ...fixture.markOf(new Map()), positions: { [LOGGED]: positionAt(after) } };
+    originals.set(`${mark.id} ${LOGGED}`, new Map(state));
+    marks.push(mark);
+    await writer.putJournal({ marks: [mark], segments: drafts.slice(-1), gaps: [] }, run);
+    await clock.advance(1000);
+  }
+  // The last two are joined: what they were joined from is spare.
+  const [middle, last] = [must(drafts.at(-2), 'a segment'), must(drafts.at(-1), 'a segment')];
+  const packs = [...new Set([...middle.packs, ...last.packs])].toSorted();
+  const merged = { ...middle, upTo: last.upTo, packs, frames: Buffer.concat([middle.frames, last.frames]) };
+  await writer.putJournal({ marks: marks.slice(2), segments: [merged], gaps: [] }, run);
+  await writer.putRun(run, { outcome: 'done', summary: {} });
+  await writer.end(run);
+  fixture.remembered = writer.heads;
+  await clock.advance(1000);
+  return marks.map(({ id }) => id);
+}
+
 export async function createWorld(seed: string): Promise<World> {
   const random = createSeededRandom(`world ${seed}`);
   const fixture = await RepositoryFixture.create(seed, { leaseMs: LEASE_MS });
@@ -154,6 +205,7 @@ export async function createWorld(seed: string): Promise<World> {
   const m4 = await backup('one', { uploads: changed(second, random) }, { older: m3 });
   await backup('two', { mail: filesStore(random) });
   await backup('two', { mail: filesStore(random) });
+  const logged = await takeLog(fixture, { objects, originals, random });
   await forgetAndSweep(2);
   const latest = changed(second, random);
   const rows = new Map(deep);
@@ -168,10 +220,13 @@ export async function createWorld(seed: string): Promise<World> {
   await pin(m4.mark.id, false);
   await forgetAndSweep(1);
   const catalogue = await loadCatalogue(fixture.owner, fixture.remembered, run);
-  const known = new Set(made.map(({ mark }) => mark.id));
+  const known = new Set([...made.map(({ mark }) => mark.id), ...logged]);
   const marks = catalogue.marks
     .filter(({ mark }) => known.has(mark.id))
-    .map(({ key, mark }) => ({ id: mark.id, key, bases: mark.bases }));
+    .map(({ key, mark }) => {
+      const byLog = Object.keys(mark.positions).filter((store) => mark.bases[store] === undefined);
+      return { id: mark.id, key, bases: mark.bases, logged: byLog };
+    });
   return {
     fixture,
     whole: memory.snapshot(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { listOf, openShop } from './shop.ts';
+import { listOf, objectOf, openShop } from './shop.ts';
 
 test('the demo tells a story that is true, and leaves nothing', async () => {
   await using shop = await openShop({ create: false });
@@ -10,11 +10,33 @@ test('the demo tells a story that is true, and leaves nothing', async () => {
   const demo = shop.ok(['demo'], { env: { TMPDIR: shop.at('tmp'), TIDEMARK_PASSPHRASE: undefined } });
   const story = listOf(demo, 'story');
   const commands = story.filter(({ kind }) => kind === 'command').map(({ text }) => String(text).split(' ')[1]);
-  assert.deepEqual(commands, ['init', 'backup', 'backup', 'diff', 'verify', 'restore', 'restore']);
-  assert.equal(story.filter(({ text }) => String(text).startsWith('compared with ')).length, 2);
+  const typed = 'init up mark mark timeline plan restore restore restore restore verify';
+  assert.equal(commands.join(' '), typed);
+  assert.equal(story.filter(({ text }) => String(text).startsWith('the counters agree')).length, 3);
   assert.deepEqual(demo['warnings'], []);
-  const warning = story.findIndex(({ text }) => /^warning: .*for the first time/.test(String(text)));
-  assert.match(String(story[warning + 1]?.['text']), /^A machine that has seen nothing yet can’t tell/);
+
+  const marks = story.filter(({ kind }) => kind === 'mark').map((line) => objectOf(line, 'mark'));
+  assert.deepEqual(
+    marks.map(({ name, state, class: kind }) => [name, state, kind]),
+    [
+      ['end-of-day', 'complete', 'sealed'],
+      ['before-clean-up', 'complete', 'clock'],
+    ],
+  );
+  const [timeline = {}] = story.filter(({ kind }) => kind === 'timeline').map((line) => objectOf(line, 'timeline'));
+  assert.deepEqual(
+    listOf(timeline, 'stores').map(({ store, gaps }) => [store, gaps]),
+    [
+      ['catalog', []],
+      ['orders', []],
+      ['uploads', []],
+    ],
+  );
+  const [plan = {}] = story.filter(({ kind }) => kind === 'plan').map((line) => objectOf(line, 'plan'));
+  const chosen = objectOf(plan, 'mark');
+  assert.equal(chosen['state'], 'complete');
+  assert.ok(String(chosen['at']) > String(marks[1]?.['at']), 'the mark that is chosen is newer than the named one');
+
   assert.equal(existsSync(String(demo['folder'])), false);
   assert.deepEqual(readdirSync(shop.folder.path), before);
   assert.deepEqual(readdirSync(shop.at('tmp')), []);

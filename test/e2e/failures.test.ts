@@ -102,15 +102,20 @@ test('a manifest that attacks is refused before anything starts', async () => {
   }
 });
 
-test('a repository of a newer format is left alone, with status 1', async () => {
+test('a repository of another format is left alone, with status 1', async () => {
   await using shop = await filledShop();
   const path = shop.at('backups', 'tidemark.json');
   const header = readFileSync(path, 'utf8');
-  rmSync(path);
-  writeFileSync(path, header.replace(/"version":\s*0/, '"version": 7'));
-  for (const command of ['backup', 'marks', 'verify', 'init']) {
-    const { status, json } = shop.run([command]);
-    assert.deepEqual([status, json['code']], [1, 'REPOSITORY_NEWER'], command);
+  for (const [version, code] of [
+    [7, 'REPOSITORY_NEWER'],
+    [0, 'REPOSITORY_OLDER'],
+  ] as const) {
+    rmSync(path);
+    writeFileSync(path, header.replace(/"version":\s*1/, `"version": ${version}`));
+    for (const command of ['backup', 'marks', 'verify', 'init']) {
+      const { status, json } = shop.run([command]);
+      assert.deepEqual([status, json['code']], [1, code], command);
+    }
   }
 });
 

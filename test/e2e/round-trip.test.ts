@@ -23,7 +23,7 @@ test('init makes a repository once, and writes a manifest where there is none', 
   await using shop = await openShop({ create: false });
   const created = shop.ok(['init']);
   const repository = objectOf(created, 'repository');
-  assert.deepEqual([created['created'], repository['url'], repository['formatVersion']], [true, shop.at('backups'), 0]);
+  assert.deepEqual([created['created'], repository['url'], repository['formatVersion']], [true, shop.at('backups'), 1]);
   assert.match(String(repository['id']), /^[0-9a-f]{32}$/);
   const again = shop.ok(['init']);
   assert.deepEqual([again['created'], objectOf(again, 'repository')['id']], [false, repository['id']]);

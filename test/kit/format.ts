@@ -229,8 +229,58 @@ export function list(depth: number, parts: readonly ContentPart[]): Buffer {
   return joined(Buffer.from([0x80]), varint(depth), varint(parts.length), ...items);
 }
 
-export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer';
-export type Section = { readonly name: SectionName; readonly value: Json };
+export type Change =
+  | { readonly name: Uint8Array; readonly removed: true }
+  | { readonly name: Uint8Array; readonly attributes: Uint8Array; readonly content?: Content | undefined };
+export type Commit = { readonly order: string; readonly resume: string; readonly atMs: number };
+export type Piece = { readonly changes: readonly Change[]; readonly commit?: Commit | undefined };
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return joined(varint(bytes.length), bytes);
+}
+
+export function payload(lineage: string, order: string, pieces: readonly Piece[]): Buffer {
+  const written = pieces.map(({ changes, commit }) => {
+    const each = changes.map((change) => {
+      const isGone = 'removed' in change;
+      const name = joined(Buffer.from([isGone ? 0 : 1]), varint(change.name.length), change.name);
+      if (isGone) return name;
+      return joined(name, varint(change.attributes.length), change.attributes, writtenContent(change.content));
+    });
+    const end =
+      commit === undefined
+        ? Buffer.from([0])
+        : joined(Buffer.from([1]), text(commit.order), text(commit.resume), varint(commit.atMs));
+    return joined(varint(changes.length), ...each, end);
+  });
+  return joined(text(lineage), text(order), ...written);
+}
+
+export type FrameOptions = {
+  readonly repository: Uint8Array;
+  readonly credential: Uint8Array;
+  readonly history: string;
+  readonly contentKey: Uint8Array;
+  readonly ephemeralSeed: Uint8Array;
+  readonly payload: Uint8Array;
+  readonly compressed?: boolean | undefined;
+};
+
+export function frame(options: FrameOptions): Buffer {
+  const { repository, credential, history, contentKey: publicKey, ephemeralSeed, compressed = false } = options;
+  const aad = joined('tidemark frame', repository, credential, history);
+  const stored = compressed ? zstdFrame(options.payload) : options.payload;
+  const plain = joined(Buffer.from([compressed ? 1 : 0]), u32(options.payload.length), stored);
+  const sealed = box({ publicKey, info: 'frame', aad, plain, ephemeralSeed });
+  return joined(u32(sealed.length), sealed);
+}
+
+export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer' | 'frames';
+/** `packed`: as a zstd frame, which takes up to 255 bytes here. */
+export type Section =
+  | { readonly name: Exclude<SectionName, 'frames'>; readonly value: Json; readonly packed?: boolean | undefined }
+  | { readonly name: 'frames'; readonly bytes: Uint8Array };
 
 export type RecordOptions = {
   readonly header: { readonly [key: string]: Json };
@@ -246,14 +296,11 @@ export type RecordOptions = {
 export function record(options: RecordOptions): Buffer {
   const header = Buffer.from(JSON.stringify({ ...options.header, sections: options.sections.map(({ name }) => name) }));
   const aad = sha256(header);
-  const sections = options.sections.map(({ name, value }, index) => {
-    const plain = Buffer.from(JSON.stringify(value));
-    const section = sealedSection(name, plain, {
-      ...options,
-      aad,
-      ephemeralSeed: options.ephemeralSeeds[index] ?? aad,
-    });
-    return joined(u32(section.length), section);
+  const sections = options.sections.map((section, index) => {
+    const ephemeralSeed = options.ephemeralSeeds[index] ?? aad;
+    const closed =
+      section.name === 'frames' ? section.bytes : sealedSection(section, { ...options, aad, ephemeralSeed });
+    return joined(u32(closed.length), closed);
   });
   const signed = joined(
     'TMRC',
@@ -271,7 +318,12 @@ type Sealing = Pick<RecordOptions, 'contentKey' | 'maintenanceKey' | 'idKey'> & 
   readonly ephemeralSeed: Uint8Array;
 };
 
-function sealedSection(name: SectionName, plain: Buffer, { aad, ephemeralSeed, idKey, ...keys }: Sealing): Buffer {
+function sealedSection(
+  { name, value, packed }: Exclude<Section, { name: 'frames' }>,
+  { aad, ephemeralSeed, idKey, ...keys }: Sealing,
+): Buffer {
+  const json = Buffer.from(JSON.stringify(value));
+  const plain = packed === true ? zstdFrame(json) : json;
   if (name === 'plain') return plain;
   if (name === 'writer') return gcm(hkdf(idKey, aad, 'tidemark writer section', 32), ZERO_NONCE, aad, plain);
   const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;

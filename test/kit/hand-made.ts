@@ -126,7 +126,7 @@ export class HandMade {
   header(changes: { readonly [key: string]: Json } = {}): Buffer {
     const fields = {
       format: 'tidemark repository',
-      version: 0,
+      version: 1,
       id: this.id,
       createdAtMs: 1_790_000_000_000,
       rootKey: publicHalf('ed25519', this.rootSeed).toString('base64'),

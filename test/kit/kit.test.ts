@@ -314,12 +314,15 @@ test('each mistake ends with one line and its own status', async () => {
     assert.deepEqual([ended.status, ended.out], [status, ''], args.join(' '));
   }
   assert.ok(!existsSync(temporary.at('no')));
-  made.write('tidemark.json', made.header({ version: 1 }));
-  const newer = runKit(['list', repository]);
-  assert.deepEqual(
-    [newer.status, newer.err],
-    [1, 'tidemark-kit: the repository has format 1: take the kit of a newer Tidemark\n'],
-  );
+  for (const [version, kit] of [
+    [2, 'a newer Tidemark'],
+    [0, 'the Tidemark that made it'],
+  ] as const) {
+    made.write('tidemark.json', made.header({ version }));
+    const other = runKit(['list', repository]);
+    const message = `tidemark-kit: the repository has format ${version}: take the kit of ${kit}\n`;
+    assert.deepEqual([other.status, other.err], [1, message]);
+  }
 });
 
 test('the passphrase comes from a file without its line end, in any composition of its letters', async () => {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { decodeAttributes, encodeAttributes } from '../../src/connectors/files/attributes.ts';
 import { readCertificate, openIdKey } from '../../src/repository/format/certificate.ts';
 import { boxPair, openBox, signingPair, unseal } from '../../src/repository/format/crypto.ts';
+import { readFrames } from '../../src/repository/format/frame.ts';
 import { readHeader } from '../../src/repository/format/header.ts';
 import { JsonFields } from '../../src/repository/format/json.ts';
+import { readPayload } from '../../src/repository/format/log-payload.ts';
 import { readList, readNode } from '../../src/repository/format/node.ts';
 import { openDirectory, openPackHeader, PACK_HEADER_BYTES, unsealBlock } from '../../src/repository/format/pack.ts';
 import { openableSection, openSection, readRecord, verifyRecord } from '../../src/repository/format/record.ts';
@@ -97,6 +99,27 @@ test('Tidemark reads the nodes, lists and attributes of the vectors', () => {
   );
 });
 
+test('Tidemark reads the frames and the payload of the vectors', () => {
+  const owner = { repository: bytes(inputs.repository), credential: bytes(inputs.credential), history: 'uploads' };
+  for (const frame of [vectors.frame, vectors.packedFrame]) {
+    const [payload, ...others] = [...readFrames(bytes(frame), { owner, pair: content, what: 'frame' })];
+    assert.equal(others.length, 0);
+    assert.equal(Buffer.from(must(payload, 'a payload')).toString('hex'), vectors.payload);
+  }
+  const { start, pieces } = readPayload(bytes(vectors.payload), 'payload');
+  assert.deepEqual(start, { lineage: 'l', order: '1' });
+  const told = [...pieces].map(({ changes, commit }) => [
+    changes.map((change) => `${Buffer.from(change.name).toString()} ${'removed' in change ? 'gone' : 'there'}`),
+    commit,
+  ]);
+  const commit = (order: string, atMs: number) => ({ position: { lineage: 'l', order, resume: 'z' }, atMs });
+  assert.deepEqual(told, [
+    [['b gone'], undefined],
+    [['d there'], commit('2', 300)],
+    [[], commit('3', 301)],
+  ]);
+});
+
 test('Tidemark opens the pack of the vectors', () => {
   const owner = { repository: bytes(inputs.repository), writer: bytes(inputs.credential) };
   const pack = bytes(vectors.pack.bytes);
@@ -151,8 +174,12 @@ test('the kit restores a repository that is made of the vectors', async () => {
   put(`credentials/${credential}`, vectors.certificate);
   put(`packs/${credential}/${vectors.pack.id}`, bytes(vectors.pack.bytes));
   const position = { lineage: 'l', order: '1', resume: 'r' };
+  const upTo = { lineage: 'l', order: '3', resume: 'z' };
+  const frames = bytes(vectors.packedFrame);
+  const log = { store: 'uploads', history: 'uploads', after: position, upTo, fromMs: 300, toMs: 301, changes: 2 };
+  const segment = { ...log, storedBytes: frames.length, packs: bytes(vectors.pack.id).toString('base64') };
   const base = `manifests/${session}-00000001`;
-  const summary = { store: 'uploads', history: 'uploads', cut: position, entries: 5, bytes: 286 };
+  const summary = { store: 'uploads', history: 'uploads', logFrom: position, cut: position, entries: 5, bytes: 286 };
   const rest = { packs: bytes(vectors.pack.id).toString('base64') };
   const mark = {
     id: 'm',
@@ -172,7 +199,25 @@ test('the kit restores a repository that is made of the vectors', async () => {
         { name: 'content', value: { root: vectors.chunkIds.leaf, level: 0, connector: 'files', skipped: [] } },
       ],
     ],
-    ['journal', `journal/${session}-00000002`, [{ name: 'maintenance', value: { marks: [{ ...mark, missing: [] }] } }]],
+    [
+      'journal',
+      `journal/${session}-00000002`,
+      [{ name: 'maintenance', value: { marks: [{ ...mark, missing: [] }] }, packed: true }],
+    ],
+    [
+      'journal',
+      `journal/${session}-00000003`,
+      [
+        {
+          name: 'maintenance',
+          value: {
+            marks: [{ ...mark, id: 'n', atMs: 2, missing: [], positions: { uploads: upTo }, bases: {} }],
+            segments: [segment],
+          },
+        },
+        { name: 'frames', bytes: frames },
+      ],
+    ],
   ] as const;
   let previous: Uint8Array = Buffer.alloc(32);
   for (const [counter, [kind, key, sections]] of records.entries()) {
@@ -195,13 +240,20 @@ test('the kit restores a repository that is made of the vectors', async () => {
     previous = sha256(made);
     put(key, made);
   }
-  const ended = runKit(['restore', temporary.at('repository'), 'latest', temporary.at('out')], {
+  const ended = runKit(['restore', temporary.at('repository'), 'm', temporary.at('out')], {
     passphrase: 'pässphrase',
   });
   assert.equal(ended.status, 0, ended.err);
   const restored = readFileSync(join(temporary.path, 'out', 'uploads', 'b'));
   assert.deepEqual([restored.length, restored.subarray(4096, 4296).toString('hex')], [1_000_000, inputs.run]);
   assert.equal(readFileSync(temporary.at('out', 'uploads', 'c')).toString('hex'), inputs.content);
+  const rolled = runKit(['restore', temporary.at('repository'), 'latest', temporary.at('later')], {
+    passphrase: 'pässphrase',
+  });
+  assert.equal(rolled.status, 0, rolled.err);
+  const names = readdirSync(temporary.at('later', 'uploads'), 'latin1');
+  assert.deepEqual(names.toSorted(), ['a', 'ab\xff', 'c', 'd']);
+  assert.equal(readFileSync(temporary.at('later', 'uploads', 'd')).toString('hex'), inputs.content);
   const verified = runKit(['verify', temporary.at('repository')], { passphrase: inputs.passphrase });
   assert.equal(verified.status, 0, verified.err);
 });

@@ -8,12 +8,14 @@ import {
   box,
   chunkId,
   derivedKeys,
+  frame,
   hkdf,
   joined,
   keySlot,
   list,
   node,
   pack,
+  payload,
   publicHalf,
   record,
   sha256,
@@ -55,7 +57,7 @@ const rootKey = publicHalf('ed25519', of('rootSeed')).toString('base64');
 
 export const headerFields = {
   format: 'tidemark repository',
-  version: 0,
+  version: 1,
   id: inputs.repository,
   createdAtMs: 1_790_000_000_000,
   rootKey,
@@ -134,6 +136,31 @@ function derived() {
     idKey: hex(hkdf(of('derivationKey'), id, 'tidemark id key', 32)),
   };
 }
+
+/** A log in which `b` goes and a file `d` comes with the content of `a`, in two pieces of one transaction; then a heartbeat. */
+const logPayload = (): Buffer => {
+  const { content } = treeParts();
+  const described = attributes({ type: 'file', size: 43 });
+  return payload('l', '1', [
+    { changes: [{ name: Buffer.from('b'), removed: true }] },
+    {
+      changes: [{ name: Buffer.from('d'), attributes: described, content: { parts: [content] } }],
+      commit: { order: '2', resume: 'z', atMs: 300 },
+    },
+    { changes: [], commit: { order: '3', resume: 'z', atMs: 301 } },
+  ]);
+};
+
+const logFrame = (compressed: boolean): Buffer =>
+  frame({
+    repository: of('repository'),
+    credential: of('credential'),
+    history: 'uploads',
+    contentKey,
+    ephemeralSeed,
+    payload: logPayload(),
+    compressed,
+  });
 
 export function makeVectors() {
   const keys = derivedKeys(of('idKey'));
@@ -217,6 +244,9 @@ export function makeVectors() {
     inner: hex(node(1, inner)),
     emptyLeaf: hex(node(0, [])),
     list: hex(list(1, [content, run])),
+    payload: hex(logPayload()),
+    frame: hex(logFrame(false)),
+    packedFrame: hex(logFrame(true)),
     pack: { id: hex(packed.id), bytes: hex(packed.bytes) },
     record: { digest: hex(sha256(written)), bytes: hex(joined(written)) },
   };

@@ -80,7 +80,9 @@ export async function valueAt(world: World, mark: string, store: string, name: s
   await using reader = await openReader(application, {}, run);
   const record = findMark(application, reader, mark);
   if (record.mark.positions[store] === undefined) return undefined;
-  const pieces = await Array.fromAsync(readAt(application, reader, { target: mark, store, path: Buffer.from(name) }, run));
+  const pieces = await Array.fromAsync(
+    readAt(application, reader, { target: mark, store, path: Buffer.from(name) }, run),
+  );
   return Buffer.concat(pieces).toString();
 }
 
@@ -148,10 +150,17 @@ class MarkChecker {
     });
     if (entries === undefined) return undefined;
     const turn = Number(entries.get(TURN) ?? 0);
-    assert.deepEqual(sorted(entries), sorted(this.#model.stateAfter(store, turn)), `${store} after ${turn} transactions`);
+    assert.deepEqual(
+      sorted(entries),
+      sorted(this.#model.stateAfter(store, turn)),
+      `${store} after ${turn} transactions`,
+    );
     const all = this.#model.transactions[store];
     const before = turn === 0 ? BEGINNING : must(all[turn - 1], 'the last transaction');
-    assert.ok(isAllowed(span, { before, after: all[turn] }), `${store} stands at ${turn}, ${told(span, before, all[turn])}`);
+    assert.ok(
+      isAllowed(span, { before, after: all[turn] }),
+      `${store} stands at ${turn}, ${told(span, before, all[turn])}`,
+    );
     return entries;
   }
 
@@ -219,7 +228,8 @@ class MarkChecker {
       if (!row.startsWith('row/') || present.has(path)) continue;
       const [made, gone] = this.#model.files.get(path) ?? [];
       // What came and went while the mark was taken nobody can have seen.
-      const isBetween = made !== undefined && gone !== undefined && made.toMs + 1 >= span.fromMs && gone.fromMs <= span.toMs;
+      const isBetween =
+        made !== undefined && gone !== undefined && made.toMs + 1 >= span.fromMs && gone.fromMs <= span.toMs;
       assert.ok(isBetween, `${row} names ${path}, which is not there, ${told(span, made, gone)}`);
     }
   }

@@ -28,7 +28,10 @@ export async function openShopApplication(shop: Shop, clock: Clock = createSyste
     repositoryUrl: shop.at('backups'),
     configuration: await parseManifest(text, origin),
     limits: { uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined, workers: undefined },
-    stateOwner: { environment: { ...process.env, XDG_STATE_HOME: shop.at('state') }, userId: process.geteuid?.() ?? -1 },
+    stateOwner: {
+      environment: { ...process.env, XDG_STATE_HOME: shop.at('state') },
+      userId: process.geteuid?.() ?? -1,
+    },
     host: hostname(),
     processId: process.pid,
     tool: 'tidemark test',

@@ -105,7 +105,10 @@ test('another store in the place of one that is written to all the time is notic
   const { status, err } = await world.stop(up);
   assert.equal(status, 3, err);
   const { gaps, bases } = await checkAll(world, model);
-  assert.deepEqual(gaps.map(({ store }) => store), ['notes']);
+  assert.deepEqual(
+    gaps.map(({ store }) => store),
+    ['notes'],
+  );
   assert.deepEqual(ALL.map(bases), [1, 1, 1, 2]);
   assert.equal(await valueAt(world, String(before), 'notes', 'note'), 'the last of the first store');
   assert.equal(await valueAt(world, String(after), 'notes', 'note'), 'the newest');
@@ -142,7 +145,10 @@ test('after a restore in place a gap is noted, and the restored stores are recor
   ] as const) {
     assert.equal(await valueAt(world, String(mark), 'notes', 'note'), text);
   }
-  assert.equal(await valueAt(world, String(after), 'orders', 'counter'), await valueAt(world, String(good), 'orders', 'counter'));
+  assert.equal(
+    await valueAt(world, String(after), 'orders', 'counter'),
+    await valueAt(world, String(good), 'orders', 'counter'),
+  );
 });
 
 /** How many stores have a gap, as `timeline` shows it. */

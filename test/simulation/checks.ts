@@ -8,7 +8,6 @@ import { sweep } from '../../src/repository/sweep.ts';
 import { BARE_SESSIONS_KEPT, SUPERSEDED_LEDGERS_KEPT } from '../../src/repository/sweep/spare-records.ts';
 import { neededBases, viewRepository } from '../../src/repository/sweep/view.ts';
 import { createMemoryChunkIndex } from './memory-chunk-index.ts';
-import { LEASE_MS } from './template.ts';
 import { calm } from './world.ts';
 import type { Actor, World } from './world.ts';
 
@@ -16,14 +15,17 @@ const SWEEPS_UNTIL_IDLE = 12;
 
 /** After everybody is done: sweeps until there is nothing to do, and leaves the leases behind. */
 export async function sweepToTheEnd(world: World, actors: readonly Actor[]): Promise<void> {
-  const sweeper = world.actor('last sweeper', 0, { faults: { ...calm, latencyMs: 2 }, narrow: false });
+  const sweeper = world.actor('last sweeper', 0, {
+    faults: { ...calm, latencyMs: 2, leaseMs: world.leaseMs },
+    narrow: false,
+  });
   const heads = new Map(
     actors.flatMap(({ remembered }) => remembered).map((head) => [`${head.session} ${head.counter}`, head]),
   );
   sweeper.remembered = [...heads.values()];
   const info = { application: 'simulated', host: 'last', command: 'sweep', tool: 'simulation' };
   for (let turn = 0; turn < SWEEPS_UNTIL_IDLE; turn += 1) {
-    await world.clock.sleep(2.5 * LEASE_MS, world.run);
+    await world.clock.sleep(2.5 * world.leaseMs, world.run);
     const { access, remembered } = sweeper;
     try {
       const report = await sweep({ access, remembered, info, apply: true }, world.run);

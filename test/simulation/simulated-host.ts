@@ -33,6 +33,8 @@ export type HostOptions = {
   readonly memory: ObjectStore;
   readonly random: SeededRandom;
   readonly faults: HostFaults;
+  /** A listing comes in batches of so many at most. */
+  readonly listed?: number | undefined;
   /** Told before a call's effect and after it. The call goes on when it resolves. */
   readonly onCall: (call: SimulatedCall, phase: Phase) => Promise<void> | undefined;
   /** Resolves when somebody does something of that kind. */
@@ -83,7 +85,10 @@ export class SimulatedHost {
   readonly made = new Set<string>();
   /** Set where something was done to the host that no undisturbed host sees. */
   disturbed = false;
-  dead = false;
+  /** Aborts when the process dies. */
+  readonly life = new AbortController();
+  /** What was set of the wall clock meanwhile. */
+  jumpedMs = 0;
   readonly #options: HostOptions;
   readonly #random: SeededRandom;
   #frozenUntilMs = 0;
@@ -104,11 +109,20 @@ export class SimulatedHost {
     this.objects = this.#createStore();
   }
 
+  get dead(): boolean {
+    return this.life.signal.aborted;
+  }
+
+  /** Whatever is under way of it ends without a trace. */
+  kill(): void {
+    this.life.abort(new TidemarkError('INTERRUPTED', 'simulated: the process is killed'));
+  }
+
   #createClock(): Clock {
     const { clock, faults } = this.#options;
     const rate = 1 + faults.drift;
     return {
-      nowMs: () => clock.nowMs() + faults.offsetMs + clock.monotonicMs() * faults.drift,
+      nowMs: () => clock.nowMs() + faults.offsetMs + this.jumpedMs + clock.monotonicMs() * faults.drift,
       monotonicMs: () => clock.monotonicMs() * rate,
       sleep: async (delayMs, run) => {
         await clock.sleep(delayMs / rate, run);
@@ -134,8 +148,8 @@ export class SimulatedHost {
 
   /** In small batches, so that others come in between. */
   async *#list(prefix: string, after: string, run: Run): AsyncGenerator<readonly ObjectInfo[]> {
-    const { memory } = this.#options;
-    const size = 1 + this.#random.integer(20);
+    const { memory, listed = 20 } = this.#options;
+    const size = 1 + this.#random.integer(listed);
     for (let last = after; ; ) {
       const next = await this.#call('list', [prefix], () => firstOf(memory, { prefix, after: last, size }, run), run);
       const end = next.at(-1);
@@ -224,8 +238,8 @@ export class SimulatedHost {
   }
 
   #die(): never {
-    this.dead = true;
-    throw new TidemarkError('INTERRUPTED', 'simulated: the process is killed');
+    this.kill();
+    throw this.life.signal.reason;
   }
 
   #fail(): never {

@@ -1,7 +1,9 @@
 import { must } from '../../src/core/must.ts';
 import type { Runtime } from '../../src/core/run.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
+import type { SeededRandom } from '../../src/flow/random.ts';
 import { createVirtualClock } from '../../src/flow/virtual-clock.ts';
+import type { VirtualClock } from '../../src/flow/virtual-clock.ts';
 import { createRepository, withDerivedCredential } from '../../src/repository/access.ts';
 import type { RepositoryAccess } from '../../src/repository/access.ts';
 import { forget } from '../../src/repository/maintainer.ts';
@@ -19,6 +21,7 @@ import { scriptedBase } from './scripted-base.ts';
 /** A day, so that retention has marks to give up within few leases. */
 export const LEASE_MS = 86_400_000;
 export const STORES = ['alpha', 'beta'] as const;
+const START_MS = Date.parse('2026-03-01T00:00:00Z');
 /** Of the writers; each has a maintainer of its name. */
 const CREDENTIALS = ['north', 'south'];
 const POOL = 8;
@@ -31,6 +34,7 @@ const run = { signal: new AbortController().signal };
 export type Template = {
   readonly snapshot: MemorySnapshot;
   readonly nowMs: number;
+  readonly leaseMs: number;
   /** The owner's, with a writer's and a maintainer's credential of the same name. */
   readonly accesses: readonly RepositoryAccess[];
   /** What all content is chosen from, so that what was given up is needed again. The first one nothing needs any more. */
@@ -46,8 +50,16 @@ export function engineOf(access: RepositoryAccess): (keys: CutKeys) => Promise<P
   return async (keys) => createInPlaceEngine({ sizes: access.header.chunks, keys, capacityBytes: ENGINE_BYTES });
 }
 
-export async function createTemplate(): Promise<Template> {
-  const clock = createVirtualClock(Date.parse('2026-03-01T00:00:00Z'));
+type Beginning = {
+  readonly clock: VirtualClock;
+  readonly memory: MemoryObjectStore;
+  readonly random: SeededRandom;
+  readonly accesses: readonly RepositoryAccess[];
+};
+
+/** A new repository, with a writer and a maintainer of each name. */
+async function beginRepository(startMs: number, leaseMs: number): Promise<Beginning> {
+  const clock = createVirtualClock(startMs);
   const memory = new MemoryObjectStore({ clock });
   const random = createSeededRandom('template');
   const runtime: Runtime = {
@@ -61,7 +73,7 @@ export async function createTemplate(): Promise<Template> {
     {
       passphrase: 'simulated',
       slotName: 'simulated',
-      leaseMs: LEASE_MS,
+      leaseMs,
       chunks: { minBytes: 64, averageBytes: 128, maxBytes: 256, pageBytes: 512 },
       kdfCost: { memoryKiB: 8, passes: 1, parallelism: 1 },
     },
@@ -73,6 +85,26 @@ export async function createTemplate(): Promise<Template> {
     const writer = await withDerivedCredential(owner, { role: 'writer', name, stores: ['*'] }, run);
     accesses.push(await withDerivedCredential(writer, { role: 'maintainer', name, stores: [] }, run));
   }
+  return { clock, memory, random, accesses };
+}
+
+/** A repository without a past. */
+export async function createEmptyTemplate(startMs: number, leaseMs: number): Promise<Template> {
+  const { memory, accesses } = await beginRepository(startMs, leaseMs);
+  return {
+    snapshot: memory.snapshot(),
+    nowMs: startMs,
+    leaseMs,
+    accesses,
+    pool: [],
+    contents: new Map(),
+    garbage: [],
+    marks: [],
+  };
+}
+
+export async function createTemplate(): Promise<Template> {
+  const { clock, memory, random, accesses } = await beginRepository(START_MS, LEASE_MS);
   const pool = Array.from({ length: POOL }, () => random.bytes(60 + random.integer(240)));
   const contents = new Map<string, BaseContent>();
   const marks = new Map<string, CommittedMark>();
@@ -92,6 +124,7 @@ export async function createTemplate(): Promise<Template> {
   return {
     snapshot: memory.snapshot(),
     nowMs: clock.nowMs(),
+    leaseMs: LEASE_MS,
     accesses,
     pool,
     contents,

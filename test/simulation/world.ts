@@ -1,5 +1,5 @@
 import { must } from '../../src/core/must.ts';
-import type { Run } from '../../src/core/run.ts';
+import type { Clock, Run } from '../../src/core/run.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
 import type { VirtualClock } from '../../src/flow/virtual-clock.ts';
@@ -7,6 +7,7 @@ import { createVirtualClock } from '../../src/flow/virtual-clock.ts';
 import type { ObjectStore } from '../../src/objects/object-store.ts';
 import { retryingStore } from '../../src/objects/wrappers/retrying.ts';
 import type { RepositoryAccess } from '../../src/repository/access.ts';
+import type { KeptRecords } from '../../src/repository/records/kept-records.ts';
 import type { Head } from '../../src/repository/records/heads.ts';
 import { sweep } from '../../src/repository/sweep.ts';
 import { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
@@ -42,6 +43,10 @@ export type WorldOptions = {
   readonly protocol: Protocol;
   /** An object store that lists at once, and no vandal. */
   readonly isPlain?: boolean | undefined;
+  /** What hosts have read before. */
+  readonly kept?: KeptRecords | undefined;
+  /** A listing comes in batches of so many at most. */
+  readonly listed?: number | undefined;
 };
 
 /** One schedule: an object store, hosts on it, and what they were told. */
@@ -66,7 +71,11 @@ export class World {
   readonly #template: Template;
   readonly #events = new Map<string, PromiseWithResolvers<void>>();
 
-  constructor({ seed, template, protocol, isPlain = false }: WorldOptions) {
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions) {
+    const { seed, template, protocol, isPlain = false } = options;
+    this.#options = options;
     this.seed = seed;
     this.protocol = protocol;
     this.#template = template;
@@ -77,8 +86,8 @@ export class World {
     this.hasVandal = !isPlain && !this.lags && random.chance(0.1);
     const lag = random.fork('lag');
     this.memory = new MemoryObjectStore({
-      clock: this.clock,
-      listingLagMs: this.lags ? () => (lag.chance(0.6) ? 0 : lag.integer(LEASE_MS * 0.45)) : undefined,
+      clock: inWholeMilliseconds(this.clock),
+      listingLagMs: this.lags ? () => (lag.chance(0.6) ? 0 : lag.integer(template.leaseMs * 0.45)) : undefined,
     });
     this.memory.restore(template.snapshot);
     this.pool = template.pool;
@@ -87,8 +96,12 @@ export class World {
     for (const mark of template.marks) this.model.commit(mark);
   }
 
+  get leaseMs(): number {
+    return this.#template.leaseMs;
+  }
+
   violate(what: string): void {
-    this.violations.push(`${this.clock.monotonicMs() / LEASE_MS} leases: ${what}`);
+    this.violations.push(`${this.clock.monotonicMs() / this.leaseMs} leases: ${what}`);
   }
 
   /** A host with one process; `credential` counts the template's. `narrow`: it has no passphrase, only its writer's credential. */
@@ -100,6 +113,7 @@ export class World {
       memory: this.memory,
       random: random.fork('host'),
       faults: options.faults,
+      listed: this.#options.listed,
       onCall: (call, phase) => this.#onCall(call, phase),
       next: (event) => this.#next(event).promise,
     });
@@ -114,7 +128,8 @@ export class World {
         })
       : host.objects;
     const { keyring, ...rest } = this.access(credential);
-    const access = { ...rest, ...(options.narrow ? {} : { keyring }), objects, runtime };
+    const { kept } = this.#options;
+    const access = { ...rest, ...(options.narrow ? {} : { keyring }), objects, runtime, kept };
     return { host, access, random, remembered: [] };
   }
 
@@ -140,6 +155,15 @@ export class World {
   }
 }
 
+/** As object stores tell the time. */
+function inWholeMilliseconds(clock: Clock): Clock {
+  return {
+    nowMs: () => Math.floor(clock.nowMs()),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (delayMs, run) => clock.sleep(delayMs, run),
+  };
+}
+
 /** A host that does nothing wrong, if a little slowly. */
 export const calm: HostFaults = {
   offsetMs: 0,
@@ -153,12 +177,12 @@ export const calm: HostFaults = {
   deathChance: 0,
 };
 
-export function drawFaults(random: SeededRandom): HostFaults {
-  const offsetMs = (random.next() - 0.5) * 20 * LEASE_MS;
+export function drawFaults(random: SeededRandom, leaseMs: number = LEASE_MS): HostFaults {
+  const offsetMs = (random.next() - 0.5) * 20 * leaseMs;
   const drift = (random.next() - 0.5) * 0.02;
-  const own = { ...calm, offsetMs, drift, latencyMs: 1 + random.integer(LEASE_MS / random.pick([300, 3000])) };
+  const own = { ...calm, leaseMs, offsetMs, drift, latencyMs: 1 + random.integer(leaseMs / random.pick([300, 3000])) };
   const kind = random.integer(5);
-  const freezeMs = LEASE_MS * random.pick([0.6, 1.2, 2.5, 4]);
+  const freezeMs = leaseMs * random.pick([0.6, 1.2, 2.5, 4]);
   if (kind === 0) return own;
   if (kind === 1) return { ...own, freezeChance: 0.03, freezeMs };
   if (kind === 2) return { ...own, stallChance: 0.03, freezeMs };

@@ -81,14 +81,15 @@ export const completionSpec = {
 export const demoSpec = {
   name: 'demo',
   group,
-  says: 'show a backup, a loss and a restore on files of its own',
+  says: 'show a recording, a mistake, a loss and the way back, on stores of its own',
   details: [
+    'A shop writes the number of each order to two embedded stores and a folder, `up` records them, a mistake spoils them, they are lost, and all comes back to the moment before, compared with what the shop wrote. It takes about 20 seconds, by the same code as the commands that are shown.',
     'Everything happens in a temporary folder, with a random passphrase. Nothing else is touched; no network is needed.',
   ],
   needs: 'nothing',
   arguments: {},
   options: { keep: { kind: 'flag', says: 'keep the folder, to look around in it' } },
-  result: 'folder, kept, story [{kind, text, tookMs}]',
+  result: 'folder, kept, story [{kind, text, tookMs, mark, timeline, plan}]',
   examples: [
     { line: 'tidemark demo', says: 'under a minute' },
     { line: 'tidemark demo --keep', says: 'leave the folder, to look around in it' },

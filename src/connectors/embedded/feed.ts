@@ -46,6 +46,7 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
   const database = openDatabase({ path, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   using _closed = { [Symbol.dispose]: () => database.close() };
   const pages = withStoreErrors(path, () => new ChangePages(database, options));
+  using store = new StoreWatch(path);
   const inode = inodeOf(path);
   let lookMs = 0;
   for (;;) {
@@ -62,7 +63,7 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
       lookMs *= 2;
       continue;
     }
-    const more = await somethingHappened({ path, clock, isBehind: () => pages.isBehind() }, run);
+    const more = await store.hint(clock, run);
     // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
     lookMs = more ? LOOK_FIRST_MS : 0;
     if (!more && !pages.isBehind()) yield [pages.heartbeat()];
@@ -189,31 +190,40 @@ function sizeOf(change: Change): number {
   return change.key.bytes.byteLength + value + (change.previous?.byteLength ?? 0);
 }
 
-/**
- * Waits until the store may have changed, or a second has passed; false then. The kernel tells of writes to the log file beside; that is a hint, which
- * some file systems don't give.
- */
-async function somethingHappened(
-  options: { readonly path: string; readonly clock: Clock; isBehind(): boolean },
-  run: Run,
-): Promise<boolean> {
-  const { path, clock, isBehind } = options;
-  const woken = new AbortController();
-  const name = basename(path);
-  const watcher = watchFolder(dirname(path), (file) => {
-    if (file === null || file.startsWith(name)) woken.abort();
-  });
-  try {
-    // A change between the last look and the watch would not be told.
-    if (isBehind()) return true;
-    await clock.sleep(HEARTBEAT_MS, { signal: AbortSignal.any([run.signal, woken.signal]) });
-    return false;
-  } catch (error) {
-    run.signal.throwIfAborted();
-    if (!woken.signal.aborted) throw error;
-    return true;
-  } finally {
-    watcher?.close();
+/** Tells of writes to the files of a store: a hint, which some file systems don't give. */
+class StoreWatch implements Disposable {
+  readonly #watcher: FSWatcher | undefined;
+  #wake: () => void = () => undefined;
+  #isHinted = false;
+
+  constructor(path: string) {
+    const name = basename(path);
+    this.#watcher = watchFolder(dirname(path), (file) => {
+      if (file !== null && !file.startsWith(name)) return;
+      this.#isHinted = true;
+      this.#wake();
+    });
+  }
+
+  /** Resolves with true when there was a hint since the last call, else with false after a second. */
+  async hint(clock: Clock, run: Run): Promise<boolean> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    try {
+      if (!this.#isHinted) await clock.sleep(HEARTBEAT_MS, { signal: AbortSignal.any([run.signal, woken.signal]) });
+    } catch (error) {
+      run.signal.throwIfAborted();
+      if (!woken.signal.aborted) throw error;
+    } finally {
+      this.#wake = () => undefined;
+    }
+    const isHinted = this.#isHinted;
+    this.#isHinted = false;
+    return isHinted;
+  }
+
+  [Symbol.dispose](): void {
+    this.#watcher?.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { equalBytes } from '../../core/bytes.ts';
+import { equalBytes, startsWithBytes } from '../../core/bytes.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -10,14 +10,14 @@ import type { Run } from '../../core/run.ts';
 import { disjointPrefixes } from '../../core/source.ts';
 import { valueContent } from '../../core/stored-keys.ts';
 import { decodeStoredValue } from '../../core/stored-value.ts';
-import { assertWhole, numberOf, openDatabase, removeDatabase } from './database.ts';
+import { assertWhole, openDatabase, removeDatabase } from './database.ts';
 import { withStoreErrors } from './errors.ts';
 import { besideOf } from './place.ts';
 import type { Beside, EmbeddedPlace } from './place.ts';
-import { bytesOf } from './reading.ts';
 import { swapIn } from './swap.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
+const NOTHING = new Uint8Array(0);
 
 /** Restores an embedded store into a file beside the one that is there. */
 export function openEmbeddedRestorer(place: EmbeddedPlace, context: RestorerContext): Restorer {
@@ -58,22 +58,23 @@ class EmbeddedRestorer implements Restorer {
     const base = must(this.#restored, 'a base was restored');
     using database = this.#openFresh();
     assertWhole(database, this.#beside.fresh);
-    const one = database.prepare('SELECT value, expires_at AS expiresAt FROM entries WHERE key = ?');
     let [entries, bytes] = [0, 0];
-    for await (const entry of this.#chosen(base, run)) {
-      const value = await wholeValue(entry, base, run);
-      const row = one.get(entry.name);
-      const isSame =
-        row !== undefined && equalBytes(bytesOf(row['value']), value) && row['expiresAt'] === expiryOf(entry);
-      if (!isSame) {
-        const name = Buffer.from(entry.name).toString();
-        throw new TidemarkError('RESTORE_FAILED', `${this.#file}: the value of ${name} is not as it should be`);
+    for (const prefix of this.#prefixes ?? [NOTHING]) {
+      // Both go through the keys in their order, which is far cheaper than to look for each.
+      const rows = rowsFrom(database, prefix);
+      for await (const entry of this.#chosenOf(prefix, base, run)) {
+        const value = await wholeValue(entry, base, run);
+        if (!isRow(rows.next().value, entry, value)) {
+          const name = Buffer.from(entry.name).toString();
+          throw new TidemarkError('RESTORE_FAILED', `${this.#file}: the value of ${name} is not as it should be`);
+        }
+        entries++;
+        bytes += value.byteLength;
       }
-      entries++;
-      bytes += value.byteLength;
-    }
-    if (this.#prefixes === undefined && numberOf(database, 'SELECT count(*) FROM entries') !== entries) {
-      throw new TidemarkError('RESTORE_FAILED', `${this.#file}: there are more keys than there should be`);
+      const [more] = columnsOf(rows.next().value);
+      if (more instanceof Uint8Array && startsWithBytes(more, prefix)) {
+        throw new TidemarkError('RESTORE_FAILED', `${this.#file}: there are more keys than there should be`);
+      }
     }
     return { entries, bytes };
   }
@@ -134,13 +135,36 @@ class EmbeddedRestorer implements Restorer {
   }
 
   async *#chosen(base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
-    for (const prefix of this.#prefixes ?? [new Uint8Array(0)]) {
-      for await (const batch of base.entries(run, { prefix })) {
-        run.signal.throwIfAborted();
-        yield* batch;
-      }
+    for (const prefix of this.#prefixes ?? [NOTHING]) yield* this.#chosenOf(prefix, base, run);
+  }
+
+  async *#chosenOf(prefix: Uint8Array, base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
+    for await (const batch of base.entries(run, { prefix })) {
+      run.signal.throwIfAborted();
+      yield* batch;
     }
   }
+}
+
+function rowsFrom(database: DatabaseSync, key: Uint8Array): Iterator<unknown> {
+  const rows = database.prepare('SELECT key, value, expires_at FROM entries WHERE key >= ? ORDER BY key');
+  rows.setReturnArrays(true);
+  return rows.iterate(key);
+}
+
+function columnsOf(row: unknown): readonly unknown[] {
+  return Array.isArray(row) ? (row as readonly unknown[]) : []; // an array of anything is this
+}
+
+function isRow(row: unknown, entry: StoredEntry, wanted: Uint8Array): boolean {
+  const [key, value, expiresAt] = columnsOf(row);
+  return (
+    key instanceof Uint8Array &&
+    value instanceof Uint8Array &&
+    equalBytes(key, entry.name) &&
+    equalBytes(value, wanted) &&
+    expiresAt === expiryOf(entry)
+  );
 }
 
 function expiryOf(entry: StoredEntry): number | null {

@@ -13,6 +13,8 @@ export type FrameOwner = {
 
 /** The most that a frame's payload may be. */
 export const MAX_PAYLOAD_BYTES = 128 * 1024 * 1024;
+/** The most that the frames of a segment may be together. */
+export const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const MAX_SEALED_BYTES = MAX_PAYLOAD_BYTES + 64 * 1024;
 const INFO = 'frame';
 const LEVEL = 1;

@@ -4,8 +4,8 @@ import { signParts, verifyParts } from './crypto.ts';
 import type { KeyPair } from './crypto.ts';
 import { encodeJson, JsonFields, toBase64 } from './json.ts';
 
-/** The newest format that this code reads and writes. */
-export const FORMAT_VERSION = 0;
+/** The format that this code reads and writes. */
+export const FORMAT_VERSION = 1;
 
 const FORMAT = 'tidemark repository';
 const CONTEXT = 'tidemark header\n';
@@ -76,7 +76,7 @@ function readChunks(fields: JsonFields, what: string): ChunkLimits {
 
 /**
  * Reads a header and checks its own signature; whether its root key is the right one is the caller's to say.
- * @throws REPOSITORY_NEWER, REPOSITORY_DAMAGED
+ * @throws REPOSITORY_NEWER, REPOSITORY_OLDER, REPOSITORY_DAMAGED
  */
 export function readHeader(bytes: Uint8Array, what: string): RepositoryHeader {
   const fields = JsonFields.parse(bytes, what);
@@ -87,6 +87,9 @@ export function readHeader(bytes: Uint8Array, what: string): RepositoryHeader {
       'REPOSITORY_NEWER',
       `${what} is of format version ${version}; this Tidemark knows ${FORMAT_VERSION}`,
     );
+  }
+  if (version < FORMAT_VERSION) {
+    throw new TidemarkError('REPOSITORY_OLDER', `${what} is of format version ${version}, which came before the first`);
   }
   const header: RepositoryHeader = {
     id: fields.hex('id', 16),

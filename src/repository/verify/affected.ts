@@ -1,12 +1,20 @@
-import type { BaseRecord, Catalogue } from '../catalogue.ts';
+import type { Catalogue } from '../catalogue.ts';
 import { basesByHistory } from '../log-needs.ts';
 import { entryText } from '../entry-text.ts';
+import type { SegmentRecord } from '../log-view.ts';
+import type { ManifestSummary } from '../records/bodies.ts';
+
+/** So many are told of one object, and that there are more. */
+const SOME_MARKS = 30;
 
 /** Says what can't be restored because of something damaged. */
 export class Affected {
+  readonly #catalogue: Catalogue;
   readonly #marksOf = new Map<string, string[]>();
+  readonly #onSegment = new Map<SegmentRecord, readonly string[]>();
 
   constructor(catalogue: Catalogue) {
+    this.#catalogue = catalogue;
     for (const signed of catalogue.marks) {
       const { mark } = signed;
       for (const [history, base] of basesByHistory(catalogue, signed)) {
@@ -23,9 +31,28 @@ export class Affected {
     return this.#marksOf.get(key) ?? [];
   }
 
-  entriesOf({ summary }: BaseRecord, names: readonly LostNames[]): readonly string[] {
+  /** As `marksOf`, of marks whose position is reached by that segment; of many only some. */
+  marksOn(segment: SegmentRecord): readonly string[] {
+    const known = this.#onSegment.get(segment) ?? [...this.#standingOn(segment).take(SOME_MARKS)];
+    this.#onSegment.set(segment, known);
+    return known;
+  }
+
+  *#standingOn(segment: SegmentRecord): Generator<string> {
+    const { history, after, store } = segment;
+    const { marks, bases, histories } = this.#catalogue;
+    for (const signed of marks) {
+      const position = signed.mark.positions[history];
+      if (position?.lineage !== after.lineage || position.order <= after.order) continue;
+      const base = bases.get(basesByHistory(this.#catalogue, signed).get(history) ?? '');
+      const segments = base && histories.get(history)?.segmentsFrom(base, position);
+      if (segments?.includes(segment) === true) yield `${signed.mark.id} ${store}`;
+    }
+  }
+
+  entriesOf({ store }: Pick<ManifestSummary, 'store'>, names: readonly LostNames[]): readonly string[] {
     return names.map(({ first, count }) => {
-      const text = `${summary.store}:${entryText(first)}`;
+      const text = `${store}:${entryText(first)}`;
       return count === undefined ? text : `${text} and what follows, ${count} entries`;
     });
   }

@@ -8,6 +8,16 @@ import type { DamageList, DamageNews } from './damage.ts';
 export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): void {
   const missing = new Map<string, BrokenMark[]>();
   for (const broken of catalogue.broken) {
+    if (isLogMissing(broken, catalogue)) {
+      const { history, mark } = broken;
+      damage.add({
+        object: `the log of ${history}`,
+        kind: 'log',
+        message: 'what leads to positions of marks is missing',
+        marks: [`${mark.id} ${history}`],
+      });
+      continue;
+    }
     const base = broken.isRefused ? broken.key : (broken.mark.bases[broken.history] ?? broken.key);
     missing.set(base, [...(missing.get(base) ?? []), broken]);
   }
@@ -47,6 +57,12 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
       });
     } else damage.add({ object: base, kind: 'manifest', message: 'it is gone', marks: marksWithout(base) });
   }
+}
+
+/** Which record it was in that is gone nobody can tell; that one is gone is told of its session. */
+function isLogMissing({ isRefused, mark, history }: BrokenMark, { bases }: Catalogue): boolean {
+  const named = mark.bases[history];
+  return !isRefused && (named === undefined || bases.has(named));
 }
 
 function storesOf(mark: BrokenMark['mark']): readonly string[] {

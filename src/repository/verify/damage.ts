@@ -7,7 +7,7 @@ export type Damage = {
   readonly affects: readonly string[];
 };
 
-/** What to add to the damage of one object. `base`: the manifest of a base that loses something by it. */
+/** What to add to the damage of one object. `base`: the manifest of a base, or the record of a segment, that loses something by it. */
 export type DamageNews = Omit<Damage, 'affects'> & {
   readonly base?: string | undefined;
   readonly marks?: readonly string[] | undefined;
@@ -62,7 +62,7 @@ export class DamageList {
     return this.#items.values().some(({ bases }) => bases.size > 0);
   }
 
-  /** Drops what only concerns bases that are not needed any more. */
+  /** Drops what only concerns bases and segments that are not needed any more. */
   keepBases(isNeeded: (base: string) => boolean): void {
     for (const [object, { bases }] of this.#items) {
       if (bases.size > 0 && ![...bases].some(isNeeded)) this.#items.delete(object);

@@ -62,7 +62,15 @@ export class TreeCheck {
     await new Walk(this.#shared, tree).node({ id: root, level, lost }, sums, run);
     return { entries: sums.entries, bytes: sums.bytes, chunks: sums.chunks, isWhole: sums.isWhole };
   }
+
+  /** A content that is in no tree, of an entry of that name. */
+  async content(content: NodeContent, name: Uint8Array, checked: Checked, run: Run): Promise<void> {
+    await new Walk(this.#shared, checked).content(content, { first: name }, newSums(), run);
+  }
 }
+
+/** What a walk needs to know of the tree that it is in. */
+type Checked = Pick<TreeToCheck, 'packs' | 'onProblem'>;
 
 type Shared = { readonly source: BlockSource; readonly places: ChunkPlaces; readonly checked: CheckedNodes };
 
@@ -78,9 +86,9 @@ type ListPlace = ChunkPart & { readonly depth: number; readonly lost: LostNames 
 /** One base's walk. Each step adds what it found to the sums that it is given. */
 class Walk {
   readonly #shared: Shared;
-  readonly #tree: TreeToCheck;
+  readonly #tree: Checked;
 
-  constructor(shared: Shared, tree: TreeToCheck) {
+  constructor(shared: Shared, tree: Checked) {
     this.#shared = shared;
     this.#tree = tree;
   }
@@ -123,10 +131,10 @@ class Walk {
   async #leaf({ name, content }: LeafItem, sums: Sums, run: Run): Promise<void> {
     sums.entries++;
     sums.bytes += content?.sizeBytes ?? 0;
-    if (content !== undefined) await this.#content(content, { first: name }, sums, run);
+    if (content !== undefined) await this.content(content, { first: name }, sums, run);
   }
 
-  async #content(content: NodeContent, lost: LostNames, sums: Sums, run: Run): Promise<void> {
+  async content(content: NodeContent, lost: LostNames, sums: Sums, run: Run): Promise<void> {
     if (content.kind === 'chunks') this.#parts(content.chunks, lost, sums);
     else await this.#list({ ...content, lost }, sums, run);
   }

@@ -2,8 +2,8 @@ import { toHex } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { BlockSource } from '../block-source.ts';
-import type { BaseRecord } from '../catalogue.ts';
 import { chunkId } from '../format/chunk-table.ts';
+import type { NodeContent } from '../format/node.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import { openPackDirectory } from '../pack-directory.ts';
 import type { PackDirectory } from '../pack-directory.ts';
@@ -56,9 +56,9 @@ export class WriterCheck implements AsyncDisposable {
     return new WriterCheck({ access, ...writer, places: await ChunkPlaces.open(access, writer.credential, run) });
   }
 
-  /** Notes which packs a base needs. Before the first pack is checked. */
-  need(base: BaseRecord): void {
-    for (const pack of base.maintenance?.packs ?? []) this.#places.numberOf(pack);
+  /** Notes which packs a base or a segment needs. Before the first pack is checked. */
+  need(packs: readonly string[]): void {
+    for (const pack of packs) this.#places.numberOf(pack);
   }
 
   get packCount(): number {
@@ -98,14 +98,24 @@ export class WriterCheck implements AsyncDisposable {
     await this.#places.add(directory, badChunks, run);
   }
 
-  packsOf(base: BaseRecord): PackSet {
+  packSet(ids: readonly string[]): PackSet {
     const packs = new PackSet(this.packCount);
-    for (const pack of base.maintenance?.packs ?? []) packs.add(this.#places.numberOf(pack));
+    for (const pack of ids) packs.add(this.#places.numberOf(pack));
     return packs;
   }
 
   tree(tree: TreeToCheck, run: Run): Promise<TreeReport> {
     return this.#trees.tree(tree, run);
+  }
+
+  /** A content of an entry of that name, which is in no tree. */
+  content(
+    content: NodeContent,
+    name: Uint8Array,
+    checked: Pick<TreeToCheck, 'packs' | 'onProblem'>,
+    run: Run,
+  ): Promise<void> {
+    return this.#trees.content(content, name, checked, run);
   }
 
   /** Whether every byte of these packs was read and found good. */

@@ -1,0 +1,114 @@
+import { toHex } from '../../core/bytes.ts';
+import type { Run } from '../../core/run.ts';
+import type { RepositoryAccess } from '../access.ts';
+import { nodeContentOf } from '../base-reader.ts';
+import { damaged, isDamage } from '../format/byte-cursor.ts';
+import { readBody } from '../journal-writer.ts';
+import { placeOf, readSegment } from '../log-reader.ts';
+import type { SegmentRecord } from '../log-view.ts';
+import type { Affected } from './affected.ts';
+import type { DamageList } from './damage.ts';
+import type { TreeProblem } from './tree-check.ts';
+import type { WriterCheck } from './writer-check.ts';
+
+export type LogCheckOptions = {
+  readonly access: RepositoryAccess;
+  readonly writer: WriterCheck;
+  readonly affected: Affected;
+  readonly damage: DamageList;
+  /** Whether the frames of this segment are read; else only that they are there. */
+  readonly readsData: () => boolean;
+};
+
+/** Checks segments of one writer's logs, once its packs have been checked. */
+export class LogCheck {
+  readonly #options: LogCheckOptions;
+
+  constructor(options: LogCheckOptions) {
+    this.#options = options;
+  }
+
+  async all(segments: readonly SegmentRecord[], run: Run): Promise<void> {
+    const sizes = await this.#sizesOf(segments, run);
+    for (const segment of segments) await this.#one(segment, sizes, run);
+  }
+
+  async #one(segment: SegmentRecord, sizes: ReadonlyMap<string, number>, run: Run): Promise<void> {
+    run.signal.throwIfAborted();
+    const { writer, affected, damage, readsData } = this.#options;
+    const blamed = new Set<string>();
+    try {
+      if (readsData()) await this.#read(segment, blamed, run);
+      else await this.#look(segment, sizes, run);
+    } catch (error) {
+      if (!isDamage(error) || !(error instanceof Error)) throw error;
+      const kind = segment.body === undefined ? 'journal' : 'log';
+      const marks = affected.marksOn(segment);
+      damage.add({ object: placeOf(segment), kind, message: error.message, base: segment.key, marks });
+    }
+    for (const { key, isOpen } of writer.damagedOf(writer.packSet(segment.packs))) {
+      // What was in a pack that can't be opened was of this segment: it names no other packs.
+      const marks = !isOpen || blamed.has(key) ? affected.marksOn(segment) : [];
+      damage.add({ object: key, kind: 'pack', message: '', base: segment.key, marks });
+    }
+  }
+
+  /** Sizes of the bodies of these segments, as a listing shows them. */
+  async #sizesOf(segments: readonly SegmentRecord[], run: Run): Promise<ReadonlyMap<string, number>> {
+    const { access, writer } = this.#options;
+    const wanted = new Set(segments.filter(({ body }) => body !== undefined).map(placeOf));
+    const sizes = new Map<string, number>();
+    if (wanted.size === 0) return sizes;
+    for await (const batch of access.objects.list(`logs/${writer.credential}/`, '', run)) {
+      for (const { key, sizeBytes } of batch) if (wanted.has(key)) sizes.set(key, sizeBytes);
+    }
+    return sizes;
+  }
+
+  async #look(segment: SegmentRecord, sizes: ReadonlyMap<string, number>, run: Run): Promise<void> {
+    const { access } = this.#options;
+    if (segment.body === undefined) {
+      await readBody(access, segment, run);
+      return;
+    }
+    const place = placeOf(segment);
+    // A listing may not show yet what was just created.
+    const sizeBytes = sizes.get(place) ?? (await access.objects.stat(place, run))?.sizeBytes;
+    if (sizeBytes === undefined) throw damaged(place, 'it is gone');
+    if (sizeBytes !== segment.storedBytes) {
+      throw damaged(place, `it has ${sizeBytes} bytes, and should have ${segment.storedBytes}`);
+    }
+  }
+
+  async #read(segment: SegmentRecord, blamed: Set<string>, run: Run): Promise<void> {
+    const { access, writer } = this.#options;
+    const packs = writer.packSet(segment.packs);
+    const onProblem = (problem: TreeProblem): void => {
+      blamed.add(this.#noteContent(segment, problem));
+    };
+    const body = await readBody(access, segment, run);
+    for (const { entries } of readSegment(access, segment, body)) {
+      for (const entry of entries) {
+        if ('removed' in entry || entry.content === undefined) continue;
+        await writer.content(nodeContentOf(entry.content), entry.name, { packs, onProblem }, run);
+      }
+    }
+  }
+
+  /** Adds what a segment lacks to what is to blame for it, and returns that. */
+  #noteContent(segment: SegmentRecord, problem: TreeProblem): string {
+    const { writer, affected, damage } = this.#options;
+    const { message, isMissing, kind, id } = problem;
+    const closed = [...writer.damagedOf(writer.packSet(segment.packs))].flatMap(({ key, isOpen }) =>
+      isOpen ? [] : key,
+    );
+    const pack = writer.packOf(problem) ?? (isMissing && closed.length === 1 ? closed[0] : undefined);
+    const name = kind === 'node' ? 'node' : 'chunk';
+    const missing = { object: placeOf(segment), kind: 'log', message: 'contents of its entries are missing' };
+    const odd = { object: `${name} ${toHex(id)}`, kind: name, message };
+    const blame = pack === undefined ? (isMissing ? missing : odd) : { object: pack, kind: 'pack', message };
+    const names = affected.entriesOf(segment, [problem.lost]);
+    damage.add({ ...blame, base: segment.key, marks: affected.marksOn(segment), names });
+    return blame.object;
+  }
+}

@@ -1,0 +1,265 @@
+import { readerOf } from '../../src/core/byte-reader.ts';
+import { TidemarkError } from '../../src/core/errors.ts';
+import { must } from '../../src/core/must.ts';
+import { orderOf } from '../../src/core/position.ts';
+import type { Position } from '../../src/core/position.ts';
+import type { Base, Entry, LoggedChange, LogPiece, Observation } from '../../src/core/recorder.ts';
+import type { Run } from '../../src/core/run.ts';
+import type { SeededRandom } from '../../src/flow/random.ts';
+
+/** What a store holds, by name. */
+export type StoreState = ReadonlyMap<string, string>;
+/** What becomes of names; undefined: they go. */
+export type StoreChange = ReadonlyMap<string, string | undefined>;
+
+/** A store whose past is known: what it held at each of its positions. */
+export interface SimulatedStore {
+  readonly name: string;
+  /** Undefined for a position that it has never had. */
+  stateAt(position: Position): StoreState | undefined;
+  change(change: StoreChange, atMs: number): void;
+}
+
+export type Pause = (run: Run) => Promise<void>;
+
+function positionLost(why: string): TidemarkError {
+  return new TidemarkError('POSITION_LOST', `simulated: ${why}`, { disposition: 'resync' });
+}
+
+function changed(state: StoreState, change: StoreChange): Map<string, string> {
+  const next = new Map(state);
+  for (const [name, value] of change) {
+    if (value === undefined) next.delete(name);
+    else next.set(name, value);
+  }
+  return next;
+}
+
+function byName(left: string, right: string): number {
+  return left < right ? -1 : 1;
+}
+
+type Transaction = { readonly changes: readonly LoggedChange[]; readonly atMs: number };
+
+/** Keys and values, with a log that is exact to each transaction. */
+export class CountedStore implements SimulatedStore {
+  readonly name: string;
+  readonly #transactions: Transaction[] = [];
+  readonly #states: StoreState[] = [new Map()];
+  #compactedTo = 0;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get head(): Position {
+    return this.#positionAt(this.#transactions.length);
+  }
+
+  stateAt({ lineage, order, resume }: Position): StoreState | undefined {
+    return lineage === this.name && resume === `r${Number(order)}` ? this.#states[Number(order)] : undefined;
+  }
+
+  change(change: StoreChange, atMs: number): void {
+    const changes = [...change].map(([key, value]): LoggedChange => {
+      const name = Buffer.from(key);
+      return value === undefined ? { name, removed: true } : { name, attributes: Buffer.from(value) };
+    });
+    this.#transactions.push({ changes, atMs });
+    this.#states.push(changed(must(this.#states.at(-1), 'a state'), change));
+    const waiting = this.#wake;
+    this.#wake = Promise.withResolvers();
+    waiting.resolve();
+  }
+
+  /** What happened so far can't be followed any more. */
+  compact(): void {
+    this.#compactedTo = this.#transactions.length;
+  }
+
+  openBase(pause: Pause): Base {
+    const cut = this.head;
+    const state = must(this.#states.at(-1), 'a state');
+    const entries = [...state].toSorted(([left], [right]) => byName(left, right));
+    return {
+      entries: paused(
+        entries.map(([name, value]) => inlineEntry(name, value)),
+        pause,
+      ),
+      retry: async () => undefined,
+      finish: async () => ({ logFrom: cut, cut, skipped: [], skippedCount: 0, incompleteCount: 0 }),
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+
+  /** Without end. A large transaction comes in parts. */
+  async *log(after: Position, pause: Pause, run: Run): AsyncGenerator<readonly LogPiece[]> {
+    if (after.lineage !== this.name) throw positionLost('another lineage');
+    for (let next = Number(after.order); ; ) {
+      run.signal.throwIfAborted();
+      if (next < this.#compactedTo) throw positionLost('compacted');
+      if (next >= this.#transactions.length) {
+        await untilWoken(this.#wake.promise, run);
+        continue;
+      }
+      await pause(run);
+      const taken = this.#transactions.slice(next, next + 3);
+      const from = next;
+      next += taken.length;
+      yield taken.flatMap(({ changes, atMs }, at) => {
+        const commit = { position: this.#positionAt(from + at + 1), atMs };
+        return changes.length < 3
+          ? [{ changes, commit }]
+          : [{ changes: changes.slice(0, 2) }, { changes: changes.slice(2), commit }];
+      });
+    }
+  }
+
+  #positionAt(order: number): Position {
+    return { lineage: this.name, order: orderOf(order), resume: `r${order}` };
+  }
+}
+
+async function untilWoken(woken: Promise<void>, { signal }: Run): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const onAbort = (): void => ended.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([woken, ended.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function inlineEntry(name: string, value: string): Entry {
+  return { name: Buffer.from(name), estimatedBytes: 0, describe: () => ({ attributes: Buffer.from(value) }) };
+}
+
+async function* paused(entries: readonly Entry[], pause: Pause): AsyncGenerator<readonly Entry[]> {
+  for (let at = 0; at < entries.length; at += 3) {
+    yield entries.slice(at, at + 3);
+    await pause({ signal: new AbortController().signal });
+  }
+}
+
+type Version = { readonly revision: number; readonly text: string };
+type Told = { readonly position: Position; readonly revisions: ReadonlyMap<string, number> };
+
+/** What an observer's disk remembers: what it told up to which position. */
+export type ObserverDisk = { lineage: string | undefined; last: number; told: readonly Told[] };
+
+const NEVER_TOLD = -1;
+
+/** Names with contents and no log: it is observed. */
+export class ObservedStore implements SimulatedStore {
+  readonly name: string;
+  #versions: ReadonlyMap<string, Version> = new Map();
+  #revision = 0;
+  readonly #states = new Map<string, StoreState>();
+  readonly #random: SeededRandom;
+
+  constructor(name: string, random: SeededRandom) {
+    this.name = name;
+    this.#random = random;
+  }
+
+  stateAt(position: Position): StoreState | undefined {
+    return this.#states.get(placeOf(position));
+  }
+
+  change(change: StoreChange): void {
+    const next = new Map(this.#versions);
+    for (const [name, text] of change) {
+      if (text === undefined) next.delete(name);
+      else next.set(name, { revision: ++this.#revision, text });
+    }
+    this.#versions = next;
+  }
+
+  /** `isWatched`: it is taken while the store is observed, and is fuzzy. */
+  openBase(disk: ObserverDisk, options: { readonly isWatched: boolean; readonly pause: Pause }): Base {
+    const { isWatched, pause } = options;
+    const seen = this.#versions;
+    const before = disk.told.at(-1);
+    return {
+      entries: paused(contentEntries(seen, [...seen.keys()]), pause),
+      retry: async () => undefined,
+      finish: async () => {
+        const revisions = new Map([...seen].map(([name, { revision }]) => [name, revision]));
+        const cut = this.#next(disk, seen);
+        if (isWatched && before !== undefined) {
+          // What the base saw and nobody has told has to be told, also when it goes before that.
+          const names = [...revisions.keys()].map((name) => [name, NEVER_TOLD] as const);
+          const known = disk.told.map((told) => ({ ...told, revisions: new Map([...names, ...told.revisions]) }));
+          disk.told = [...known, { position: cut, revisions: must(known.at(-1), 'what is known').revisions }];
+          return baseEnd(before.position, cut);
+        }
+        disk.told = [{ position: cut, revisions }];
+        return baseEnd(cut, cut);
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+
+  /** @throws POSITION_LOST where the disk does not know how it was at the position */
+  goBackTo(disk: ObserverDisk, position: Position): void {
+    const at = disk.told.findIndex((told) => placeOf(told.position) === placeOf(position));
+    if (at < 0) throw positionLost('it is not known how it was');
+    disk.told = disk.told.slice(0, at + 1);
+  }
+
+  acknowledge(disk: ObserverDisk, position: Position): void {
+    const at = disk.told.findIndex((told) => placeOf(told.position) === placeOf(position));
+    if (at > 0) disk.told = disk.told.slice(at);
+  }
+
+  /** Undefined when nothing is other than it was told. */
+  observe(disk: ObserverDisk, pause: Pause): Observation | undefined {
+    const seen = this.#versions;
+    const known = must(disk.told.at(-1), 'what was told').revisions;
+    const there = [...seen].filter(([name, { revision }]) => known.get(name) !== revision).map(([name]) => name);
+    const gone = [...known.keys()].filter((name) => !seen.has(name));
+    if (there.length + gone.length === 0) return undefined;
+    return {
+      entries: paused(contentEntries(seen, there), pause),
+      removed: gone.toSorted(byName).map((name) => Buffer.from(name)),
+      retry: async () => undefined,
+      finish: async () => {
+        const position = this.#next(disk, seen);
+        const revisions = new Map([...seen].map(([name, { revision }]) => [name, revision]));
+        disk.told = [...disk.told, { position, revisions }];
+        return baseEnd(position, position);
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+
+  #next(disk: ObserverDisk, seen: ReadonlyMap<string, Version>): Position {
+    disk.lineage ??= `${this.name} ${Buffer.from(this.#random.bytes(4)).toString('hex')}`;
+    const resume = Buffer.from(this.#random.bytes(4)).toString('hex');
+    const position = { lineage: disk.lineage, order: orderOf(++disk.last), resume };
+    this.#states.set(placeOf(position), new Map([...seen].map(([name, { text }]) => [name, text])));
+    return position;
+  }
+}
+
+function baseEnd(logFrom: Position, cut: Position) {
+  return { logFrom, cut, skipped: [], skippedCount: 0, incompleteCount: 0 };
+}
+
+function placeOf({ lineage, order, resume }: Position): string {
+  return `${lineage} ${order} ${resume}`;
+}
+
+function contentEntries(versions: ReadonlyMap<string, Version>, names: readonly string[]): readonly Entry[] {
+  return names.toSorted(byName).map((name): Entry => {
+    const bytes = Buffer.from(must(versions.get(name), 'a version').text);
+    const content = { cut: 'stream', kind: 'reader', open: async () => readerOf(bytes) } as const;
+    return {
+      name: Buffer.from(name),
+      estimatedBytes: bytes.byteLength,
+      describe: () => ({ attributes: Buffer.from('file'), content }),
+    };
+  });
+}
