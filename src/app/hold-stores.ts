@@ -47,6 +47,8 @@ export async function holdStores(
     },
     () => undefined,
   );
+  // Who disposes it hears of it; until then nobody does.
+  timer.catch(() => undefined);
   return {
     get isExpired() {
       return isExpired;

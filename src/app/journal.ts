@@ -1,6 +1,6 @@
 import type { LogBlock, LogQueue } from '../archive/log-queue.ts';
 import { PlainMemory } from '../archive/plain-memory.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
@@ -182,7 +182,7 @@ export class Journal {
       for (const { done } of this.#ended.splice(0)) {
         done.reject(new TidemarkError('INTERRUPTED', 'this ended before the gap was told'));
       }
-      await this.#close();
+      await this.#abandon();
     }
   }
 
@@ -198,10 +198,11 @@ export class Journal {
       await this.#keepUp(last);
       this.#failures = 0;
       this.#options.onTrouble(undefined);
-    } catch (error) {
-      await this.#close();
+    } catch (thrown) {
+      await this.#abandon();
       last.signal.throwIfAborted();
-      if (!(error instanceof TidemarkError)) throw error;
+      const error = operatorError(thrown, 'the repository can’t be written');
+      if (error === undefined) throw thrown;
       this.#options.onTrouble(error);
       if (error.code === 'FENCED') for (const history of this.#histories.values()) history.onLost(error);
       // What could not be put still waits.
@@ -378,9 +379,13 @@ export class Journal {
     });
   }
 
-  /** Without an end, as after an error: its lease runs out. */
-  async #close(): Promise<void> {
-    await this.#leaveSession(async () => undefined);
+  /** Without an end, after an error: its lease runs out. What can't be closed well now says nothing new. */
+  async #abandon(): Promise<void> {
+    try {
+      await this.#leaveSession(async () => undefined);
+    } catch (error) {
+      if (operatorError(error, 'a session of the repository can’t be closed') === undefined) throw error;
+    }
   }
 
   /** Whoever needs one from now on opens another. Those who work with it end before it is closed. */

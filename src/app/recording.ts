@@ -3,6 +3,7 @@ import { TidemarkError } from '../core/errors.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
+import { createLimiter } from '../flow/limiter.ts';
 import { openScope } from '../flow/scope.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
@@ -37,6 +38,8 @@ export class Recording {
   readonly stores: ReadonlyMap<string, StoreRecording>;
   readonly #options: RecordingOptions;
   readonly #journal: Journal;
+  /** What one holds still another would let go. */
+  readonly #sealing = createLimiter(1);
   #bases: Promise<unknown> = Promise.resolve();
   #trouble: TidemarkError | undefined;
   #lastMark: Mark | undefined;
@@ -148,7 +151,9 @@ export class Recording {
     const { application, configuration } = this.#options;
     const { runtime } = application.context;
     const options = { runtime, configuration, recordings: this.stores, name: asked.name, tags: asked.tags };
-    const mark = await (asked.sealed ? takeSealedMark(application, options, run) : takeClockMark(options, run));
+    const mark = asked.sealed
+      ? await this.#sealing.within((inner) => takeSealedMark(application, options, inner), run)
+      : await takeClockMark(options, run);
     return await this.#put(mark);
   }
 

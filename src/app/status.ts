@@ -10,6 +10,7 @@ import type { OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
 import type { LiveStatus, StatusResult, StatusStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
+import { newestMark } from '../repository/mark.ts';
 import { repositoryAlarms, restoreAlarms } from './status-alarms.ts';
 
 /** How everything runs now: what the process that records says of itself, where one does, over what the repository says. @throws as `offlineStatus` */
@@ -51,7 +52,7 @@ export async function offlineStatus(application: OpenApplication, run: Run): Pro
     store,
     spans: historySpans(catalogue, store),
   }));
-  const lastMark = catalogue.marks.at(-1);
+  const lastMark = newestMark(catalogue.marks);
   const knowsProofs = keyRole === 'reader';
   return {
     at: isoTime(nowMs),

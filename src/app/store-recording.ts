@@ -3,7 +3,7 @@ import { pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError, TidemarkError } from '../core/errors.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -116,8 +116,9 @@ export class StoreRecording implements AsyncDisposable {
         return;
       } catch (error) {
         if (run.signal.aborted) return;
-        const reason: unknown = attempt.signal.aborted ? attempt.signal.reason : error;
-        if (!(reason instanceof TidemarkError)) throw reason;
+        const thrown: unknown = attempt.signal.aborted ? attempt.signal.reason : error;
+        const reason = operatorError(thrown, `${this.store.name} can’t be recorded`);
+        if (reason === undefined) throw thrown;
         failures++;
         this.#fail(reason);
         if (reason.disposition === 'resync' && failures === 1) continue;

@@ -1,5 +1,5 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { Run, Runtime } from '../core/run.ts';
@@ -99,7 +99,7 @@ async function readAll(
       else positions[name] = position;
     } catch (error) {
       run.signal.throwIfAborted();
-      if (!(error instanceof TidemarkError)) throw error;
+      if (operatorError(error, `${name} can’t be read`) === undefined) throw error;
       missing.push(name);
     }
   }

@@ -3,7 +3,7 @@ import { nearest } from '../core/nearest.ts';
 import { parseDuration } from '../core/units.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { historyGaps, historySpans } from '../repository/history-spans.ts';
-import { markState } from '../repository/mark.ts';
+import { markState, newestMark } from '../repository/mark.ts';
 import { isoTime } from './shown.ts';
 
 const NEAREST_SHOWN = 2;
@@ -25,7 +25,7 @@ export function resolveTarget(
   const { marks } = catalogue;
   const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
   if (target === 'latest') {
-    const newest = complete.at(-1);
+    const newest = newestMark(complete);
     if (newest !== undefined) return newest;
     throw new TidemarkError('TARGET_OUTSIDE_WINDOW', 'there is no complete mark yet', {
       hint: 'Take one with `tidemark backup`.',

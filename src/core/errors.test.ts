@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorCodes } from './error-codes.ts';
 import type { ErrorCode } from './error-codes.ts';
-import { fromSystem, isTidemarkError, systemCode, TidemarkError } from './errors.ts';
+import { fromSystem, isTidemarkError, operatorError, systemCode, TidemarkError } from './errors.ts';
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: it failed, open`), { code });
@@ -54,4 +54,14 @@ test('of an error and a failed clean-up the first one counts', () => {
 
 test('a rare code of the system is told as the system tells it', () => {
   assert.equal(fromSystem(systemError('EXFULL'), 'FAILED', 'm').message, 'm: EXFULL: it failed, open');
+});
+
+test('whatever can happen on a machine can be told, also when a clean-up failed as well, and what is a fault can’t', () => {
+  const first = new TidemarkError('BUSY', 'm');
+  assert.equal(operatorError(first, 'w'), first);
+  assert.equal(operatorError(new SuppressedError(systemError('EIO'), first), 'w'), first);
+  assert.equal(operatorError(new SuppressedError(first, systemError('ENOSPC')), 'w')?.code, 'DISK_FULL');
+  assert.equal(operatorError(systemError('EIO'), 'w')?.message, 'w: the disk or the server behind it fails');
+  assert.equal(operatorError(new TypeError('a fault'), 'w'), undefined);
+  assert.equal(operatorError(new SuppressedError(first, new TypeError('a fault')), 'w'), undefined);
 });

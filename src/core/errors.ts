@@ -87,3 +87,13 @@ export function fromSystem(thrown: unknown, fallback: ErrorCode, message: string
   const reason = (code === undefined ? undefined : systemMeaning(code)) ?? told;
   return new TidemarkError(fallback, `${message}: ${reason}`, { cause: thrown });
 }
+
+/**
+ * An error that an operator can read, of whatever was thrown, the first of several that came together. Undefined: nothing that can happen on a machine,
+ * so a fault of the program. `message` is for errors of the system.
+ */
+export function operatorError(thrown: unknown, message: string): TidemarkError | undefined {
+  const error = firstError(thrown);
+  if (error instanceof TidemarkError) return error;
+  return systemCode(error) === undefined ? undefined : fromSystem(error, 'FAILED', message);
+}

@@ -1,3 +1,4 @@
+import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 
 /** An application-wide moment. `missing` names the stores of a partial mark; a mark without is complete. */
@@ -24,6 +25,22 @@ export type MarkState = 'complete' | 'partial';
 
 export function markState(mark: Mark): MarkState {
   return mark.missing.length === 0 ? 'complete' : 'partial';
+}
+
+/** Whether a mark stands further on than another: in a history of both, and in none of them less far. No clock says so. */
+function isFurther(left: Mark, right: Mark): boolean {
+  const orders = Object.entries(left.positions).flatMap(([history, position]) => {
+    const other = right.positions[history];
+    return other === undefined ? [] : [comparePositions(position, other) ?? 0];
+  });
+  return orders.some((order) => order > 0) && orders.every((order) => order >= 0);
+}
+
+/** Of marks that ascend by time the newest: the last one, unless by their positions another came after it, since clocks are set back now and then. */
+export function newestMark<Record extends { readonly mark: Mark }>(marks: readonly Record[]): Record | undefined {
+  let newest = marks.at(-1);
+  for (const one of marks) if (newest !== undefined && isFurther(one.mark, newest.mark)) newest = one;
+  return newest;
 }
 
 /** The id of a mark taken at `atMs`: its time to the second in UTC, and four random hex digits. */

@@ -27,7 +27,7 @@ if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 /** A run of the quick level lasts so many seconds times this. */
 export const LONGER = isFull ? 12 : 1;
 const STEP_MS = 20;
-const LONGEST_MS = 60_000;
+const LONGEST_MS = 30_000;
 const WRITER = join(import.meta.dirname, 'writer.ts');
 
 export const STORES = `  orders: { url: embedded:./orders.db, references: [uploads] }
@@ -151,13 +151,17 @@ export async function untilRecording(world: World, ...stores: readonly string[])
 const ASKERS = 6;
 
 /** Asks for marks at random moments for some seconds; the ids of those that were promised. */
-export async function markAtRandom(world: World, seconds: number): Promise<readonly string[]> {
+export async function markAtRandom(
+  world: World,
+  seconds: number,
+  options: { readonly sealed?: boolean } = {},
+): Promise<readonly string[]> {
   const ids: string[] = [];
   const endMs = Date.now() + seconds * 1000;
   const ask = async (): Promise<void> => {
     while (Date.now() < endMs) {
       await sleep(world.random.integer(200));
-      const id = await world.mark();
+      const id = await world.mark(options);
       if (id !== undefined) ids.push(id);
     }
   };

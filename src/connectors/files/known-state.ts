@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Position } from '../../core/position.ts';
 import { bytesOf, byteText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
-import { openKnownDatabase } from './known-database.ts';
+import { databaseError, openKnownDatabase } from './known-database.ts';
 
 /** What was read may have been changed since without a trace: see fingerprint.ts. */
 export const DOUBTFUL = 1;
@@ -59,8 +59,13 @@ export class KnownState implements Disposable {
   /** @throws BUSY, DISK_FULL, FAILED */
   constructor(folder: string) {
     this.#database = openKnownDatabase(folder);
-    this.#slot = this.#meta('slot') ?? '0';
-    this.#run('DELETE FROM staged');
+    try {
+      this.#slot = this.#meta('slot') ?? '0';
+      this.#run('DELETE FROM staged');
+    } catch (error) {
+      this.#database.close();
+      throw databaseError(folder, error);
+    }
   }
 
   get lineage(): string | undefined {
@@ -284,9 +289,14 @@ export class KnownState implements Disposable {
 
   [Symbol.dispose](): void {
     if (!this.#database.isOpen) return;
-    if (this.#acknowledged !== '') this.batch(() => this.#forgetAcknowledged());
-    this.#statements.clear();
-    this.#database.close();
+    try {
+      if (this.#acknowledged !== '') this.batch(() => this.#forgetAcknowledged());
+    } catch {
+      // What is not forgotten now only takes space.
+    } finally {
+      this.#statements.clear();
+      this.#database.close();
+    }
   }
 
   get #known(): string {
