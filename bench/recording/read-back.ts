@@ -32,22 +32,17 @@ export async function readRecorded(up: UpProcess, store: string, signal: AbortSi
   const run: Run = { signal };
   await using stack = new AsyncDisposableStack();
   const reader = await openReader(up, stack, run);
-  const transactions = new Map<string, { readonly atMs: number; storedMs: number }>();
+  const transactions = new Map<string, { readonly atMs: number; readonly storedMs: number }>();
   const names = new Map<string, number[]>();
   const segments = reader.catalogue.segments.filter(({ history }) => history === store);
   for (const segment of segments.toSorted((left, right) => left.modifiedMs - right.modifiedMs)) {
     const { after, upTo, modifiedMs: storedMs } = segment;
     for await (const batch of readLog(reader.access, { segments: [segment], after, upTo }, run)) {
-      for (const { entries, commit } of batch) {
-        const { order } = commit.position;
-        if (transactions.has(order)) continue;
-        transactions.set(order, { atMs: commit.atMs, storedMs });
-        for (const { name } of entries) {
-          const key = Buffer.from(name).toString('latin1');
-          const known = names.get(key);
-          if (known === undefined) names.set(key, [storedMs]);
-          else known.push(storedMs);
-        }
+      const fresh = batch.filter(({ commit }) => !transactions.has(commit.position.order));
+      for (const { commit } of fresh) transactions.set(commit.position.order, { atMs: commit.atMs, storedMs });
+      for (const { name } of fresh.flatMap(({ entries }) => entries)) {
+        const key = Buffer.from(name).toString('latin1');
+        names.set(key, [...(names.get(key) ?? []), storedMs]);
       }
     }
   }

@@ -5,7 +5,14 @@ import { KeptRecords } from '../../src/repository/records/kept-records.ts';
 import { forget } from '../../src/repository/maintainer.ts';
 import { Agent, blankDisk } from './archive-agent.ts';
 import type { AgentDisk } from './archive-agent.ts';
-import { checkArchive, checkLogGarbage, checkNow, openReader, problemsOf, verifyPhotographs } from './archive-checks.ts';
+import {
+  checkArchive,
+  checkLogGarbage,
+  checkNow,
+  openReader,
+  problemsOf,
+  verifyPhotographs,
+} from './archive-checks.ts';
 import { ArchiveWorld, drawAgentFaults, MINUTE_MS, realArchiveProtocol } from './archive-world.ts';
 import type { ArchiveProtocol } from './archive-world.ts';
 import { sweepToTheEnd } from './checks.ts';
@@ -16,7 +23,11 @@ import type { Actor } from './world.ts';
 
 export type ArchiveOutcome = {
   readonly violations: readonly string[];
-  readonly totals: ArchiveWorld['totals'] & { readonly deleted: number; readonly calls: number; readonly hours: number };
+  readonly totals: ArchiveWorld['totals'] & {
+    readonly deleted: number;
+    readonly calls: number;
+    readonly hours: number;
+  };
 };
 
 /** Runs the schedule of a seed: always the same for the same code. */
@@ -104,7 +115,9 @@ class Schedule {
         const changes = names.map((key) => [key, random.chance(0.2) ? undefined : `${counter}`] as const);
         store.change(new Map([['counter', `${counter}`], ...changes]), world.clock.nowMs());
       }
-      if (random.chance(0.01)) for (const counted of this.#archive.counted) if (counted.name === name) counted.compact();
+      if (random.chance(0.01)) {
+        for (const counted of this.#archive.counted) if (counted.name === name) counted.compact();
+      }
       await world.clock.sleep(random.integer(2 * restMs), world.run);
       if (world.clock.monotonicMs() >= this.#endMs) return;
     }

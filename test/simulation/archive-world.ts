@@ -71,7 +71,9 @@ export class ArchiveWorld {
     this.world = new World({ ...options, listed: 60 });
     this.random = createSeededRandom(`archive ${seed}`);
     const { random } = this;
-    this.counted = random.chance(0.25) ? [new CountedStore('orders'), new CountedStore('users')] : [new CountedStore('orders')];
+    this.counted = random.chance(0.25)
+      ? [new CountedStore('orders'), new CountedStore('users')]
+      : [new CountedStore('orders')];
     this.observed = random.chance(0.5) ? [new ObservedStore('files', random.fork('files'))] : [];
   }
 

@@ -15,7 +15,10 @@ const SWEEPS_UNTIL_IDLE = 12;
 
 /** After everybody is done: sweeps until there is nothing to do, and leaves the leases behind. */
 export async function sweepToTheEnd(world: World, actors: readonly Actor[]): Promise<void> {
-  const sweeper = world.actor('last sweeper', 0, { faults: { ...calm, latencyMs: 2, leaseMs: world.leaseMs }, narrow: false });
+  const sweeper = world.actor('last sweeper', 0, {
+    faults: { ...calm, latencyMs: 2, leaseMs: world.leaseMs },
+    narrow: false,
+  });
   const heads = new Map(
     actors.flatMap(({ remembered }) => remembered).map((head) => [`${head.session} ${head.counter}`, head]),
   );
