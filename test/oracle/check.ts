@@ -214,12 +214,20 @@ class MarkChecker {
     const isPaused = positions['uploads'] !== undefined;
     const counts = [orders, catalog, ...(isPaused ? [files] : [])].map((store) => store?.get(COUNTER));
     if (isPaused) assert.equal(new Set(counts).size, 1, `${id} is sealed, and its counters are ${counts.join(', ')}`);
-    const around = ([['orders', orders], ['catalog', catalog]] as const).map(([store, entries]) => {
+    const around = (
+      [
+        ['orders', orders],
+        ['catalog', catalog],
+      ] as const
+    ).map(([store, entries]) => {
       const turn = Number(entries?.get(TURN) ?? 0);
       const all = this.#model.transactions[store];
       return { fromMs: all[turn - 1]?.fromMs ?? 0, toMs: all[turn]?.toMs ?? Number.POSITIVE_INFINITY };
     });
-    const [latest, earliest] = [Math.max(...around.map(({ fromMs }) => fromMs)), Math.min(...around.map(({ toMs }) => toMs))];
+    const [latest, earliest] = [
+      Math.max(...around.map(({ fromMs }) => fromMs)),
+      Math.min(...around.map(({ toMs }) => toMs)),
+    ];
     assert.ok(latest <= earliest + 1, `${id} is sealed, and at no moment all stood so`);
   }
 

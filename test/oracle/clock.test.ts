@@ -42,7 +42,10 @@ test('a clock that jumps to and fro breaks nothing: order comes from positions',
   assert.deepEqual([gaps, news.filter((text) => text.includes('gap'))], [[], []]);
   assert.deepEqual(['orders', 'catalog', 'uploads'].map(bases), [1, 1, 1]);
   await using reader = await openReader(application, {}, run);
-  const furthest = complete.map(({ mark }) => mark.positions['orders']?.order ?? '').toSorted().at(-1);
+  const furthest = complete
+    .map(({ mark }) => mark.positions['orders']?.order ?? '')
+    .toSorted()
+    .at(-1);
   const latest = findMark(application, reader, 'latest');
   assert.equal(latest.mark.positions['orders']?.order, furthest, 'the newest mark is the one that stands furthest');
 });

@@ -26,7 +26,10 @@ for (const [what, manifest, stores] of [
     world.startWriter();
     await untilRecording(world, ...stores);
     const seconds = 3 * LONGER;
-    const [sealed, others] = await Promise.all([markAtRandom(world, seconds, { sealed: true }), markAtRandom(world, seconds)]);
+    const [sealed, others] = await Promise.all([
+      markAtRandom(world, seconds, { sealed: true }),
+      markAtRandom(world, seconds),
+    ]);
     const model = await world.stopWriter();
     const { status, err } = await world.stop(up);
     assert.equal(status, 0, err);
