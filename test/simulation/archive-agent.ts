@@ -19,6 +19,7 @@ import type { SpoolDisk } from './archive-spool.ts';
 import { openObserver } from './archive-stores.ts';
 import type { ObserverDisk, Pause } from './archive-stores.ts';
 import type { ArchiveWorld } from './archive-world.ts';
+import { withMethods } from './archive-writer.ts';
 import { createMemoryChunkIndex } from './memory-chunk-index.ts';
 import { engineOf } from './template.ts';
 import type { Actor } from './world.ts';
@@ -69,7 +70,7 @@ export class Agent {
         clock: host.clock,
         random: host.runtime.random,
         flush: { afterMs: options.flushMs, sizeBytes: 64 * 1024 },
-        openWriter: async (run) => this.#archive.protocol.writer(await this.#openWriter('up', run)),
+        openWriter: async (run) => this.#archive.protocol.writer(this.#counting(await this.#openWriter('up', run))),
         endWriter: (writer, run) => this.#endWriter(writer, run),
         onTrouble: (error) => {
           if (error?.code === 'FENCED') this.#onFenced(error);
@@ -249,6 +250,16 @@ export class Agent {
       for (const { message } of writer.catalogue.findings) world.violate(`${host.name} finds: ${message}`);
     }
     return writer;
+  }
+
+  /** Before a merge the journal asks for what it has put. */
+  #counting(writer: RepositoryWriter): RepositoryWriter {
+    return withMethods(writer, {
+      ownJournal: (run) => {
+        this.#archive.totals.merges += 1;
+        return writer.ownJournal(run);
+      },
+    });
   }
 
   async #endWriter(writer: RepositoryWriter, run: Run): Promise<void> {

@@ -192,7 +192,7 @@ function fromOneToTheOther({ first, second, calls }: Photograph, clock: Clock): 
 }
 
 /** A verifier that works while things are merged, given up and swept finds nothing damaged. */
-export async function verifyPhotographs({ world, photographs, random }: ArchiveWorld): Promise<void> {
+export async function verifyPhotographs({ world, photographs, random, totals }: ArchiveWorld): Promise<void> {
   if (world.lags) return;
   const { clock, run } = world;
   for (const { first, second, calls } of photographs) {
@@ -210,6 +210,7 @@ export async function verifyPhotographs({ world, photographs, random }: ArchiveW
       },
       run,
     );
+    totals.verified += 1;
     for (const found of damage) world.violate(`verify finds ${JSON.stringify(found)}`);
   }
 }

@@ -70,7 +70,7 @@ class Schedule {
   constructor(archive: ArchiveWorld) {
     this.#archive = archive;
     this.#random = archive.random.fork('schedule');
-    this.#endMs = MINUTE_MS * (5 + this.#random.integer(this.#random.pick([25, 25, 45, 110])));
+    this.#endMs = MINUTE_MS * (5 + this.#random.integer(this.#random.pick([10, 20, 30, 80])));
   }
 
   async play(): Promise<void> {
@@ -105,7 +105,7 @@ class Schedule {
     const { world } = this.#archive;
     const random = this.#random.fork(`work on ${name}`);
     const store = must(this.#archive.store(name), 'a store');
-    const restMs = MINUTE_MS * random.pick([2, 5, 10]);
+    const restMs = MINUTE_MS * random.pick([2, 4, 8]);
     let counter = 0;
     for (;;) {
       const burst = 1 + random.integer(3);
@@ -134,7 +134,7 @@ class Schedule {
       const agent = this.#agent(disk, { credential, isCalm: false });
       const ended = agent.run();
       const working = this.#useAgent(agent);
-      const stayMs = MINUTE_MS * (1 + random.integer(random.pick([10, 60, 200])));
+      const stayMs = MINUTE_MS * (1 + random.integer(random.pick([5, 20, 60, 200])));
       const left = Math.max(0, this.#endMs - world.clock.monotonicMs());
       await Promise.race([ended, world.clock.sleep(Math.min(stayMs, left), world.run)]);
       const how = random.integer(10);

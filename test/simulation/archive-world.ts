@@ -63,7 +63,7 @@ export class ArchiveWorld {
   /** So many operators may be giving up marks now. */
   forgetting = 0;
   readonly photographs: Photograph[] = [];
-  readonly totals = { merges: 0, marks: 0, restored: 0, kills: 0, fences: 0 };
+  readonly totals = { marks: 0, merges: 0, restored: 0, verified: 0, kills: 0, fences: 0 };
 
   constructor(options: ArchiveWorldOptions) {
     const { seed, protocol } = options;

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { test } from 'node:test';
 import { runSchedules } from './run-schedules.ts';
+import type { Outcome } from './schedule.ts';
 
 const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
 const only = process.env['TIDEMARK_TEST_SEED'];
@@ -14,7 +15,7 @@ test(`in ${COUNT} schedules of writers, sweeps and retention nothing that is nee
   t.diagnostic(`seeds from ${first}`);
   const totals = { schedules: 0, marks: 0, deleted: 0, calls: 0 };
   const failed: string[] = [];
-  await runSchedules(first, first + COUNT, ({ seed, outcome }) => {
+  await runSchedules<Outcome>({ worker: 'schedule-worker.ts', from: first, to: first + COUNT }, ({ seed, outcome }) => {
     totals.schedules += 1;
     totals.marks += outcome.marks;
     totals.deleted += outcome.deleted;

@@ -1,16 +1,14 @@
 /** Runs every `step`th schedule from `from` up to `to`, and posts what came of each. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../../src/core/must.ts';
+import type { Report, Share } from './run-schedules.ts';
 import { runSchedule } from './schedule.ts';
 import type { Outcome } from './schedule.ts';
 import { createTemplate } from './template.ts';
-
-export type Share = { readonly from: number; readonly to: number; readonly step: number };
-export type Report = { readonly seed: number; readonly outcome: Outcome };
 
 const { from, to, step } = workerData as Share; // as run-schedules.ts gives it
 const port = must(parentPort, 'a parent');
 const template = await createTemplate();
 for (let seed = from; seed < to; seed += step) {
-  port.postMessage({ seed, outcome: await runSchedule(seed, template) } satisfies Report);
+  port.postMessage({ seed, outcome: await runSchedule(seed, template) } satisfies Report<Outcome>);
 }
