@@ -27,8 +27,9 @@ function damageLargestPack(shop: Shop): void {
     .toSorted((left, right) => statSync(right).size - statSync(left).size);
   const [path = ''] = packs;
   const bytes = readFileSync(path);
-  const middle = bytes.byteLength >> 1;
-  bytes.writeUInt8((bytes[middle] ?? 0) ^ 1, middle);
+  // Within the first of the two values, and far from where the other one begins.
+  const place = bytes.byteLength >> 2;
+  bytes.writeUInt8((bytes[place] ?? 0) ^ 1, place);
   rmSync(path);
   writeFileSync(path, bytes);
 }

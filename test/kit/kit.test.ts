@@ -292,7 +292,7 @@ test('each mistake ends with one line and its own status', async () => {
       2,
       /TIDEMARK_PASSPHRASE_FILE names: ENOENT/,
       ['list', repository],
-      { env: { TIDEMARK_PASSPHRASE_FILE: '/nowhere' } },
+      { env: { TIDEMARK_PASSPHRASE_FILE: temporary.at('no-such-file') } },
     ],
     [2, /the passphrase is empty/, ['list', repository], { passphrase: '' }],
     [2, /uploads is there already/, ['restore', repository, 'mark-1', temporary.at('taken')]],
