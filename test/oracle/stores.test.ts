@@ -33,7 +33,7 @@ test('a store that is away for a while disturbs no other, and is followed on onc
   await untilRecording(world, ...ALL);
   moveStore(shop, 'notes.db', 'away.db');
   await until('it is told that the store is away', async () => (await stateOf(world, 'notes')) === 'retrying');
-  const during = await markAtRandom(world, 2 * LONGER);
+  const during = await markAtRandom(world, LONGER);
   notes.put('note', 'while it was away');
   moveStore(shop, 'away.db', 'notes.db');
   await untilRecording(world, ...ALL);
@@ -61,7 +61,7 @@ test('a store that is locked for long by its writer holds up nothing', async (t)
   {
     using lock = new DatabaseSync(shop.at('notes.db'));
     lock.exec('BEGIN EXCLUSIVE');
-    const during = await markAtRandom(world, 2 * LONGER);
+    const during = await markAtRandom(world, LONGER);
     assert.ok(during.length > 0);
     lock.exec('ROLLBACK');
   }
