@@ -21,7 +21,9 @@ test('a request is answered with news and a result, or with an error as it was t
   const asked: AgentRequest[] = [];
   const handler: Handler = async (request, tell) => {
     asked.push(request);
-    if (request.command === 'status') throw new TidemarkError('STORE_UNREACHABLE', 'it is away', { hint: 'Bring it back.' });
+    if (request.command === 'status') {
+      throw new TidemarkError('STORE_UNREACHABLE', 'it is away', { hint: 'Bring it back.' });
+    }
     tell('one line\nof it');
     return { id: 'é' };
   };

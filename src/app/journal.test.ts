@@ -154,7 +154,10 @@ test('after a slow flush it rests for longer', async (t) => {
     await orders.queue.put(block(at, at + 1), run);
     await clock.advance(1_000);
   }
-  assert.deepEqual(setup.puts.map(({ atMs }) => atMs), [3_000, 9_000, 15_000, 21_000, 27_000]);
+  assert.deepEqual(
+    setup.puts.map(({ atMs }) => atMs),
+    [3_000, 9_000, 15_000, 21_000, 27_000],
+  );
   await setup.stop();
   assert.equal(orders.durable.order, positionAt(30).order);
 });
@@ -207,7 +210,10 @@ test('what waits is put once the repository is back, however long it was away, a
   // No record gets larger than what is put at once.
   assert.deepEqual(told(setup), ['orders 0-1, m1', 'orders 1-2, m2', 'orders 2-3, m3']);
   assert.ok((await Promise.all(marks)).every(({ missing }) => missing.length === 0));
-  assert.deepEqual([setup.troubles.slice(0, 2), setup.troubles.at(-1)], [Array(2).fill('REPOSITORY_UNREACHABLE'), undefined]);
+  assert.deepEqual(
+    [setup.troubles.slice(0, 2), setup.troubles.at(-1)],
+    [Array(2).fill('REPOSITORY_UNREACHABLE'), undefined],
+  );
   await setup.stop();
   assert.deepEqual(setup.ended, [9], 'sessions that failed are left without an end');
   assert.deepEqual(setup.disposed, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -297,7 +303,10 @@ test('a session is closed only when nobody works with it, and whoever comes mean
   await first;
   await clock.advance(10_000);
   assert.deepEqual(setup.disposed, [1]);
-  assert.deepEqual(setup.puts.map(({ session }) => session), [2]);
+  assert.deepEqual(
+    setup.puts.map(({ session }) => session),
+    [2],
+  );
   await setup.stop();
 });
 

@@ -35,9 +35,17 @@ async function taken(fakes: Readonly<Record<string, Fake>>) {
       if (neverComes) throw new TidemarkError('STORE_UNREACHABLE', 'it tells of nothing');
     },
   });
-  const stores = ['uploads', 'catalog', 'orders'].map((name) => ({ name, references: name === 'orders' ? ['uploads'] : [] }));
+  const stores = ['uploads', 'catalog', 'orders'].map((name) => ({
+    name,
+    references: name === 'orders' ? ['uploads'] : [],
+  }));
   const options = {
-    runtime: { clock, random: createSeededRandom(1).bytes, logger: { log: () => undefined }, temporaryFolder: '/nowhere' },
+    runtime: {
+      clock,
+      random: createSeededRandom(1).bytes,
+      logger: { log: () => undefined },
+      temporaryFolder: '/nowhere',
+    },
     // Nothing else of a store is looked at.
     configuration: { stores: stores as unknown as readonly StoreConfiguration[] } as Configuration,
     recordings: new Map(

@@ -35,7 +35,13 @@ async function ends(queue: LogQueue, mostBytes = 1e9): Promise<readonly string[]
 
 /** Whether a promise is settled once whoever can has done something. */
 async function isSettled(work: Promise<unknown>): Promise<boolean> {
-  return await Promise.race([work.then(() => true, () => true), sleep(50).then(() => false)]);
+  return await Promise.race([
+    work.then(
+      () => true,
+      () => true,
+    ),
+    sleep(50).then(() => false),
+  ]);
 }
 
 test('blocks stay until they are dropped, and are given in order up to a size', async () => {
@@ -84,7 +90,11 @@ test('what is in the spool is there after a crash, from where the repository sta
 
 test('what does not follow on where the repository stands is left out: a hole, or another lineage', async () => {
   await using folder = temporaryFolder();
-  const other = { ...block(3, 4), after: { ...positionAt(3), lineage: 'other' }, upTo: { ...positionAt(4), lineage: 'other' } };
+  const other = {
+    ...block(3, 4),
+    after: { ...positionAt(3), lineage: 'other' },
+    upTo: { ...positionAt(4), lineage: 'other' },
+  };
   {
     await using spool = await spoolIn(folder.at('spool'));
     const queue = await queueOf(1, { spool });

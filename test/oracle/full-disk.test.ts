@@ -40,7 +40,8 @@ async function fillDisk(world: World, place: string, size: string): Promise<void
   assert.ok(isFull() && up.child.exitCode === null, told);
   await sleep(1000 * LONGER);
   writeFileSync(shop.at('room'), '');
-  const isRecorded = (store: string): boolean => told.split('\n').findLast((line) => line.startsWith(`${store}:`)) === `${store}: recording`;
+  const isRecorded = (store: string): boolean =>
+    told.split('\n').findLast((line) => line.startsWith(`${store}:`)) === `${store}: recording`;
   await until('it goes on', () => ['orders', 'catalog', 'uploads'].every(isRecorded));
   await sleep(1000 * LONGER);
   const model = await world.stopWriter();
@@ -56,13 +57,17 @@ async function fillDisk(world: World, place: string, size: string): Promise<void
   assert.equal(complete.at(-1)?.mark.id, marks.at(-1)?.mark.id, 'the last mark has all stores');
 }
 
-test('a repository whose disk is full is written to again once there is room, without a gap', { skip: noMount }, async (t) => {
+test('a repository whose disk is full is written to again once there is room, without a gap', {
+  skip: noMount,
+}, async (t) => {
   await using world = await openWorld();
   t.diagnostic(`seed ${world.seed}`);
-  await fillDisk(world, 'backups', '3m');
+  await fillDisk(world, 'backups', '2m');
 });
 
-test('a full disk under this host’s own state stops nothing for good, and leaves no gap', { skip: noMount }, async (t) => {
+test('a full disk under this host’s own state stops nothing for good, and leaves no gap', {
+  skip: noMount,
+}, async (t) => {
   await using world = await openWorld();
   t.diagnostic(`seed ${world.seed}`);
   mkdirSync(world.shop.at('state'), { recursive: true, mode: 0o700 });

@@ -41,7 +41,7 @@ test('a recorder that stands still for a while, as a suspended machine does, goe
   world.startWriter();
   await untilRecording(world);
   const promised: string[] = [];
-  for (let count = 0; count < 2 * LONGER; count++) {
+  for (let count = 0; count < LONGER; count++) {
     const marks = markAtRandom(world, 1);
     await sleep(world.random.integer(1000));
     up.child.kill('SIGSTOP');

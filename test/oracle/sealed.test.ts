@@ -25,8 +25,11 @@ for (const [what, manifest, stores] of [
     const up = world.startUp();
     world.startWriter();
     await untilRecording(world, ...stores);
-    const seconds = 1.5 * LONGER;
-    const [sealed, others] = await Promise.all([markAtRandom(world, seconds, { sealed: true }), markAtRandom(world, seconds)]);
+    const seconds = LONGER;
+    const [sealed, others] = await Promise.all([
+      markAtRandom(world, seconds, { sealed: true }),
+      markAtRandom(world, seconds),
+    ]);
     const model = await world.stopWriter();
     const { status, err } = await world.stop(up);
     assert.equal(status, 0, err);
