@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import type { Configuration } from '../config/configuration.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { createLimiter } from '../flow/limiter.ts';
+import { openSpool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
@@ -15,7 +17,7 @@ import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
 import { refuseRollback } from './rollback.ts';
 import { failureOf } from './run-record.ts';
-import { writeStoreBase } from './store-base.ts';
+import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
 import type { KnownHistory } from './store-recording.ts';
 import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
@@ -23,6 +25,7 @@ import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
 const IDLE_MARK_MS = 10 * 60_000;
 const SETTLE_STEP_MS = 50;
+const SPOOL_BYTES = 1024 * 1024 * 1024;
 
 export type RecordingOptions = {
   readonly application: OpenApplication;
@@ -60,9 +63,19 @@ export class Recording {
     this.stores = new Map(
       configuration.stores.map((store) => {
         const known = knownHistory(catalogue, store.name, options.access.writer?.id ?? '');
-        const writeBase = (from: BaseSource, run: Run): Promise<WrittenBase> => this.#writeBase(store.name, from, run);
-        const parts = { application, configuration, store, journal: this.#journal, known, writeBase, onNews };
-        return [store.name, new StoreRecording(parts)];
+        const stateFolder = storeStateFolder(application, store.name);
+        const recording = new StoreRecording({
+          runtime: application.context.runtime,
+          store,
+          restMs: configuration.flush.afterMs,
+          openRecorder: (previous, run) => openStoreRecorder(application, { store, previous, stateFolder }, run),
+          openSpool: (run) => openSpool({ folder: join(stateFolder, 'spool'), maxBytes: SPOOL_BYTES, random }, run),
+          journal: this.#journal,
+          known,
+          writeBase: (from, run) => this.#writeBase(store.name, from, run),
+          onNews,
+        });
+        return [store.name, recording];
       }),
     );
   }

@@ -1,26 +1,21 @@
-import { join } from 'node:path';
 import { pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
-import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
+import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
-import type { Run } from '../core/run.ts';
+import type { Run, Runtime } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
-import { openSpool } from '../io/spool.ts';
 import type { Spool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
 import type { WrittenBase } from '../repository/writer.ts';
-import type { OpenApplication } from './application.ts';
 import type { Journal, JournaledHistory } from './journal.ts';
 import type { StoreState } from './results.ts';
-import { openStoreRecorder, storeStateFolder } from './store-base.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
 const QUEUE_BYTES = 16 * 1024 * 1024;
-const SPOOL_BYTES = 1024 * 1024 * 1024;
 /** How long a position that was read may take to be received. */
 const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
@@ -33,9 +28,14 @@ export type KnownHistory = {
 };
 
 export type StoreRecordingOptions = {
-  readonly application: OpenApplication;
-  readonly configuration: Configuration;
+  readonly runtime: Runtime;
   readonly store: StoreConfiguration;
+  /** How long an observation waits for more to change. */
+  readonly restMs: number;
+  /** `previous`: the newest position that the repository holds of it. @throws STORE_UNREACHABLE */
+  readonly openRecorder: (previous: Position | undefined, run: Run) => Promise<Recorder>;
+  /** Of a store with a log: where what was received waits. Asked once. */
+  readonly openSpool: (run: Run) => Promise<Spool>;
   readonly journal: Journal;
   /** Up to where this host's own writer has recorded it, as the repository says. */
   readonly known: KnownHistory | undefined;
@@ -166,7 +166,7 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   get #runtime() {
-    return this.#options.application.context.runtime;
+    return this.#options.runtime;
   }
 
   #recorded(): JournaledHistory {
@@ -207,10 +207,8 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   async #record(run: Run, onRecording: () => void): Promise<void> {
-    const { application, store } = this.#options;
-    const stateFolder = storeStateFolder(application, store.name);
     const previous = this.#known?.position;
-    await using recorder = await openStoreRecorder(application, { store, previous, stateFolder }, run);
+    await using recorder = await this.#options.openRecorder(previous, run);
     this.#recorder = recorder;
     try {
       if (this.#known !== undefined && recorder.lineage.id !== this.#known.position.lineage) {
@@ -263,7 +261,7 @@ export class StoreRecording implements AsyncDisposable {
       this.#setRecording(onRecording);
       for (;;) {
         await this.#look(run);
-        await clock.sleep(this.#options.configuration.flush.afterMs, run);
+        await clock.sleep(this.#options.restMs, run);
         await observations.changed(run);
       }
     } finally {
@@ -317,15 +315,7 @@ export class StoreRecording implements AsyncDisposable {
 
   /** One for all attempts: what waits in it when this ends is still put. */
   async #openSpool(run: Run): Promise<Spool> {
-    const { application, store } = this.#options;
-    this.#spool ??= await openSpool(
-      {
-        folder: join(storeStateFolder(application, store.name), 'spool'),
-        maxBytes: SPOOL_BYTES,
-        random: this.#runtime.random,
-      },
-      run,
-    );
+    this.#spool ??= await this.#options.openSpool(run);
     return this.#spool;
   }
 

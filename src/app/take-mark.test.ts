@@ -14,7 +14,7 @@ const run: Run = { signal: new AbortController().signal };
 const READ_MS = 10;
 
 /** What becomes of a store while it is read: every read finds it one further. */
-type Fake = { readonly fails?: unknown; readonly neverComes?: boolean; readonly stands?: number };
+type Fake = { readonly fails?: Error; readonly neverComes?: boolean; readonly stands?: number };
 
 /** Takes a mark over stores of which `orders` refers to `uploads`. Reads take 10 ms each, and what was read comes a second later. */
 async function taken(fakes: Readonly<Record<string, Fake>>) {

@@ -12,7 +12,7 @@ import { orderStores } from './store-order.ts';
 
 export type MarkOptions = {
   readonly runtime: Runtime;
-  readonly configuration: Configuration;
+  readonly configuration: Pick<Configuration, 'stores'>;
   readonly recordings: ReadonlyMap<string, StoreRecording>;
   readonly name?: string | undefined;
   readonly tags: readonly string[];

@@ -127,8 +127,7 @@ class Schedule {
   async #supervise(): Promise<void> {
     const { world, totals } = this.#archive;
     const random = this.#random.fork('supervisor');
-    const hasSpool = random.chance(0.6);
-    let disk = blankDisk(hasSpool);
+    let disk = blankDisk();
     let credential = 0;
     const zombies: { readonly agent: Agent; readonly ended: Promise<void> }[] = [];
     while (world.clock.monotonicMs() < this.#endMs) {
@@ -142,13 +141,13 @@ class Schedule {
       if (how === 0 && !agent.actor.host.dead) {
         // It is taken for dead, and goes on.
         zombies.push({ agent, ended: Promise.all([ended, working]).then(() => undefined) });
-        disk = blankDisk(hasSpool);
+        disk = blankDisk();
       } else {
         if (how < 6) agent.actor.host.kill();
         else agent.stop();
         totals.kills += agent.actor.host.dead ? 1 : 0;
         await Promise.all([ended, working]);
-        if (random.chance(0.15)) disk = blankDisk(hasSpool);
+        if (random.chance(0.15)) disk = blankDisk();
         if (random.chance(0.1)) credential = 1 - credential;
       }
       if (random.chance(0.5)) await world.clock.sleep(random.integer(random.pick([1, 10, 50]) * MINUTE_MS), world.run);
@@ -168,7 +167,7 @@ class Schedule {
       await world.clock.sleep(MINUTE_MS, world.run);
       isDone = agent.isWhole && (await agent.mark({ name: 'the end' }, world.run)).missing.length === 0;
     }
-    if (!isDone) world.violate('an agent in peace does not get to record all stores');
+    if (!isDone) world.violate(`an agent in peace does not record all stores: ${agent.troubles.join(', ')}`);
     agent.stop();
     await ended;
     this.#isOver = true;
@@ -183,6 +182,7 @@ class Schedule {
       actor,
       disk,
       flushMs: random.pick([1_000, 20_000]),
+      spoolBytes: random.pick([2_000, 1_000_000]),
       storeFailChance: options.isCalm ? 0 : random.pick([0, 0, 0.03]),
       onMark: async ({ id }) => {
         if (random.chance(0.2)) await checkNow(this.#archive, id);

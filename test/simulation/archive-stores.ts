@@ -1,9 +1,17 @@
 import { readerOf } from '../../src/core/byte-reader.ts';
 import { TidemarkError } from '../../src/core/errors.ts';
-import { must } from '../../src/core/must.ts';
+import { assume, must } from '../../src/core/must.ts';
 import { orderOf } from '../../src/core/position.ts';
 import type { Position } from '../../src/core/position.ts';
-import type { Base, Entry, LoggedChange, LogPiece, Observation } from '../../src/core/recorder.ts';
+import type {
+  Base,
+  Entry,
+  LoggedChange,
+  LogPiece,
+  Observation,
+  ObservationLog,
+  Recorder,
+} from '../../src/core/recorder.ts';
 import type { Run } from '../../src/core/run.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 
@@ -73,6 +81,24 @@ export class CountedStore implements SimulatedStore {
     waiting.resolve();
   }
 
+  openRecorder(pause: Pause): Recorder {
+    return {
+      lineage: { id: this.name },
+      exact: 'position',
+      openBase: async () => this.openBase(pause),
+      head: async () => this.head,
+      openLog: async (after, run) => {
+        const pieces = this.log(after, pause, run);
+        return {
+          [Symbol.asyncIterator]: () => pieces,
+          acknowledge: () => undefined,
+          async [Symbol.asyncDispose]() {},
+        };
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+
   /** What happened so far can't be followed any more. */
   compact(): void {
     this.#compactedTo = this.#transactions.length;
@@ -107,7 +133,7 @@ export class CountedStore implements SimulatedStore {
       const taken = this.#transactions.slice(next, next + 3);
       const from = next;
       next += taken.length;
-      yield taken.flatMap(({ changes, atMs }, at) => {
+      yield taken.flatMap(({ changes, atMs }, at): readonly LogPiece[] => {
         const commit = { position: this.#positionAt(from + at + 1), atMs };
         return changes.length < 3
           ? [{ changes, commit }]
@@ -144,24 +170,34 @@ async function* paused(entries: readonly Entry[], pause: Pause): AsyncGenerator<
 }
 
 type Version = { readonly revision: number; readonly text: string };
+type Versions = ReadonlyMap<string, Version>;
 type Told = { readonly position: Position; readonly revisions: ReadonlyMap<string, number> };
 
 /** What an observer's disk remembers: what it told up to which position. */
-export type ObserverDisk = { lineage: string | undefined; last: number; told: readonly Told[] };
+export type ObserverDisk = { last: number; told: readonly Told[] };
 
 const NEVER_TOLD = -1;
 
 /** Names with contents and no log: it is observed. */
 export class ObservedStore implements SimulatedStore {
   readonly name: string;
-  #versions: ReadonlyMap<string, Version> = new Map();
+  #versions: Versions = new Map();
   #revision = 0;
   readonly #states = new Map<string, StoreState>();
   readonly #random: SeededRandom;
+  #wake = Promise.withResolvers<void>();
 
   constructor(name: string, random: SeededRandom) {
     this.name = name;
     this.#random = random;
+  }
+
+  get versions(): Versions {
+    return this.#versions;
+  }
+
+  get changed(): Promise<void> {
+    return this.#wake.promise;
   }
 
   stateAt(position: Position): StoreState | undefined {
@@ -175,73 +211,122 @@ export class ObservedStore implements SimulatedStore {
       else next.set(name, { revision: ++this.#revision, text });
     }
     this.#versions = next;
+    const waiting = this.#wake;
+    this.#wake = Promise.withResolvers();
+    waiting.resolve();
   }
 
-  /** `isWatched`: it is taken while the store is observed, and is fuzzy. */
-  openBase(disk: ObserverDisk, options: { readonly isWatched: boolean; readonly pause: Pause }): Base {
-    const { isWatched, pause } = options;
-    const seen = this.#versions;
-    const before = disk.told.at(-1);
+  newLineage(): string {
+    return `${this.name} ${Buffer.from(this.#random.bytes(4)).toString('hex')}`;
+  }
+
+  /** A new position, at which it held this. */
+  positionOf(lineage: string, order: number, seen: Versions): Position {
+    const resume = Buffer.from(this.#random.bytes(4)).toString('hex');
+    const position = { lineage, order: orderOf(order), resume };
+    this.#states.set(placeOf(position), new Map([...seen].map(([name, { text }]) => [name, text])));
+    return position;
+  }
+}
+
+export type ObserverOptions = {
+  readonly store: ObservedStore;
+  readonly disk: ObserverDisk;
+  readonly previous: Position | undefined;
+  readonly pause: Pause;
+};
+
+/** As the recorder of files does it: positions count bases and observations, and the disk knows how to go back to earlier ones. */
+export function openObserver({ store, disk, previous, pause }: ObserverOptions): Recorder {
+  const lineage = previous?.lineage ?? store.newLineage();
+  const isKnown = disk.told.at(-1)?.position.lineage === lineage;
+  let count = Math.max(Number(previous?.order ?? 0), isKnown ? disk.last : 0);
+  let isWatched = false;
+  let isLooking = false;
+  const next = (seen: Versions): Position => {
+    count += 1;
+    disk.last = count;
+    return store.positionOf(lineage, count, seen);
+  };
+
+  const openBase = async (): Promise<Base> => {
+    const seen = store.versions;
+    const before = isWatched ? disk.told.at(-1) : undefined;
     return {
       entries: paused(contentEntries(seen, [...seen.keys()]), pause),
       retry: async () => undefined,
       finish: async () => {
-        const revisions = new Map([...seen].map(([name, { revision }]) => [name, revision]));
-        const cut = this.#next(disk, seen);
-        if (isWatched && before !== undefined) {
-          // What the base saw and nobody has told has to be told, also when it goes before that.
-          const names = [...revisions.keys()].map((name) => [name, NEVER_TOLD] as const);
-          const known = disk.told.map((told) => ({ ...told, revisions: new Map([...names, ...told.revisions]) }));
-          disk.told = [...known, { position: cut, revisions: must(known.at(-1), 'what is known').revisions }];
-          return baseEnd(before.position, cut);
+        const cut = next(seen);
+        if (before === undefined) {
+          disk.told = [{ position: cut, revisions: revisionsOf(seen) }];
+          return baseEnd(cut, cut);
         }
-        disk.told = [{ position: cut, revisions }];
-        return baseEnd(cut, cut);
+        // What the base saw and nobody has told has to be told, also when it goes before that.
+        const names = [...seen.keys()].map((name) => [name, NEVER_TOLD] as const);
+        const known = disk.told.map((told) => ({ ...told, revisions: new Map([...names, ...told.revisions]) }));
+        disk.told = [...known, { position: cut, revisions: must(known.at(-1), 'what is known').revisions }];
+        return baseEnd(before.position, cut);
       },
       async [Symbol.asyncDispose]() {},
     };
-  }
+  };
 
-  /** @throws POSITION_LOST where the disk does not know how it was at the position */
-  goBackTo(disk: ObserverDisk, position: Position): void {
-    const at = disk.told.findIndex((told) => placeOf(told.position) === placeOf(position));
-    if (at < 0) throw positionLost('it is not known how it was');
-    disk.told = disk.told.slice(0, at + 1);
-  }
-
-  acknowledge(disk: ObserverDisk, position: Position): void {
-    const at = disk.told.findIndex((told) => placeOf(told.position) === placeOf(position));
-    if (at > 0) disk.told = disk.told.slice(at);
-  }
-
-  /** Undefined when nothing is other than it was told. */
-  observe(disk: ObserverDisk, pause: Pause): Observation | undefined {
-    const seen = this.#versions;
+  const observe = (): Observation | undefined => {
+    const seen = store.versions;
     const known = must(disk.told.at(-1), 'what was told').revisions;
     const there = [...seen].filter(([name, { revision }]) => known.get(name) !== revision).map(([name]) => name);
     const gone = [...known.keys()].filter((name) => !seen.has(name));
     if (there.length + gone.length === 0) return undefined;
+    isLooking = true;
     return {
       entries: paused(contentEntries(seen, there), pause),
       removed: gone.toSorted(byName).map((name) => Buffer.from(name)),
       retry: async () => undefined,
-      finish: async () => {
-        const position = this.#next(disk, seen);
-        const revisions = new Map([...seen].map(([name, { revision }]) => [name, revision]));
-        disk.told = [...disk.told, { position, revisions }];
+      finish: async (run) => {
+        run.signal.throwIfAborted();
+        assume(isLooking && isWatched, 'an observation that goes on');
+        const position = next(seen);
+        disk.told = [...disk.told, { position, revisions: revisionsOf(seen) }];
         return baseEnd(position, position);
       },
-      async [Symbol.asyncDispose]() {},
+      async [Symbol.asyncDispose]() {
+        isLooking = false;
+      },
     };
-  }
+  };
 
-  #next(disk: ObserverDisk, seen: ReadonlyMap<string, Version>): Position {
-    disk.lineage ??= `${this.name} ${Buffer.from(this.#random.bytes(4)).toString('hex')}`;
-    const resume = Buffer.from(this.#random.bytes(4)).toString('hex');
-    const position = { lineage: disk.lineage, order: orderOf(++disk.last), resume };
-    this.#states.set(placeOf(position), new Map([...seen].map(([name, { text }]) => [name, text])));
-    return position;
-  }
+  const openObservations = async (after: Position): Promise<ObservationLog> => {
+    const at = disk.told.findIndex((told) => placeOf(told.position) === placeOf(after));
+    if (at < 0 || after.lineage !== lineage) throw positionLost('it is not known how it was');
+    disk.told = disk.told.slice(0, at + 1);
+    isWatched = true;
+    return {
+      observe: async () => observe(),
+      changed: async (run) => {
+        await untilWoken(store.changed, run);
+        await pause(run);
+      },
+      acknowledge: (durable) => {
+        const reached = disk.told.findIndex((told) => placeOf(told.position) === placeOf(durable));
+        if (reached > 0) disk.told = disk.told.slice(reached);
+      },
+      async [Symbol.asyncDispose]() {
+        isWatched = false;
+      },
+    };
+  };
+
+  return {
+    lineage: { id: lineage },
+    exact: 'observation',
+    openBase,
+    openObservations,
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+function revisionsOf(versions: Versions): ReadonlyMap<string, number> {
+  return new Map([...versions].map(([name, { revision }]) => [name, revision]));
 }
 
 function baseEnd(logFrom: Position, cut: Position) {
@@ -252,7 +337,7 @@ function placeOf({ lineage, order, resume }: Position): string {
   return `${lineage} ${order} ${resume}`;
 }
 
-function contentEntries(versions: ReadonlyMap<string, Version>, names: readonly string[]): readonly Entry[] {
+function contentEntries(versions: Versions, names: readonly string[]): readonly Entry[] {
   return names.toSorted(byName).map((name): Entry => {
     const bytes = Buffer.from(must(versions.get(name), 'a version').text);
     const content = { cut: 'stream', kind: 'reader', open: async () => readerOf(bytes) } as const;

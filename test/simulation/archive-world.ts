@@ -1,6 +1,5 @@
 import { createSeededRandom } from '../../src/flow/random.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
-import type { LogQueue } from '../../src/archive/log-queue.ts';
 import type { Position } from '../../src/core/position.ts';
 import type { openPoint } from '../../src/restore/point.ts';
 import type { Mark } from '../../src/repository/mark.ts';
@@ -23,7 +22,6 @@ const START_MS = Date.parse('2026-10-25T00:10:00Z');
 /** Parts that a mutant does otherwise. */
 export type ArchiveProtocol = Protocol & {
   readonly writer: (writer: RepositoryWriter) => RepositoryWriter;
-  readonly queue: (queue: LogQueue) => LogQueue;
   /** Where a history is followed on, after a start. */
   readonly known: (position: Position, head: Position | undefined) => Position;
   readonly openPoint: typeof openPoint | undefined;
@@ -32,7 +30,6 @@ export type ArchiveProtocol = Protocol & {
 export const realArchiveProtocol: ArchiveProtocol = {
   ...realProtocol,
   writer: (writer) => writer,
-  queue: (queue) => queue,
   known: (position) => position,
   openPoint: undefined,
 };
