@@ -17,13 +17,16 @@ export async function askAgent(
 ): Promise<Readonly<Record<string, Json>> | undefined> {
   const socket = await connect(stateFolder);
   if (socket === undefined) return undefined;
+  const lines = createInterface({ input: socket });
   const onAbort = (): void => {
+    // What is destroyed does not end by itself.
+    lines.close();
     socket.destroy();
   };
   run.signal.addEventListener('abort', onAbort, { once: true });
   try {
     socket.write(`${JSON.stringify(request)}\n`);
-    for await (const line of createInterface({ input: socket })) {
+    for await (const line of lines) {
       const answer = parseAnswer(line);
       if (answer.type === 'news') options.onNews(answer.message);
       if (answer.type === 'error') throw new TidemarkError(answer.code, answer.message, { hint: answer.hint });

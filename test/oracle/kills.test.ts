@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { checkAll } from './check.ts';
 import { LONGER, markAtRandom, openWorld, until, untilRecording } from './world.ts';
 
-const KILLS = 5 * LONGER;
-const SECONDS = 1.5;
+const KILLS = 3 * LONGER;
+const SECONDS = 1;
 
 test('a recorder that is killed at random moments goes on without a gap, and keeps the marks that it promised', async (t) => {
   await using world = await openWorld();
@@ -41,11 +41,11 @@ test('a recorder that stands still for a while, as a suspended machine does, goe
   world.startWriter();
   await untilRecording(world);
   const promised: string[] = [];
-  for (let count = 0; count < 3 * LONGER; count++) {
+  for (let count = 0; count < LONGER; count++) {
     const marks = markAtRandom(world, 1);
     await sleep(world.random.integer(1000));
     up.child.kill('SIGSTOP');
-    await sleep(500 + world.random.integer(1500));
+    await sleep(300 + world.random.integer(1000));
     up.child.kill('SIGCONT');
     promised.push(...(await marks));
   }
@@ -65,8 +65,8 @@ test('while the repository is away all is kept on this host, and is in the repos
   await untilRecording(world);
   await world.mark();
   renameSync(shop.at('backups'), shop.at('elsewhere'));
-  const marks = markAtRandom(world, 4 * LONGER);
-  await sleep(3000 * LONGER);
+  const marks = markAtRandom(world, 3 * LONGER);
+  await sleep(2000 * LONGER);
   renameSync(shop.at('elsewhere'), shop.at('backups'));
   const promised = await marks;
   await until('a mark can be had again', async () => (await world.mark()) !== undefined);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { checkAll } from './check.ts';
 import { LONGER, markAtRandom, openWorld, untilRecording } from './world.ts';
 
-const SECONDS = 6 * LONGER;
+const SECONDS = 4 * LONGER;
 
 test(`every mark that is taken under load holds what was there then, and a second recorder is refused`, async (t) => {
   await using world = await openWorld();
@@ -22,5 +22,5 @@ test(`every mark that is taken under load holds what was there then, and a secon
   t.diagnostic(`${marks.length} marks over ${model.steps} steps`);
   assert.deepEqual([gaps, complete.length], [[], marks.length]);
   assert.deepEqual(['orders', 'catalog', 'uploads'].map(bases), [1, 1, 1]);
-  assert.ok(promised.length > 10 * LONGER, `${promised.length} marks`);
+  assert.ok(promised.length > 5 * LONGER, `${promised.length} marks`);
 });

@@ -25,7 +25,7 @@ for (const [what, manifest, stores] of [
     const up = world.startUp();
     world.startWriter();
     await untilRecording(world, ...stores);
-    const seconds = 3 * LONGER;
+    const seconds = LONGER;
     const [sealed, others] = await Promise.all([
       markAtRandom(world, seconds, { sealed: true }),
       markAtRandom(world, seconds),

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openSpool } from '../io/spool.ts';
+import type { Spool } from '../io/spool.ts';
+import { positionAt } from '../testing/repository-fixture.ts';
+import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
+import { LogQueue } from './log-queue.ts';
+import type { LogBlock } from './log-queue.ts';
+
+const run = { signal: new AbortController().signal };
+
+function block(after: number, upTo: number, sizeBytes = 100): LogBlock {
+  const pieces = new Uint8Array(sizeBytes).fill(upTo);
+  const positions = { after: positionAt(after), upTo: positionAt(upTo) };
+  return { pieces, ...positions, fromMs: after * 1000, toMs: upTo * 1000, changes: upTo - after, packs: [] };
+}
+
+function queueOf(received: number, options: { readonly spool?: Spool; readonly memoryBytes?: number } = {}) {
+  const { spool, memoryBytes = 1e9 } = options;
+  return LogQueue.open({ memoryBytes, received: positionAt(received), onPut: () => undefined, spool }, run);
+}
+
+function spoolIn(folder: string, maxBytes = 1e6): Promise<Spool> {
+  return openSpool({ folder, maxBytes, random: (size) => randomBytes(size), fileBytes: 1_000 }, run);
+}
+
+async function ends(queue: LogQueue, mostBytes = 1e9): Promise<readonly string[]> {
+  const blocks = await queue.first(mostBytes, run);
+  for (const { pieces, upTo } of blocks) assert.ok(pieces.every((byte) => byte === Number(upTo.resume)));
+  return blocks.map(({ after, upTo }) => `${after.resume}-${upTo.resume}`);
+}
+
+/** Whether a promise is settled once whoever can has done something. */
+async function isSettled(work: Promise<unknown>): Promise<boolean> {
+  return await Promise.race([
+    work.then(
+      () => true,
+      () => true,
+    ),
+    sleep(50).then(() => false),
+  ]);
+}
+
+test('blocks stay until they are dropped, and are given in order up to a size', async () => {
+  const queue = await queueOf(0);
+  await queue.put(block(0, 2), run);
+  await queue.put(block(2, 3), run);
+  assert.deepEqual(await ends(queue), ['0-2', '2-3']);
+  assert.deepEqual(await ends(queue, 1), ['0-2'], 'one at least');
+  assert.deepEqual([queue.received.resume, queue.sizeBytes, queue.waitingSinceMs], ['3', 200, 0]);
+  await queue.drop(1, run);
+  assert.deepEqual([await ends(queue), queue.sizeBytes, queue.waitingSinceMs], [['2-3'], 100, 2000]);
+  await queue.drop(1, run);
+  assert.deepEqual([await ends(queue), queue.sizeBytes, queue.waitingSinceMs], [[], 0, undefined]);
+});
+
+test('without a spool whoever puts waits while it is full, until there is room or it gives up', async () => {
+  const queue = await queueOf(0, { memoryBytes: 150 });
+  await queue.put(block(0, 1, 500), run);
+  const stop = new AbortController();
+  const waits = queue.put(block(1, 2), run);
+  const givesUp = queue.put(block(1, 2), { signal: stop.signal });
+  assert.equal(await isSettled(waits), false);
+  stop.abort(new Error('enough'));
+  await assert.rejects(givesUp, /enough/);
+  await queue.drop(1, run);
+  await waits;
+  assert.deepEqual(await ends(queue), ['1-2']);
+});
+
+test('what is in the spool is there after a crash, from where the repository stands on', async () => {
+  await using folder = temporaryFolder();
+  {
+    await using spool = await spoolIn(folder.at('spool'));
+    const queue = await queueOf(0, { spool });
+    for (let at = 0; at < 6; at++) await queue.put(block(at, at + 1), run);
+    // Two of them are in the repository, and nobody could say so any more.
+  }
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(2, { spool });
+  assert.deepEqual(await ends(queue), ['2-3', '3-4', '4-5', '5-6']);
+  assert.equal(queue.received.resume, '6');
+  await queue.put(block(6, 7), run);
+  await queue.drop(5, run);
+  assert.ok(readdirSync(folder.at('spool')).length <= 2, 'what the repository has is gone from the spool');
+});
+
+test('what does not follow on where the repository stands is left out: a hole, or another lineage', async () => {
+  await using folder = temporaryFolder();
+  const other = {
+    ...block(3, 4),
+    after: { ...positionAt(3), lineage: 'other' },
+    upTo: { ...positionAt(4), lineage: 'other' },
+  };
+  {
+    await using spool = await spoolIn(folder.at('spool'));
+    const queue = await queueOf(1, { spool });
+    await queue.put(block(2, 3), run);
+    await queue.put(other, run);
+  }
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(1, { spool });
+  assert.deepEqual([await ends(queue), queue.received.resume], [[], '1']);
+});
+
+test('what memory has no room for is read from the spool', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(0, { spool, memoryBytes: 250 });
+  for (let at = 0; at < 20; at++) await queue.put(block(at, at + 1), run);
+  assert.deepEqual(await ends(queue, 300), ['0-1', '1-2', '2-3']);
+  await queue.drop(3, run);
+  assert.equal((await ends(queue)).length, 17);
+  await queue.drop(17, run);
+  assert.deepEqual([await ends(queue), queue.sizeBytes], [[], 0]);
+});
+
+test('when the spool is full whoever puts waits, until some of it is in the repository', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'), 3_000);
+  const queue = await queueOf(0, { spool });
+  let last: Promise<void> = Promise.resolve();
+  let count = 0;
+  while (await isSettled(last)) {
+    last = queue.put(block(count, count + 1), run);
+    count++;
+  }
+  assert.ok(count > 3, `${count} blocks`);
+  await queue.drop(count - 1, run);
+  await last;
+  assert.deepEqual(await ends(queue), [`${count - 1}-${count}`]);
+});
+
+test('what is in the spool counts as received, also where its run was aborted meanwhile', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(0, { spool });
+  const stop = new AbortController();
+  const put = queue.put(block(0, 1), { signal: stop.signal });
+  await Promise.resolve();
+  stop.abort(new Error('enough'));
+  const [outcome] = await Promise.allSettled([put]);
+  assert.equal(queue.received.resume === '1', outcome.status === 'fulfilled');
+  assert.equal(spool.lastSequence === 1, outcome.status === 'fulfilled');
+});
