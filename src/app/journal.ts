@@ -58,6 +58,9 @@ type EndedHistory = {
   isPut: boolean;
 };
 
+/** Places of a history that were received and never put. */
+type Dropped = { readonly store: string; readonly after: Position; readonly upTo: Position };
+
 /** `users`: who works with it now. */
 type OpenSession = {
   readonly writer: RepositoryWriter;
@@ -86,6 +89,7 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #histories = new Map<string, JournaledHistory>();
   #ended: EndedHistory[] = [];
+  readonly #dropped: Dropped[] = [];
   #marks: PendingMark[] = [];
   #session: OpenSession | undefined;
   readonly #opening = createLimiter(1);
@@ -107,13 +111,10 @@ export class Journal {
   }
 
   /** What waits of a history is given up: it will be observed anew from `durable` on. Marks that stand on it lack the store. */
-  drop({ store, durable }: JournaledHistory): void {
+  drop({ store, durable, queue }: JournaledHistory): void {
     this.#histories.delete(store);
-    for (const pending of this.#marks) {
-      const position = pending.mark.positions[store];
-      const order = position && comparePositions(position, durable);
-      if (order !== undefined && order > 0) pending.mark = without(pending.mark, [store]);
-    }
+    this.#dropped.push({ store, after: durable, upTo: queue.received });
+    for (const pending of this.#marks) pending.mark = this.#withoutDropped(pending.mark);
   }
 
   /** Nothing more comes of a history, and what comes next does not follow on it. Resolves once what waits of it and the gap are in the repository. */
@@ -142,9 +143,24 @@ export class Journal {
     const done = Promise.withResolvers<Mark>();
     // Who waits for it hears of it; until then nobody does.
     done.promise.catch(() => undefined);
-    this.#marks.push({ mark, sinceMs: this.#options.clock.monotonicMs(), done });
+    // Its positions may have been read before something was dropped.
+    const still = this.#withoutDropped(mark);
+    this.#marks.push({ mark: still, sinceMs: this.#options.clock.monotonicMs(), done });
     this.#awake();
     return done.promise;
+  }
+
+  /** What is observed anew passes the places that were dropped and stops at none of them. */
+  #withoutDropped(mark: Mark): Mark {
+    const isIn = ({ after, upTo }: Dropped, position: Position): boolean =>
+      (comparePositions(position, after) ?? 0) > 0 && (comparePositions(position, upTo) ?? 1) <= 0;
+    const stores = Object.entries(mark.positions).filter(([store, position]) =>
+      this.#dropped.some((dropped) => dropped.store === store && isIn(dropped, position)),
+    );
+    return without(
+      mark,
+      stores.map(([store]) => store),
+    );
   }
 
   /** Does work with the session that is open. @throws what opening one fails with */
