@@ -27,7 +27,7 @@ if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 /** A run of the quick level lasts so many seconds times this. */
 export const LONGER = isFull ? 4 : 1;
 const STEP_MS = 20;
-const LONGEST_MS = 30_000;
+const LONGEST_MS = 120_000;
 const WRITER = join(import.meta.dirname, 'writer.ts');
 
 export const STORES = `  orders: { url: embedded:./orders.db, references: [uploads] }
