@@ -128,7 +128,10 @@ export interface ObservationLog extends AsyncDisposable {
 export interface Recorder extends AsyncDisposable {
   readonly lineage: Lineage;
   readonly exact: Exactness;
-  /** While observations are open it is fuzzy: what they tell from its `logFrom` on belongs to it. */
+  /**
+   * While observations are open it is fuzzy: what they tell from its `logFrom` on belongs to it. Its cut comes after every observation that began
+   * before all of it was read.
+   */
   openBase(run: Run): Promise<Base>;
   /** Covers all that anyone could see before this call began. Only with `openLog`. */
   head?(run: Run): Promise<Position>;

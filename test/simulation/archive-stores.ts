@@ -13,6 +13,7 @@ import type {
   Recorder,
 } from '../../src/core/recorder.ts';
 import type { Run } from '../../src/core/run.ts';
+import { untilAborted } from '../../src/flow/until-aborted.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 
 /** What a store holds, by name. */
@@ -126,7 +127,7 @@ export class CountedStore implements SimulatedStore {
       run.signal.throwIfAborted();
       if (next < this.#compactedTo) throw positionLost('compacted');
       if (next >= this.#transactions.length) {
-        await untilWoken(this.#wake.promise, run);
+        await untilAborted(this.#wake.promise, run);
         continue;
       }
       await pause(run);
@@ -144,17 +145,6 @@ export class CountedStore implements SimulatedStore {
 
   #positionAt(order: number): Position {
     return { lineage: this.name, order: orderOf(order), resume: `r${order}` };
-  }
-}
-
-async function untilWoken(woken: Promise<void>, { signal }: Run): Promise<void> {
-  const ended = Promise.withResolvers<void>();
-  const onAbort = (): void => ended.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([woken, ended.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 
@@ -243,6 +233,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
   let count = Math.max(Number(previous?.order ?? 0), isKnown ? disk.last : 0);
   let isWatched = false;
   let isLooking = false;
+  let settled = Promise.resolve();
   const next = (seen: Versions): Position => {
     count += 1;
     disk.last = count;
@@ -255,7 +246,8 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
     return {
       entries: paused(contentEntries(seen, [...seen.keys()]), pause),
       retry: async () => undefined,
-      finish: async () => {
+      finish: async (run) => {
+        if (isWatched) await untilAborted(settled, run);
         const cut = next(seen);
         if (before === undefined) {
           disk.told = [{ position: cut, revisions: revisionsOf(seen) }];
@@ -278,6 +270,8 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
     const gone = [...known.keys()].filter((name) => !seen.has(name));
     if (there.length + gone.length === 0) return undefined;
     isLooking = true;
+    const ended = Promise.withResolvers<void>();
+    settled = ended.promise;
     return {
       entries: paused(contentEntries(seen, there), pause),
       removed: gone.toSorted(byName).map((name) => Buffer.from(name)),
@@ -291,6 +285,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
       },
       async [Symbol.asyncDispose]() {
         isLooking = false;
+        ended.resolve();
       },
     };
   };
@@ -303,7 +298,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
     return {
       observe: async () => observe(),
       changed: async (run) => {
-        await untilWoken(store.changed, run);
+        await untilAborted(store.changed, run);
         await pause(run);
       },
       acknowledge: (durable) => {

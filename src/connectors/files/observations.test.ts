@@ -483,6 +483,23 @@ test('a base that is taken while the folder is observed and changes is, with wha
   }
 });
 
+test('an observation that began before a base was read comes before its cut, finished or left', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('store'));
+  await using one = await observed(folder);
+  for (const isFinished of [true, false]) {
+    writeFileSync(folder.at('store/early'), String(isFinished));
+    await using observation = must(await one.log.observe(run), 'a change');
+    await using base = await one.recorder.openBase(run);
+    const recording = recordInMemory(base, run);
+    await Array.fromAsync(observation.entries);
+    const end = isFinished ? await observation.finish(run) : undefined;
+    await observation[Symbol.asyncDispose]();
+    const { cut } = (await recording).end;
+    assert.ok((end?.cut.order ?? '') < cut.order);
+  }
+});
+
 test('what changes while an observation is read is told by it or by the next', async () => {
   const seed = randomInt(2 ** 31);
   const random = createSeededRandom(seed);

@@ -61,6 +61,7 @@ export class FilesObservations implements ObservationLog {
   #nextUnwatchedMs = 0;
   #current: FilesObservation | undefined;
   #wake: () => void = () => undefined;
+  #settled: Promise<void> = Promise.resolve();
 
   constructor(options: ObservationsOptions) {
     this.#options = options;
@@ -88,11 +89,21 @@ export class FilesObservations implements ObservationLog {
   async observe(run: Run): Promise<Observation | undefined> {
     run.signal.throwIfAborted();
     assume(this.#current === undefined, 'one observation at a time');
+    const settled = Promise.withResolvers<void>();
+    this.#settled = settled.promise;
     try {
-      return await this.#observe(run);
+      const observation = await this.#observe(settled.resolve, run);
+      if (observation === undefined) settled.resolve();
+      return observation;
     } catch (error) {
+      settled.resolve();
       throw databaseError(this.#options.stateFolder, error);
     }
+  }
+
+  /** Resolves once the observation that is under way, if any, is finished or left. */
+  get settled(): Promise<void> {
+    return this.#settled;
   }
 
   async changed(run: Run): Promise<void> {
@@ -122,7 +133,7 @@ export class FilesObservations implements ObservationLog {
     this.#options.onClose();
   }
 
-  async #observe(run: Run): Promise<Observation | undefined> {
+  async #observe(onSettled: () => void, run: Run): Promise<Observation | undefined> {
     const { store, state, stateFolder, runtime } = this.#options;
     const root = this.#root();
     if (!this.#watches.barrier()) this.#lost = true;
@@ -167,11 +178,19 @@ export class FilesObservations implements ObservationLog {
     }
     this.#schedule(startMs, all);
     if (!state.hasStaged) return undefined;
-    this.#current = this.#observation(root, reading, undone);
+    this.#current = this.#observation(root, reading, (finished) => {
+      if (finished === undefined) undone();
+      else this.#last = finished;
+      onSettled();
+    });
     return this.#current;
   }
 
-  #observation(root: ByteText, reading: EntryReading, undone: () => void): FilesObservation {
+  #observation(
+    root: ByteText,
+    reading: EntryReading,
+    onEnd: (finished: Position | undefined) => void,
+  ): FilesObservation {
     const { state, nextPosition } = this.#options;
     return new FilesObservation({
       root,
@@ -180,8 +199,7 @@ export class FilesObservations implements ObservationLog {
       nextPosition,
       onEnd: (finished) => {
         this.#current = undefined;
-        if (finished === undefined) undone();
-        else this.#last = finished;
+        onEnd(finished);
       },
     });
   }

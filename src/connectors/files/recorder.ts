@@ -6,6 +6,7 @@ import { orderOf } from '../../core/position.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, BaseEnd, Entry, ObservationLog, Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
+import { untilAborted } from '../../flow/until-aborted.ts';
 import { BaseNotes } from './base-notes.ts';
 import type { NotedEnd } from './base-notes.ts';
 import { databaseError } from './known-database.ts';
@@ -78,7 +79,9 @@ class FilesRecorder implements Recorder {
       excluded: identitiesOf([...this.#store.excludeFolders, ...(stateFolder === undefined ? [] : [stateFolder])]),
       skipped: reading.skipped,
     });
-    const finish = (): NotedEnd => {
+    const finish = async (inner: Run): Promise<NotedEnd> => {
+      // What began before all was read tells of less than the base holds: it is not to be laid over it.
+      if (this.#log !== undefined) await untilAborted(this.#log.settled, inner);
       const position = this.#nextPosition();
       return notes?.finish(position) ?? { logFrom: position, cut: position };
     };
@@ -158,7 +161,7 @@ type BaseFacts = {
   readonly scan: TreeScan;
   readonly reading: EntryReading;
   readonly notes: BaseNotes | undefined;
-  finish(): NotedEnd;
+  finish(run: Run): Promise<NotedEnd>;
 };
 
 class TreeBase implements Base {
@@ -183,7 +186,7 @@ class TreeBase implements Base {
     assume(this.#drained, 'all entries were pulled');
     const { skipped } = this.#facts.reading;
     const { count, incompleteCount } = skipped;
-    return { ...this.#facts.finish(), skipped: skipped.list(), skippedCount: count, incompleteCount };
+    return { ...(await this.#facts.finish(run)), skipped: skipped.list(), skippedCount: count, incompleteCount };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
