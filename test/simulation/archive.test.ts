@@ -20,8 +20,9 @@ test(`in ${COUNT} schedules of agents, merges, retention and sweeps whatever was
     { worker: 'archive-worker.ts', from: first, to: first + COUNT },
     ({ seed, outcome }) => {
       schedules += 1;
-      for (const [name, value] of Object.entries(outcome.totals))
+      for (const [name, value] of Object.entries(outcome.totals)) {
         totals[name] = Math.round((totals[name] ?? 0) + value);
+      }
       if (outcome.violations.length === 0) return;
       const replay = `TIDEMARK_TEST_SEED=${seed} node --test test/simulation/archive.test.ts`;
       failed.push(`${outcome.violations.slice(0, MOST_TOLD).join('\n    ')}\n    replay: ${replay}`);

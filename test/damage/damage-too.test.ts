@@ -1,0 +1,3 @@
+import { testDamage } from './every-damage.ts';
+
+testDamage(1);
