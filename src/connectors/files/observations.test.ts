@@ -491,11 +491,12 @@ test('an observation that began before a base was read comes before its cut, fin
     writeFileSync(folder.at('store/early'), String(isFinished));
     await using observation = must(await one.log.observe(run), 'a change');
     await using base = await one.recorder.openBase(run);
-    const recording = recordInMemory(base, run);
+    await Array.fromAsync(base.entries);
+    const ending = base.finish(run);
     await Array.fromAsync(observation.entries);
     const end = isFinished ? await observation.finish(run) : undefined;
     await observation[Symbol.asyncDispose]();
-    const { cut } = (await recording).end;
+    const { cut } = await ending;
     assert.ok((end?.cut.order ?? '') < cut.order);
   }
 });
