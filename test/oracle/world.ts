@@ -25,7 +25,7 @@ const seeds = createSeededRandom(Number(process.env['TIDEMARK_TEST_SEED'] ?? Dat
 if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 
 /** A run of the quick level lasts so many seconds times this. */
-export const LONGER = isFull ? 4 : 1;
+export const LONGER = isFull ? 3 : 1;
 const STEP_MS = 20;
 const LONGEST_MS = 120_000;
 const WRITER = join(import.meta.dirname, 'writer.ts');
