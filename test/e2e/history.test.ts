@@ -113,13 +113,13 @@ test('--per-store brings each store to its newest commit before a time, and says
   await marked(shop, 'uploads', ['note', 'first']);
   writeFileSync(shop.at('data', 'note'), 'second');
   await marked(shop, 'uploads', ['note', 'second']);
+  const before = isoAt(Date.now());
   writeFileSync(shop.at('data', 'note'), 'third');
   await marked(shop, 'uploads', ['note', 'third']);
   await stopped(up);
 
   const third = nearestOf(shop, '0s ago', 'uploads');
   assert.ok(Number(third['distanceMs']) > 0);
-  const before = isoAt(msOf(third['at']) - 1);
   const second = nearestOf(shop, before, 'uploads');
   assert.deepEqual(second['covered'], true);
   assert.equal(Number(second['distanceMs']), msOf(before) - msOf(second['at']));
