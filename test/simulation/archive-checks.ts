@@ -77,9 +77,13 @@ async function readState(point: PointReader, run: Run): Promise<StoreState> {
 function describeDifference(expected: StoreState, found: StoreState): string | undefined {
   for (const name of new Set([...expected.keys(), ...found.keys()])) {
     const [wanted, is] = [expected.get(name), found.get(name)];
-    if (wanted !== is) return `${name} is ${is ?? 'not there'} and was ${wanted ?? 'not there'}`;
+    if (wanted !== is) return `${name} is ${shown(is)} and was ${shown(wanted)}`;
   }
   return undefined;
+}
+
+function shown(value: string | undefined): string {
+  return value?.slice(0, 20) ?? 'not there';
 }
 
 /** How a mark that is listed does not restore. */

@@ -113,7 +113,11 @@ class Schedule {
         counter += 1;
         const names = NAMES.filter(() => random.chance(0.35));
         const changes = names.map((key) => [key, random.chance(0.2) ? undefined : `${counter}`] as const);
-        store.change(new Map([['counter', `${counter}`], ...changes]), world.clock.nowMs());
+        const large =
+          this.#archive.isLarge && random.chance(0.3)
+            ? ([['large', Buffer.from(random.bytes(20_000)).toString('hex')]] as const)
+            : [];
+        store.change(new Map([['counter', `${counter}`], ...changes, ...large]), world.clock.nowMs());
       }
       if (random.chance(0.01)) {
         for (const counted of this.#archive.counted) if (counted.name === name) counted.compact();
@@ -162,10 +166,15 @@ class Schedule {
     const { world } = this.#archive;
     const agent = this.#agent(disk, { credential, isCalm: true });
     const ended = agent.run();
+    // Else what was recorded since the last one stays without a mark.
+    const isMarked = this.#random.chance(0.6);
+    const isComplete = async (): Promise<boolean> => {
+      return !isMarked || (await agent.mark({ name: 'the end' }, world.run)).missing.length === 0;
+    };
     let isDone = false;
     for (let turn = 0; turn < 60 && !isDone; turn += 1) {
       await world.clock.sleep(MINUTE_MS, world.run);
-      isDone = agent.isWhole && (await agent.mark({ name: 'the end' }, world.run)).missing.length === 0;
+      isDone = agent.isWhole && (await isComplete());
     }
     if (!isDone) world.violate(`an agent in peace does not record all stores: ${agent.troubles.join(', ')}`);
     agent.stop();
@@ -182,7 +191,7 @@ class Schedule {
       actor,
       disk,
       flushMs: random.pick([1_000, 20_000]),
-      spoolBytes: random.pick([2_000, 1_000_000]),
+      spoolBytes: this.#archive.isLarge ? 400_000 : random.pick([2_000, 1_000_000]),
       storeFailChance: options.isCalm ? 0 : random.pick([0, 0, 0.03]),
       onMark: async ({ id }) => {
         if (random.chance(0.2)) await checkNow(this.#archive, id);
@@ -195,7 +204,7 @@ class Schedule {
     const { actor } = agent;
     const { host } = actor;
     const random = this.#random.fork(`user of ${host.name}`);
-    const markMs = MINUTE_MS * random.pick([4, 8]);
+    const markMs = MINUTE_MS * random.pick([2, 4, 8]);
     try {
       for (;;) {
         await host.clock.sleep(random.integer(2 * markMs), host.life);

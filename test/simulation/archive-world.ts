@@ -56,6 +56,8 @@ export class ArchiveWorld {
   readonly random: SeededRandom;
   readonly counted: readonly CountedStore[];
   readonly observed: readonly ObservedStore[];
+  /** What a store gets now and then does not fit into a record, and lies apart. */
+  readonly isLarge: boolean;
   /** Marks as they were put, by id. */
   readonly marks = new Map<string, Mark>();
   /** By history and credential, up to where its log was said to be durable. */
@@ -71,6 +73,7 @@ export class ArchiveWorld {
     this.world = new World({ ...options, listed: 60 });
     this.random = createSeededRandom(`archive ${seed}`);
     const { random } = this;
+    this.isLarge = random.chance(0.1);
     this.counted = random.chance(0.25)
       ? [new CountedStore('orders'), new CountedStore('users')]
       : [new CountedStore('orders')];

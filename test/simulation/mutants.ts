@@ -28,7 +28,7 @@ type Steps = {
 const steps: Steps = { view: viewRepository, plan: planSweep, remove: removeCondemned };
 
 /** The sweep of the product, put together again with a step exchanged. */
-function sweepWith(exchanged: Partial<Steps>): Protocol {
+export function sweepWith(exchanged: Partial<Steps>): Protocol {
   const { view, plan, remove } = { ...steps, ...exchanged };
   const sweep: Protocol['sweep'] = async (options, run): Promise<SweepReport> => {
     const before = await view(options, undefined, run);
