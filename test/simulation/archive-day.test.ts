@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import { test } from 'node:test';
+import { Journal } from '../../src/app/journal.ts';
+import { LogQueue } from '../../src/archive/log-queue.ts';
+import { must } from '../../src/core/must.ts';
+import { orderOf } from '../../src/core/position.ts';
+import type { Position } from '../../src/core/position.ts';
+import type { Run } from '../../src/core/run.ts';
+import type { RepositoryAccess } from '../../src/repository/access.ts';
+import { loadCatalogue } from '../../src/repository/catalogue.ts';
+import type { Catalogue } from '../../src/repository/catalogue.ts';
+import { PayloadBuilder } from '../../src/repository/format/log-payload.ts';
+import { sweep } from '../../src/repository/sweep.ts';
+import { RepositoryWriter } from '../../src/repository/writer.ts';
+import { CountedStore } from './archive-stores.ts';
+import { MINUTE_MS } from './archive-world.ts';
+import { createMemoryChunkIndex } from './memory-chunk-index.ts';
+import { createEmptyTemplate, engineOf } from './template.ts';
+import type { Template } from './template.ts';
+import { realProtocol, World } from './world.ts';
+
+const HOUR_MS = 60 * MINUTE_MS;
+const LEASE_MS = 30 * MINUTE_MS;
+/** The whole day takes minutes of work: else the first hours of it. */
+const HOURS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 24 : 1.25;
+const STORES = 10;
+/** Each second so many stores, in turn, have changed. */
+const CHANGED = 2;
+const MARK_MS = 5_000;
+/** What a day may leave behind, and each store's plan to any moment of it. */
+const MOST_OBJECTS = 2000;
+const MOST_SEGMENTS = 60;
+
+const run: Run = { signal: new AbortController().signal };
+const info = { application: 'simulated', host: 'day', command: 'up', tool: 'simulation' };
+
+function positionAt(store: string, order: number): Position {
+  return { lineage: store, order: orderOf(order), resume: `r${order}` };
+}
+
+/** Stores that change without a rest, an agent's journal, and a sweep each hour. */
+class Day {
+  readonly world: World;
+  readonly access: RepositoryAccess;
+  /** So many objects were there at a time. */
+  most = 0;
+  readonly #journal: Journal;
+  readonly #names = Array.from({ length: STORES }, (_, at) => `store${at}`);
+  readonly #orders = new Map(this.#names.map((name) => [name, 0]));
+  readonly #queues = new Map<string, LogQueue>();
+
+  constructor(template: Template) {
+    this.world = new World({ seed: 0, template, protocol: realProtocol, isPlain: true });
+    const { clock, memory, random } = this.world;
+    const access = this.world.access(0);
+    this.access = { ...access, objects: memory, runtime: { ...access.runtime, clock } };
+    this.#journal = new Journal({
+      clock,
+      random: random.bytes,
+      flush: { afterMs: 1000, sizeBytes: 2 ** 20 },
+      openWriter: () => this.#openWriter(),
+      endWriter: (writer) => writer.end(run),
+      onTrouble: (error) => {
+        if (error !== undefined) this.world.violate(error.message);
+      },
+    });
+  }
+
+  async play(): Promise<void> {
+    const { clock } = this.world;
+    await this.#takeBases();
+    const stop = new AbortController();
+    const journaled = this.#journal.run({ signal: stop.signal }, run);
+    await Promise.all([this.#work(), this.#sweepHourly()]);
+    stop.abort(new Error('the day is over'));
+    await journaled;
+    for (let turn = 0; turn < 4; turn += 1) {
+      await clock.sleep(2.5 * LEASE_MS, run);
+      await this.#sweep();
+    }
+  }
+
+  async #openWriter(): Promise<RepositoryWriter> {
+    const { access } = this;
+    const openEngine = engineOf(access);
+    const openIndex = async () => createMemoryChunkIndex();
+    const engines = { openEngine, openRetryEngine: openEngine };
+    const options = { access, info, stateFolder: undefined, dryRun: false, remembered: [], openIndex, ...engines };
+    return await RepositoryWriter.open(options, run);
+  }
+
+  async #takeBases(): Promise<void> {
+    await using writer = await this.#openWriter();
+    for (const name of this.#names) {
+      await using base = new CountedStore(name).openBase(async () => undefined);
+      const request = { store: name, history: name, exact: 'position', connector: 'simulated', url: '' } as const;
+      await writer.writeBase({ ...request, base, manifest: '', allowEmpty: true, onProgress: () => undefined }, run);
+      const received = positionAt(name, 0);
+      const onPut = (): void => this.#journal.touch();
+      const queue = await LogQueue.open({ memoryBytes: 1e9, received, onPut }, run);
+      this.#queues.set(name, queue);
+      const history = { store: name, queue, durable: received };
+      this.#journal.add({ ...history, onDurable: () => undefined, onLost: () => undefined });
+    }
+    await writer.end(run);
+  }
+
+  async #work(): Promise<void> {
+    for (let second = 0; second < (HOURS * HOUR_MS) / 1000; second += 1) {
+      for (let at = 0; at < CHANGED; at += 1) {
+        await this.#change(must(this.#names[(second * CHANGED + at) % STORES], 'a store'));
+      }
+      if ((second * 1000) % MARK_MS === 0) this.#mark();
+      await this.world.clock.sleep(1000, run);
+    }
+  }
+
+  async #change(name: string): Promise<void> {
+    const order = (this.#orders.get(name) ?? 0) + 1;
+    this.#orders.set(name, order);
+    const atMs = this.world.clock.nowMs();
+    const builder = new PayloadBuilder();
+    const commit = { position: positionAt(name, order), atMs };
+    builder.piece({ changes: [{ name: Buffer.from('counter'), attributes: Buffer.from(`${order}`) }], commit });
+    const places = { after: positionAt(name, order - 1), upTo: commit.position };
+    const block = { ...places, pieces: builder.takePieces(), fromMs: atMs, toMs: atMs, changes: 1, packs: [] };
+    await must(this.#queues.get(name), 'a queue').put(block, run);
+  }
+
+  #mark(): void {
+    const positions = Object.fromEntries([...this.#orders].map(([name, order]) => [name, positionAt(name, order)]));
+    const atMs = this.world.clock.nowMs();
+    const id = `mark-${atMs}`;
+    void this.#journal.putMark({ id, tags: [], class: 'clock', atMs, skewMs: 0, positions, bases: {}, missing: [] });
+  }
+
+  async #sweepHourly(): Promise<void> {
+    for (let hour = 0; hour < HOURS; hour += 1) {
+      await this.world.clock.sleep(HOUR_MS, run);
+      await this.#sweep();
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    this.most = Math.max(this.most, this.world.memory.keys().length);
+    await sweep({ access: this.access, info, remembered: [], apply: true }, run);
+  }
+}
+
+/** Of the longest plan to a position of a mark. */
+function longestPlan({ marks, histories }: Catalogue): number {
+  const lengths = marks.flatMap(({ mark, credential }) =>
+    Object.entries(mark.positions).map(([name, position]) => {
+      const plan = histories.get(name)?.planTo({ position, credential });
+      return must(plan, `a plan for ${name}`).segments.length;
+    }),
+  );
+  return lengths.reduce((longest, length) => Math.max(longest, length), 0);
+}
+
+test(`${HOURS} hours of a flush a second over ${STORES} stores become few objects, and few segments lead to any moment`, async (t) => {
+  const day = new Day(await createEmptyTemplate(Date.parse('2026-03-01T00:00:00Z'), LEASE_MS));
+  const { clock, memory, violations } = day.world;
+  await clock.runUntil(day.play());
+  const catalogue = await loadCatalogue(day.access, [], run);
+  assert.deepEqual([...violations, ...catalogue.findings], []);
+  assert.equal(catalogue.marks.length, (HOURS * HOUR_MS) / MARK_MS);
+  const segments = longestPlan(catalogue);
+  const keys = memory.keys();
+  const folders = Map.groupBy(keys, (key) => key.split('/')[0] ?? '');
+  const left = Object.fromEntries([...folders].map(([folder, own]) => [folder, own.length]));
+  const figures = { hours: HOURS, flushes: HOURS * 3600, most: day.most, objects: keys.length, segments, left };
+  t.diagnostic(JSON.stringify(figures));
+  // The marks since the last hour are merged with the next one.
+  assert.ok(keys.length <= Math.min(MOST_OBJECTS, 300 + (MOST_OBJECTS * HOURS) / 24), `${keys.length} objects`);
+  assert.ok(segments <= MOST_SEGMENTS, `${segments} segments`);
+});
