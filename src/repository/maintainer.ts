@@ -30,7 +30,10 @@ export function maintainerOf(access: RepositoryAccess): MaintainerCredential {
 
 export type ProtectedReason = 'newest base' | 'proven base';
 
-/** Bases that retention never takes: of each history the newest that a mark names, or else the newest, and the newest that was proven. */
+/**
+ * Bases that retention never takes: of each history the newest that a mark names, the newest that is sure to be whole, or else the newest, and the newest
+ * that was proven. No mark may name the newest yet, and what is recorded after a gap goes on from there.
+ */
 export function protectedBases(
   catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
 ): ReadonlyMap<string, ProtectedReason> {
@@ -41,9 +44,9 @@ export function protectedBases(
     const all = [...catalogue.bases.values()].filter(({ summary }) => summary.history === history);
     const bases = all.filter(({ key }) => marked.has(key));
     const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
-    const newest = newestOf(bases.length > 0 ? bases : all);
+    const newest = [newestOf(bases.length > 0 ? bases : all), newestOf(all.filter(({ isConfirmed }) => isConfirmed))];
     if (proven !== undefined) kept.set(proven.key, 'proven base');
-    if (newest !== undefined) kept.set(newest.key, 'newest base');
+    for (const base of newest) if (base !== undefined) kept.set(base.key, 'newest base');
   }
   return kept;
 }
