@@ -233,6 +233,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
   let count = Math.max(Number(previous?.order ?? 0), isKnown ? disk.last : 0);
   let isWatched = false;
   let isLooking = false;
+  let isClosed = false;
   let settled = Promise.resolve();
   const next = (seen: Versions): Position => {
     count += 1;
@@ -248,6 +249,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
       retry: async () => undefined,
       finish: async (run) => {
         if (isWatched) await untilAborted(settled, run);
+        if (isClosed) throw new TidemarkError('STORE_UNREACHABLE', 'simulated: its recorder is closed');
         const cut = next(seen);
         if (before === undefined) {
           disk.told = [{ position: cut, revisions: revisionsOf(seen) }];
@@ -316,7 +318,9 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
     exact: 'observation',
     openBase,
     openObservations,
-    async [Symbol.asyncDispose]() {},
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+    },
   };
 }
 
