@@ -243,6 +243,23 @@ test('whoever is fenced off tells all histories, and marks on what is observed a
   await setup.stop();
 });
 
+test('a mark whose positions were read before something was dropped lacks the store, however far it has come since', async (t) => {
+  const { clock, journal, puts, history, stop } = setUp(t);
+  const first = await history('orders');
+  await first.queue.put(block(0, 2), run);
+  journal.drop(first);
+  const second = await history('orders');
+  await second.queue.put(block(0, 4), run);
+  void journal.putMark(markAt('early', { orders: 2 }));
+  void journal.putMark(markAt('late', { orders: 4 }));
+  await clock.advance(2_000);
+  assert.deepEqual(
+    puts.map(({ told }) => told),
+    ['orders 0-4, early without orders, late'],
+  );
+  await stop();
+});
+
 test('what was received of a history that ended is put before its gap, and marks on it are complete', async (t) => {
   const setup = setUp(t);
   const { clock, journal } = setup;

@@ -107,6 +107,16 @@ test('another thing at the place that is wanted, or at the one where it begins, 
   assert.deepEqual(await read(fixture, forked), [3, 4]);
 });
 
+test('a place between two transactions is reached, unless it is to be the place of one', async () => {
+  await using fixture = await RepositoryFixture.create();
+  const segments = await recorded(fixture, [[0, 5]]);
+  const between = { ...positionAt(3), order: `${positionAt(3).order}5` };
+  const range = { segments, after: positionAt(0), upTo: between };
+  assert.deepEqual(await read(fixture, range), [1, 2, 3]);
+  await assert.rejects(read(fixture, { ...range, stopsThere: true }), isDamage);
+  assert.deepEqual(await read(fixture, { ...range, upTo: positionAt(3), stopsThere: true }), [1, 2, 3]);
+});
+
 async function withDraft(change: (draft: SegmentDraft, writer: RepositoryWriter) => SegmentDraft): Promise<void> {
   await using fixture = await RepositoryFixture.create();
   await using writer = await fixture.openWriter({ writer: 'one' });

@@ -25,12 +25,14 @@ export type LogRange = {
   readonly segments: readonly SegmentRecord[];
   readonly after: Position;
   readonly upTo: Position;
+  /** `upTo` is the place of one of them: it is damage where the log passes it. */
+  readonly stopsThere?: boolean | undefined;
 };
 
 const FETCHED_AHEAD = 4;
 const BATCH = 1_024;
 
-/** The transactions of a range, in order, each once; `upTo` may lie between two of them. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
+/** The transactions of a range, in order, each once; `upTo` may lie between two of them unless `stopsThere`. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
 export async function* readLog(
   access: RepositoryAccess,
   range: LogRange,
@@ -56,6 +58,9 @@ export async function* readLog(
     }
   }
   if (batch.length > 0) yield batch;
+  if (range.stopsThere === true && isCovered && reached !== upTo.order) {
+    throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it does not tell of position ${upTo.resume}`);
+  }
   if (!isCovered) {
     throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it ends before position ${upTo.resume}`);
   }

@@ -53,6 +53,15 @@ test('merged segments stand for those that they were merged from: the fewest are
   );
 });
 
+test('a segment that ends where it is wanted is taken rather than one that passes it', () => {
+  const segments = [fakeSegment(1, 2), fakeSegment(1, 3), fakeSegment(3, 5)];
+  const history = view([fakeBase(1)], segments);
+  assert.deepEqual(
+    [2, 3, 4, 5].map((order) => planned(history, order)),
+    ['1 1-2', '1 1-3', '1 1-3 3-5', '1 1-3 3-5'],
+  );
+});
+
 test('nothing leads over a gap; behind it a base begins anew', () => {
   const history = view([fakeBase(1), fakeBase(7)], [fakeSegment(1, 3), fakeSegment(4, 6), fakeSegment(7, 8)]);
   assert.deepEqual(

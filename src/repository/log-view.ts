@@ -222,7 +222,16 @@ function followsOn({ upTo }: SegmentRecord, { after }: SegmentRecord): boolean {
   return after.order < upTo.order || isSamePlace(after, upTo);
 }
 
-/** Of segments that follow on each other: always the one that leads furthest. */
+/**
+ * The one that ends where it is wanted, or else leads further: one that tells of later observations alone may pass a place at which another one stops.
+ */
+function isBetter(segment: SegmentRecord, best: SegmentRecord | undefined, to: Position): boolean {
+  if (best === undefined) return true;
+  if (isSamePlace(best.upTo, to)) return false;
+  return isSamePlace(segment.upTo, to) || segment.upTo.order > best.upTo.order;
+}
+
+/** Of segments that follow on each other: always the one that is better. */
 function coverOf(segments: readonly SegmentRecord[], from: Position, to: Position): readonly SegmentRecord[] {
   const cover: SegmentRecord[] = [];
   let reached = from.order;
@@ -235,7 +244,7 @@ function coverOf(segments: readonly SegmentRecord[], from: Position, to: Positio
       best = undefined;
       if (reached >= to.order) break;
     }
-    if (segment.upTo.order > reached && segment.upTo.order > (best?.upTo.order ?? '')) best = segment;
+    if (segment.upTo.order > reached && isBetter(segment, best, to)) best = segment;
   }
   if (reached < to.order && best !== undefined) cover.push(best);
   return cover;

@@ -4,6 +4,7 @@ import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } f
 import type { Run } from '../core/run.ts';
 import type { BaseRecord } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
+import { isSamePlace } from '../repository/log-view.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { Overlay } from './overlay.ts';
@@ -42,7 +43,10 @@ async function rollForward(
   { base, position, segments, floor, overlay }: Point & { readonly overlay: Overlay },
   run: Run,
 ): Promise<void> {
-  const range = { segments, after: base.summary.logFrom, upTo: position };
+  const { logFrom, cut, exact } = base.summary;
+  // An observation stands at its own position, and at nothing before it.
+  const stopsThere = exact === 'observation' && !isSamePlace(cut, position);
+  const range = { segments, after: logFrom, upTo: position, stopsThere };
   for await (const batch of readLog(reader.access, range, run)) {
     for (const { entries, commit } of batch) {
       const keepsRemoved = floor?.lineage === position.lineage && commit.position.order > floor.order;
