@@ -31,8 +31,8 @@ export function maintainerOf(access: RepositoryAccess): MaintainerCredential {
 export type ProtectedReason = 'newest base' | 'proven base';
 
 /**
- * Bases that retention never takes: of each history the newest that a mark names, the newest that is sure to be whole, or else the newest, and the newest
- * that was proven. No mark may name the newest yet, and what is recorded after a gap goes on from there.
+ * Bases that retention never takes: of each history the newest that a mark names, or else the newest, and the newest that was proven; and of one that has a
+ * log the newest that is sure to be whole, also while no mark names it: what is recorded after a gap goes on from there.
  */
 export function protectedBases(
   catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
@@ -44,7 +44,9 @@ export function protectedBases(
     const all = [...catalogue.bases.values()].filter(({ summary }) => summary.history === history);
     const bases = all.filter(({ key }) => marked.has(key));
     const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
-    const newest = [newestOf(bases.length > 0 ? bases : all), newestOf(all.filter(({ isConfirmed }) => isConfirmed))];
+    const hasLog = (catalogue.histories.get(history)?.runs.length ?? 0) > 0;
+    const followed = hasLog ? newestOf(all.filter(({ isConfirmed }) => isConfirmed)) : undefined;
+    const newest = [newestOf(bases.length > 0 ? bases : all), followed];
     if (proven !== undefined) kept.set(proven.key, 'proven base');
     for (const base of newest) if (base !== undefined) kept.set(base.key, 'newest base');
   }

@@ -195,6 +195,20 @@ test('the log up to the oldest mark goes with it; what the newest base goes on w
   assert.deepEqual(await restored(fixture), [130]);
 });
 
+test('a base after a gap stays with what follows on it, also before a mark names it', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  await record(fixture, writer, [0, 60]);
+  const anew = await fixture.writeBase(writer, STORE, new Map(), { cut: 100 });
+  const beyond = await fixture.segment(writer, { store: STORE, after: 100, transactions: transactions(100, 130) });
+  await writer.putJournal({ marks: [], segments: [beyond], gaps: [] }, fixture.run);
+  const { segments } = await ended(fixture, writer);
+  for (let count = 0; count < 3; count++) await pass(fixture);
+  const kept = [anew.key, ...segments.flatMap(objectsOf)];
+  for (const key of kept) assert.ok(fixture.memory.get(key), key);
+});
+
 test('what a session that lives has put stays, marked or not', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });

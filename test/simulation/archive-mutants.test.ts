@@ -5,7 +5,7 @@ import { archiveMutants } from './archive-mutants.ts';
 import { runArchiveSchedule } from './archive-schedule.ts';
 import { createArchiveTemplate } from './archive-world.ts';
 
-const SCHEDULES = 100;
+const SCHEDULES = 400;
 const template = await createArchiveTemplate();
 const table: string[] = [];
 
