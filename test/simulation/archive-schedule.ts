@@ -135,6 +135,7 @@ class Schedule {
     let credential = 0;
     const zombies: { readonly agent: Agent; readonly ended: Promise<void> }[] = [];
     while (world.clock.monotonicMs() < this.#endMs) {
+      await this.#untilListed();
       const agent = this.#agent(disk, { credential, isCalm: false });
       const ended = agent.run();
       const working = this.#useAgent(agent);
@@ -162,9 +163,16 @@ class Schedule {
     await this.#finish(disk, credential);
   }
 
+  /** Where listings lag, an agent that starts may not see what the one before put or voided last: nothing asks for what may follow yet. */
+  async #untilListed(): Promise<void> {
+    const { world } = this.#archive;
+    if (world.lags) await world.clock.sleep(world.leaseMs / 2, world.run);
+  }
+
   /** Whatever happened before, an agent in peace catches up with all stores. */
   async #finish(disk: AgentDisk, credential: number): Promise<void> {
     const { world } = this.#archive;
+    await this.#untilListed();
     const agent = this.#agent(disk, { credential, isCalm: true });
     const ended = agent.run();
     // Else what was recorded since the last one stays without a mark.

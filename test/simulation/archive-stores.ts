@@ -232,6 +232,8 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
   const isKnown = disk.told.at(-1)?.position.lineage === lineage;
   let count = Math.max(Number(previous?.order ?? 0), isKnown ? disk.last : 0);
   let isWatched = false;
+  /** Of the observation that was finished last. */
+  let last: Position | undefined;
   let isLooking = false;
   let isClosed = false;
   let settled = Promise.resolve();
@@ -243,7 +245,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
 
   const openBase = async (): Promise<Base> => {
     const seen = store.versions;
-    const before = isWatched ? disk.told.at(-1) : undefined;
+    const before = isWatched ? last : undefined;
     return {
       entries: paused(contentEntries(seen, [...seen.keys()]), pause),
       retry: async () => undefined,
@@ -259,7 +261,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
         const names = [...seen.keys()].map((name) => [name, NEVER_TOLD] as const);
         const known = disk.told.map((told) => ({ ...told, revisions: new Map([...names, ...told.revisions]) }));
         disk.told = [...known, { position: cut, revisions: must(known.at(-1), 'what is known').revisions }];
-        return baseEnd(before.position, cut);
+        return baseEnd(before, cut);
       },
       async [Symbol.asyncDispose]() {},
     };
@@ -283,6 +285,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
         assume(isLooking && isWatched, 'an observation that goes on');
         const position = next(seen);
         disk.told = [...disk.told, { position, revisions: revisionsOf(seen) }];
+        last = position;
         return baseEnd(position, position);
       },
       async [Symbol.asyncDispose]() {
@@ -297,6 +300,7 @@ export function openObserver({ store, disk, previous, pause }: ObserverOptions):
     if (at < 0 || after.lineage !== lineage) throw positionLost('it is not known how it was');
     disk.told = disk.told.slice(0, at + 1);
     isWatched = true;
+    last = after;
     return {
       observe: async () => observe(),
       changed: async (run) => {
