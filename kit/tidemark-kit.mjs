@@ -527,7 +527,7 @@ function openSection(repo, record, name, fields) {
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
 
 const POSITION = 'lineage:text order:text resume:text';
-const MANIFEST = 'store:store history:text logFrom:object cut:object entries:count bytes:count packs:base64';
+const MANIFEST = 'store:store history:text logFrom:object cut:object exact:text entries:count bytes:count packs:base64';
 const MARK =
   'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object floors:object? missing:texts';
 const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:base64? body:digest?';
@@ -814,7 +814,7 @@ class Logs {
       run !== undefined &&
       run.upTo.order >= cut.order &&
       (run.upTo.order > position.order || isSamePlace(run.upTo, position));
-    return isReached ? { base, segments: fewest(run.segments, logFrom.order, position.order) } : undefined;
+    return isReached ? { base, segments: fewest(run.segments, logFrom.order, position) } : undefined;
   }
 }
 
@@ -840,13 +840,16 @@ function joinRuns(segments) {
   return runs;
 }
 
-/** Always the segment that leads furthest. What was passed over leads no further than what is reached. */
+/** Always the segment that ends where it is wanted, or else leads furthest. What was passed over leads no further than what is reached. */
 function fewest(segments, from, to) {
   const chosen = [];
-  for (let reached = from, at = 0; reached < to; ) {
+  for (let reached = from, at = 0; reached < to.order; ) {
     let best;
     for (; at < segments.length && segments[at].after.order <= reached; at += 1) {
-      if (segments[at].upTo.order > (best?.upTo.order ?? reached)) best = segments[at];
+      const { upTo } = segments[at];
+      const isFound = best !== undefined && isSamePlace(best.upTo, to);
+      const leads = isSamePlace(upTo, to) || upTo.order > (best?.upTo.order ?? reached);
+      if (!isFound && leads) best = segments[at];
     }
     need(best !== undefined, 'the log has a gap');
     chosen.push(best);
@@ -1360,6 +1363,12 @@ function rolled(repo, history, base) {
         (error) => damaged(`${store}: ${placeOf(segment)}`, error) ?? false,
       );
     const lost = segments.find((segment) => !isWhole(segment));
+    // An observation stands at its own position, and at nothing before it.
+    const stopsThere = base.exact === 'observation' && !isSamePlace(base.cut, position);
+    if (lost === undefined && stopsThere && overlay.reached !== position.order) {
+      overlay.close();
+      break;
+    }
     if (lost === undefined) {
       const packs = segments.map(({ packs: own = '' }) => base64(own));
       return { ...base, overlay, packs: Buffer.concat([base.packs, ...packs]) };

@@ -75,7 +75,7 @@ test('Tidemark and the kit find every byte of it whole', () => {
   assert.equal(status, 0, err);
   const { checked, damage } = json as { readonly checked: Readonly<Record<string, number>>; readonly damage: unknown };
   assert.deepEqual(damage, []);
-  assert.deepEqual([checked['bases'], checked['segments']], [4, 7]);
+  assert.deepEqual([checked['bases'], checked['segments']], [4, 8]);
   const verified = kit('verify', repository);
   assert.deepEqual([verified.status, verified.err], [0, '']);
   assert.match(verified.out, /everything is whole/);

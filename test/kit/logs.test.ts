@@ -166,11 +166,14 @@ test('where another segment tells the same as one that is damaged, nothing is lo
   shop.export(out.at('repository'));
   const bodies = bodiesIn(out.at('repository')).toSorted((a, b) => readFileSync(b).length - readFileSync(a).length);
   rmSync(must(bodies[0], 'a merged body'));
+  const statuses: (number | null)[] = [];
   for (const [id, moment] of shop.moments) {
     const ended = kit('restore', out.at('repository'), id, out.at(id));
-    assert.equal(ended.status, 5, ended.err);
+    statuses.push(ended.status);
     assertCatalog(out.at(id), moment.catalog, id);
   }
+  // The first mark stands where a segment of its own ends, and needs no other.
+  assert.deepEqual(statuses, [0, 5]);
 });
 
 const UNSOUND: Readonly<Record<string, (draft: SegmentDraft) => SegmentDraft>> = {
