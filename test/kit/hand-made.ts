@@ -308,7 +308,7 @@ export class HandMadeSession {
       createdAtMs: 2,
       logFrom: cut,
       cut,
-      exact: 'position',
+      exact: 'observation',
       entries: tree.entries,
       bytes: tree.bytes,
     };
