@@ -179,16 +179,8 @@ test('the kit restores a repository that is made of the vectors', async () => {
   const log = { store: 'uploads', history: 'uploads', after: position, upTo, fromMs: 300, toMs: 301, changes: 2 };
   const segment = { ...log, storedBytes: frames.length, packs: bytes(vectors.pack.id).toString('base64') };
   const base = `manifests/${session}-00000001`;
-  const summary = {
-    store: 'uploads',
-    history: 'uploads',
-    logFrom: position,
-    cut: position,
-    exact: 'position',
-    entries: 5,
-    bytes: 286,
-  };
-  const rest = { packs: bytes(vectors.pack.id).toString('base64') };
+  const summary = { store: 'uploads', history: 'uploads', logFrom: position, cut: position, entries: 5, bytes: 286 };
+  const rest = { exact: 'position', packs: bytes(vectors.pack.id).toString('base64') };
   const mark = {
     id: 'm',
     class: 'clock',
