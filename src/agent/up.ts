@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { needConfiguration } from '../app/application.ts';
 import type { OpenApplication } from '../app/application.ts';
+import { rememberRepository } from '../app/known-repository.ts';
 import { Recording } from '../app/recording.ts';
 import type { AlarmResult, UpResult } from '../app/results.ts';
 import type { Run } from '../core/run.ts';
@@ -31,6 +32,7 @@ export async function up(application: OpenApplication, options: UpOptions, run: 
   const holder = { processId, command: 'up', sinceMs: startedMs };
   await using _lock = await lockOrBusy(join(stateFolder, 'up.lock'), holder, 'recording this application on this host');
   const access = await application.openAsWriter(run, { dryRun: false });
+  await rememberRepository(application, run);
   const configuration = needConfiguration(context);
   const recording = await Recording.open({ application, configuration, access, onNews }, run);
   const alarms = new Map<string, AlarmResult>();

@@ -6,9 +6,9 @@ import type { Catalogue } from '../repository/catalogue.ts';
 import { baseAtMs, historySpans, restorableTimes } from '../repository/history-spans.ts';
 import type { HistorySpan } from '../repository/history-spans.ts';
 import { FORMAT_VERSION } from '../repository/format/header.ts';
-import type { OpenApplication } from './application.ts';
+import type { AppContext, OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
-import type { LiveStatus, StatusResult, StatusStoreResult } from './results.ts';
+import type { AlarmResult, LiveStatus, StatusResult, StatusStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
 import { newestMark } from '../repository/mark.ts';
 import { repositoryAlarms, restoreAlarms } from './status-alarms.ts';
@@ -28,13 +28,28 @@ export async function status(
     stores: offline.stores.map((store) => ({ ...store, ...live.stores.find((own) => own.store === store.store) })),
     repository: { ...offline.repository, reachable: repositoryTrouble === undefined },
     ...(lastMark === undefined ? {} : { lastMark }),
-    alarms: [
-      ...(repositoryTrouble === undefined ? [] : [repositoryTrouble]),
-      ...live.stores.flatMap(({ store, trouble }) => (trouble === undefined ? [] : [{ ...trouble, store }])),
-      ...live.alarms,
-      ...offline.alarms,
-    ],
+    alarms: [...(repositoryTrouble === undefined ? [] : [repositoryTrouble]), ...liveAlarms(live), ...offline.alarms],
   };
+}
+
+/** What the process that records says of itself while the repository is away, which `error` says. */
+export function awayStatus(
+  context: AppContext,
+  { id, live, error }: { readonly id: string; readonly live: LiveStatus; readonly error: TidemarkError },
+): StatusResult {
+  const { code, message, hint } = error;
+  return {
+    at: isoTime(context.runtime.clock.nowMs()),
+    up: live.up,
+    stores: live.stores,
+    repository: { id, url: context.repositoryUrl, formatVersion: FORMAT_VERSION, reachable: false },
+    ...(live.lastMark === undefined ? {} : { lastMark: live.lastMark }),
+    alarms: [live.repositoryTrouble ?? { code, message, hint }, ...liveAlarms(live)],
+  };
+}
+
+function liveAlarms({ stores, alarms }: LiveStatus): readonly AlarmResult[] {
+  return [...stores.flatMap(({ store, trouble }) => (trouble === undefined ? [] : [{ ...trouble, store }])), ...alarms];
 }
 
 /**

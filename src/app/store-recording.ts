@@ -70,6 +70,7 @@ export class StoreRecording implements AsyncDisposable {
   #lastSeenMs: number | undefined;
   #lastBaseMs: number | undefined;
   #gapCount = 0;
+  #told: string | undefined;
   #attempt = new AbortController();
   #attemptRun: Run = { signal: this.#attempt.signal };
   #spool: Spool | undefined;
@@ -183,9 +184,15 @@ export class StoreRecording implements AsyncDisposable {
   #fail(error: TidemarkError): void {
     const lost = error.code === 'POSITION_LOST' || (error.disposition === 'resync' && error.code !== 'FENCED');
     if (lost) this.#noteGap(error.message);
-    else this.#options.onNews(`${this.store.name}: ${error.message}. ${error.hint}`);
+    else this.#tell(`${this.store.name}: ${error.message}. ${error.hint}`);
     if (this.#state !== 'starting' || !lost) this.#state = 'retrying';
     this.#trouble = error;
+  }
+
+  /** What has not changed since is told once. */
+  #tell(trouble: string): void {
+    if (trouble !== this.#told) this.#options.onNews(trouble);
+    this.#told = trouble;
   }
 
   #noteGap(reason: string): void {
@@ -258,9 +265,9 @@ export class StoreRecording implements AsyncDisposable {
     using _left = this.#acknowledging(observations);
     this.#observations = observations;
     try {
-      this.#setRecording(onRecording);
       for (;;) {
         await this.#look(run);
+        this.#setRecording(onRecording);
         await clock.sleep(this.#options.restMs, run);
         await observations.changed(run);
       }
@@ -323,6 +330,7 @@ export class StoreRecording implements AsyncDisposable {
     if (this.#state !== 'recording') this.#options.onNews(`${this.store.name}: recording`);
     this.#state = 'recording';
     this.#trouble = undefined;
+    this.#told = undefined;
     onRecording();
   }
 

@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { listOf, objectOf, openShop } from './shop.ts';
+import { listOf, objectOf, openShop, until } from './shop.ts';
 import type { Shop, Started } from './shop.ts';
 
 const MANIFEST = `application: shop
@@ -14,8 +13,6 @@ stores:
   uploads: files:./data
   config: files:./config
 `;
-const LONGEST_MS = 60_000;
-const STEP_MS = 250;
 
 async function shopWithLog(): Promise<Shop> {
   const shop = await openShop({ manifest: MANIFEST });
@@ -23,14 +20,6 @@ async function shopWithLog(): Promise<Shop> {
   writeFileSync(shop.at('config', 'app.conf'), 'first');
   writeFileSync(shop.at('data', 'note'), 'first');
   return shop;
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const endMs = Date.now() + LONGEST_MS;
-  while (!isSo()) {
-    assert.ok(Date.now() < endMs, `waited too long for: ${what}`);
-    await sleep(STEP_MS);
-  }
 }
 
 /** Until the newest complete mark holds this. */

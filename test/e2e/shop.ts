@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Runtime } from '../../src/core/run.ts';
 import { createSystemClock } from '../../src/flow/clock.ts';
@@ -59,6 +60,7 @@ const compiled =
     ? { NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url)) }
     : {};
 const LONGEST_MS = 120_000;
+const STEP_MS = 250;
 const MANIFEST = 'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n';
 
 export type ShopOptions = {
@@ -157,6 +159,15 @@ async function collect(child: Started['child']): Promise<Ended> {
   const [status] = (await once(child, 'close')) as readonly (number | null)[];
   const isWhole = text.out === '' || text.out.endsWith('\n');
   return { status: status ?? null, ...text, json: isWhole ? lastJson(text.out) : {} };
+}
+
+/** Resolves when it is so. Fails when that takes far too long. */
+export async function until(what: string, isSo: () => boolean): Promise<void> {
+  const endMs = Date.now() + LONGEST_MS;
+  while (!isSo()) {
+    assert.ok(Date.now() < endMs, `waited too long for: ${what}`);
+    await sleep(STEP_MS);
+  }
 }
 
 /** A field of a result that is a list of objects. */

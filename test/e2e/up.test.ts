@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { renameSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { listOf, objectOf, openShop, until } from './shop.ts';
+
+const MANIFEST = `application: shop
+repository: ./backups
+marks: { every: 1s }
+stores:
+  uploads: files:./data
+  catalog: embedded:./catalog.db
+`;
+
+test('while the repository is away status tells how it runs, and each trouble is told once', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'note'), 'first');
+  const up = shop.start(['up']);
+  await until('uploads are recorded', () => {
+    const stores = listOf(shop.run(['status']).json, 'stores');
+    return stores.some(({ store, state, trouble }) => store === 'uploads' && state === 'recording' && !trouble);
+  });
+  renameSync(shop.at('backups'), shop.at('away'));
+  writeFileSync(shop.at('data', 'note'), 'second');
+  await until('the repository is missed', () => {
+    const { status, json } = shop.run(['status', '--check']);
+    return status === 9 && objectOf(json, 'repository')['reachable'] === false;
+  });
+  const { json } = shop.run(['status']);
+  assert.equal(objectOf(json, 'up')['processId'], up.child.pid);
+  assert.deepEqual(
+    listOf(json, 'stores').map(({ store }) => store),
+    ['uploads', 'catalog'],
+  );
+  const codes = listOf(json, 'alarms').map(({ code, store }) => [code, store]);
+  assert.ok(codes.some(([code, store]) => String(code).startsWith('REPOSITORY_') && store === undefined));
+  assert.ok(codes.some(([code, store]) => code === 'STORE_UNREACHABLE' && store === 'catalog'));
+  renameSync(shop.at('away'), shop.at('backups'));
+  await until('it goes on', () => {
+    const { status, json: now } = shop.run(['status']);
+    return status === 0 && objectOf(now, 'repository')['reachable'] === true;
+  });
+  up.child.kill('SIGINT');
+  const { err } = await up.ended;
+  const told = err.split('\n').filter((line) => line.includes('catalog.db is not there'));
+  assert.equal(told.length, 1, err);
+});
