@@ -109,17 +109,22 @@ export class StoreRecording implements AsyncDisposable {
   async run(run: Run): Promise<void> {
     const { clock, random } = this.#runtime;
     for (let failures = 0; ; ) {
+      let recordingMs = Number.POSITIVE_INFINITY;
       this.#attempt = new AbortController();
       const attempt: Run = { signal: AbortSignal.any([run.signal, this.#attempt.signal]) };
       this.#attemptRun = attempt;
       try {
-        await this.#record(attempt, () => (failures = 0));
+        await this.#record(attempt, () => {
+          recordingMs = Math.min(recordingMs, clock.monotonicMs());
+        });
         return;
       } catch (error) {
         if (run.signal.aborted) return;
         const thrown: unknown = attempt.signal.aborted ? attempt.signal.reason : error;
         const reason = operatorError(thrown, `${this.store.name} can’t be recorded`);
         if (reason === undefined) throw thrown;
+        // One that fails again and again soon after it began is no less in trouble than one that never begins.
+        if (clock.monotonicMs() - recordingMs >= BACK_OFF.maxMs) failures = 0;
         failures++;
         this.#fail(reason);
         if (reason.disposition === 'resync' && failures === 1) continue;
@@ -130,10 +135,11 @@ export class StoreRecording implements AsyncDisposable {
 
   /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */
   async position(run: Run): Promise<Position> {
-    const history = this.#recorded();
-    const { head } = this.#recorder ?? {};
+    this.#recorded();
     if (this.#observations !== undefined) return await this.#look(run);
-    return (await head?.call(this.#recorder, run)) ?? history.queue.received;
+    const head = await this.#recorder?.head?.(run);
+    if (head === undefined) throw this.#notRecorded();
+    return head;
   }
 
   /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
@@ -182,10 +188,9 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   #fail(error: TidemarkError): void {
-    const lost = error.code === 'POSITION_LOST' || (error.disposition === 'resync' && error.code !== 'FENCED');
-    if (lost) this.#noteGap(error.message);
-    else this.#tell(`${this.store.name}: ${error.message}. ${error.hint}`);
-    if (this.#state !== 'starting' || !lost) this.#state = 'retrying';
+    const isTold = error.disposition === 'resync' && this.#noteGap(error.message);
+    if (!isTold) this.#tell(`${this.store.name}: ${error.message}. ${error.hint}`);
+    this.#state = 'retrying';
     this.#trouble = error;
   }
 
@@ -195,13 +200,14 @@ export class StoreRecording implements AsyncDisposable {
     this.#told = trouble;
   }
 
-  #noteGap(reason: string): void {
+  /** The history ends here. False where nothing of it was known, so that nothing is missing. */
+  #noteGap(reason: string): boolean {
     const known = this.#known;
     const history = this.#history;
     this.#known = undefined;
     this.#history = undefined;
     this.#hasBase = false;
-    if (known === undefined) return;
+    if (known === undefined) return false;
     this.#gapCount++;
     const { journal, onNews } = this.#options;
     const { name } = this.store;
@@ -211,6 +217,7 @@ export class StoreRecording implements AsyncDisposable {
     const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
     this.#ended = journal.end(history, gap);
     onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
+    return true;
   }
 
   async #record(run: Run, onRecording: () => void): Promise<void> {
@@ -237,7 +244,11 @@ export class StoreRecording implements AsyncDisposable {
     }
     this.#history ??= await this.#join(
       this.#known?.position ?? (await head.call(recorder, run)),
-      { spool: await this.#openSpool(run), onLost: () => undefined },
+      // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
+      {
+        spool: await this.#openSpool(run),
+        onLost: (error) => error.disposition === 'resync' && this.#startAnew(error),
+      },
       run,
     );
     const { queue } = this.#history;
@@ -261,7 +272,7 @@ export class StoreRecording implements AsyncDisposable {
     const open = recorder.openObservations;
     if (open === undefined) return;
     await using observations = await open.call(recorder, after, run);
-    this.#history ??= await this.#join(after, { onLost: (error) => this.#observeAnew(error) }, run);
+    this.#history ??= await this.#join(after, { onLost: (error) => this.#startAnew(error) }, run);
     using _left = this.#acknowledging(observations);
     this.#observations = observations;
     try {
@@ -287,8 +298,8 @@ export class StoreRecording implements AsyncDisposable {
     };
   }
 
-  /** What was stored of the observations that wait is gone. */
-  #observeAnew(error: TidemarkError): void {
+  /** What waits is gone. */
+  #startAnew(error: TidemarkError): void {
     if (this.#history !== undefined) this.#options.journal.drop(this.#history);
     this.#history = undefined;
     this.#attempt.abort(error);

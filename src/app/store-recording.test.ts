@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { StoreConfiguration } from '../config/configuration.ts';
+import { TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
+import type { Log, LogPiece, Recorder } from '../core/recorder.ts';
+import type { Run } from '../core/run.ts';
+import { createSeededRandom } from '../flow/random.ts';
+import { untilAborted } from '../flow/until-aborted.ts';
+import { createVirtualClock } from '../flow/virtual-clock.ts';
+import type { Spool } from '../io/spool.ts';
+import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
+import { positionAt } from '../testing/repository-fixture.ts';
+import { Journal } from './journal.ts';
+import { StoreRecording } from './store-recording.ts';
+
+const noRun: Run = { signal: new AbortController().signal };
+
+/** A spool that nobody reads again. */
+const spool: Spool = {
+  sizeBytes: 0,
+  lastSequence: 0,
+  append: async () => 1,
+  async *read() {},
+  release: async () => undefined,
+  [Symbol.asyncDispose]: async () => undefined,
+};
+
+/** Takes whatever is put. */
+const writer = {
+  putJournal: async () => undefined,
+  publish: async () => undefined,
+  ownJournal: async () => ({ runs: [], marks: [] }),
+  [Symbol.asyncDispose]: async () => undefined,
+} as unknown as RepositoryWriter; // all that a journal calls where there are gaps alone
+
+/** One attempt to record: what its log does once the base is taken, and its recorder when it is disposed. */
+type Attempt = {
+  readonly opens?: TidemarkError;
+  readonly log?: () => Promise<void>;
+  readonly onDispose?: Promise<void>;
+};
+
+function recorderOf({ log = () => new Promise(() => undefined), onDispose }: Attempt): Recorder {
+  const openedBy = (run: Run): Log => ({
+    async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
+      yield [];
+      await untilAborted(log(), run);
+    },
+    acknowledge: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  });
+  return {
+    lineage: { id: 'fixture' },
+    exact: 'position',
+    head: async () => positionAt(1),
+    openLog: async (_, run) => openedBy(run),
+    openBase: () => Promise.reject(new Error('bases are taken by the test')),
+    [Symbol.asyncDispose]: async () => await onDispose,
+  };
+}
+
+/** Records a store whose attempts go as they are given; the last one goes on for ever. */
+function recordingOf(attempts: readonly Attempt[]) {
+  const clock = createVirtualClock(1_000_000);
+  const random = createSeededRandom(1).bytes;
+  const news: string[] = [];
+  const bases: number[] = [];
+  let at = 0;
+  const journal = new Journal({
+    clock,
+    random,
+    flush: { afterMs: 1_000, sizeBytes: 1_000_000 },
+    openWriter: async () => writer,
+    endWriter: async () => undefined,
+    onTrouble: () => undefined,
+  });
+  const recording = new StoreRecording({
+    runtime: { clock, random, logger: { log: () => undefined }, temporaryFolder: '/nowhere' },
+    // Nothing else of a store is looked at.
+    store: { name: 'orders' } as unknown as StoreConfiguration,
+    restMs: 1_000,
+    openRecorder: async () => {
+      const attempt = must(attempts[Math.min(at, attempts.length - 1)], 'an attempt');
+      at += 1;
+      if (attempt.opens !== undefined) throw attempt.opens;
+      return recorderOf(attempt);
+    },
+    openSpool: async () => spool,
+    journal,
+    known: undefined,
+    writeBase: async () => {
+      bases.push(clock.nowMs());
+      return { cut: positionAt(1) } as unknown as WrittenBase; // only where it was cut is looked at
+    },
+    onNews: (message) => news.push(message),
+  });
+  return { clock, journal, recording, news, bases };
+}
+
+const away = new TidemarkError('STORE_UNREACHABLE', 'it is away', { disposition: 'retry', hint: 'Wait.' });
+const lost = new TidemarkError('POSITION_LOST', 'it was compacted', { disposition: 'resync' });
+
+/** Runs it while `work` is done, and stops it then. */
+async function during(
+  { clock, journal, recording }: ReturnType<typeof recordingOf>,
+  work: (advance: (ms: number) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  await clock.runUntil(
+    (async () => {
+      const running = Promise.all([
+        recording.run({ signal: stop.signal }),
+        journal.run({ signal: stop.signal }, noRun),
+      ]);
+      await work((ms) => clock.sleep(ms, noRun));
+      stop.abort(new TidemarkError('INTERRUPTED', 'enough'));
+      await running;
+    })(),
+  );
+}
+
+test('a trouble that lasts is told once, and again when it comes back', async () => {
+  const failed = Promise.withResolvers<void>();
+  const world = recordingOf([
+    { opens: away },
+    { opens: away },
+    { opens: away },
+    { log: () => failed.promise },
+    { opens: away },
+    {},
+  ]);
+  await during(world, async (advance) => {
+    await advance(60_000);
+    failed.reject(away);
+    await advance(60_000);
+  });
+  const told = 'orders: it is away. Wait.';
+  assert.deepEqual(world.news, [told, 'orders: recording', told, 'orders: recording']);
+});
+
+test('a store that is just being given up has no position to be marked', async () => {
+  const [failed, disposed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const world = recordingOf([{ log: () => failed.promise, onDispose: disposed.promise }, {}]);
+  await during(world, async (advance) => {
+    await advance(100);
+    assert.deepEqual(await world.recording.position(noRun), positionAt(1));
+    failed.reject(away);
+    await advance(100);
+    await assert.rejects(world.recording.position(noRun), { code: 'STORE_UNREACHABLE' });
+    disposed.resolve();
+    await advance(60_000);
+    assert.deepEqual(await world.recording.position(noRun), positionAt(1));
+  });
+});
+
+test('a history that is lost before anything was recorded is told, and keeps no other store waiting', async () => {
+  const world = recordingOf([{ opens: lost }, { opens: away }]);
+  await during(world, async (advance) => {
+    await advance(10);
+    assert.equal(world.recording.state, 'retrying');
+  });
+  assert.deepEqual(world.news, [`orders: it was compacted. ${lost.hint}`, 'orders: it is away. Wait.']);
+});
+
+test('after a loss a base begins anew at once, but not again and again', async () => {
+  const world = recordingOf([{ log: () => Promise.reject(lost) }]);
+  await during(world, (advance) => advance(600_000));
+  const [first = 0, second = 0] = world.bases;
+  // As soon as the gap is in the repository.
+  assert.ok(second - first <= 2_000, `${second - first} ms`);
+  assert.ok(world.bases.length > 2 && world.bases.length < 60, `${world.bases.length} bases in 10 minutes`);
+});
