@@ -1,9 +1,17 @@
+import { isStoreFailure } from '../app/backup.ts';
 import { chosenStores } from '../app/chosen-stores.ts';
 import { needConfiguration } from '../app/application.ts';
 import type { OpenApplication } from '../app/application.ts';
 import { refuseLabels, refuseUsedName } from '../app/mark-labels.ts';
 import type { Recording } from '../app/recording.ts';
-import type { AlarmResult, BackupResult, BackupStoreResult, LiveStatus, MarkTakenResult } from '../app/results.ts';
+import type {
+  AlarmResult,
+  BackupResult,
+  BackupStoreResult,
+  LiveStatus,
+  MarkTakenResult,
+  TroubleResult,
+} from '../app/results.ts';
 import { baseResult, isoTime, markResult } from '../app/shown.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
@@ -34,7 +42,7 @@ export async function handle(
     case 'status':
       return asJson(liveStatus(parts));
     case 'mark':
-      return asJson(await takeMark(parts, request, run));
+      return asJson(await takeMark(parts, request, tell, run));
     case 'backup':
       return asJson(await takeBases(parts, request, tell, run));
   }
@@ -72,21 +80,24 @@ export function liveStatus(parts: HandlerParts): LiveStatus {
   };
 }
 
-function troubleOf({ code, message, hint }: TidemarkError): {
-  code: TidemarkError['code'];
-  message: string;
-  hint: string;
-} {
+/** While the repository is away nobody would know why nothing comes. */
+function tellOfWait({ trouble }: Recording, tell: (message: string) => void): void {
+  if (trouble !== undefined) tell(`the mark waits for the repository: ${trouble.message}. ${trouble.hint}`);
+}
+
+function troubleOf({ code, message, hint }: TidemarkError): TroubleResult {
   return { code, message, hint };
 }
 
 async function takeMark(
   { recording, access }: HandlerParts,
   request: Extract<AgentRequest, { command: 'mark' }>,
+  tell: (message: string) => void,
   run: Run,
 ): Promise<MarkTakenResult> {
   refuseLabels(request);
   if (request.name !== undefined) refuseUsedName(await loadCatalogue(access, [], run), request);
+  tellOfWait(recording, tell);
   return { mark: markResult(await recording.mark(request, run), false) };
 }
 
@@ -96,11 +107,13 @@ async function takeBases(
   tell: (message: string) => void,
   run: Run,
 ): Promise<BackupResult> {
-  const stores = chosenStores(needConfiguration(application.context), request.stores);
+  const configuration = needConfiguration(application.context);
+  const stores = chosenStores(configuration, request.stores);
+  chosenStores(configuration, request.allowEmpty);
   refuseLabels(request);
   if (request.name !== undefined) refuseUsedName(await loadCatalogue(access, [], run), request);
   const taken: BackupStoreResult[] = [];
-  const failed: BackupResult['failed'][number][] = [];
+  const failures: { readonly store: string; readonly error: TidemarkError }[] = [];
   for (const { name } of stores) {
     try {
       tell(`taking a base of ${name}`);
@@ -109,10 +122,14 @@ async function takeBases(
       const { base, exact } = await store.takeBase({ allowEmpty: request.allowEmpty.includes(name) }, run);
       taken.push(baseResult({ store: name, base, exact }, { dryRun: false }));
     } catch (error) {
-      if (!(error instanceof TidemarkError) || run.signal.aborted) throw error;
-      failed.push({ store: name, ...troubleOf(error) });
+      if (!isStoreFailure(error)) throw error;
+      failures.push({ store: name, error });
     }
   }
+  const [first] = failures;
+  if (first !== undefined && taken.length === 0) throw first.error;
+  const failed = failures.map(({ store, error }) => ({ store, ...troubleOf(error) }));
+  tellOfWait(recording, tell);
   const mark = await recording.mark({ ...request, sealed: false }, run);
   return { mark: markResult(mark, false), stores: taken, failed, dryRun: false };
 }

@@ -1,13 +1,13 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
-import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import type { TidemarkError } from '../core/errors.ts';
+import { isTidemarkError } from '../core/errors.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue, newestPosition } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
-import { RepositoryWriter } from '../repository/writer.ts';
-import type { WrittenBase } from '../repository/writer.ts';
+import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import { needConfiguration } from './application.ts';
 import type { OpenApplication } from './application.ts';
 import { chosenStores } from './chosen-stores.ts';
@@ -16,7 +16,8 @@ import { refuseLabels, refuseUsedName } from './mark-labels.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
 import { baseResult, markResult } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
-import { failureOf } from './run-record.ts';
+import { openWriter } from './open-writer.ts';
+import { endFailed } from './run-record.ts';
 import { openStoreRecorder, writeStoreBase } from './store-base.ts';
 
 export type BackupRequest = {
@@ -34,8 +35,12 @@ export type BackupRequest = {
 /** A run that a sweep fenced off is tried once more: the second time it knows what was condemned. */
 const ATTEMPTS = 2;
 
-/** What one store fails with while the others can still be backed up. */
 const STORE_FAILURES: ReadonlySet<ErrorCode> = new Set(['STORE_UNREACHABLE', 'BASE_COLLAPSED']);
+
+/** Whether it is what one store fails with while the others can still be backed up. */
+export function isStoreFailure(error: unknown): error is TidemarkError {
+  return isTidemarkError(error) && STORE_FAILURES.has(error.code);
+}
 
 /**
  * Takes a base of each store, then a mark over all. Committed and checked when it resolves. A store that fails by itself makes the mark partial;
@@ -70,18 +75,8 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
   const { context } = application;
   const { request, access } = work;
   const remembered = await application.rememberedHeads(run);
-  await using writer = await RepositoryWriter.open(
-    {
-      access,
-      info: application.sessionInfo('backup'),
-      stateFolder: application.stateFolder,
-      dryRun: request.dryRun,
-      remembered,
-      openEngine: (keys) => context.engines.openEngine({ keys, sizes: application.header.chunks }),
-      openRetryEngine: (keys) => context.engines.openRetryEngine({ keys, sizes: application.header.chunks }),
-    },
-    run,
-  );
+  const { dryRun } = request;
+  await using writer = await openWriter(application, access, { command: 'backup', dryRun, inPlace: false }, run);
   try {
     refuseRollback(writer.catalogue, remembered);
     for (const finding of writer.catalogue.findings) context.warn(finding.message);
@@ -124,17 +119,6 @@ function runOf(
   };
 }
 
-/** Says what became of the session, so that its lease need not run out. The first error is the one that counts. */
-async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void> {
-  const run: Run = { signal: new AbortController().signal };
-  try {
-    await writer.putRun(run, { ...failureOf(error), summary: {} });
-    await writer.end(run);
-  } catch (second) {
-    if (!(second instanceof TidemarkError)) throw second;
-  }
-}
-
 type TakenBase = { readonly store: StoreConfiguration; readonly base: WrittenBase; readonly exact: Recorder['exact'] };
 type Taken = { readonly taken: readonly TakenBase[]; readonly failed: BackupResult['failed'] };
 
@@ -150,7 +134,7 @@ async function takeBases(
     try {
       taken.push(await takeBase(application, { ...work, store }, writer, run));
     } catch (error) {
-      if (!isTidemarkError(error) || !STORE_FAILURES.has(error.code)) throw error;
+      if (!isStoreFailure(error)) throw error;
       failures.push({ store: store.name, error });
     }
   }

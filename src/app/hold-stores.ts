@@ -5,17 +5,17 @@ import type { Run } from '../core/run.ts';
 import { runProgram } from '../io/program.ts';
 import type { OpenApplication } from './application.ts';
 
-/** A store that is locked by its connector is released after so long, whatever happens. */
+/** Stores without hooks are locked for so long at most. */
 const HOLD_MS = 10_000;
 const MOST_OUTPUT_BYTES = 64 * 1024;
 const UNABORTED: Run = { signal: new AbortController().signal };
 
-/** Stores that are held still until this is disposed, or until time is up, which `isExpired` tells. */
+/** Stores that are held still until this is disposed, or until the time is up that began before the first was held, which `isExpired` tells. */
 export type HeldStores = AsyncDisposable & { readonly isExpired: boolean };
 
 /**
  * Holds stores still: locked by their connector, or by the operator's hooks. Whatever was begun is released in every case, hooks also when they
- * failed. @throws UNSUPPORTED naming what can't be held; FAILED when a hook fails; STORE_UNREACHABLE
+ * failed. @throws UNSUPPORTED naming what can't be held; FAILED when a hook fails or time is up; STORE_UNREACHABLE
  */
 export async function holdStores(
   application: OpenApplication,
@@ -29,34 +29,47 @@ export async function holdStores(
       hint: 'Give these stores a `seal:` with the programs that pause and resume what writes to them, or take a mark without --sealed.',
     });
   }
-  await using stack = new AsyncDisposableStack();
-  const { clock } = application.context.runtime;
   const limitMs = Math.min(...stores.map(({ seal }) => seal?.withinMs ?? HOLD_MS));
-  // Hooks come first: what they wait for may be about to write to a store that its connector locks.
-  const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
-  for (const isHook of [true, false]) {
-    for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, run);
-  }
-  const held = stack.move();
+  const tooLong = new TidemarkError('FAILED', `the stores were not to be held for more than ${limitMs / 1000} s`);
+  const limit = new AbortController();
   const ended = new AbortController();
-  let isExpired = false;
-  const timer = clock.sleep(limitMs, { signal: ended.signal }).then(
-    async () => {
-      isExpired = true;
-      await held.disposeAsync();
-    },
+  // What is held first also waits for the others.
+  const timer = application.context.runtime.clock.sleep(limitMs, { signal: ended.signal }).then(
+    () => limit.abort(tooLong),
     () => undefined,
   );
-  // Who disposes it hears of it; until then nobody does.
-  timer.catch(() => undefined);
+  const stopTimer = async (): Promise<void> => {
+    ended.abort();
+    await timer;
+  };
+  try {
+    await using stack = new AsyncDisposableStack();
+    const signal = AbortSignal.any([run.signal, limit.signal]);
+    // Hooks come first: what they wait for may be about to write to a store that its connector locks.
+    const inTurn = stores.map(({ seal }, index) => ({ isHook: seal !== undefined, hold: ways[index] }));
+    for (const isHook of [true, false]) {
+      for (const way of inTurn) if (way.isHook === isHook) await way.hold?.(stack, { signal });
+    }
+    signal.throwIfAborted();
+    return releasedInTime(stack.move(), limit.signal, stopTimer);
+  } catch (error) {
+    await stopTimer();
+    throw error;
+  }
+}
+
+function releasedInTime(held: AsyncDisposableStack, limit: AbortSignal, stopTimer: () => Promise<void>): HeldStores {
+  let released: Promise<void> | undefined;
+  const release = (): Promise<void> => (released ??= held.disposeAsync());
+  // Who disposes it hears of what fails; until then nobody does.
+  limit.addEventListener('abort', () => void release().catch(() => undefined), { once: true });
   return {
     get isExpired() {
-      return isExpired;
+      return limit.aborted;
     },
     async [Symbol.asyncDispose]() {
-      ended.abort();
-      await timer;
-      await held.disposeAsync();
+      await stopTimer();
+      await release();
     },
   };
 }
@@ -83,18 +96,6 @@ async function wayToHold(application: OpenApplication, store: StoreConfiguration
   if (hold === undefined) return undefined;
   const { options } = connector.resolve({ target: store.target, options: store.options, leaveOut: [] });
   return async (stack, run) => {
-    const [limit, done] = [new AbortController(), new AbortController()];
-    const busy = new TidemarkError('BUSY', `${store.name} is changed without end: it could not be locked`);
-    const timer = runtime.clock.sleep(HOLD_MS, { signal: done.signal }).then(
-      () => limit.abort(busy),
-      () => undefined,
-    );
-    try {
-      const signal = AbortSignal.any([run.signal, limit.signal]);
-      stack.use(await hold.call(connector, options, runtime, { signal }));
-    } finally {
-      done.abort();
-      await timer;
-    }
+    stack.use(await hold.call(connector, options, runtime, run));
   };
 }

@@ -1,22 +1,23 @@
 import { join } from 'node:path';
-import type { Configuration } from '../config/configuration.ts';
-import { TidemarkError } from '../core/errors.ts';
+import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { createLimiter } from '../flow/limiter.ts';
 import { openSpool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
+import { untilAborted } from '../flow/until-aborted.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
-import { RepositoryWriter } from '../repository/writer.ts';
-import type { WrittenBase } from '../repository/writer.ts';
+import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
 import { refuseRollback } from './rollback.ts';
-import { failureOf } from './run-record.ts';
+import { openWriter } from './open-writer.ts';
+import { endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
 import type { KnownHistory } from './store-recording.ts';
@@ -43,10 +44,11 @@ export class Recording {
   readonly #journal: Journal;
   /** What one holds still another would let go. */
   readonly #sealing = createLimiter(1);
-  #bases: Promise<unknown> = Promise.resolve();
+  readonly #basing = createLimiter(1);
   #trouble: TidemarkError | undefined;
   #lastMark: Mark | undefined;
-  #lastMarkMs = -Infinity;
+  /** The newest that was taken, which may still wait for the repository. */
+  #taken: { readonly mark: Mark; readonly atMs: number } | undefined;
 
   private constructor(options: RecordingOptions, catalogue: Catalogue) {
     this.#options = options;
@@ -56,7 +58,9 @@ export class Recording {
       clock,
       random,
       flush: configuration.flush,
-      openWriter: (run) => this.#openWriter('up', run),
+      // What comes between two flushes is little: threads would only take memory.
+      openWriter: (run) =>
+        openWriter(application, options.access, { command: 'up', dryRun: false, inPlace: true }, run),
       endWriter: (writer, run) => this.#endWriter(writer, run),
       onTrouble: (error) => this.#setTrouble(error),
     });
@@ -72,7 +76,7 @@ export class Recording {
           openSpool: (run) => openSpool({ folder: join(stateFolder, 'spool'), maxBytes: SPOOL_BYTES, random }, run),
           journal: this.#journal,
           known,
-          writeBase: (from, run) => this.#writeBase(store.name, from, run),
+          writeBase: (from, run) => this.#writeBase(store, from, run),
           onNews,
         });
         return [store.name, recording];
@@ -117,8 +121,9 @@ export class Recording {
   lagMs(store: string, nowMs: number): number | undefined {
     const recording = this.stores.get(store);
     const history = this.#journal.history(store);
-    const seenMs = recording?.lastSeenMs;
-    if (history === undefined || recording === undefined || seenMs === undefined) return undefined;
+    if (history === undefined || recording?.state !== 'recording' || recording.lastSeenMs === undefined) {
+      return undefined;
+    }
     const waitingMs = history.queue.waitingSinceMs;
     return waitingMs === undefined ? 0 : Math.max(0, nowMs - waitingMs);
   }
@@ -167,7 +172,7 @@ export class Recording {
     const mark = asked.sealed
       ? await this.#sealing.within((inner) => takeSealedMark(application, options, inner), run)
       : await takeClockMark(options, run);
-    return await this.#put(mark);
+    return await untilAborted(this.#put(mark), run);
   }
 
   /** Resolves once every store has been recorded, or has failed. */
@@ -177,10 +182,15 @@ export class Recording {
   }
 
   async #put(mark: Mark): Promise<Mark> {
-    const put = await this.#journal.putMark(mark);
-    this.#lastMark = put;
-    this.#lastMarkMs = this.#options.application.context.runtime.clock.monotonicMs();
-    return put;
+    const taken = { mark, atMs: this.#options.application.context.runtime.clock.monotonicMs() };
+    this.#taken = taken;
+    try {
+      this.#lastMark = await this.#journal.putMark(mark);
+      return this.#lastMark;
+    } catch (error) {
+      if (this.#taken === taken) this.#taken = undefined;
+      throw error;
+    }
   }
 
   /** Until the run aborts. */
@@ -203,8 +213,9 @@ export class Recording {
     const { application, configuration } = this.#options;
     const { runtime } = application.context;
     const mark = await takeClockMark({ runtime, configuration, recordings: this.stores, tags: [] }, run);
-    const isSame = this.#lastMark !== undefined && standsAtSamePlace(this.#lastMark, mark);
-    if (isSame && runtime.clock.monotonicMs() - this.#lastMarkMs < IDLE_MARK_MS) return;
+    const before = this.#taken;
+    const isSame = before !== undefined && standsAtSamePlace(before.mark, mark);
+    if (isSame && runtime.clock.monotonicMs() - before.atMs < IDLE_MARK_MS) return;
     this.#put(mark).catch((error: unknown) => {
       if (!(error instanceof TidemarkError)) throw error;
     });
@@ -219,25 +230,32 @@ export class Recording {
     this.#trouble = error;
   }
 
-  /** One base after another: each takes all cores. */
-  #writeBase(store: string, from: BaseSource, run: Run): Promise<WrittenBase> {
-    const result = this.#bases.then(() => this.#writeBaseNow(store, from, run));
-    this.#bases = result.catch(() => undefined); // who asked gets the error; the next one only waits
-    return result;
+  /** One base after another: each takes all cores. One that a sweep fenced off is tried once more. */
+  async #writeBase(store: StoreConfiguration, from: BaseSource, run: Run): Promise<WrittenBase> {
+    return await this.#basing.within(async (inner) => {
+      try {
+        return await this.#writeBaseNow(store, from, inner);
+      } catch (error) {
+        if (!isTidemarkError(error, 'FENCED')) throw error;
+        this.#options.onNews(`${store.name}: ${error.message}; trying once more`);
+        return await this.#writeBaseNow(store, from, inner);
+      }
+    }, run);
   }
 
-  async #writeBaseNow(name: string, from: BaseSource, run: Run): Promise<WrittenBase> {
-    const { application, configuration, onNews } = this.#options;
-    const store = configuration.stores.find((one) => one.name === name);
-    if (store === undefined) throw new TidemarkError('USAGE', `there is no store ${name}`);
-    await using writer = await this.#openWriter('backup', run);
+  async #writeBaseNow(store: StoreConfiguration, from: BaseSource, run: Run): Promise<WrittenBase> {
+    const { application, configuration, access, onNews } = this.#options;
+    const { name } = store;
+    const options = { command: 'backup', dryRun: false, inPlace: false };
+    await using writer = await openWriter(application, access, options, run);
     try {
-      const work = { store, configuration, ...from, writer };
-      const base = await writeStoreBase(application, work, run);
-      const { entries, bytes, newBytes, storedBytes } = base.stored;
-      onNews(`${name}: base of ${entries} entries taken`);
+      const base = await writeStoreBase(application, { store, configuration, ...from, writer }, run);
+      const { entries, bytes, newBytes, storedBytes, end } = base.stored;
+      const missing =
+        end.incompleteCount === 0 ? '' : `; ${end.incompleteCount} of them could not be read as they should`;
+      onNews(`${name}: base of ${entries} entries taken${missing}`);
       const summary = { stores: [{ store: name, bytes, newBytes, storedBytes }], failed: [] };
-      await writer.putRun(run, { outcome: 'done', summary });
+      await writer.putRun(run, { outcome: end.incompleteCount === 0 ? 'done' : 'incomplete', summary });
       await this.#endWriter(writer, run);
       return base;
     } catch (error) {
@@ -246,39 +264,9 @@ export class Recording {
     }
   }
 
-  async #openWriter(command: 'up' | 'backup', run: Run): Promise<RepositoryWriter> {
-    const { application, access } = this.#options;
-    const { engines } = application.context;
-    const sizes = application.header.chunks;
-    // What comes between two flushes is little: threads of their own would only take memory.
-    const openEngine = command === 'up' ? engines.openRetryEngine : engines.openEngine;
-    return await RepositoryWriter.open(
-      {
-        access,
-        info: application.sessionInfo(command),
-        stateFolder: application.stateFolder,
-        dryRun: false,
-        remembered: await application.rememberedHeads(run),
-        openEngine: (keys) => openEngine.call(engines, { keys, sizes }),
-        openRetryEngine: (keys) => engines.openRetryEngine({ keys, sizes }),
-      },
-      run,
-    );
-  }
-
   async #endWriter(writer: RepositoryWriter, run: Run): Promise<void> {
     await writer.end(run);
     await this.#options.application.rememberHeads(writer.heads, run);
-  }
-}
-
-async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void> {
-  const run: Run = { signal: new AbortController().signal };
-  try {
-    await writer.putRun(run, { ...failureOf(error), summary: {} });
-    await writer.end(run);
-  } catch (second) {
-    if (!(second instanceof TidemarkError)) throw second;
   }
 }
 
@@ -288,7 +276,10 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
   const position = view?.endOf(credential);
   if (position === undefined) return undefined;
   const run = view?.runs.findLast(({ upTo }) => upTo.lineage === position.lineage && upTo.order === position.order);
-  const base = [...catalogue.bases.values()].findLast(({ summary }) => summary.cut.order === position.order);
+  const base = [...catalogue.bases.values()].findLast(
+    ({ summary: { store, cut } }) =>
+      store === history && cut.lineage === position.lineage && cut.order === position.order,
+  );
   const lastBaseMs = newestBase(catalogue, history)?.summary.createdAtMs;
   return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs };
 }

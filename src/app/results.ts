@@ -347,7 +347,7 @@ export type StatusStoreResult = {
   /** What waits on this host for the repository. */
   readonly spooledBytes: number;
   /** Why it does not record, with what to do. */
-  readonly trouble?: { readonly code: ErrorCode; readonly message: string; readonly hint: string } | undefined;
+  readonly trouble?: TroubleResult | undefined;
 };
 
 export type AlarmResult = {

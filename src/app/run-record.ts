@@ -5,6 +5,7 @@ import type { Catalogue } from '../repository/catalogue.ts';
 import type { Json } from '../repository/format/json.ts';
 import { putRun } from '../repository/runs.ts';
 import type { RunBody } from '../repository/runs.ts';
+import type { RepositoryWriter } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import { lostHeads } from './rollback.ts';
 
@@ -23,6 +24,17 @@ export type Recorded = {
 export function failureOf(error: unknown): { readonly outcome: 'failed' | 'interrupted'; readonly code: string } {
   const code = error instanceof TidemarkError ? error.code : 'FAILED';
   return { outcome: code === 'INTERRUPTED' ? 'interrupted' : 'failed', code };
+}
+
+/** Says what became of a session that failed, so that its lease need not run out. The first error is the one that counts. */
+export async function endFailed(writer: RepositoryWriter, error: unknown): Promise<void> {
+  const run: Run = { signal: new AbortController().signal };
+  try {
+    await writer.putRun(run, { ...failureOf(error), summary: {} });
+    await writer.end(run);
+  } catch (second) {
+    if (!(second instanceof TidemarkError)) throw second;
+  }
 }
 
 /**

@@ -80,10 +80,25 @@ test('a pause that takes too long is cut off and undone', async () => {
   assert.deepEqual([world.told(), world.isLocked()], [ALL_CALLED, false]);
 });
 
+test('the first store is held no longer than it may while others are awaited', async () => {
+  await using world = await openHeld({ a: { within: '1s' }, b: { pause: 'exec sleep 60', within: '5m' } });
+  await assert.rejects(world.hold(), { code: 'FAILED', message: /1 s/ });
+  assert.deepEqual([world.told(), world.isLocked()], [ALL_CALLED, false]);
+});
+
+test('a store that another keeps locked is awaited no longer than the others may be held', async () => {
+  await using world = await openHeld({ a: { within: '1s' } });
+  using other = new DatabaseSync(world.shop.at('notes.db'));
+  other.exec('BEGIN IMMEDIATE');
+  await assert.rejects(world.hold(), { code: 'FAILED', message: /1 s/ });
+  other.exec('ROLLBACK');
+  assert.deepEqual([world.told(), world.isLocked()], [ALL_CALLED, false]);
+});
+
 test('a resume that fails is told, and keeps no other store from being let go', async () => {
   await using world = await openHeld({ b: { resume: 'exit 3' } });
   const held = await world.hold();
-  await assert.rejects(async () => await held[Symbol.asyncDispose]());
+  await assert.rejects(async () => await held[Symbol.asyncDispose](), { code: 'FAILED' });
   assert.deepEqual([world.told(), world.isLocked()], [ALL_CALLED, false]);
 });
 
