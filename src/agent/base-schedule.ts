@@ -2,13 +2,14 @@ import type { Recording } from '../app/recording.ts';
 import type { StoreRecording } from '../app/store-recording.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { nextOccurrence } from '../core/cron-times.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError } from '../core/errors.ts';
 import type { Run, Runtime } from '../core/run.ts';
+import { backOffDelayMs } from '../flow/back-off.ts';
 import { runOnSchedule } from '../flow/schedule.ts';
 
 const JITTER_MS = 60_000;
-/** A base that failed is tried again after so long, and twice as long each further time. */
-const RETRY_FIRST_MS = 60_000;
+/** Until a base that failed is tried again. */
+const BACK_OFF = { firstMs: 2 * 60_000, maxMs: 60 * 60_000 };
 const ATTEMPTS = 6;
 
 export type BaseScheduleOptions = {
@@ -28,12 +29,12 @@ export function nextBaseMs(configuration: Configuration, store: string, nowMs: n
 export async function takeBasesOnSchedule(options: BaseScheduleOptions, run: Run): Promise<void> {
   const { recording, configuration, runtime } = options;
   const { clock, random } = runtime;
-  await recording.settled(run);
   const common = { timezone: configuration.timezone, clock, random, jitterMs: JITTER_MS };
   const stores = [...recording.stores.values()];
   await Promise.all(
     stores.map(async (store) => {
       const onDue = (_: number, inner: Run): Promise<void> => takeBase(store, options, inner);
+      await store.settled(run);
       await runOnSchedule({ ...common, schedule: store.store.bases, lastRunMs: store.lastBaseMs, onDue }, run);
     }),
   );
@@ -44,12 +45,13 @@ async function takeBase(store: StoreRecording, { runtime, onNews }: BaseSchedule
     try {
       await store.takeBase({ allowEmpty: false }, run);
       return;
-    } catch (error) {
+    } catch (thrown) {
       run.signal.throwIfAborted();
-      if (!(error instanceof TidemarkError)) throw error;
+      const error = operatorError(thrown, `no base of ${store.store.name} can be taken`);
+      if (error === undefined) throw thrown;
       onNews(`${store.store.name}: no base: ${error.message}. ${error.hint}`);
       if (attempt === ATTEMPTS) return;
-      await runtime.clock.sleep(RETRY_FIRST_MS * 2 ** (attempt - 1), run);
+      await runtime.clock.sleep(backOffDelayMs(attempt, BACK_OFF, runtime.random), run);
     }
   }
 }

@@ -17,6 +17,8 @@ export async function askAgent(
 ): Promise<Readonly<Record<string, Json>> | undefined> {
   const socket = await connect(stateFolder);
   if (socket === undefined) return undefined;
+  if (run.signal.aborted) socket.destroy();
+  run.signal.throwIfAborted();
   const lines = createInterface({ input: socket });
   const onAbort = (): void => {
     // What is destroyed does not end by itself.

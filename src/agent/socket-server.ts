@@ -20,22 +20,25 @@ export type Handler = (request: AgentRequest, tell: (message: string) => void, r
 export async function listen(stateFolder: string, handler: Handler, run: Run): Promise<AsyncDisposable> {
   await using place = await socketPath(stateFolder);
   await rm(place.path, { force: true });
-  const open = new Set<Socket>();
+  const open = new Map<Socket, Promise<void>>();
   const server = createServer((socket) => {
-    open.add(socket);
-    socket.on('close', () => open.delete(socket));
     // Who asked has gone: nobody is left to tell.
     socket.on('error', () => socket.destroy());
-    serve(socket, handler, run).catch(() => socket.destroy());
+    const served = serve(socket, handler, run).finally(() => open.delete(socket));
+    open.set(socket, served);
   });
   await listening(server, place.path);
+  // One that can't be taken, for want of descriptors say, is told so by the system.
+  server.on('error', () => undefined);
   await chmod(place.path, 0o600);
   return {
     async [Symbol.asyncDispose]() {
-      for (const socket of open) socket.destroy();
-      await new Promise<void>((resolve) => {
+      const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
+      for (const socket of open.keys()) socket.destroy();
+      await Promise.allSettled(open.values());
+      await closed;
     },
   };
 }

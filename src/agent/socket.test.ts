@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TidemarkError } from '../core/errors.ts';
 import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
 import type { AgentRequest } from './request.ts';
@@ -105,21 +106,26 @@ test('the work for who has gone ends, and others are served on', async () => {
   assert.deepEqual(await ask(folder.path, { command: 'status' }), {});
 });
 
-test('when the server ends, who waits is told', async () => {
+test('when the server ends, what it does for others is ended, and who waits is told', async () => {
+  let hasEnded = false;
   await using folder = temporaryFolder();
   const begun = Promise.withResolvers<void>();
   const server = await listen(
     folder.path,
-    async () => {
+    async (_request, _tell, { signal }) => {
       begun.resolve();
-      return await new Promise(() => undefined);
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await sleep(20);
+      hasEnded = true;
+      return {};
     },
     run,
   );
-  const answer = ask(folder.path);
+  const told = assert.rejects(ask(folder.path), { code: 'FAILED', message: '`up` ended before it answered' });
   await begun.promise;
   await server[Symbol.asyncDispose]();
-  await assert.rejects(answer, { code: 'FAILED', message: '`up` ended before it answered' });
+  assert.ok(hasEnded, 'what was begun has ended');
+  await told;
 });
 
 test('what is no request is refused, however long it is', async () => {

@@ -2,7 +2,7 @@ import type { OpenApplication } from '../app/application.ts';
 import { forgetMarks, sweepRepository } from '../app/maintain.ts';
 import type { AlarmResult } from '../app/results.ts';
 import { verify } from '../app/verify.ts';
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import { runOnSchedule } from '../flow/schedule.ts';
 
@@ -43,32 +43,34 @@ async function retain({ application, onNews, onAlarm }: UpkeepOptions, run: Run)
     if (removed.length + swept.removed.length > 0) {
       onNews(`retention: ${removed.length} marks given up, ${swept.removed.length} objects deleted`);
     }
-    return undefined;
   });
 }
 
+/** Damage stays an alarm: the next sample is another one. */
 async function verifySample({ application, onNews, onAlarm }: UpkeepOptions, run: Run): Promise<void> {
-  await told({ code: 'DAMAGE', onAlarm, onNews }, run, async () => {
+  await told({ code: 'VERIFY', onAlarm, onNews }, run, async () => {
     const { damage } = await verify(application, { share: SAMPLE }, run);
     const [first] = damage;
-    if (first === undefined) return undefined;
+    if (first === undefined) return;
     const message = `${damage.length} objects of the repository are damaged, such as ${first.object}`;
-    return { code: 'DAMAGE', message, hint: 'Run `tidemark verify --data` to see what is affected.' };
+    const hint = 'Run `tidemark verify --data` to see what is affected; this stands until `up` is started anew.';
+    onAlarm('DAMAGE', { code: 'DAMAGE', message, hint });
+    onNews(`${message}. ${hint}`);
   });
 }
 
 async function told(
   { code, onAlarm, onNews }: Pick<UpkeepOptions, 'onAlarm' | 'onNews'> & { readonly code: string },
   run: Run,
-  work: () => Promise<AlarmResult | undefined>,
+  work: () => Promise<void>,
 ): Promise<void> {
   try {
-    const alarm = await work();
-    onAlarm(code, alarm);
-    if (alarm !== undefined) onNews(`${alarm.message}. ${alarm.hint}`);
-  } catch (error) {
+    await work();
+    onAlarm(code, undefined);
+  } catch (thrown) {
     run.signal.throwIfAborted();
-    if (!(error instanceof TidemarkError)) throw error;
+    const error = operatorError(thrown, 'the repository can’t be kept up');
+    if (error === undefined) throw thrown;
     onAlarm(code, { code: error.code, message: error.message, hint: error.hint });
     onNews(`${error.message}. ${error.hint}`);
   }

@@ -25,7 +25,6 @@ import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
 const IDLE_MARK_MS = 10 * 60_000;
-const SETTLE_STEP_MS = 50;
 const SPOOL_BYTES = 1024 * 1024 * 1024;
 
 export type RecordingOptions = {
@@ -173,12 +172,6 @@ export class Recording {
       ? await this.#sealing.within((inner) => takeSealedMark(application, options, inner), run)
       : await takeClockMark(options, run);
     return await untilAborted(this.#put(mark), run);
-  }
-
-  /** Resolves once every store has been recorded, or has failed. */
-  async settled(run: Run): Promise<void> {
-    const { clock } = this.#options.application.context.runtime;
-    while ([...this.stores.values()].some(({ state }) => state === 'starting')) await clock.sleep(SETTLE_STEP_MS, run);
   }
 
   async #put(mark: Mark): Promise<Mark> {

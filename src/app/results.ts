@@ -225,8 +225,7 @@ export type RunsResult = { readonly runs: readonly RunResult[] };
 export type ListedResult = ShownName & {
   readonly type: 'file' | 'folder' | 'link' | 'other';
   readonly size: number;
-  /** Permission bits, such as 0o644 as the number 420. */
-  /** With `mtime`: only where the store has them. */
+  /** Permission bits, such as 0o644 as the number 420. This and `mtime` only where the store has them. */
   readonly mode?: number;
   readonly mtime?: string;
   /** Of a link: where it leads. */
@@ -331,8 +330,8 @@ export type TimelineResult = {
   readonly together?: TogetherResult | undefined;
 };
 
-/** `idle`: `up` does not run. `starting`: its first base is being taken. `recording`, `retrying` after a failure, `stopped` by one. */
-export type StoreState = 'idle' | 'starting' | 'recording' | 'retrying' | 'stopped';
+/** `idle`: `up` does not run. `starting`: its first base is being taken. `recording`, `retrying` after a failure. */
+export type StoreState = 'idle' | 'starting' | 'recording' | 'retrying';
 
 export type StatusStoreResult = {
   readonly store: string;

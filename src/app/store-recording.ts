@@ -19,6 +19,7 @@ const QUEUE_BYTES = 16 * 1024 * 1024;
 /** How long a position that was read may take to be received. */
 const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
+const SETTLE_STEP_MS = 50;
 
 /** Where the repository stands with a store. */
 export type KnownHistory = {
@@ -131,6 +132,11 @@ export class StoreRecording implements AsyncDisposable {
         await clock.sleep(backOffDelayMs(failures, BACK_OFF, random), run).catch(() => undefined);
       }
     }
+  }
+
+  /** Resolves once it has been recorded, or has failed. */
+  async settled(run: Run): Promise<void> {
+    while (this.#state === 'starting') await this.#runtime.clock.sleep(SETTLE_STEP_MS, run);
   }
 
   /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */

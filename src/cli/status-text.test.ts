@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { MarkResult, StatusResult, StatusStoreResult } from '../app/results.ts';
 import { createTimeFormat } from './format.ts';
-import { alarmLines, statusText } from './status-text.ts';
+import { statusText } from './status-text.ts';
 import { widthOf } from './text-width.ts';
 
 const time = createTimeFormat('Europe/Berlin');
@@ -80,6 +80,12 @@ const ill: StatusResult = {
       message: 'the repository is 14 min behind the store, 2 min are allowed',
       hint: 'If this host were lost now, so would be these 14 min: mend what keeps it from recording.',
     },
+    {
+      code: 'STORE_UNREACHABLE',
+      store: 'orders',
+      message: 'db1:5432 refuses connections',
+      hint: 'Start the server, or correct its url in the manifest; recording goes on by itself.',
+    },
   ],
 };
 
@@ -151,7 +157,7 @@ sessions-…  starting           0 B  none                   nothing yet
 alarm orders: the repository is 14 min behind the store, 2 min are allowed
   If this host were lost now, so would be these 14 min: mend what keeps it from
   recording.
-retrying orders: db1:5432 refuses connections
+alarm orders: db1:5432 refuses connections
   Start the server, or correct its url in the manifest; recording goes on by
   itself.
 `,
@@ -199,8 +205,8 @@ alarm orders: the repository is 14 min
   If this host were lost now, so would
   be these 14 min: mend what keeps it
   from recording.
-retrying orders: db1:5432 refuses
-         connections
+alarm orders: db1:5432 refuses
+      connections
   Start the server, or correct its url
   in the manifest; recording goes on by
   itself.
@@ -221,20 +227,6 @@ orders  idle             0 B  11 h ago  03:00:12  14 d ago  11-06 03:00
         lag unknown           none                1 s ago      14:04:58
 `,
   );
-});
-
-test('a trouble that an alarm tells of is told once, and only what is wrong is told where only that is asked for', () => {
-  const [orders, ...others] = ill.stores;
-  const trouble = orders?.trouble;
-  assert.ok(orders !== undefined && trouble !== undefined);
-  const printer = { columns: 80, unicode: true, time, paint: (_style: unknown, text: string) => text };
-  const twice = alarmLines({ ...ill, alarms: [{ ...trouble, store: 'orders' }], stores: [orders, ...others] }, printer);
-  assert.deepEqual(twice, [
-    'alarm orders: db1:5432 refuses connections',
-    '  Start the server, or correct its url in the manifest; recording goes on by',
-    '  itself.',
-  ]);
-  assert.deepEqual(alarmLines(well, printer), []);
 });
 
 test('a repository out of reach, a store that is not recorded and an alarm are not well', () => {
@@ -266,13 +258,7 @@ const anyStatus = fc.record({
   stores: fc.array(
     fc.record({
       store: text,
-      state: fc.constantFrom(
-        'idle' as const,
-        'starting' as const,
-        'recording' as const,
-        'retrying' as const,
-        'stopped' as const,
-      ),
+      state: fc.constantFrom('idle' as const, 'starting' as const, 'recording' as const, 'retrying' as const),
       lagMs: fc.option(fc.nat(), { nil: undefined }),
       lastBaseAt: maybeMoment,
       nextBaseAt: maybeMoment,
@@ -300,7 +286,7 @@ test('no line is wider than the terminal, and every store and alarm is told of',
     fc.property(anyStatus, look, (result, options) => {
       const all = lines(result, options);
       for (const line of all) assert.ok(widthOf(line) <= options.columns, line);
-      const states = all.filter((line) => /(?:^|  )(?:idle|starting|recording|retrying|stopped)(?:,|  |$)/.test(line));
+      const states = all.filter((line) => /(?:^|  )(?:idle|starting|recording|retrying)(?:,|  |$)/.test(line));
       // On fewer columns words are cut.
       if (options.columns >= 40) assert.ok(states.length >= result.stores.length, all.join('\n'));
       const alarms = all.filter((line) => line.startsWith('alarm'));

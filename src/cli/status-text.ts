@@ -1,4 +1,4 @@
-import type { AlarmResult, StatusResult, StatusStoreResult, StoreState } from '../app/results.ts';
+import type { StatusResult, StatusStoreResult, StoreState } from '../app/results.ts';
 import { printable } from '../core/printable.ts';
 import { formatAge, formatDuration, formatSize } from './format.ts';
 import { agreementText, stateText } from './mark-text.ts';
@@ -32,22 +32,11 @@ export function statusText(result: StatusResult, printer: Omit<Page, 'now'>): re
   ];
 }
 
-/** Alarms, and why stores are not recorded, each with what to do about it. */
-export function alarmLines({ alarms, stores }: StatusResult, page: Omit<Page, 'now'>): readonly string[] {
-  const isTold = (store: string, code: string): boolean =>
-    alarms.some((alarm) => alarm.store === store && alarm.code === code);
-  const found: (AlarmResult & { readonly label: string; readonly style: Style })[] = alarms.map((alarm) => ({
-    ...alarm,
-    label: 'alarm',
-    style: 'red',
-  }));
-  for (const { store, state, trouble } of stores) {
-    if (trouble === undefined || isTold(store, trouble.code)) continue;
-    found.push({ ...trouble, store, label: state, style: STATE_STYLES[state] });
-  }
-  return found.flatMap(({ label, style, store, message, hint }) => [
+/** What is unhealthy, each with what to do about it. */
+export function alarmLines({ alarms }: StatusResult, page: Omit<Page, 'now'>): readonly string[] {
+  return alarms.flatMap(({ store, message, hint }) => [
     ...hanging(
-      `${page.paint(style, label)} `,
+      `${page.paint('red', 'alarm')} `,
       `${store === undefined ? '' : `${printable(store)}: `}${printable(message)}`,
       page.columns,
     ),
@@ -85,7 +74,6 @@ const STATE_STYLES: Readonly<Record<StoreState, Style>> = {
   starting: 'cyan',
   recording: 'green',
   retrying: 'yellow',
-  stopped: 'red',
 };
 
 /** The widest form that fits: whole times, then short ones, then names that are cut, then a block of lines a store. */

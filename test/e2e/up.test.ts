@@ -44,3 +44,42 @@ test('while the repository is away status tells how it runs, and each trouble is
   const told = err.split('\n').filter((line) => line.includes('catalog.db is not there'));
   assert.equal(told.length, 1, err);
 });
+
+test('an up that does not answer is told, and what it is asked for again later is answered', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  const up = shop.start(['up']);
+  await until('it answers', () => shop.run(['status']).json['up'] !== undefined);
+  up.child.kill('SIGSTOP');
+  const { status, err } = shop.run(['status']);
+  assert.equal(status, 1);
+  assert.match(err, /`tidemark up` runs, but did not answer within 10 s/);
+  up.child.kill('SIGCONT');
+  assert.equal(shop.run(['status']).status, 0);
+  up.child.kill('SIGINT');
+  await up.ended;
+});
+
+test('a backup asked of up leaves out a store that fails, fails when all do, and knows the stores it is told of', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  writeFileSync(shop.at('data', 'note'), 'first');
+  const up = shop.start(['up']);
+  await until('uploads are recorded', () => {
+    const stores = listOf(shop.run(['status']).json, 'stores');
+    return stores.some(({ store, state }) => store === 'uploads' && state === 'recording');
+  });
+  const { json } = shop.run(['backup']);
+  assert.deepEqual(
+    listOf(json, 'stores').map(({ store }) => store),
+    ['uploads'],
+  );
+  assert.deepEqual(
+    listOf(json, 'failed').map(({ store, code }) => [store, code]),
+    [['catalog', 'STORE_UNREACHABLE']],
+  );
+  const alone = shop.run(['backup', 'catalog']);
+  assert.match(alone.err, /catalog/);
+  assert.equal(alone.json['code'], 'STORE_UNREACHABLE');
+  assert.equal(shop.run(['backup', '--allow-empty', 'nowhere']).status, 2);
+  up.child.kill('SIGINT');
+  await up.ended;
+});

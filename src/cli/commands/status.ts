@@ -2,14 +2,15 @@ import type { AppContext } from '../../app/application.ts';
 import { recallRepository } from '../../app/known-repository.ts';
 import type { LiveStatus, StatusResult } from '../../app/results.ts';
 import { awayStatus, status as readStatus } from '../../app/status.ts';
-import { isTidemarkError } from '../../core/errors.ts';
-import type { TidemarkError } from '../../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { appContext, openApplication } from '../application.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { DONE, FINDINGS } from '../exit-status.ts';
 import { alarmLines, statusText } from '../status-text.ts';
 import type { statusSpec } from '../table/looking.ts';
+
+const ANSWER_MS = 10_000;
 
 export const status: Command<typeof statusSpec, StatusResult> = {
   async run(context, _args, { check }) {
@@ -52,6 +53,15 @@ async function whileAway(
 
 async function liveStatus(stateFolder: string, { run }: CommandContext): Promise<LiveStatus | undefined> {
   const { askAgent } = await import('../../agent/socket-client.ts');
-  const answer = await askAgent(stateFolder, { command: 'status' }, { onNews: () => undefined }, run);
-  return answer as unknown as LiveStatus | undefined; // what this version's `up` answers
+  const limit = AbortSignal.timeout(ANSWER_MS);
+  const signal = AbortSignal.any([run.signal, limit]);
+  try {
+    const answer = await askAgent(stateFolder, { command: 'status' }, { onNews: () => undefined }, { signal });
+    return answer as unknown as LiveStatus | undefined; // what this version's `up` answers
+  } catch (error) {
+    if (run.signal.aborted || !limit.aborted) throw error;
+    throw new TidemarkError('FAILED', `\`tidemark up\` runs, but did not answer within ${ANSWER_MS / 1000} s`, {
+      hint: 'See whether its process is stopped or its host has no time for it.',
+    });
+  }
 }
