@@ -14,6 +14,9 @@ const ENTRY_BYTES = 200;
 const CHUNK_FACTOR = 4;
 const PAGE = 512;
 
+/** `name`: each character is a byte. */
+type SortedEntry = { readonly name: string; readonly entry: LoggedEntry };
+
 /** An entry of its own memory, and about how much that is. */
 type Kept = { readonly entry: LoggedEntry; readonly bytes: number };
 
@@ -30,7 +33,8 @@ export class Overlay implements Disposable {
   readonly #newest = new Map<string, Kept>();
   #bytes = 0;
   #file: OverlayFile | undefined;
-  #sorted: readonly string[] | undefined;
+  /** Ascending by name. */
+  #sorted: readonly SortedEntry[] | undefined;
 
   constructor(options: { readonly temporaryFolder: string; readonly memoryBytes?: number }) {
     this.#temporaryFolder = options.temporaryFolder;
@@ -49,7 +53,8 @@ export class Overlay implements Disposable {
   /** Nothing is put any more. */
   close(): void {
     if (this.#file !== undefined) this.#layAside();
-    this.#sorted = [...this.#newest.keys()].sort();
+    const names = [...this.#newest.keys()].sort();
+    this.#sorted = names.map((name) => ({ name, entry: must(this.#newest.get(name), 'a name of the overlay').entry }));
   }
 
   get isEmpty(): boolean {
@@ -71,7 +76,7 @@ export class Overlay implements Disposable {
     }
     const sorted = must(this.#sorted, 'an overlay that was closed');
     for (let at = firstNotBefore(sorted, latin1(name)); at < sorted.length; at++) {
-      yield overlaid(must(this.#newest.get(sorted[at] ?? ''), 'a name of the overlay').entry);
+      yield overlaid(must(sorted[at], 'an entry in this place').entry);
     }
   }
 
@@ -167,11 +172,11 @@ function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-function firstNotBefore(sorted: readonly string[], name: string): number {
+function firstNotBefore(sorted: readonly SortedEntry[], name: string): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? '') < name) low = middle + 1;
+    if (must(sorted[middle], 'an entry in the middle').name < name) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -105,6 +105,7 @@ class Overlaid implements PointReader {
     for (const entry of changedBefore(undefined)) {
       rest.push(entry);
       if (rest.length < BATCH) continue;
+      run.signal.throwIfAborted();
       yield rest;
       rest = [];
     }

@@ -62,14 +62,17 @@ class EmbeddedRestorer implements Restorer {
     for (const prefix of this.#prefixes ?? [NOTHING]) {
       // Both go through the keys in their order, which is far cheaper than to look for each.
       const rows = rowsFrom(database, prefix);
-      for await (const entry of this.#chosenOf(prefix, base, run)) {
-        const value = await wholeValue(entry, base, run);
-        if (!isRow(rows.next().value, entry, value)) {
-          const name = Buffer.from(entry.name).toString();
-          throw new TidemarkError('RESTORE_FAILED', `${this.#file}: the value of ${name} is not as it should be`);
+      for await (const batch of base.entries(run, { prefix })) {
+        for (const entry of batch) {
+          const stored = decodeStoredValue(entry.attributes);
+          const value = stored.inline ?? (await readValue(entry, base, run));
+          if (!isRow(rows.next().value, { key: entry.name, value, expiresAt: stored.expiresAtMs ?? null })) {
+            const name = Buffer.from(entry.name).toString();
+            throw new TidemarkError('RESTORE_FAILED', `${this.#file}: the value of ${name} is not as it should be`);
+          }
+          entries++;
+          bytes += value.byteLength;
         }
-        entries++;
-        bytes += value.byteLength;
       }
       const [more] = columnsOf(rows.next().value);
       if (more instanceof Uint8Array && startsWithBytes(more, prefix)) {
@@ -119,30 +122,27 @@ class EmbeddedRestorer implements Restorer {
     );
     let [entries, bytes] = [0, 0];
     let damage: TidemarkError | undefined;
-    for await (const entry of this.#chosen(base, run)) {
-      const value = await wholeValue(entry, base, run).catch((error: unknown) => {
-        if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
-        damage ??= error;
-      });
-      // The others are read all the same, so that all that is damaged is found at once.
-      if (value === undefined) continue;
-      withStoreErrors(this.#beside.fresh, () => insert.run(entry.name, value, expiryOf(entry)));
-      entries++;
-      bytes += value.byteLength;
+    const onDamage = (error: unknown): undefined => {
+      if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
+      damage ??= error;
+    };
+    for await (const batch of this.#chosen(base, run)) {
+      for (const entry of batch) {
+        const stored = decodeStoredValue(entry.attributes);
+        // The others are read all the same, so that all that is damaged is found at once.
+        const value = stored.inline ?? (await readValue(entry, base, run).catch(onDamage));
+        if (value === undefined) continue;
+        withStoreErrors(this.#beside.fresh, () => insert.run(entry.name, value, stored.expiresAtMs ?? null));
+        entries++;
+        bytes += value.byteLength;
+      }
     }
     if (damage !== undefined) throw damage;
     return { entries, bytes };
   }
 
-  async *#chosen(base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
-    for (const prefix of this.#prefixes ?? [NOTHING]) yield* this.#chosenOf(prefix, base, run);
-  }
-
-  async *#chosenOf(prefix: Uint8Array, base: BaseReader, run: Run): AsyncGenerator<StoredEntry> {
-    for await (const batch of base.entries(run, { prefix })) {
-      run.signal.throwIfAborted();
-      yield* batch;
-    }
+  async *#chosen(base: BaseReader, run: Run): AsyncGenerator<readonly StoredEntry[]> {
+    for (const prefix of this.#prefixes ?? [NOTHING]) yield* base.entries(run, { prefix });
   }
 }
 
@@ -156,23 +156,20 @@ function columnsOf(row: unknown): readonly unknown[] {
   return Array.isArray(row) ? (row as readonly unknown[]) : []; // an array of anything is this
 }
 
-function isRow(row: unknown, entry: StoredEntry, wanted: Uint8Array): boolean {
+type Row = { readonly key: Uint8Array; readonly value: Uint8Array; readonly expiresAt: number | null };
+
+function isRow(row: unknown, wanted: Row): boolean {
   const [key, value, expiresAt] = columnsOf(row);
   return (
     key instanceof Uint8Array &&
     value instanceof Uint8Array &&
-    equalBytes(key, entry.name) &&
-    equalBytes(value, wanted) &&
-    expiresAt === expiryOf(entry)
+    equalBytes(key, wanted.key) &&
+    equalBytes(value, wanted.value) &&
+    expiresAt === wanted.expiresAt
   );
 }
 
-function expiryOf(entry: StoredEntry): number | null {
-  return decodeStoredValue(entry.attributes).expiresAtMs ?? null;
-}
-
-async function wholeValue(entry: StoredEntry, base: BaseReader, run: Run): Promise<Uint8Array> {
-  const { inline } = decodeStoredValue(entry.attributes);
-  if (inline !== undefined) return inline;
+/** Of a value that is not in the attributes. */
+async function readValue(entry: StoredEntry, base: BaseReader, run: Run): Promise<Uint8Array> {
   return Buffer.concat(await Array.fromAsync(valueContent(entry).read(base, run)));
 }
