@@ -156,10 +156,33 @@ test('after a slow flush it rests for longer', async (t) => {
   }
   assert.deepEqual(
     setup.puts.map(({ atMs }) => atMs),
-    [3_000, 9_000, 15_000, 21_000, 27_000],
+    [3_000, 11_000, 19_000, 27_000],
   );
   await setup.stop();
   assert.equal(orders.durable.order, positionAt(30).order);
+});
+
+test('what was found late waits from when it happened, and after a slow flush no less than any other', async (t) => {
+  const setup = setUp(t);
+  const { clock, journal } = setup;
+  const orders = await setup.history('orders');
+  const find = async (after: number, sinceMs: number): Promise<void> => {
+    await orders.queue.put(block(after, after + 1), run);
+    journal.touch(sinceMs);
+  };
+  await clock.advance(10_000);
+  setup.slowMs = 500;
+  await find(0, 9_300);
+  await clock.advance(2_000);
+  await find(1, 11_000);
+  await clock.advance(20_000);
+  await find(2, 31_000);
+  await clock.advance(2_000);
+  assert.deepEqual(
+    setup.puts.map(({ atMs }) => atMs),
+    [10_800, 12_800, 32_500],
+  );
+  await setup.stop();
 });
 
 test('a mark is put with what completes it, and not before it has come', async (t) => {

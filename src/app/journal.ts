@@ -96,7 +96,7 @@ export class Journal {
   #mergedMs = 0;
   #hasPut = false;
   #dirtyMs: number | undefined;
-  #restMs = 0;
+  #restUntilMs = -Infinity;
   readonly #plain = new PlainMemory(PLAIN_BYTES);
   #failures = 0;
   #wake = Promise.withResolvers<void>();
@@ -132,9 +132,9 @@ export class Journal {
     return this.#histories.get(store);
   }
 
-  /** Something came. */
-  touch(): void {
-    this.#dirtyMs ??= this.#options.clock.monotonicMs();
+  /** Something came, which happened `sinceMs` by the monotonic clock, or now. */
+  touch(sinceMs = this.#options.clock.monotonicMs()): void {
+    this.#dirtyMs = Math.min(this.#dirtyMs ?? sinceMs, sinceMs);
     this.#awake();
   }
 
@@ -255,7 +255,7 @@ export class Journal {
     if (queuedBytes >= flush.sizeBytes) return 0;
     if (this.#marks.some(({ mark }) => this.#isCovered(mark))) return 0;
     const waits = [MERGE_EVERY_MS];
-    if (this.#dirtyMs !== undefined) waits.push(this.#dirtyMs + Math.max(flush.afterMs, this.#restMs) - nowMs);
+    if (this.#dirtyMs !== undefined) waits.push(Math.max(this.#dirtyMs + flush.afterMs, this.#restUntilMs) - nowMs);
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
     if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
@@ -313,7 +313,8 @@ export class Journal {
     }
     for (const { history, blocks } of parts) await history.queue.drop(blocks.length, run);
     if (this.#hasSomething) this.touch();
-    this.#restMs = (this.#options.clock.monotonicMs() - beganMs) * REST_FACTOR;
+    const endedMs = this.#options.clock.monotonicMs();
+    this.#restUntilMs = endedMs + (endedMs - beganMs) * REST_FACTOR;
   }
 
   #remember(history: string, blocks: readonly LogBlock[]): void {

@@ -31,7 +31,7 @@ export type KnownHistory = {
 export type StoreRecordingOptions = {
   readonly runtime: Runtime;
   readonly store: StoreConfiguration;
-  /** How long an observation waits for more to change. */
+  /** Looks begin so long apart at least, and as long as one took lies between two. */
   readonly restMs: number;
   /** `previous`: the newest position that the repository holds of it. @throws STORE_UNREACHABLE */
   readonly openRecorder: (previous: Position | undefined, run: Run) => Promise<Recorder>;
@@ -273,6 +273,7 @@ export class StoreRecording implements AsyncDisposable {
 
   async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
     const { clock } = this.#runtime;
+    const { restMs } = this.#options;
     const known = this.#hasBase ? (this.#history?.queue.received ?? this.#known?.position) : undefined;
     const after = known ?? (await this.#base(recorder, run)).cut;
     const open = recorder.openObservations;
@@ -283,9 +284,11 @@ export class StoreRecording implements AsyncDisposable {
     this.#observations = observations;
     try {
       for (;;) {
+        const startMs = clock.monotonicMs();
         await this.#look(run);
         this.#setRecording(onRecording);
-        await clock.sleep(this.#options.restMs, run);
+        const tookMs = clock.monotonicMs() - startMs;
+        await clock.sleep(Math.max(restMs - tookMs, tookMs), run);
         await observations.changed(run);
       }
     } finally {
@@ -383,7 +386,7 @@ export class StoreRecording implements AsyncDisposable {
     const history = this.#history;
     if (observations === undefined || history === undefined) throw this.#notRecorded();
     run.signal.throwIfAborted();
-    const atMs = clock.nowMs();
+    const [atMs, startMs] = [clock.nowMs(), clock.monotonicMs()];
     await using observation = await observations.observe(run);
     this.#lastSeenMs = atMs;
     const { queue } = history;
@@ -393,6 +396,8 @@ export class StoreRecording implements AsyncDisposable {
       run,
     );
     await queue.put(block, run);
+    // What was found has waited since the look began.
+    this.#options.journal.touch(startMs);
     return block.upTo;
   }
 }
