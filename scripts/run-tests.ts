@@ -6,7 +6,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 
@@ -19,8 +19,8 @@ const UNIT_LIMIT_MS = 15 * 60_000;
 const GROUP_LIMIT_MS = 45 * 60_000;
 const NOTHING: TestCounts = { tests: 0, passed: 0, failed: 0, skipped: 0 };
 const ONE_PROCESS = ['--test-isolation=none'];
-/** Files that take long, need no quiet and no place of their own. */
-const SIDE_BY_SIDE = new Map([['damage', ['--test-concurrency=2']]]);
+/** Groups whose files take long and need no quiet: node alone would leave a processor idle. */
+const SIDE_BY_SIDE = new Set(['crash', 'damage', 'e2e', 'kit', 'simulation']);
 
 function listGroups(): readonly Group[] {
   const folders = new Map<string, string[]>();
@@ -33,7 +33,11 @@ function listGroups(): readonly Group[] {
   return [
     { name: 'unit', files: globSync('src/**/*.test.ts').sort(), options: ONE_PROCESS },
     { name: 'project', files: project, options: ONE_PROCESS },
-    ...[...folders].map(([name, files]) => ({ name, files, options: SIDE_BY_SIDE.get(name) ?? [] })),
+    ...[...folders].map(([name, files]) => ({
+      name,
+      files,
+      options: SIDE_BY_SIDE.has(name) ? [`--test-concurrency=${availableParallelism()}`] : [],
+    })),
   ];
 }
 

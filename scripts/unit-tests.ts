@@ -1,5 +1,5 @@
 /**
- * All unit tests as one test file, for the coverage run, whose other files start processes. Every module is loaded, so that one
+ * All unit tests as one test file, for the coverage run. Every module is loaded, so that one
  * without tests counts as uncovered instead of being left out.
  */
 import { globSync } from 'node:fs';

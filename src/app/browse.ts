@@ -1,10 +1,13 @@
 import { loadConnector } from '../connectors/load.ts';
 import { TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
+import { openPoint } from '../restore/point.ts';
+import type { PointReader } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
-import { openPointAt } from './look.ts';
 import type { ListedResult, Streamed } from './results.ts';
+import { findTarget } from './restore-target.ts';
 import { listedResult, shownName } from './shown.ts';
 
 export type BrowseRequest = { readonly target: string; readonly store: string; readonly path: Uint8Array };
@@ -49,4 +52,17 @@ export async function* readAt(
   const content = connector.content(entry);
   if (content === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `${shown} is not a file`);
   yield* content.read(base, run);
+}
+
+/** A store at a target, ready to be looked into. Dispose `base` when nothing is read any more. */
+async function openPointAt(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  { target, store }: BrowseRequest,
+  run: Run,
+): Promise<{ readonly base: PointReader; readonly kind: string }> {
+  const request = { target, stores: [store], perStore: false };
+  const { stores } = await findTarget(application, reader, request, run);
+  const { point } = must(stores[0], 'the store that was asked for');
+  return { base: await openPoint(reader, point, run), kind: reader.content(point.base).connector };
 }

@@ -3,8 +3,7 @@ import type { Run } from '../core/run.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
 import type { Goal } from '../repository/log-view.ts';
 import { RepositoryReader } from '../repository/reader.ts';
-import { openPoint } from '../restore/point.ts';
-import type { Point, PointReader } from '../restore/point.ts';
+import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { expectHead, lostHeads } from './rollback.ts';
 import { ageText } from './shown.ts';
@@ -87,24 +86,6 @@ export function pointAt(
   if (named === undefined && key !== undefined) return undefined;
   const plan = named === undefined ? view?.planTo(at) : view?.planFrom(named, position);
   return plan && { ...plan, floor };
-}
-
-export type OpenedPoint = {
-  readonly mark: MarkRecord;
-  readonly base: PointReader;
-  readonly kind: string;
-};
-
-/** A store at a target, ready to be looked into. Dispose `base` when nothing is read any more. */
-export async function openPointAt(
-  application: OpenApplication,
-  reader: RepositoryReader,
-  at: { readonly target: string; readonly store: string },
-  run: Run,
-): Promise<OpenedPoint> {
-  const mark = findMark(application, reader, at.target);
-  const point = pointOf(reader, mark, at.store);
-  return { mark, base: await openPoint(reader, point, run), kind: reader.content(point.base).connector };
 }
 
 export type { RepositoryReader } from '../repository/reader.ts';

@@ -42,7 +42,7 @@ export type JournalStore = {
 export type RestoreJournal = {
   readonly id: string;
   readonly atMs: number;
-  /** Absent with `--per-store`; then `askedMs` is the time that was asked for. */
+  /** Absent where each store has a place of its own; with `--per-store` `askedMs` is then the time that was asked for. */
   readonly mark?: string | undefined;
   readonly askedMs?: number | undefined;
   readonly only: readonly string[];
@@ -170,6 +170,8 @@ export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
       });
 }
 
-function aimText({ mark, askedMs = 0 }: RestoreJournal): string {
-  return mark === undefined ? `of each store to ${isoTime(askedMs)}` : `of mark ${mark}`;
+function aimText({ mark, askedMs, stores }: RestoreJournal): string {
+  if (mark !== undefined) return `of mark ${mark}`;
+  if (askedMs !== undefined) return `of each store to ${isoTime(askedMs)}`;
+  return `of ${stores.map(({ store, position }) => `${store} to its position ${position.resume}`).join(', ')}`;
 }

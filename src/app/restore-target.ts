@@ -1,11 +1,14 @@
-import { TidemarkError } from '../core/errors.ts';
+import { loadConnector } from '../connectors/load.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { quoted } from '../core/printable.ts';
 import type { Run } from '../core/run.ts';
+import { newestBase } from '../repository/catalogue.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { historySpans, restorableTimes } from '../repository/history-spans.ts';
 import { findNearest } from '../restore/nearest.ts';
 import type { NearestPlace } from '../restore/nearest.ts';
+import { findPlace } from '../restore/place.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
@@ -34,12 +37,12 @@ export type StoreTarget = {
 export type RestoreTarget = {
   /** Without one each store has a place of its own. */
   readonly mark?: MarkRecord | undefined;
-  /** The time that was asked for; absent where a mark was. */
+  /** The time that was asked for; absent where a mark or a position was. */
   readonly askedMs?: number | undefined;
   readonly stores: readonly StoreTarget[];
 };
 
-/** @throws as `findMark`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
+/** @throws as `findMark` and `ownPlace`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
 export async function findTarget(
   application: OpenApplication,
   reader: RepositoryReader,
@@ -52,10 +55,54 @@ export async function findTarget(
     if (askedMs === undefined) throw noTime(request.target);
     return { askedMs, stores: await nearestPlaces(application, reader, { ...request, askedMs }, run) };
   }
+  const own = await ownPlace(application, reader, request, run);
+  if (own !== undefined) return { stores: [own] };
   const mark = findMark(application, reader, request.target, request.stores);
   const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.positions);
   const { atMs } = mark.mark;
   return { mark, askedMs, stores: names.map((store) => ({ store, point: pointOf(reader, mark, store), atMs })) };
+}
+
+/**
+ * A position of one store, where that is what was asked for: it comes after the ids and names of marks and times, and before the beginnings of ids.
+ * @throws TARGET_UNKNOWN for a position at which the store never stood, unless it can mean a mark
+ */
+export async function ownPlace(
+  application: OpenApplication,
+  reader: RepositoryReader,
+  { target, stores }: Pick<TargetRequest, 'target' | 'stores'>,
+  run: Run,
+): Promise<StoreTarget | undefined> {
+  const { catalogue } = reader;
+  const [store, ...others] = new Set(stores);
+  if (store === undefined || others.length > 0 || isMark(catalogue, target)) return undefined;
+  const base = newestBase(catalogue, store);
+  const connector = base && (await loadConnector(reader.content(base).connector));
+  const order = connector?.parsePosition?.(target);
+  if (order === undefined) return undefined;
+  const { place, near } = await findPlace(reader, { history: store, order }, run);
+  if (place !== undefined) {
+    const point = must(pointAt(reader, { ...place, store }), 'a place that was found to be reached');
+    return { store, point, atMs: place.atMs };
+  }
+  try {
+    findMark(application, reader, target, stores);
+    return undefined;
+  } catch (error) {
+    if (!isTidemarkError(error, 'TARGET_UNKNOWN')) throw error;
+    const places = near.map(({ resume }) => resume).join(' and ');
+    throw new TidemarkError(
+      'TARGET_UNKNOWN',
+      `${store} can’t be brought to position ${target}, and no mark is called so`,
+      {
+        hint: places === '' ? error.hint : `Near it are ${places}.`,
+      },
+    );
+  }
+}
+
+function isMark({ marks }: Catalogue, target: string): boolean {
+  return target === 'latest' || marks.some(({ mark }) => mark.id === target || mark.name === target);
 }
 
 function noTime(target: string): TidemarkError {

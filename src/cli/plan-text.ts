@@ -22,8 +22,8 @@ export function printPlan(plan: PlanResult, printer: Printer): void {
   for (const blocker of blockers) printer.line(`${printer.paint('red', 'in the way')} ${printable(blocker)}`);
 }
 
-function targetLines({ mark, at, distanceMs }: PlanResult, printer: Lines): readonly string[] {
-  if (mark === undefined) return [`each store ${nearTimeText(at, printer)}`];
+function targetLines({ mark, at, distanceMs, stores }: PlanResult, printer: Lines): readonly string[] {
+  if (mark === undefined) return [ownAimText({ at, stores }, printer)];
   const asked =
     at === undefined || distanceMs === undefined
       ? []
@@ -32,8 +32,12 @@ function targetLines({ mark, at, distanceMs }: PlanResult, printer: Lines): read
 }
 
 /** How a restore without a mark is called. */
-export function nearTimeText(at: string | undefined, printer: Pick<Printer, 'time'>): string {
-  return `as near to ${at === undefined ? 'a time' : printer.time(at)} as its own log allows`;
+export function ownAimText(
+  { at, stores }: Pick<PlanResult, 'at'> & { readonly stores: readonly Pick<PlanStore, 'store' | 'position'>[] },
+  printer: Pick<Printer, 'time'>,
+): string {
+  if (at !== undefined) return `each store as near to ${printer.time(at)} as its own log allows`;
+  return stores.map(({ store, position }) => `${printable(store)} to its position ${position.resume}`).join(', ');
 }
 
 function storeLines(store: PlanStore, printer: Lines): readonly string[] {

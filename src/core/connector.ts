@@ -77,6 +77,8 @@ export interface Connector<Options> {
   ): Promise<{ readonly keptAside?: string | undefined }>;
   /** Deletes what a restore kept aside or left unfinished. */
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
+  /** The `order` of a position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
+  parsePosition?(text: string): string | undefined;
   /** The name of the entry at a path as an operator types it. */
   entryName(path: Uint8Array): Uint8Array;
   /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
 import { listOf, objectOf, openShop, until } from './shop.ts';
 import type { Shop, Started } from './shop.ts';
 
@@ -161,4 +162,35 @@ test('a plan says what of it is missing in the repository', async () => {
   const plan = shop.run(['plan', '--to', 'latest']);
   assert.equal(plan.status, 9);
   assert.match(String(plan.json['blockers']), /uploads: .*packs\/.* missing in the repository/);
+});
+
+test('a store alone is brought to a position of its own, looked into there, and its neighbours are told where it never stood', async () => {
+  await using shop = await openShop({
+    manifest: 'application: shop\nrepository: ./backups\nmarks: { every: 1s }\nstores:\n  notes: embedded:./notes.db\n',
+  });
+  using notes = openEmbedded(shop.at('notes.db'));
+  const first = Number(notes.put('key', 'first'));
+  const up = shop.start(['up']);
+  await marked(shop, 'notes', ['key', 'first']);
+  const second = Number(notes.put('key', 'second'));
+  notes.transaction((transaction) => {
+    transaction.put('other', 'x');
+    transaction.put('key', 'third');
+  });
+  await marked(shop, 'notes', ['key', 'third']);
+  await stopped(up);
+
+  assert.equal(shop.run(['cat', String(second), 'notes', 'key']).out, 'second');
+  const plan = shop.ok(['plan', '--to', String(second), 'notes']);
+  const [planned = {}] = listOf(plan, 'stores');
+  assert.deepEqual([plan['mark'], objectOf(planned, 'position')['resume']], [undefined, String(second)]);
+  const restored = shop.ok(['restore', '--to', String(second), 'notes', '--into', 'notes=embedded:./copy.db', '--yes']);
+  assert.equal(restored['mark'], undefined);
+  using copy = openEmbedded(shop.at('copy.db'));
+  assert.equal(Buffer.from(copy.get('key') ?? []).toString(), 'second');
+  const within = shop.run(['plan', '--to', String(second + 1), 'notes']);
+  assert.equal(within.json['code'], 'TARGET_UNKNOWN');
+  assert.match(String(within.json['hint']), new RegExp(`${second} and ${second + 2}`));
+  assert.equal(shop.run(['plan', '--to', String(second)]).json['code'], 'TARGET_UNKNOWN', 'positions are of one store');
+  assert.equal(shop.run(['plan', '--to', String(first - 1), 'notes']).json['code'], 'TARGET_UNKNOWN');
 });

@@ -14,7 +14,7 @@ import { keepFreedMemory } from '../../io/native-memory.ts';
 import type { Leftover } from '../../app/restore-aside.ts';
 import { openApplication, withReader } from '../application.ts';
 import type { CommandContext } from '../context.ts';
-import { nearestText, nearTimeText, printPlan } from '../plan-text.ts';
+import { nearestText, ownAimText, printPlan } from '../plan-text.ts';
 import { restoreRequest } from '../restore-request.ts';
 
 export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoResult> = {
@@ -85,7 +85,7 @@ function refuseMixed(
 function printRestored({ mark, at, stores }: RestoreResult, printer: Printer): void {
   printer.line(
     mark === undefined
-      ? `restored each store ${nearTimeText(at, printer)}`
+      ? `restored ${ownAimText({ at, stores }, printer)}`
       : `restored to mark ${markText(mark, printer)}`,
   );
   for (const store of stores) {

@@ -2,7 +2,8 @@ import type { CommandSpec } from '../command.ts';
 
 const group = 'Restore and look';
 
-const TARGET = 'latest, a mark’s id or name, or a time such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago"';
+const MARK = 'latest, a mark’s id or name, or a time such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago"';
+const TARGET = `${MARK}; of one store also a position of its own, such as a revision`;
 
 const restoreOptions = {
   to: { kind: 'text', value: 'TARGET', says: TARGET },
@@ -134,7 +135,7 @@ export const diffSpec = {
   ],
   needs: 'manifest',
   arguments: {
-    from: { kind: 'one', value: 'FROM', says: TARGET },
+    from: { kind: 'one', value: 'FROM', says: MARK },
     to: { kind: 'one', value: 'TO', says: 'the later one, in the same forms' },
     stores,
   },

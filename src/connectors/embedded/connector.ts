@@ -6,6 +6,7 @@ import type { Finding } from '../../core/finding.ts';
 import { compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
 import { openDatabase, removeDatabase } from './database.ts';
 import { isDamagedFile, withStoreErrors } from './errors.ts';
+import { parseRevision } from './feed.ts';
 import { holdStore } from './hold.ts';
 import { besideOf } from './place.ts';
 import type { EmbeddedPlace } from './place.ts';
@@ -48,6 +49,7 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     const { fresh, aside, nextAside } = besideOf(target, id);
     for (const path of [fresh, nextAside, aside]) removeDatabase(path);
   },
+  parsePosition: parseRevision,
   entryName: (path) => path,
   content: valueContent,
   list: listKeys,

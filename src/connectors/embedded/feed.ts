@@ -31,6 +31,11 @@ export type FeedOptions = {
   readonly scope: Scope;
 };
 
+/** The `order` of a revision as an operator types it; undefined for what is none. */
+export function parseRevision(text: string): string | undefined {
+  return /^[0-9]{1,15}$/.test(text) ? orderOf(Number(text)) : undefined;
+}
+
 export function positionOf(lineage: string, revision: number): Position {
   return { lineage, order: orderOf(revision), resume: String(revision) };
 }

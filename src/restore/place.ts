@@ -1,0 +1,62 @@
+import type { Position } from '../core/position.ts';
+import type { Run } from '../core/run.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
+import type { Catalogue } from '../repository/catalogue.ts';
+import { baseAtMs, historySpans } from '../repository/history-spans.ts';
+import type { HistorySpan } from '../repository/history-spans.ts';
+import { readLog } from '../repository/log-reader.ts';
+import type { SegmentRecord } from '../repository/log-view.ts';
+
+/** A place at which a history stood, whose log leads there, and when it was committed, as `NearestPlace` has it. */
+export type Place = { readonly position: Position; readonly credential: string; readonly atMs: number };
+
+/** `near`: where it stood before and after an order at which it never stood. */
+export type PlaceOrNear = { readonly place?: Place | undefined; readonly near: readonly Position[] };
+
+/** Looks for an order in one history, in the newest stretch that leads there. */
+export async function findPlace(
+  { access, catalogue }: { readonly access: RepositoryAccess; readonly catalogue: Catalogue },
+  { history, order }: { readonly history: string; readonly order: string },
+  run: Run,
+): Promise<PlaceOrNear> {
+  const view = catalogue.histories.get(history);
+  let near: readonly Position[] = [];
+  for (const span of historySpans(catalogue, history).toReversed()) {
+    const [first, ...others] = span.bases.filter((base) => view?.reachOf(base) !== undefined);
+    if (first === undefined || order < first.summary.cut.order) continue;
+    const base = [first, ...others].find(({ summary }) => summary.cut.order === order);
+    const committed = await commitsAround(access, { span, order }, run);
+    const at = committed.at ?? (base && { position: base.summary.cut, atMs: baseAtMs(base) });
+    if (at !== undefined) return { place: { ...at, credential: span.credential }, near: [] };
+    if (near.length === 0) near = committed.near;
+  }
+  return { near };
+}
+
+type Around = { readonly at?: Omit<Place, 'credential'> | undefined; readonly near: readonly Position[] };
+
+async function commitsAround(
+  access: RepositoryAccess,
+  { span, order }: { readonly span: HistorySpan; readonly order: string },
+  run: Run,
+): Promise<Around> {
+  const segment = span.segments.find(({ after, upTo }) => after.order < order && order <= upTo.order);
+  return segment === undefined ? { near: [] } : await searchSegment(access, { segment, order }, run);
+}
+
+async function searchSegment(
+  access: RepositoryAccess,
+  { segment, order }: { readonly segment: SegmentRecord; readonly order: string },
+  run: Run,
+): Promise<Around> {
+  let before = segment.after;
+  const range = { segments: [segment], after: segment.after, upTo: segment.upTo };
+  for await (const batch of readLog(access, range, run)) {
+    for (const { commit } of batch) {
+      if (commit.position.order === order) return { at: commit, near: [] };
+      if (commit.position.order > order) return { near: [before, commit.position] };
+      before = commit.position;
+    }
+  }
+  return { near: [before] };
+}
