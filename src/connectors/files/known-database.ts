@@ -5,7 +5,7 @@ import { fromSystem, isTidemarkError, TidemarkError } from '../../core/errors.ts
 
 /** "TMFO", in the header of the file: https://sqlite.org/pragma.html#pragma_application_id */
 const APPLICATION_ID = 0x54_4d_46_4f;
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Result codes of SQLite, without their extended part: https://sqlite.org/rescode.html */
 const BUSY = 5;
@@ -17,7 +17,7 @@ const NOT_A_DATABASE = 26;
 /**
  * `known0`, `known1`: what is known of each name, the one that `slot` in `meta` says; the other is for a base in the making. `state`: see fingerprint.ts, or empty
  * where whatever is found has to be told. `flags`: `DOUBTFUL`, `LINKED`. `inode`: of what is no folder.
- * `positions`: those that can be gone on from, the newest being what `known` is at. `undo`: what `known` held before the observation of that number.
+ * `positions`: those that can be gone on from, the newest being what `known` is at. `told`: by the observation of that number.
  * `staged`: what the observation in the making tells.
  */
 const TABLES = `
@@ -27,8 +27,7 @@ const TABLES = `
   CREATE INDEX known0_by_inode ON known0 (inode) WHERE inode IS NOT NULL;
   CREATE INDEX known1_by_inode ON known1 (inode) WHERE inode IS NOT NULL;
   CREATE TABLE positions (number TEXT PRIMARY KEY, resume TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE undo (id INTEGER PRIMARY KEY, number TEXT NOT NULL, name BLOB NOT NULL, state BLOB, inode INTEGER, flags INTEGER) STRICT;
-  CREATE INDEX undo_by_number ON undo (number);
+  CREATE TABLE told (number TEXT NOT NULL, name BLOB NOT NULL, PRIMARY KEY (number, name)) STRICT, WITHOUT ROWID;
   CREATE TABLE staged (name BLOB PRIMARY KEY, gone INTEGER NOT NULL, state BLOB, inode INTEGER, flags INTEGER, mount TEXT, remote INTEGER)
     STRICT, WITHOUT ROWID;
   PRAGMA application_id = ${APPLICATION_ID};

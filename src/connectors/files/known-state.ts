@@ -47,8 +47,8 @@ type StagedRow = {
 };
 
 /**
- * What is known of each name of a store: as it was told by the last finished observation, and how to go back to what earlier ones told, as far as they are not
- * acknowledged. Kept in a file that survives the process at any moment; what is not `finish`ed has no effect.
+ * What is known of each name of a store: as it was told by the last finished observation. Of those that are not acknowledged it is known what they told, so that
+ * it can be told again. Kept in a file that survives the process at any moment; what is not `finish`ed has no effect.
  */
 export class KnownState implements Disposable {
   readonly #database: DatabaseSync;
@@ -82,19 +82,18 @@ export class KnownState implements Disposable {
     return this.#meta('order');
   }
 
-  /** Takes back what was told after the position. False when it can't: then nothing has changed. */
+  /**
+   * What was told after the position is to be told again, or told as removed: somebody may hold it. False when that is not known any more: then nothing has
+   * changed.
+   */
   goBackTo({ lineage, order, resume }: Position): boolean {
     const found = this.#statement('SELECT resume FROM positions WHERE number = ?').get(order);
     if (lineage !== this.lineage || found === undefined || found['resume'] !== resume) return false;
     this.#durably(() => {
-      this.#run(`DELETE FROM ${this.#known} WHERE name IN (SELECT name FROM undo WHERE number > ?)`, order);
-      // Beside `min`, a column has the value of the row that has the minimum: https://sqlite.org/lang_select.html#bareagg
-      this.#run(
-        `INSERT INTO ${this.#known} SELECT name, state, inode, flags FROM
-           (SELECT name, state, inode, flags, min(id) FROM undo WHERE number > ? GROUP BY name) WHERE state IS NOT NULL`,
-        order,
-      );
-      this.#run('DELETE FROM undo WHERE number > ?', order);
+      const { flags } = NOTHING_KNOWN;
+      const sql = `INSERT OR REPLACE INTO ${this.#known} SELECT DISTINCT name, x'', NULL, ${flags} FROM told WHERE number > ?`;
+      this.#run(sql, order);
+      this.#run('DELETE FROM told WHERE number > ?', order);
       this.#run('DELETE FROM positions WHERE number > ?', order);
     });
     return true;
@@ -234,11 +233,7 @@ export class KnownState implements Disposable {
   /** What is staged becomes what is known, at this position. On the disk when it returns. */
   finish({ order, resume }: Position): void {
     this.#durably(() => {
-      this.#run(
-        `INSERT INTO undo (number, name, state, inode, flags)
-           SELECT ?, s.name, k.state, k.inode, k.flags FROM staged s LEFT JOIN ${this.#known} k ON k.name = s.name`,
-        order,
-      );
+      this.#run('INSERT INTO told SELECT ?, name FROM staged', order);
       this.#run(`DELETE FROM ${this.#known} WHERE name IN (SELECT name FROM staged WHERE gone = 1)`);
       this.#run(`INSERT OR REPLACE INTO ${this.#known} SELECT name, state, inode, flags FROM staged WHERE gone = 0`);
       this.#run('DELETE FROM staged');
@@ -280,7 +275,7 @@ export class KnownState implements Disposable {
       this.#setMeta('root', root);
       this.#setMeta('order', order);
       this.#run(`DELETE FROM ${old}`);
-      this.#run('DELETE FROM undo');
+      this.#run('DELETE FROM told');
       this.#run('DELETE FROM positions');
       this.#run('INSERT INTO positions VALUES (?, ?)', order, resume);
       this.#slot = slot;
@@ -309,7 +304,7 @@ export class KnownState implements Disposable {
 
   #forgetAcknowledged(): void {
     if (this.#acknowledged === '') return;
-    this.#run('DELETE FROM undo WHERE number <= ?', this.#acknowledged);
+    this.#run('DELETE FROM told WHERE number <= ?', this.#acknowledged);
     this.#run('DELETE FROM positions WHERE number < ?', this.#acknowledged);
   }
 
