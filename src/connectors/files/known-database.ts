@@ -1,18 +1,12 @@
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fromSystem, isTidemarkError, TidemarkError } from '../../core/errors.ts';
+import { fromSystem, TidemarkError } from '../../core/errors.ts';
+import { isDamagedDatabase, sqliteError } from '../../io/sqlite-errors.ts';
+import { removeDatabase } from '../../io/sqlite-files.ts';
 
 /** "TMFO", in the header of the file: https://sqlite.org/pragma.html#pragma_application_id */
 const APPLICATION_ID = 0x54_4d_46_4f;
 const FORMAT = 2;
-
-/** Result codes of SQLite, without their extended part: https://sqlite.org/rescode.html */
-const BUSY = 5;
-const LOCKED = 6;
-const CORRUPT = 11;
-const FULL = 13;
-const NOT_A_DATABASE = 26;
 
 /**
  * `known0`, `known1`: what is known of each name, the one that `slot` in `meta` says; the other is for a base in the making. `state`: see fingerprint.ts, or empty
@@ -46,8 +40,8 @@ export function openKnownDatabase(folder: string): DatabaseSync {
     try {
       return open(path);
     } catch (error) {
-      if (!isUnusable(error)) throw error;
-      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
+      if (!(error instanceof UnknownFormat || isDamagedDatabase(error))) throw error;
+      removeDatabase(path);
       return open(path);
     }
   });
@@ -76,16 +70,6 @@ function numberOf(database: DatabaseSync, sql: string): number {
   return Number(value);
 }
 
-function resultCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
-  return error.errcode & 0xff;
-}
-
-function isUnusable(error: unknown): boolean {
-  const code = resultCode(error);
-  return error instanceof UnknownFormat || code === CORRUPT || code === NOT_A_DATABASE;
-}
-
 /** Runs `work`, whose errors of SQLite become readable. @throws POSITION_LOST when the file is damaged */
 export function withDatabaseErrors<Result>(path: string, work: () => Result): Result {
   try {
@@ -96,23 +80,11 @@ export function withDatabaseErrors<Result>(path: string, work: () => Result): Re
 }
 
 export function databaseError(path: string, error: unknown): unknown {
-  if (isTidemarkError(error)) return error;
-  const details = { cause: error };
-  switch (resultCode(error)) {
-    case undefined:
-      return error;
-    case BUSY:
-    case LOCKED:
-      return new TidemarkError('BUSY', `${path} is held by another process`, { ...details, disposition: 'retry' });
-    case FULL:
-      return new TidemarkError('DISK_FULL', `${path} can’t grow: no space left on the device`, details);
-    case CORRUPT:
-    case NOT_A_DATABASE:
-      return new TidemarkError('POSITION_LOST', `what was known of the store is damaged: ${path}`, {
-        ...details,
-        disposition: 'resync',
-      });
-    default:
-      return fromSystem(error, 'FAILED', path);
-  }
+  return sqliteError(path, error, () => {
+    if (!isDamagedDatabase(error)) return fromSystem(error, 'FAILED', path);
+    return new TidemarkError('POSITION_LOST', `what was known of the store is damaged: ${path}`, {
+      cause: error,
+      disposition: 'resync',
+    });
+  });
 }
