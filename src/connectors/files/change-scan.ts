@@ -67,9 +67,10 @@ export class ChangeScan {
     this.#all = options.all;
   }
 
-  /** @throws STORE_UNREACHABLE */
+  /** @throws STORE_UNREACHABLE, POSITION_LOST */
   async look(run: Run): Promise<void> {
-    const { watches } = this.#options;
+    const { state, watches } = this.#options;
+    state.clearStaged();
     if (this.#all) watches.beginSweep();
     await this.#walk(run);
     if (this.#all) watches.endSweep();
@@ -82,10 +83,9 @@ export class ChangeScan {
     }
   }
 
-  /** What was staged will not be told: whoever looks next has to look at all of it again. */
+  /** What was staged will not be told: whoever looks next has to look at all of it again. Never throws. */
   undo(): void {
-    const { state, watches } = this.#options;
-    state.clearStaged();
+    const { watches } = this.#options;
     for (const folder of this.#unwatched) watches.forget(folder);
   }
 

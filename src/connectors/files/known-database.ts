@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fromSystem, TidemarkError } from '../../core/errors.ts';
 import { isDamagedDatabase, sqliteError } from '../../io/sqlite-errors.ts';
@@ -31,20 +30,25 @@ const TABLES = `
 const CACHE_KIB = 8_192;
 
 /**
- * Opens, or makes, the file in `folder` that says what is known of a store. It is this process's alone. What is damaged, or of another format, is
+ * Opens, or makes, the file that says what is known of a store. It is this process's alone. What is damaged, or of another format, is
  * replaced by an empty one: what is lost there costs a new base. @throws BUSY, DISK_FULL, FAILED
  */
-export function openKnownDatabase(folder: string): DatabaseSync {
-  const path = join(folder, 'observed.db');
-  return withDatabaseErrors(path, () => {
-    try {
-      return open(path);
-    } catch (error) {
-      if (!(error instanceof UnknownFormat || isDamagedDatabase(error))) throw error;
-      removeDatabase(path);
-      return open(path);
-    }
-  });
+export function openKnownDatabase(path: string): DatabaseSync {
+  try {
+    return openOrReplace(path);
+  } catch (error) {
+    throw databaseError(path, error);
+  }
+}
+
+function openOrReplace(path: string): DatabaseSync {
+  try {
+    return open(path);
+  } catch (error) {
+    if (!(error instanceof UnknownFormat || isDamagedDatabase(error))) throw error;
+    removeDatabase(path);
+    return open(path);
+  }
 }
 
 function open(path: string): DatabaseSync {
@@ -70,15 +74,7 @@ function numberOf(database: DatabaseSync, sql: string): number {
   return Number(value);
 }
 
-/** Runs `work`, whose errors of SQLite become readable. @throws POSITION_LOST when the file is damaged */
-export function withDatabaseErrors<Result>(path: string, work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    throw databaseError(path, error);
-  }
-}
-
+/** What SQLite says, as an error that an operator can read: POSITION_LOST when the file is damaged. */
 export function databaseError(path: string, error: unknown): unknown {
   return sqliteError(path, error, () => {
     if (!isDamagedDatabase(error)) return fromSystem(error, 'FAILED', path);

@@ -9,10 +9,12 @@ import {
   openSync,
   renameSync,
   rmSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { must } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
@@ -390,6 +392,84 @@ test('what this host does not know any more is lost, and a new base begins anew'
   await using base = await recorder.openBase(run);
   const { end } = await recordInMemory(base, run);
   assert.equal(end.cut.lineage, last?.lineage);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
+  await (await log.observe(run))?.[Symbol.asyncDispose]();
+});
+
+/** Where a table of what is known of a store begins is no page of a database any more. */
+function damageTable(folder: TemporaryFolder, table: string): void {
+  const path = folder.at('state', 'observed.db');
+  const database = new DatabaseSync(path);
+  const page = database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(table);
+  const size = database.prepare('PRAGMA page_size').get();
+  database.close();
+  const sizeBytes = Number(size?.['page_size']);
+  const descriptor = openSync(path, 'r+');
+  writeSync(descriptor, Buffer.alloc(sizeBytes, 0xff), 0, sizeBytes, (Number(page?.['rootpage']) - 1) * sizeBytes);
+  closeSync(descriptor);
+}
+
+for (const table of ['meta', 'positions', 'known0', 'known1', 'staged', 'told']) {
+  test(`damage to what is known (${table}) ends what was followed, and recording begins anew`, async () => {
+    await using folder = temporaryFolder();
+    mkdirSync(folder.at('store'));
+    writeFileSync(folder.at('store', 'a'), '1');
+    let cut: Position;
+    {
+      await using one = await observed(folder);
+      await observe(one);
+      ({ cut } = one.base.end);
+    }
+    damageTable(folder, table);
+    writeFileSync(folder.at('store', 'a'), '22');
+    const goOn = async (): Promise<void> => {
+      await using recorder = await openRecorder(folder, cut);
+      await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
+      await using observation = must(await log.observe(run), 'an observation');
+      await Array.fromAsync(observation.entries);
+      await observation.finish(run);
+    };
+    const takeBase = async (): Promise<void> => {
+      await using recorder = await openRecorder(folder, cut);
+      await using base = await recorder.openBase(run);
+      await recordInMemory(base, run);
+    };
+    const isLost = { code: 'POSITION_LOST', disposition: 'resync' };
+    await assert.rejects(table === 'known0' ? takeBase() : goOn(), isLost);
+    await using again = await observed(folder);
+    await observe(again);
+    writeFileSync(folder.at('store', 'b'), '1');
+    assert.ok((await observe(again)).includes('b'));
+  });
+}
+
+test('once damage is found, nothing is asked of what is known any more', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('store'));
+  let cut: Position;
+  {
+    await using one = await observed(folder);
+    ({ cut } = one.base.end);
+  }
+  damageTable(folder, 'known1');
+  writeFileSync(folder.at('store', 'a'), '1');
+  const isLost = { code: 'POSITION_LOST', disposition: 'resync' };
+  await using recorder = await openRecorder(folder, cut);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
+  await assert.rejects(log.observe(run), isLost);
+  await assert.rejects(recorder.openBase(run), isLost);
+});
+
+test('after a base that could not be opened another one can be gone on from', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('store'));
+  const loop = folder.at('loop');
+  symlinkSync(loop, loop);
+  await using recorder = await openRecorder(folder, undefined, { excludeFolders: [loop] });
+  await assert.rejects(recorder.openBase(run), { code: 'ELOOP' });
+  unlinkSync(loop);
+  await using base = await recorder.openBase(run);
+  const { end } = await recordInMemory(base, run);
   await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });

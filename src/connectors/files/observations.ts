@@ -9,7 +9,6 @@ import { ChangeScan } from './change-scan.ts';
 import { FolderWatches } from './folder-watches.ts';
 import type { WatchOptions } from './folder-watches.ts';
 import { Hints } from './hints.ts';
-import { databaseError } from './known-database.ts';
 import type { KnownState } from './known-state.ts';
 import { FilesObservation } from './observation.ts';
 import { compileSelection } from './patterns.ts';
@@ -97,7 +96,7 @@ export class FilesObservations implements ObservationLog {
       return observation;
     } catch (error) {
       settled.resolve();
-      throw databaseError(this.#options.stateFolder, error);
+      throw error;
     }
   }
 
@@ -145,8 +144,6 @@ export class FilesObservations implements ObservationLog {
     }
     const hints = this.#hints;
     if (!all && hints.isEmpty) return undefined;
-    this.#hints = new Hints();
-    this.#lost = false;
     const reading = new EntryReading(BigInt(Math.floor(runtime.clock.nowMs())) * 1_000_000n);
     const scan = new ChangeScan({
       scan: {
@@ -164,20 +161,24 @@ export class FilesObservations implements ObservationLog {
       all,
       distrust,
     });
+    this.#hints = new Hints();
+    this.#lost = false;
     const undone = (): void => {
       scan.undo();
       this.#hints.addAll(hints);
       if (distrust) this.#lost = true;
       if (all) this.#nextScanMs = 0;
     };
+    let hasStaged: boolean;
     try {
       await scan.look(run);
+      hasStaged = state.hasStaged;
     } catch (error) {
       undone();
       throw error;
     }
     this.#schedule(startMs, all);
-    if (!state.hasStaged) return undefined;
+    if (!hasStaged) return undefined;
     this.#current = this.#observation(root, reading, (finished) => {
       if (finished === undefined) undone();
       else this.#last = finished;
