@@ -56,7 +56,12 @@ export class FolderWatches implements Disposable {
       onLost: () => options.onLost(),
       onTurn: () => options.onTurn(),
     });
-    if (this.#watcher.exact) this.#marker = this.#watcher.add(byteTextOf(options.markerFolder));
+    try {
+      if (this.#watcher.exact) this.#marker = this.#watcher.add(byteTextOf(options.markerFolder));
+    } catch (error) {
+      this.#watcher[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** What happens in watched folders is told without exception. */
