@@ -126,7 +126,7 @@ export class ChangeScan {
     else if (step.kind === 'enter') {
       if (step.whole) this.#known ??= new KnownBelow(step.name, state, (known) => this.#gone(known.name, known.flags));
     } else if (step.kind === 'leave') this.#leave(step);
-    else if (step.kind === 'unsure') this.#known?.pass(step.name, step.below);
+    else if (step.kind === 'unsure') this.#known?.pass(step.name);
     else if (this.#known === undefined) {
       this.#askLinked(step.name);
       // What is left out may be another name of what is not.

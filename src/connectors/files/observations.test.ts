@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   linkSync,
   lstatSync,
@@ -473,6 +474,47 @@ test('after a base that could not be opened another one can be gone on from', as
   await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });
+
+/** Root may read everything; the effective user is another for the time of `work`. */
+async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await work();
+  process.seteuid?.(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+for (const include of [[], ['wanted']]) {
+  const which = include.length === 0 ? 'everything' : 'what matches';
+  test(`what lies in a folder that can’t be listed any more stays as it was told, where ${which} is kept`, async () => {
+    await using folder = temporaryFolder();
+    chmodSync(folder.path, 0o777);
+    const closed = folder.at('store', 'top', 'closed');
+    const told = await asNobody(async () => {
+      mkdirSync(folder.at('store', 'top', 'closed', 'inside'), { recursive: true });
+      for (const inside of ['closed/wanted', 'closed/inside/wanted', 'wanted']) {
+        writeFileSync(folder.at('store', 'top', inside), '1');
+      }
+      let base: MemoryBase;
+      {
+        await using one = await observed(folder, { include });
+        await observe(one);
+        ({ base } = one);
+      }
+      chmodSync(closed, 0o000);
+      await using recorder = await openRecorder(folder, base.end.cut, { include });
+      await using log = await must(recorder.openObservations, 'observations').call(recorder, base.end.cut, run);
+      try {
+        return await observe({ recorder, log, base, told: [] });
+      } finally {
+        chmodSync(closed, 0o700);
+      }
+    });
+    assert.ok(!told.some((name) => name.startsWith('-')), String(told));
+  });
+}
 
 test('without a folder for its state a recorder can’t go on', async () => {
   await using folder = temporaryFolder();

@@ -39,14 +39,15 @@ export type Kept = 'always' | 'if-needed';
 
 /**
  * What a scan does, step by step. `item`: it is kept. `enter`, `leave`: of a folder, around all that lies in it; `whole`: all of it is looked at; `told`: it
- * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: what is there, or below a folder, can't be seen.
+ * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: nobody can see what is there, or lies in a
+ * folder, which has come before where it is kept.
  */
 export type ScanStep =
   | (ScanItem & { readonly kind: 'item' })
   | { readonly kind: 'enter'; readonly name: ByteText; readonly whole: boolean }
   | (ScanItem & { readonly kind: 'leave'; readonly kept: Kept; readonly told: boolean })
   | { readonly kind: 'gone'; readonly name: ByteText; readonly found?: Found }
-  | { readonly kind: 'unsure'; readonly name: ByteText; readonly below: boolean };
+  | { readonly kind: 'unsure'; readonly name: ByteText };
 
 type Folder = ScanItem & {
   /** Names in it, ascending; undefined until it is listed. */
@@ -115,8 +116,8 @@ export class TreeScan {
     const { found, remote } = folder;
     const narrowed = this.#options.narrow?.({ found, remote }, keptOf(folder));
     steps.push({ kind: 'enter', name: found.name, whole: narrowed === undefined });
-    folder.names = narrowed === undefined ? this.#list(found, steps) : this.#tagged(found, narrowed);
     if (folder.whole || this.#stack.length === 1) this.#tell(steps);
+    folder.names = narrowed === undefined ? this.#list(found, steps) : this.#tagged(found, narrowed);
   }
 
   /** Tells the folders that lead here and are not told yet. */
@@ -163,7 +164,7 @@ export class TreeScan {
         steps.push({ kind: 'gone', name });
       } else {
         this.#options.skipped.add(name, 'unreadable', reasonOf(error));
-        steps.push({ kind: 'unsure', name, below: false });
+        steps.push({ kind: 'unsure', name });
       }
       return undefined;
     }
@@ -228,7 +229,7 @@ export class TreeScan {
         skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
       } else {
         skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
-        steps.push({ kind: 'unsure', name: folder.name, below: true });
+        steps.push({ kind: 'unsure', name: folder.name });
       }
       return [];
     }
