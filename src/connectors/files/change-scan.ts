@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { equalBytes } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
+import { parentOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { typeOf } from './describe.ts';
 import { inodeIn, isTrusted, stateOf, typeIn } from './fingerprint.ts';
@@ -168,7 +169,7 @@ export class ChangeScan {
   #isCertain(name: ByteText): boolean {
     const { distrust, watches, hints } = this.#options;
     if (distrust || !watches.exact || hints.has(name) || this.#hints.has(name)) return false;
-    return !this.#unwatched.has(name.slice(0, Math.max(name.lastIndexOf('\0'), 0)));
+    return !this.#unwatched.has(parentOf(name));
   }
 
   #leave(step: ScanStep & { readonly kind: 'leave' }): void {

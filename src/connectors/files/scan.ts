@@ -4,7 +4,7 @@ import type { BigIntStats } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { isRemoteType } from '../../io/disk.ts';
 import { PATH_MAX_BYTES } from '../../io/native.ts';
-import { bytesOf, systemPath } from './byte-text.ts';
+import { bytesOf, childOf, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Found, FoundType } from './describe.ts';
 import { typeOf } from './describe.ts';
@@ -138,7 +138,7 @@ export class TreeScan {
       return;
     }
     const { found: parent } = folder;
-    const name = parent.name === '' ? component : `${parent.name}\0${component}`;
+    const name = childOf(parent.name, component);
     const path = parent.path.endsWith('/') ? parent.path + component : `${parent.path}/${component}`;
     if (isAsideName(component)) return;
     if (path.length >= PATH_MAX_BYTES) {
