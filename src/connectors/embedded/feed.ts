@@ -49,24 +49,33 @@ export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerat
   using store = new StoreWatch(path);
   const inode = inodeOf(path);
   let lookMs = 0;
+  let isQuiet = false;
+  let toldMs = clock.monotonicMs();
   for (;;) {
     run.signal.throwIfAborted();
     const batches = withStoreErrors(path, () => pages.next());
     if (batches.length > 0) {
       lookMs = 0;
+      isQuiet = false;
       yield batches;
+      toldMs = clock.monotonicMs();
     }
     if (pages.isBehind()) continue;
     assertInPlace(path, inode);
+    // Hints that lead to nothing are no reason to be silent.
+    if (isQuiet || clock.monotonicMs() - toldMs >= HEARTBEAT_MS) {
+      isQuiet = false;
+      yield [pages.heartbeat()];
+      toldMs = clock.monotonicMs();
+    }
     if (lookMs > 0 && lookMs <= LOOK_MOST_MS) {
       await clock.sleep(lookMs, run);
       lookMs *= 2;
       continue;
     }
-    const more = await store.hint(clock, run);
+    isQuiet = !(await store.hint(clock, run));
     // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
-    lookMs = more ? LOOK_FIRST_MS : 0;
-    if (!more && !pages.isBehind()) yield [pages.heartbeat()];
+    lookMs = isQuiet ? 0 : LOOK_FIRST_MS;
   }
 }
 
