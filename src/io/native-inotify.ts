@@ -82,11 +82,16 @@ export class Inotify implements Disposable {
   constructor(onEvent: (event: InotifyEvent) => void, onTurn: () => void) {
     this.#onEvent = onEvent;
     this.#file = checked(libc().inotify_init1(IN_NONBLOCK | IN_CLOEXEC), { syscall: 'inotify_init1' });
-    this.#poll = whenReadable(this.#file, () => {
-      if (this.#closed) return;
-      this.drain();
-      onTurn();
-    });
+    try {
+      this.#poll = whenReadable(this.#file, () => {
+        if (this.#closed) return;
+        this.drain();
+        onTurn();
+      });
+    } catch (error) {
+      closeSync(this.#file);
+      throw error;
+    }
   }
 
   /**
@@ -124,8 +129,11 @@ export class Inotify implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#poll.close();
-    closeSync(this.#file);
+    try {
+      this.#poll.close();
+    } finally {
+      closeSync(this.#file);
+    }
   }
 
   /** `struct inotify_event`: watch, mask, cookie, length of the name with its padding of zeros. */
