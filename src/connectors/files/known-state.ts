@@ -274,8 +274,8 @@ export class KnownState implements Disposable {
 
   /** What the base noted is what is known, at its cut. On the disk when it returns. */
   finishNotes({ lineage, order, resume }: Position, root: string): void {
+    const [old, slot] = [this.#known, this.#slot === '0' ? '1' : '0'];
     this.#durably(() => {
-      const [old, slot] = [this.#known, this.#slot === '0' ? '1' : '0'];
       this.#setMeta('slot', slot);
       this.#setMeta('lineage', lineage);
       this.#setMeta('root', root);
@@ -284,8 +284,10 @@ export class KnownState implements Disposable {
       this.#run('DELETE FROM told');
       this.#run('DELETE FROM positions');
       this.#run('INSERT INTO positions VALUES (?, ?)', order, resume);
-      this.#slot = slot;
     });
+    this.#slot = slot;
+    // It was of positions that are gone, maybe of another lineage.
+    this.#acknowledged = '';
   }
 
   [Symbol.dispose](): void {

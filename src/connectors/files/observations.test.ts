@@ -546,6 +546,33 @@ test('another folder in the place of the one that was observed has a lineage of 
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });
 
+test('what was acknowledged of one folder says nothing of the folder that took its place', async () => {
+  await using folder = temporaryFolder();
+  const store = folder.at('store');
+  mkdirSync(store);
+  let cut: Position;
+  {
+    await using one = await observed(folder);
+    for (const number of [1, 2, 3, 4, 5]) {
+      writeFileSync(`${store}/a`, `${number}`);
+      await observe(one);
+    }
+    one.log.acknowledge(one.base.end.cut);
+    await one.log[Symbol.asyncDispose]();
+    renameSync(store, folder.at('aside'));
+    mkdirSync(store);
+    await using base = await one.recorder.openBase(run);
+    const recorded = await recordInMemory(base, run);
+    ({ cut } = recorded.end);
+    await using log = await must(one.recorder.openObservations, 'observations').call(one.recorder, cut, run);
+    writeFileSync(`${store}/b`, '1');
+    await observe({ recorder: one.recorder, log, base: recorded, told: [] });
+  }
+  await using recorder = await openRecorder(folder, cut);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
+  await (await log.observe(run))?.[Symbol.asyncDispose]();
+});
+
 test('a folder of state is one recorder’s at a time', async () => {
   await using folder = temporaryFolder();
   mkdirSync(folder.at('store'));
