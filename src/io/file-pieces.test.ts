@@ -28,7 +28,7 @@ test('pieces of any size and number are written one after another, at the end or
   assert.equal(start.toString(), '0ABC2 ');
 });
 
-test('nothing is written or read on once the run is over', async () => {
+test('nothing is written once the run is over', async () => {
   await using folder = temporaryFolder();
   await using file = await open(folder.at('a'), 'w+');
   const over = { signal: AbortSignal.abort(new Error('over')) };

@@ -14,7 +14,8 @@ import { FilesObservation } from './observation.ts';
 import { compileSelection } from './patterns.ts';
 import type { Selection } from './patterns.ts';
 import { EntryReading } from './reading.ts';
-import { identitiesOf, identityOf, resolveRoot } from './root.ts';
+import { identityOf, resolveRoot } from './root.ts';
+import { scanOptionsOf } from './scan.ts';
 import type { FilesStore } from './store.ts';
 
 /** How long what the kernel reports is taken for all there is. */
@@ -144,16 +145,10 @@ export class FilesObservations implements ObservationLog {
     }
     const hints = this.#hints;
     if (!all && hints.isEmpty) return undefined;
+    const selection = this.#selection;
     const reading = new EntryReading(BigInt(Math.floor(runtime.clock.nowMs())) * 1_000_000n);
     const scan = new ChangeScan({
-      scan: {
-        root,
-        selection: this.#selection,
-        oneFileSystem: store.oneFileSystem,
-        cacheDirTag: store.cacheDirTag,
-        excluded: identitiesOf([...store.excludeFolders, stateFolder]),
-        skipped: reading.skipped,
-      },
+      scan: { root, ...scanOptionsOf(store, { skipped: reading.skipped, leaveOut: [stateFolder], selection }) },
       state,
       watches: this.#watches,
       trust: (remote) => reading.trust(remote),

@@ -11,10 +11,9 @@ import { BaseNotes } from './base-notes.ts';
 import type { NotedEnd } from './base-notes.ts';
 import { KnownState } from './known-state.ts';
 import { FilesObservations, positionLost } from './observations.ts';
-import { compileSelection } from './patterns.ts';
 import { EntryReading } from './reading.ts';
-import { identitiesOf, identityOf, resolveRoot } from './root.ts';
-import { TreeScan } from './scan.ts';
+import { identityOf, resolveRoot } from './root.ts';
+import { scanOptionsOf, TreeScan } from './scan.ts';
 import type { FilesStore } from './store.ts';
 
 /** Entries between two turns of the event loop: about two milliseconds of work. */
@@ -76,11 +75,10 @@ class FilesRecorder implements Recorder {
     const { stateFolder } = this.#context;
     const scan = new TreeScan({
       root,
-      selection: compileSelection(this.#store),
-      oneFileSystem: this.#store.oneFileSystem,
-      cacheDirTag: this.#store.cacheDirTag,
-      excluded: identitiesOf([...this.#store.excludeFolders, ...(stateFolder === undefined ? [] : [stateFolder])]),
-      skipped: reading.skipped,
+      ...scanOptionsOf(this.#store, {
+        skipped: reading.skipped,
+        leaveOut: stateFolder === undefined ? [] : [stateFolder],
+      }),
     });
     const notes = this.#openNotes(identity);
     const finish = async (inner: Run): Promise<NotedEnd> => {

@@ -9,9 +9,11 @@ import type { ByteText } from './byte-text.ts';
 import type { Found, FoundType } from './describe.ts';
 import { typeOf } from './describe.ts';
 import { reasonOf, storeUnreachable } from './errors.ts';
-import { isAsideName } from './patterns.ts';
+import { compileSelection, isAsideName } from './patterns.ts';
 import type { Selection } from './patterns.ts';
+import { identitiesOf } from './root.ts';
 import type { SkippedList } from './skipped.ts';
+import type { FilesStore } from './store.ts';
 
 /** How much more is looked at than comes out, in one go. */
 const LOOKS_AN_ITEM = 4;
@@ -30,6 +32,16 @@ export type ScanOptions = {
   /** Asked for each folder before it is listed: the components to look at in it, ascending, or undefined for all there are. */
   readonly narrow?: ((folder: ScanItem, kept: Kept) => readonly ByteText[] | undefined) | undefined;
 };
+
+/** Of a store as it is configured. `leaveOut`: more folders that are left out wherever they lie. `selection`: the store's, where that is at hand. */
+export function scanOptionsOf(
+  store: FilesStore,
+  facts: { readonly skipped: SkippedList; readonly leaveOut?: readonly string[]; readonly selection?: Selection },
+): Omit<ScanOptions, 'root' | 'narrow'> {
+  const { skipped, leaveOut = [], selection = compileSelection(store) } = facts;
+  const { oneFileSystem, cacheDirTag, excludeFolders } = store;
+  return { selection, oneFileSystem, cacheDirTag, excluded: identitiesOf([...excludeFolders, ...leaveOut]), skipped };
+}
 
 /** Something found, and whether its times come from another machine's clock. */
 export type ScanItem = { readonly found: Found; readonly remote: boolean };
