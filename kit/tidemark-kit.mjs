@@ -1942,7 +1942,7 @@ const EMBEDDED_TABLES = `
   INSERT INTO meta (name, value) VALUES ('format', 1), ('lineage', lower(hex(randomblob(16)))), ('floor', 1);
 `;
 
-/** Restores the keys that begin with `prefix` into a new embedded store. Returns whether there are any. */
+/** Restores the keys that begin with `prefix` into a new embedded store. Returns whether there are any; of all keys there may be none. */
 function restoreKeys(repo, base, target, prefix) {
   const { store } = base;
   const finder = new ChunkFinder(repo, base);
@@ -1974,7 +1974,7 @@ function restoreKeys(repo, base, target, prefix) {
   fs.fsyncSync(file);
   fs.closeSync(file);
   tell(`${store}: ${entries} keys, ${bytes} bytes`);
-  return entries > 0;
+  return entries > 0 || prefix.length === 0;
 }
 
 /**

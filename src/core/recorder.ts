@@ -120,7 +120,10 @@ export interface ObservationLog extends AsyncDisposable {
   observe(run: Run): Promise<Observation | undefined>;
   /** Resolves when something may have changed since the last look began. */
   changed(run: Run): Promise<void>;
-  /** The observation up to this position is durable in the repository: after a crash, what follows it is observed anew. */
+  /**
+   * The observation up to this position is durable in the repository. Where observations are opened after it, because what followed may not be, names told
+   * after it are told again, or told as removed: the repository may hold them all the same.
+   */
   acknowledge(durable: Position): void;
 }
 

@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { systemCode } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { toHex } from '../core/bytes.ts';
+import { writePieces } from './file-pieces.ts';
 import { nativeAvailable } from './native.ts';
 import { renameAt, WORKING_FOLDER } from './native-folder.ts';
 
@@ -78,13 +79,7 @@ export async function removePartials(path: string): Promise<void> {
 async function writeDurably(path: string, parts: readonly Uint8Array[], mode: number, run: Run): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   await using file = await open(path, flags, 0o600);
-  for (const part of parts) {
-    run.signal.throwIfAborted();
-    for (let offset = 0; offset < part.byteLength; ) {
-      const { bytesWritten } = await file.write(part, offset);
-      offset += bytesWritten;
-    }
-  }
+  await writePieces(file, parts, { run });
   await file.chmod(mode);
   await file.sync();
 }

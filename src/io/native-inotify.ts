@@ -14,14 +14,14 @@ import {
 
 /** Bits of `InotifyEvent.mask`: inotify(7). */
 export const IN_MODIFY = 0x2;
-export const IN_ATTRIB = 0x4;
-export const IN_CLOSE_WRITE = 0x8;
+const IN_ATTRIB = 0x4;
+const IN_CLOSE_WRITE = 0x8;
 export const IN_MOVED_FROM = 0x40;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
 export const IN_DELETE = 0x200;
-export const IN_DELETE_SELF = 0x400;
-export const IN_MOVE_SELF = 0x800;
+const IN_DELETE_SELF = 0x400;
+const IN_MOVE_SELF = 0x800;
 /** The file system was unmounted. */
 export const IN_UNMOUNT = 0x2000;
 /** The kernel's queue was full: what came after was dropped. Its `watch` is -1. */
@@ -82,11 +82,16 @@ export class Inotify implements Disposable {
   constructor(onEvent: (event: InotifyEvent) => void, onTurn: () => void) {
     this.#onEvent = onEvent;
     this.#file = checked(libc().inotify_init1(IN_NONBLOCK | IN_CLOEXEC), { syscall: 'inotify_init1' });
-    this.#poll = whenReadable(this.#file, () => {
-      if (this.#closed) return;
-      this.drain();
-      onTurn();
-    });
+    try {
+      this.#poll = whenReadable(this.#file, () => {
+        if (this.#closed) return;
+        this.drain();
+        onTurn();
+      });
+    } catch (error) {
+      closeSync(this.#file);
+      throw error;
+    }
   }
 
   /**
@@ -124,8 +129,11 @@ export class Inotify implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#poll.close();
-    closeSync(this.#file);
+    try {
+      this.#poll.close();
+    } finally {
+      closeSync(this.#file);
+    }
   }
 
   /** `struct inotify_event`: watch, mask, cookie, length of the name with its padding of zeros. */

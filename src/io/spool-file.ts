@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Run } from '../core/run.ts';
+import { readFully } from './file-pieces.ts';
 import { decodeRecord, findFlush } from './spool-record.ts';
 import type { SpoolRecord } from './spool-record.ts';
 
@@ -17,13 +18,13 @@ const BATCH_BYTES = 2 ** 20;
  * The records from a place on, up to number `last`: at most 1 MiB of them, or a single one that is larger. None when there is no whole
  * record at that place.
  */
-export async function readRecords(source: SpoolSource, from: SpoolPlace, last: number): Promise<SpoolBatch> {
+export async function readRecords(source: SpoolSource, from: SpoolPlace, last: number, run: Run): Promise<SpoolBatch> {
   const { seed, sizeBytes } = source;
   const leftBytes = sizeBytes - from.offset;
-  let bytes = await readBytes(source, from.offset, Math.min(BATCH_BYTES, leftBytes));
+  let bytes = await readBytes(source, from.offset, Math.min(BATCH_BYTES, leftBytes), run);
   const first = decodeRecord(bytes, from.sequence, seed);
   if (first.kind === 'cut' && first.sizeBytes > bytes.byteLength && first.sizeBytes <= leftBytes) {
-    bytes = await readBytes(source, from.offset, first.sizeBytes);
+    bytes = await readBytes(source, from.offset, first.sizeBytes, run);
   }
   const records: SpoolRecord[] = [];
   let at = 0;
@@ -37,14 +38,9 @@ export async function readRecords(source: SpoolSource, from: SpoolPlace, last: n
 }
 
 /** Fewer bytes than asked where the file ends. */
-async function readBytes({ handle }: SpoolSource, offset: number, sizeBytes: number): Promise<Buffer> {
+async function readBytes({ handle }: SpoolSource, offset: number, sizeBytes: number, run: Run): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  for (let count = 0; count < sizeBytes; ) {
-    const { bytesRead } = await handle.read(bytes, count, sizeBytes - count, offset + count);
-    if (bytesRead === 0) return bytes.subarray(0, count);
-    count += bytesRead;
-  }
-  return bytes;
+  return bytes.subarray(0, await readFully(handle, offset, bytes, run));
 }
 
 export type SpoolScan = {
@@ -60,34 +56,14 @@ export async function scanSpoolFile(source: SpoolSource, first: number, run: Run
   let damaged = false;
   for (;;) {
     run.signal.throwIfAborted();
-    const { records, next } = await readRecords(source, place, Number.MAX_SAFE_INTEGER);
+    const { records, next } = await readRecords(source, place, Number.MAX_SAFE_INTEGER, run);
     place = next;
     if (records.length > 0) continue;
     if (place.offset === source.sizeBytes) return { end: place, damaged };
-    const rest = await readBytes(source, place.offset, source.sizeBytes - place.offset);
+    const rest = await readBytes(source, place.offset, source.sizeBytes - place.offset, run);
     const later = findFlush(rest, { offset: 1, sequence: place.sequence + 1 }, source.seed);
     if (later === undefined) return { end: place, damaged };
     damaged = true;
     place = { offset: place.offset + later.offset, sequence: later.sequence };
   }
-}
-
-/** Writes all the pieces, one after another, from an offset on. @throws Node's file system errors, after a part of them at most */
-export async function writePieces(handle: FileHandle, pieces: readonly Uint8Array[], offset: number): Promise<void> {
-  let rest = pieces;
-  for (let at = offset; rest.length > 0; ) {
-    const { bytesWritten } = await handle.writev(rest, at);
-    at += bytesWritten;
-    rest = behind(rest, bytesWritten);
-  }
-}
-
-/** What is left of the pieces, none of which is empty, without their first bytes. */
-function behind(pieces: readonly Uint8Array[], sizeBytes: number): readonly Uint8Array[] {
-  let left = sizeBytes;
-  for (const [index, piece] of pieces.entries()) {
-    if (left < piece.byteLength) return [piece.subarray(left), ...pieces.slice(index + 1)];
-    left -= piece.byteLength;
-  }
-  return [];
 }

@@ -6,7 +6,8 @@ import { assume, must } from '../core/must.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { writeSize } from '../core/units.ts';
 import { ensureFolder, syncFolder } from './atomic-file.ts';
-import { readRecords, scanSpoolFile, writePieces } from './spool-file.ts';
+import { writePieces } from './file-pieces.ts';
+import { readRecords, scanSpoolFile } from './spool-file.ts';
 import type { SpoolPlace } from './spool-file.ts';
 import { createSpoolFile, listSpoolFiles } from './spool-folder.ts';
 import type { OpenSpoolFile, SpoolFile } from './spool-folder.ts';
@@ -252,7 +253,7 @@ class DiskSpool implements Spool {
     let written = false;
     let restored = false;
     try {
-      await writePieces(handle, pieces, file.sizeBytes);
+      await writePieces(handle, pieces, { offset: file.sizeBytes });
       written = true;
       await handle.datasync();
     } catch (error) {
@@ -297,7 +298,7 @@ class DiskSpool implements Spool {
       await using handle = await open(file.path, constants.O_RDONLY | constants.O_NOFOLLOW);
       for (let last = this.#lastIn(file); place.sequence <= last; last = this.#lastIn(file)) {
         run.signal.throwIfAborted();
-        const { records, next } = await readRecords({ handle, ...file }, place, last);
+        const { records, next } = await readRecords({ handle, ...file }, place, last, run);
         if (records.length === 0) {
           const what = `${file.path} is damaged at byte ${place.offset}, in record ${place.sequence}`;
           throw new TidemarkError('FAILED', what, {

@@ -12,13 +12,17 @@ import type { ObservationSuite } from './observation-suite.ts';
 
 type Values = ReadonlyMap<string, string>;
 
-/** What a host keeps: how the store was at each position that it gave out. */
-type Kept = { readonly states: Map<string, Values>; count: number };
+/** What a host keeps: how the store was at each position that it gave out, and which names it told there. */
+type Kept = { readonly states: Map<string, Values>; readonly told: Map<string, readonly string[]>; count: number };
+
+function nothingKept(count = 0): Kept {
+  return { states: new Map(), told: new Map(), count };
+}
 
 /** A store in memory without a log of its own, which is observed. */
 class ObservedStore {
   readonly values = new Map<string, string>();
-  kept: Kept = { states: new Map(), count: 0 };
+  kept = nothingKept();
   #woken = Promise.withResolvers<void>();
   #changes = 0;
   #seen = -1;
@@ -58,7 +62,7 @@ class ObservedStore {
   }
 
   #log(after: Position, onLast: (position: Position) => void): ObservationLog {
-    let known = this.#stateAt(after);
+    let known = this.#goBackTo(after);
     return {
       observe: async ({ signal }) => {
         signal.throwIfAborted();
@@ -70,6 +74,7 @@ class ObservedStore {
         const cut = (): Position => {
           const position = this.#give(now);
           known = now;
+          this.kept.told.set(position.order, [...changed, ...removed]);
           for (const key of removed) this.#ghosts.delete(key);
           onLast(position);
           return position;
@@ -84,6 +89,19 @@ class ObservedStore {
       acknowledge() {},
       async [Symbol.asyncDispose]() {},
     };
+  }
+
+  /** What was told after it may be held somewhere. */
+  #goBackTo(after: Position): Values {
+    const known = new Map(this.#stateAt(after));
+    for (const [order, names] of this.kept.told) {
+      if (order <= after.order) continue;
+      for (const name of names) {
+        known.delete(name);
+        this.#ghosts.add(name);
+      }
+    }
+    return known;
   }
 
   #give(state: Values): Position {
@@ -136,7 +154,7 @@ function suiteOf(name: string, wrap: Wrap = (recorder) => recorder): Observation
         put: async (key, value) => store.put(key, value),
         restored: async (base, run) => await valuesOf(base, run),
         async forget() {
-          store.kept = { states: new Map(), count: store.kept.count };
+          store.kept = nothingKept(store.kept.count);
         },
         async [Symbol.asyncDispose]() {},
       };
@@ -214,6 +232,17 @@ const liars: readonly Liar[] = [
       async openObservations(after, run) {
         await openHonestly(recorder, after, run);
         store.kept.states.set(after.order, new Map(store.values));
+        return await openHonestly(recorder, after, run);
+      },
+    }),
+  ],
+  [
+    'takes back what it told',
+    'goes back to',
+    (recorder, store) => ({
+      ...recorder,
+      async openObservations(after, run) {
+        store.kept.told.clear();
         return await openHonestly(recorder, after, run);
       },
     }),

@@ -45,3 +45,16 @@ test('the kit lists and restores an embedded store, as a file that the applicati
   assert.equal([...some.range()].length, 300);
   assert.equal(kit('verify', shop.at('backups')).status, 0);
 });
+
+test('the kit restores an embedded store that holds nothing, and what --only names is not in it', async () => {
+  await using shop = await openShop({ manifest: MANIFEST });
+  using _store = openEmbedded(shop.at('catalog.db'));
+  shop.ok(['backup', '--allow-empty', 'catalog']);
+  const kit = (...args: readonly string[]) => runKit(args, { passphrase: PASSPHRASE });
+  assert.equal(kit('ls', shop.at('backups'), 'latest', 'catalog').status, 0);
+  const restored = kit('restore', shop.at('backups'), 'latest', shop.at('all'));
+  assert.equal(restored.status, 0, restored.err);
+  using copy = openEmbedded(shop.at('all', 'catalog'), { mustExist: true });
+  assert.deepEqual(told(copy), []);
+  assert.equal(kit('restore', shop.at('backups'), 'latest', shop.at('some'), '--only', 'a').status, 4);
+});

@@ -4,8 +4,10 @@ import type { Connector, PreviewContext, RestorePreview } from '../../core/conne
 import { isTidemarkError, systemMeaning, systemCode } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import { compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
-import { openDatabase, removeDatabase } from './database.ts';
-import { isDamagedFile, withStoreErrors } from './errors.ts';
+import { isDamagedDatabase } from '../../io/sqlite-errors.ts';
+import { removeDatabase } from '../../io/sqlite-files.ts';
+import { openDatabase } from './database.ts';
+import { withStoreErrors } from './errors.ts';
 import { parseRevision } from './feed.ts';
 import { holdStore } from './hold.ts';
 import { besideOf } from './place.ts';
@@ -114,7 +116,7 @@ function diagnose(file: string): readonly Finding[] {
     return [];
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
-    const kind = isDamagedFile(error) ? 'DAMAGED' : existsSync(file) ? 'UNREACHABLE' : 'MISSING';
+    const kind = isDamagedDatabase(error) ? 'DAMAGED' : existsSync(file) ? 'UNREACHABLE' : 'MISSING';
     const code = `EMBEDDED_${kind}`;
     return [{ code, severity: 'error', message: error.message, hint: error.hint }];
   }

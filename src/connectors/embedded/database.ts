@@ -1,4 +1,4 @@
-import { rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -96,14 +96,6 @@ export function lineageOf(database: DatabaseSync): string {
 /** The newest revision. */
 export const HEAD_SQL =
   "SELECT coalesce((SELECT max(revision) FROM changes), (SELECT value FROM meta WHERE name = 'floor')) AS head";
-
-/** What SQLite keeps beside a database under its name: https://sqlite.org/tempfiles.html */
-export const COMPANION_SUFFIXES = ['-wal', '-shm', '-journal'] as const;
-
-/** With what SQLite keeps beside it. */
-export function removeDatabase(path: string): void {
-  for (const suffix of ['', ...COMPANION_SUFFIXES]) rmSync(`${path}${suffix}`, { force: true });
-}
 
 /** @throws RESTORE_FAILED when the file is not whole by SQLite's own check; its errors */
 export function assertWhole(database: DatabaseSync, path: string): void {

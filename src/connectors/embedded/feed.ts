@@ -48,30 +48,40 @@ export function positionOf(lineage: string, revision: number): Position {
 export async function* readBatches(options: FeedOptions, run: Run): AsyncGenerator<readonly Batch[]> {
   const { path, clock } = options;
   run.signal.throwIfAborted();
+  // Before it is opened: one that takes its place in between is noticed.
+  const inode = inodeOf(path);
   const database = openDatabase({ path, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   using _closed = { [Symbol.dispose]: () => database.close() };
   const pages = withStoreErrors(path, () => new ChangePages(database, options));
   using store = new StoreWatch(path);
-  const inode = inodeOf(path);
   let lookMs = 0;
+  let isQuiet = false;
+  let toldMs = clock.monotonicMs();
   for (;;) {
     run.signal.throwIfAborted();
     const batches = withStoreErrors(path, () => pages.next());
     if (batches.length > 0) {
       lookMs = 0;
+      isQuiet = false;
       yield batches;
+      toldMs = clock.monotonicMs();
     }
     if (pages.isBehind()) continue;
     assertInPlace(path, inode);
+    // Hints that lead to nothing are no reason to be silent.
+    if (isQuiet || clock.monotonicMs() - toldMs >= HEARTBEAT_MS) {
+      isQuiet = false;
+      yield [pages.heartbeat()];
+      toldMs = clock.monotonicMs();
+    }
     if (lookMs > 0 && lookMs <= LOOK_MOST_MS) {
       await clock.sleep(lookMs, run);
       lookMs *= 2;
       continue;
     }
-    const more = await store.hint(clock, run);
+    isQuiet = !(await store.hint(clock, run));
     // What the kernel tells of is written before it is committed, and of the commit itself it does not tell.
-    lookMs = more ? LOOK_FIRST_MS : 0;
-    if (!more && !pages.isBehind()) yield [pages.heartbeat()];
+    lookMs = isQuiet ? 0 : LOOK_FIRST_MS;
   }
 }
 
@@ -81,16 +91,18 @@ function lost(path: string, why: string): TidemarkError {
   });
 }
 
-/** Of the file that is there now. @throws STORE_UNREACHABLE when there is none */
-export function inodeOf(path: string): number {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) throw new TidemarkError('STORE_UNREACHABLE', `${path} is not there any more`);
-  return stats.ino;
+/** Of the file that is there now. */
+export function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
-/** Who has the file open would not notice that another one took its place. @throws POSITION_LOST, STORE_UNREACHABLE */
-export function assertInPlace(path: string, inode: number): void {
-  if (inodeOf(path) !== inode) throw lost(path, 'the file was replaced by another one');
+/**
+ * Who has the file open would not notice that another one took its place. `inode`: from before it was opened. @throws POSITION_LOST, STORE_UNREACHABLE
+ */
+export function assertInPlace(path: string, inode: number | undefined): void {
+  const now = inodeOf(path);
+  if (now === undefined) throw new TidemarkError('STORE_UNREACHABLE', `${path} is not there any more`);
+  if (now !== inode) throw lost(path, 'the file was replaced by another one');
 }
 
 /** @throws POSITION_LOST when not all changes after the revision are there */

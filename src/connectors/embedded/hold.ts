@@ -23,7 +23,7 @@ export async function holdStore(
   }
   return {
     async [Symbol.asyncDispose]() {
-      database.exec('ROLLBACK');
+      // Which also ends the transaction.
       database.close();
     },
   };

@@ -1,6 +1,2 @@
-import type { ValuesOf } from '../../core/option-schema.ts';
-
 /** What the manifest may say about an embedded store, besides its URL and what all stores have: nothing yet. */
 export const embeddedOptions = {};
-
-export type EmbeddedOptions = ValuesOf<typeof embeddedOptions>;

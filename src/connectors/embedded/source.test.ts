@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { renameSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSystemClock } from '../../flow/clock.ts';
@@ -39,6 +39,30 @@ test('another file in the place of a store is noticed by a head and by a feed, a
   await writing;
   assert.deepEqual(found, ['put'], 'what came before it is not lost');
   await assert.rejects(source.head(run), { code: 'POSITION_LOST' });
+});
+
+test('a feed has heartbeats also while the kernel tells of something all the time', async () => {
+  await using folder = temporaryFolder();
+  using store = openEmbedded(folder.at('a.db'));
+  store.put('k', '1');
+  await using source = openEmbeddedSource({ file: folder.at('a.db') }, runtime);
+  const after = await source.head(run);
+  await using feed = await source.openFeed(EVERYTHING, after, run);
+  let isOver = false;
+  const hinting = (async () => {
+    while (!isOver) {
+      writeFileSync(folder.at('a.db-other'), '');
+      await sleep(5);
+    }
+  })();
+  const first = (async () => {
+    for await (const batches of feed) return batches;
+    return undefined;
+  })();
+  const beat = await Promise.race([first, sleep(10_000)]);
+  isOver = true;
+  await hinting;
+  assert.deepEqual(beat?.[0]?.commit?.position, after);
 });
 
 test('a store whose file is away can’t be reached, and is followed on when the same file is back', async () => {

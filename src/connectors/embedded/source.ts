@@ -18,9 +18,9 @@ const BATCH_BYTES = 1024 * 1024;
 export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runtime, 'clock'>): Source {
   const open = (): DatabaseSync =>
     openDatabase({ path: file, mustExist: true, durable: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
-  const database = open();
   const inode = inodeOf(file);
-  const lineage: Lineage = { id: withStoreErrors(file, () => lineageOf(database)) };
+  const database = open();
+  const lineage: Lineage = { id: readFirst(database, file, () => lineageOf(database)) };
   return {
     capabilities: { previous: true, created: true, atomic: true },
     exact: 'position',
@@ -32,7 +32,8 @@ export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runt
     },
     async openSnapshot(scope, { signal }) {
       signal.throwIfAborted();
-      return withStoreErrors(file, () => new EmbeddedSnapshot({ database: open(), file, scope }));
+      const own = open();
+      return readFirst(own, file, () => new EmbeddedSnapshot({ database: own, file, scope }));
     },
     async openFeed(scope, after, run) {
       const from = { lineage: after.lineage, revision: Number(after.resume) };
@@ -51,6 +52,16 @@ export function openEmbeddedSource({ file }: EmbeddedPlace, { clock }: Pick<Runt
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** What is read of a database right after it is opened; it is closed where that fails. */
+function readFirst<Result>(database: DatabaseSync, file: string, read: () => Result): Result {
+  try {
+    return withStoreErrors(file, read);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 }
 
 function headOf(database: DatabaseSync): Position {

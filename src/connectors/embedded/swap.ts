@@ -2,8 +2,9 @@ import { closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
-import { assertWhole, COMPANION_SUFFIXES, HEAD_SQL, numberOf, openDatabase, removeDatabase } from './database.ts';
-import { isDamagedFile } from './errors.ts';
+import { isDamagedDatabase } from '../../io/sqlite-errors.ts';
+import { COMPANION_SUFFIXES, removeDatabase } from '../../io/sqlite-files.ts';
+import { assertWhole, HEAD_SQL, numberOf, openDatabase } from './database.ts';
 import type { Beside } from './place.ts';
 
 /*
@@ -51,7 +52,7 @@ export function swapIn(swap: Swap): Kept {
   try {
     return replaceLive(swap);
   } catch (error) {
-    if (!isDamagedFile(error)) throw error;
+    if (!isDamagedDatabase(error)) throw error;
     assertFreshIsWhole(swap);
     removeDatabase(swap.beside.aside);
     renameSync(swap.file, swap.beside.aside);
@@ -135,7 +136,7 @@ function assertAsideIsWhole({ aside }: Beside): void {
     using database = openFile(aside);
     assertWhole(database, aside);
   } catch (error) {
-    if (!isDamagedFile(error) && !isTidemarkError(error, 'RESTORE_FAILED')) throw error;
+    if (!isDamagedDatabase(error) && !isTidemarkError(error, 'RESTORE_FAILED')) throw error;
     throw new TidemarkError('NOTHING_TO_RESUME', `what was kept aside as ${aside} is damaged, as it was before`, {
       hint: 'What was restored stays in place. The damaged file can be moved there by hand when nobody has it open.',
       cause: error,

@@ -33,6 +33,16 @@ export function lossyText(path: ByteText): string {
   return NOT_ASCII.test(path) ? bytesOf(path).toString('utf8') : path;
 }
 
+/** The name of the folder that something lies in; of the root the root's own. */
+export function parentOf(name: ByteText): ByteText {
+  return name.slice(0, Math.max(name.lastIndexOf('\0'), 0));
+}
+
+/** The name of what lies in a folder. */
+export function childOf(folder: ByteText, component: ByteText): ByteText {
+  return folder === '' ? component : `${folder}\0${component}`;
+}
+
 /** For messages: one line, safe on a terminal, with `\\xHH` for bytes that are not UTF-8. */
 export function printablePath(path: ByteText): string {
   return printable(pathText(bytesOf(path)));

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { equalBytes } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
+import { parentOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { typeOf } from './describe.ts';
 import { inodeIn, isTrusted, stateOf, typeIn } from './fingerprint.ts';
@@ -67,9 +68,10 @@ export class ChangeScan {
     this.#all = options.all;
   }
 
-  /** @throws STORE_UNREACHABLE */
+  /** @throws STORE_UNREACHABLE, POSITION_LOST */
   async look(run: Run): Promise<void> {
-    const { watches } = this.#options;
+    const { state, watches } = this.#options;
+    state.clearStaged();
     if (this.#all) watches.beginSweep();
     await this.#walk(run);
     if (this.#all) watches.endSweep();
@@ -82,10 +84,9 @@ export class ChangeScan {
     }
   }
 
-  /** What was staged will not be told: whoever looks next has to look at all of it again. */
+  /** What was staged will not be told: whoever looks next has to look at all of it again. Never throws. */
   undo(): void {
-    const { state, watches } = this.#options;
-    state.clearStaged();
+    const { watches } = this.#options;
     for (const folder of this.#unwatched) watches.forget(folder);
   }
 
@@ -126,7 +127,7 @@ export class ChangeScan {
     else if (step.kind === 'enter') {
       if (step.whole) this.#known ??= new KnownBelow(step.name, state, (known) => this.#gone(known.name, known.flags));
     } else if (step.kind === 'leave') this.#leave(step);
-    else if (step.kind === 'unsure') this.#known?.pass(step.name, step.below);
+    else if (step.kind === 'unsure') this.#known?.pass(step.name);
     else if (this.#known === undefined) {
       this.#askLinked(step.name);
       // What is left out may be another name of what is not.
@@ -168,7 +169,7 @@ export class ChangeScan {
   #isCertain(name: ByteText): boolean {
     const { distrust, watches, hints } = this.#options;
     if (distrust || !watches.exact || hints.has(name) || this.#hints.has(name)) return false;
-    return !this.#unwatched.has(name.slice(0, Math.max(name.lastIndexOf('\0'), 0)));
+    return !this.#unwatched.has(parentOf(name));
   }
 
   #leave(step: ScanStep & { readonly kind: 'leave' }): void {

@@ -9,9 +9,8 @@ import type { ByteText } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
 import { WATCH_LIMIT_HINT } from './folder-watches.ts';
 import { previewRestore } from './preview.ts';
-import { compileSelection } from './patterns.ts';
-import { identitiesOf, resolveRoot } from './root.ts';
-import { TreeScan } from './scan.ts';
+import { resolveRoot } from './root.ts';
+import { scanOptionsOf, TreeScan } from './scan.ts';
 import { SkippedList } from './skipped.ts';
 import type { FilesStore } from './store.ts';
 
@@ -92,14 +91,7 @@ function watchLimit(): number | undefined {
 
 /** Up to about `most`. */
 function countFolders(store: FilesStore, root: ByteText, most: number): number {
-  const scan = new TreeScan({
-    root,
-    selection: compileSelection(store),
-    oneFileSystem: store.oneFileSystem,
-    cacheDirTag: store.cacheDirTag,
-    excluded: identitiesOf(store.excludeFolders),
-    skipped: new SkippedList(),
-  });
+  const scan = new TreeScan({ root, ...scanOptionsOf(store, { skipped: new SkippedList() }) });
   let [folders, looked] = [0, 0];
   while (folders < most && looked < MOST_LOOKED_AT) {
     const steps = scan.steps(LOOKED_AT_ONCE);

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../../core/errors.ts';
 import { PATH_MAX_BYTES } from '../../io/native.ts';
-import { byteText, lossyText } from './byte-text.ts';
+import { byteText, lossyText, parentOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { isAsideName } from './patterns.ts';
 
@@ -27,8 +27,7 @@ export class EntryNames {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base has ${shown(name)} out of order`);
     }
     this.#previous = name;
-    const end = name.lastIndexOf('\0');
-    const checked = { name, parent: end < 0 ? '' : name.slice(0, end), component: name.slice(end + 1) };
+    const checked = { name, parent: parentOf(name), component: name.slice(name.lastIndexOf('\0') + 1) };
     if (name !== '') this.#check(checked);
     if (isFolder) this.#folders.push(name);
     return checked;

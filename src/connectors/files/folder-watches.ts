@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../core/run.ts';
 import { systemCode } from '../../core/errors.ts';
 import { nativeAvailable } from '../../io/native.ts';
-import { byteTextOf } from './byte-text.ts';
+import { byteTextOf, childOf, parentOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { isGone, reasonOf } from './errors.ts';
 import { noWatcher, openKernelWatcher, openPortableWatcher } from './folder-watcher.ts';
@@ -56,7 +56,12 @@ export class FolderWatches implements Disposable {
       onLost: () => options.onLost(),
       onTurn: () => options.onTurn(),
     });
-    if (this.#watcher.exact) this.#marker = this.#watcher.add(byteTextOf(options.markerFolder));
+    try {
+      if (this.#watcher.exact) this.#marker = this.#watcher.add(byteTextOf(options.markerFolder));
+    } catch (error) {
+      this.#watcher[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** What happens in watched folders is told without exception. */
@@ -64,7 +69,7 @@ export class FolderWatches implements Disposable {
     return this.#watcher.exact;
   }
 
-  /** Folders for which there was no watch. */
+  /** Folders for which there was no watch, without those that lie in another one: who looks at one of them looks at all it holds. */
   get unwatched(): ReadonlySet<ByteText> {
     return this.#unwatched;
   }
@@ -82,7 +87,7 @@ export class FolderWatches implements Disposable {
     if (watch === 'gone') return false;
     if (watch === undefined) {
       if (!remote) this.#warn();
-      this.#unwatched.add(name);
+      if (!this.#isBelowUnwatched(name)) this.#unwatched.add(name);
       this.forget(name);
       return false;
     }
@@ -165,6 +170,14 @@ export class FolderWatches implements Disposable {
     }
   }
 
+  #isBelowUnwatched(name: ByteText): boolean {
+    for (let below = name; below !== ''; ) {
+      below = parentOf(below);
+      if (this.#unwatched.has(below)) return true;
+    }
+    return false;
+  }
+
   #warn(cause?: unknown): void {
     if (this.#warned) return;
     this.#warned = true;
@@ -186,7 +199,7 @@ export class FolderWatches implements Disposable {
       onHint(node.name);
       return;
     }
-    const name = node.name === '' ? component : `${node.name}\0${component}`;
+    const name = childOf(node.name, component);
     if (named) {
       this.forget(name);
       onHint(node.name);
@@ -206,7 +219,7 @@ export class FolderWatches implements Disposable {
   #nodeOf(name: ByteText): Node {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
-    const parent = name === '' ? undefined : this.#nodeOf(name.slice(0, Math.max(name.lastIndexOf('\0'), 0)));
+    const parent = name === '' ? undefined : this.#nodeOf(parentOf(name));
     const node: Node = { name, parent, inside: new Set(), watch: undefined, sweep: this.#sweep };
     parent?.inside.add(node);
     this.#nodes.set(name, node);

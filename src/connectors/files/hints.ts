@@ -1,3 +1,4 @@
+import { childOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 
 /** `self`: hinted at itself; else it only leads there. `children`: by component. */
@@ -57,9 +58,7 @@ export class Hints {
   addAll(other: Hints): void {
     const visit = (node: Node, name: ByteText): void => {
       if (node.self) this.add(name);
-      for (const [component, child] of node.children ?? []) {
-        visit(child, name === '' ? component : `${name}\0${component}`);
-      }
+      for (const [component, child] of node.children ?? []) visit(child, childOf(name, component));
     };
     visit(other.#root, '');
   }

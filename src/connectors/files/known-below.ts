@@ -4,13 +4,14 @@ import type { KnownName, KnownState } from './known-state.ts';
 /** All that is known below a folder, beside a walk of it in the order of names: what the walk does not find is gone. */
 export class KnownBelow {
   readonly folder: ByteText;
-  readonly #state: KnownState;
+  readonly #state: Pick<KnownState, 'below'>;
   readonly #onGone: (known: KnownName) => void;
   #rows: readonly KnownName[] = [];
   #next = 0;
   #last: ByteText;
+  #atEnd = false;
 
-  constructor(folder: ByteText, state: KnownState, onGone: (known: KnownName) => void) {
+  constructor(folder: ByteText, state: Pick<KnownState, 'below'>, onGone: (known: KnownName) => void) {
     this.folder = folder;
     this.#state = state;
     this.#onGone = onGone;
@@ -26,12 +27,12 @@ export class KnownBelow {
     return row;
   }
 
-  /** What is known of a name, or else of what lies below it, stays: nobody can see it. */
-  pass(name: ByteText, below: boolean): void {
+  /** What is known of a name, if it is not taken yet, and of what lies below it, stays: nobody can see it. */
+  pass(name: ByteText): void {
     this.#goTo(name);
     const inside = `${name}\0`;
     for (let row = this.#head(); row !== undefined; row = this.#head()) {
-      if (!(row.name.startsWith(inside) || (!below && row.name === name))) return;
+      if (row.name !== name && !row.name.startsWith(inside)) return;
       this.#next++;
     }
   }
@@ -49,10 +50,11 @@ export class KnownBelow {
   }
 
   #head(): KnownName | undefined {
-    if (this.#next === this.#rows.length) {
+    if (this.#next === this.#rows.length && !this.#atEnd) {
       this.#rows = this.#state.below(this.folder, this.#last);
       this.#next = 0;
       this.#last = this.#rows.at(-1)?.name ?? this.#last;
+      this.#atEnd = this.#rows.length === 0;
     }
     return this.#rows[this.#next];
   }

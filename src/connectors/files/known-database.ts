@@ -1,23 +1,16 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fromSystem, isTidemarkError, TidemarkError } from '../../core/errors.ts';
+import { fromSystem, TidemarkError } from '../../core/errors.ts';
+import { isDamagedDatabase, sqliteError } from '../../io/sqlite-errors.ts';
+import { removeDatabase } from '../../io/sqlite-files.ts';
 
 /** "TMFO", in the header of the file: https://sqlite.org/pragma.html#pragma_application_id */
 const APPLICATION_ID = 0x54_4d_46_4f;
-const FORMAT = 1;
-
-/** Result codes of SQLite, without their extended part: https://sqlite.org/rescode.html */
-const BUSY = 5;
-const LOCKED = 6;
-const CORRUPT = 11;
-const FULL = 13;
-const NOT_A_DATABASE = 26;
+const FORMAT = 2;
 
 /**
  * `known0`, `known1`: what is known of each name, the one that `slot` in `meta` says; the other is for a base in the making. `state`: see fingerprint.ts, or empty
  * where whatever is found has to be told. `flags`: `DOUBTFUL`, `LINKED`. `inode`: of what is no folder.
- * `positions`: those that can be gone on from, the newest being what `known` is at. `undo`: what `known` held before the observation of that number.
+ * `positions`: those that can be gone on from, the newest being what `known` is at. `told`: by the observation of that number.
  * `staged`: what the observation in the making tells.
  */
 const TABLES = `
@@ -27,8 +20,7 @@ const TABLES = `
   CREATE INDEX known0_by_inode ON known0 (inode) WHERE inode IS NOT NULL;
   CREATE INDEX known1_by_inode ON known1 (inode) WHERE inode IS NOT NULL;
   CREATE TABLE positions (number TEXT PRIMARY KEY, resume TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE undo (id INTEGER PRIMARY KEY, number TEXT NOT NULL, name BLOB NOT NULL, state BLOB, inode INTEGER, flags INTEGER) STRICT;
-  CREATE INDEX undo_by_number ON undo (number);
+  CREATE TABLE told (number TEXT NOT NULL, name BLOB NOT NULL, PRIMARY KEY (number, name)) STRICT, WITHOUT ROWID;
   CREATE TABLE staged (name BLOB PRIMARY KEY, gone INTEGER NOT NULL, state BLOB, inode INTEGER, flags INTEGER, mount TEXT, remote INTEGER)
     STRICT, WITHOUT ROWID;
   PRAGMA application_id = ${APPLICATION_ID};
@@ -38,20 +30,25 @@ const TABLES = `
 const CACHE_KIB = 8_192;
 
 /**
- * Opens, or makes, the file in `folder` that says what is known of a store. It is this process's alone. What is damaged, or of another format, is
+ * Opens, or makes, the file that says what is known of a store. It is this process's alone. What is damaged, or of another format, is
  * replaced by an empty one: what is lost there costs a new base. @throws BUSY, DISK_FULL, FAILED
  */
-export function openKnownDatabase(folder: string): DatabaseSync {
-  const path = join(folder, 'observed.db');
-  return withDatabaseErrors(path, () => {
-    try {
-      return open(path);
-    } catch (error) {
-      if (!isUnusable(error)) throw error;
-      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
-      return open(path);
-    }
-  });
+export function openKnownDatabase(path: string): DatabaseSync {
+  try {
+    return openOrReplace(path);
+  } catch (error) {
+    throw databaseError(path, error);
+  }
+}
+
+function openOrReplace(path: string): DatabaseSync {
+  try {
+    return open(path);
+  } catch (error) {
+    if (!(error instanceof UnknownFormat || isDamagedDatabase(error))) throw error;
+    removeDatabase(path);
+    return open(path);
+  }
 }
 
 function open(path: string): DatabaseSync {
@@ -77,43 +74,13 @@ function numberOf(database: DatabaseSync, sql: string): number {
   return Number(value);
 }
 
-function resultCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
-  return error.errcode & 0xff;
-}
-
-function isUnusable(error: unknown): boolean {
-  const code = resultCode(error);
-  return error instanceof UnknownFormat || code === CORRUPT || code === NOT_A_DATABASE;
-}
-
-/** Runs `work`, whose errors of SQLite become readable. @throws POSITION_LOST when the file is damaged */
-export function withDatabaseErrors<Result>(path: string, work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    throw databaseError(path, error);
-  }
-}
-
+/** What SQLite says, as an error that an operator can read: POSITION_LOST when the file is damaged. */
 export function databaseError(path: string, error: unknown): unknown {
-  if (isTidemarkError(error)) return error;
-  const details = { cause: error };
-  switch (resultCode(error)) {
-    case undefined:
-      return error;
-    case BUSY:
-    case LOCKED:
-      return new TidemarkError('BUSY', `${path} is held by another process`, { ...details, disposition: 'retry' });
-    case FULL:
-      return new TidemarkError('DISK_FULL', `${path} can’t grow: no space left on the device`, details);
-    case CORRUPT:
-    case NOT_A_DATABASE:
-      return new TidemarkError('POSITION_LOST', `what was known of the store is damaged: ${path}`, {
-        ...details,
-        disposition: 'resync',
-      });
-    default:
-      return fromSystem(error, 'FAILED', path);
-  }
+  return sqliteError(path, error, () => {
+    if (!isDamagedDatabase(error)) return fromSystem(error, 'FAILED', path);
+    return new TidemarkError('POSITION_LOST', `what was known of the store is damaged: ${path}`, {
+      cause: error,
+      disposition: 'resync',
+    });
+  });
 }

@@ -1,5 +1,9 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { join } from 'node:path';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { isTidemarkError } from '../../core/errors.ts';
+import type { TidemarkError } from '../../core/errors.ts';
 import type { Position } from '../../core/position.ts';
+import { removeDatabase } from '../../io/sqlite-files.ts';
 import { bytesOf, byteText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { databaseError, openKnownDatabase } from './known-database.ts';
@@ -47,24 +51,26 @@ type StagedRow = {
 };
 
 /**
- * What is known of each name of a store: as it was told by the last finished observation, and how to go back to what earlier ones told, as far as they are not
- * acknowledged. Kept in a file that survives the process at any moment; what is not `finish`ed has no effect.
+ * What is known of each name of a store: as it was told by the last finished observation. Of those that are not acknowledged it is known what they told, so that
+ * it can be told again. Kept in a file that survives the process at any moment; what is not `finish`ed has no effect. Everything throws BUSY, DISK_FULL or FAILED;
+ * and POSITION_LOST once the file is found to be damaged: then the file goes with this object, and the next one knows nothing.
  */
 export class KnownState implements Disposable {
+  readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #slot: string;
   #acknowledged = '';
+  #damage: TidemarkError | undefined;
 
-  /** @throws BUSY, DISK_FULL, FAILED */
   constructor(folder: string) {
-    this.#database = openKnownDatabase(folder);
+    this.#path = join(folder, 'observed.db');
+    this.#database = openKnownDatabase(this.#path);
     try {
       this.#slot = this.#meta('slot') ?? '0';
-      this.#run('DELETE FROM staged');
     } catch (error) {
-      this.#database.close();
-      throw databaseError(folder, error);
+      this[Symbol.dispose]();
+      throw error;
     }
   }
 
@@ -82,19 +88,18 @@ export class KnownState implements Disposable {
     return this.#meta('order');
   }
 
-  /** Takes back what was told after the position. False when it can't: then nothing has changed. */
+  /**
+   * What was told after the position is to be told again, or told as removed: somebody may hold it. False when that is not known any more: then nothing has
+   * changed.
+   */
   goBackTo({ lineage, order, resume }: Position): boolean {
-    const found = this.#statement('SELECT resume FROM positions WHERE number = ?').get(order);
+    const found = this.#get('SELECT resume FROM positions WHERE number = ?', order);
     if (lineage !== this.lineage || found === undefined || found['resume'] !== resume) return false;
     this.#durably(() => {
-      this.#run(`DELETE FROM ${this.#known} WHERE name IN (SELECT name FROM undo WHERE number > ?)`, order);
-      // Beside `min`, a column has the value of the row that has the minimum: https://sqlite.org/lang_select.html#bareagg
-      this.#run(
-        `INSERT INTO ${this.#known} SELECT name, state, inode, flags FROM
-           (SELECT name, state, inode, flags, min(id) FROM undo WHERE number > ? GROUP BY name) WHERE state IS NOT NULL`,
-        order,
-      );
-      this.#run('DELETE FROM undo WHERE number > ?', order);
+      const { flags } = NOTHING_KNOWN;
+      const sql = `INSERT OR REPLACE INTO ${this.#known} SELECT DISTINCT name, x'', NULL, ${flags} FROM told WHERE number > ?`;
+      this.#run(sql, order);
+      this.#run('DELETE FROM told WHERE number > ?', order);
       this.#run('DELETE FROM positions WHERE number > ?', order);
     });
     return true;
@@ -107,18 +112,19 @@ export class KnownState implements Disposable {
 
   /** One transaction, not on the disk yet: for what has no effect before it is finished. */
   batch(work: () => void): void {
-    this.#database.exec('BEGIN IMMEDIATE');
+    this.#exec('BEGIN IMMEDIATE');
     try {
       work();
-      this.#database.exec('COMMIT');
+      this.#exec('COMMIT');
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      if (this.#database.isTransaction) this.#exec('ROLLBACK');
       throw error;
     }
   }
 
   find(name: ByteText): Omit<KnownName, 'name'> | undefined {
-    const row = this.#statement(`SELECT state, flags FROM ${this.#known} WHERE name = ?`).get(bytesOf(name));
+    const row = this.#get(`SELECT state, flags FROM ${this.#known} WHERE name = ?`, bytesOf(name));
+    // The columns are of these types.
     return row as Omit<Row, 'name'> | undefined;
   }
 
@@ -148,7 +154,7 @@ export class KnownState implements Disposable {
     const [from, to] = insideOf(folder);
     const sql = `SELECT 1 FROM ${this.#known} k WHERE name > ? AND name < ?
       AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.name = k.name AND s.gone = 1) LIMIT 1`;
-    return this.#statement(sql).get(from, to) !== undefined;
+    return this.#get(sql, from, to) !== undefined;
   }
 
   /** Nothing has happened to it since it was read. */
@@ -206,19 +212,18 @@ export class KnownState implements Disposable {
   }
 
   isStaged(name: ByteText): boolean {
-    return this.#statement('SELECT 1 FROM staged WHERE name = ?').get(bytesOf(name)) !== undefined;
+    return this.#get('SELECT 1 FROM staged WHERE name = ?', bytesOf(name)) !== undefined;
   }
 
   get hasStaged(): boolean {
-    return this.#statement('SELECT 1 FROM staged LIMIT 1').get() !== undefined;
+    return this.#get('SELECT 1 FROM staged LIMIT 1') !== undefined;
   }
 
   /** Those that are there, ascending, in batches. */
   stagedAfter(name: ByteText | undefined): readonly StagedName[] {
     const sql = `SELECT name, state, mount, remote FROM staged WHERE gone = 0 AND name ${name === undefined ? '>=' : '>'} ? ORDER BY name LIMIT ${BATCH}`;
-    // The columns are of these types, and set where `gone` is 0.
-    const rows = this.#statement(sql).all(bytesOf(name ?? '')) as StagedRow[];
-    return rows.map((row) => ({
+    // The columns are set where `gone` is 0.
+    return this.#all<StagedRow>(sql, bytesOf(name ?? '')).map((row) => ({
       name: byteText(row.name),
       state: row.state,
       mount: BigInt(row.mount),
@@ -234,11 +239,7 @@ export class KnownState implements Disposable {
   /** What is staged becomes what is known, at this position. On the disk when it returns. */
   finish({ order, resume }: Position): void {
     this.#durably(() => {
-      this.#run(
-        `INSERT INTO undo (number, name, state, inode, flags)
-           SELECT ?, s.name, k.state, k.inode, k.flags FROM staged s LEFT JOIN ${this.#known} k ON k.name = s.name`,
-        order,
-      );
+      this.#run('INSERT INTO told SELECT ?, name FROM staged', order);
       this.#run(`DELETE FROM ${this.#known} WHERE name IN (SELECT name FROM staged WHERE gone = 1)`);
       this.#run(`INSERT OR REPLACE INTO ${this.#known} SELECT name, state, inode, flags FROM staged WHERE gone = 0`);
       this.#run('DELETE FROM staged');
@@ -273,18 +274,20 @@ export class KnownState implements Disposable {
 
   /** What the base noted is what is known, at its cut. On the disk when it returns. */
   finishNotes({ lineage, order, resume }: Position, root: string): void {
+    const [old, slot] = [this.#known, this.#slot === '0' ? '1' : '0'];
     this.#durably(() => {
-      const [old, slot] = [this.#known, this.#slot === '0' ? '1' : '0'];
       this.#setMeta('slot', slot);
       this.#setMeta('lineage', lineage);
       this.#setMeta('root', root);
       this.#setMeta('order', order);
       this.#run(`DELETE FROM ${old}`);
-      this.#run('DELETE FROM undo');
+      this.#run('DELETE FROM told');
       this.#run('DELETE FROM positions');
       this.#run('INSERT INTO positions VALUES (?, ?)', order, resume);
-      this.#slot = slot;
     });
+    this.#slot = slot;
+    // It was of positions that are gone, maybe of another lineage.
+    this.#acknowledged = '';
   }
 
   [Symbol.dispose](): void {
@@ -296,6 +299,7 @@ export class KnownState implements Disposable {
     } finally {
       this.#statements.clear();
       this.#database.close();
+      if (this.#damage !== undefined) removeDatabase(this.#path);
     }
   }
 
@@ -309,22 +313,22 @@ export class KnownState implements Disposable {
 
   #forgetAcknowledged(): void {
     if (this.#acknowledged === '') return;
-    this.#run('DELETE FROM undo WHERE number <= ?', this.#acknowledged);
+    this.#run('DELETE FROM told WHERE number <= ?', this.#acknowledged);
     this.#run('DELETE FROM positions WHERE number < ?', this.#acknowledged);
   }
 
   /** One transaction that is on the disk when this returns, with all that was written before. */
   #durably(work: () => void): void {
-    this.#database.exec('PRAGMA synchronous = FULL');
+    this.#exec('PRAGMA synchronous = FULL');
     try {
       this.batch(work);
     } finally {
-      this.#database.exec('PRAGMA synchronous = NORMAL');
+      this.#exec('PRAGMA synchronous = NORMAL');
     }
   }
 
   #meta(name: string): string | undefined {
-    const row = this.#statement('SELECT value FROM meta WHERE name = ?').get(name);
+    const row = this.#get('SELECT value FROM meta WHERE name = ?', name);
     return row === undefined ? undefined : String(row['value']);
   }
 
@@ -333,12 +337,32 @@ export class KnownState implements Disposable {
   }
 
   #run(sql: string, ...values: SQLInputValue[]): void {
-    this.#statement(sql).run(...values);
+    this.#guard(() => this.#statement(sql).run(...values));
   }
 
-  #all(sql: string, ...values: SQLInputValue[]): readonly Row[] {
-    // The callers read only columns that they select.
-    return this.#statement(sql).all(...values) as Row[];
+  #get(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue> | undefined {
+    return this.#guard(() => this.#statement(sql).get(...values));
+  }
+
+  #all<Found = Row>(sql: string, ...values: SQLInputValue[]): readonly Found[] {
+    // The callers read only columns that they select, which are of these types.
+    return this.#guard(() => this.#statement(sql).all(...values)) as Found[];
+  }
+
+  #exec(sql: string): void {
+    this.#guard(() => this.#database.exec(sql));
+  }
+
+  /** Nothing is asked any more of a file in which there is damage: what it says can't be trusted. */
+  #guard<Result>(work: () => Result): Result {
+    if (this.#damage !== undefined) throw this.#damage;
+    try {
+      return work();
+    } catch (error) {
+      const told = databaseError(this.#path, error);
+      if (isTidemarkError(told, 'POSITION_LOST')) this.#damage = told;
+      throw told;
+    }
   }
 
   #statement(sql: string): StatementSync {

@@ -4,7 +4,7 @@ import { assume } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
 import type { BaseEnd, Entry, Observation } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
-import { systemPath } from './byte-text.ts';
+import { parentOf, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { knownOf } from './change-scan.ts';
 import type { Found } from './describe.ts';
@@ -123,7 +123,7 @@ export class FilesObservation implements Observation {
   }
 
   #isReached(found: Found): boolean {
-    const folder = found.name.slice(0, Math.max(found.name.lastIndexOf('\0'), 0));
+    const folder = parentOf(found.name);
     if (folder === this.#reached) return true;
     if (!leadsThroughFolders(found)) return false;
     this.#reached = folder;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   linkSync,
   lstatSync,
@@ -9,10 +10,12 @@ import {
   openSync,
   renameSync,
   rmSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { must } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
@@ -394,6 +397,125 @@ test('what this host does not know any more is lost, and a new base begins anew'
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });
 
+/** Where a table of what is known of a store begins is no page of a database any more. */
+function damageTable(folder: TemporaryFolder, table: string): void {
+  const path = folder.at('state', 'observed.db');
+  const database = new DatabaseSync(path);
+  const page = database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(table);
+  const size = database.prepare('PRAGMA page_size').get();
+  database.close();
+  const sizeBytes = Number(size?.['page_size']);
+  const descriptor = openSync(path, 'r+');
+  writeSync(descriptor, Buffer.alloc(sizeBytes, 0xff), 0, sizeBytes, (Number(page?.['rootpage']) - 1) * sizeBytes);
+  closeSync(descriptor);
+}
+
+for (const table of ['meta', 'positions', 'known0', 'known1', 'staged', 'told']) {
+  test(`damage to what is known (${table}) ends what was followed, and recording begins anew`, async () => {
+    await using folder = temporaryFolder();
+    mkdirSync(folder.at('store'));
+    writeFileSync(folder.at('store', 'a'), '1');
+    let cut: Position;
+    {
+      await using one = await observed(folder);
+      await observe(one);
+      ({ cut } = one.base.end);
+    }
+    damageTable(folder, table);
+    writeFileSync(folder.at('store', 'a'), '22');
+    const goOn = async (): Promise<void> => {
+      await using recorder = await openRecorder(folder, cut);
+      await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
+      await using observation = must(await log.observe(run), 'an observation');
+      await Array.fromAsync(observation.entries);
+      await observation.finish(run);
+    };
+    const takeBase = async (): Promise<void> => {
+      await using recorder = await openRecorder(folder, cut);
+      await using base = await recorder.openBase(run);
+      await recordInMemory(base, run);
+    };
+    const isLost = { code: 'POSITION_LOST', disposition: 'resync' };
+    await assert.rejects(table === 'known0' ? takeBase() : goOn(), isLost);
+    await using again = await observed(folder);
+    await observe(again);
+    writeFileSync(folder.at('store', 'b'), '1');
+    assert.ok((await observe(again)).includes('b'));
+  });
+}
+
+test('once damage is found, nothing is asked of what is known any more', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('store'));
+  let cut: Position;
+  {
+    await using one = await observed(folder);
+    ({ cut } = one.base.end);
+  }
+  damageTable(folder, 'known1');
+  writeFileSync(folder.at('store', 'a'), '1');
+  const isLost = { code: 'POSITION_LOST', disposition: 'resync' };
+  await using recorder = await openRecorder(folder, cut);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
+  await assert.rejects(log.observe(run), isLost);
+  await assert.rejects(recorder.openBase(run), isLost);
+});
+
+test('after a base that could not be opened another one can be gone on from', async () => {
+  await using folder = temporaryFolder();
+  mkdirSync(folder.at('store'));
+  const loop = folder.at('loop');
+  symlinkSync(loop, loop);
+  await using recorder = await openRecorder(folder, undefined, { excludeFolders: [loop] });
+  await assert.rejects(recorder.openBase(run), { code: 'ELOOP' });
+  unlinkSync(loop);
+  await using base = await recorder.openBase(run);
+  const { end } = await recordInMemory(base, run);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
+  await (await log.observe(run))?.[Symbol.asyncDispose]();
+});
+
+/** Root may read everything; the effective user is another for the time of `work`. */
+async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await work();
+  process.seteuid?.(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+for (const include of [[], ['wanted']]) {
+  const which = include.length === 0 ? 'everything' : 'what matches';
+  test(`what lies in a folder that can’t be listed any more stays as it was told, where ${which} is kept`, async () => {
+    await using folder = temporaryFolder();
+    chmodSync(folder.path, 0o777);
+    const closed = folder.at('store', 'top', 'closed');
+    const told = await asNobody(async () => {
+      mkdirSync(folder.at('store', 'top', 'closed', 'inside'), { recursive: true });
+      for (const inside of ['closed/wanted', 'closed/inside/wanted', 'wanted']) {
+        writeFileSync(folder.at('store', 'top', inside), '1');
+      }
+      let base: MemoryBase;
+      {
+        await using one = await observed(folder, { include });
+        await observe(one);
+        ({ base } = one);
+      }
+      chmodSync(closed, 0o000);
+      await using recorder = await openRecorder(folder, base.end.cut, { include });
+      await using log = await must(recorder.openObservations, 'observations').call(recorder, base.end.cut, run);
+      try {
+        return await observe({ recorder, log, base, told: [] });
+      } finally {
+        chmodSync(closed, 0o700);
+      }
+    });
+    assert.ok(!told.some((name) => name.startsWith('-')), String(told));
+  });
+}
+
 test('without a folder for its state a recorder can’t go on', async () => {
   await using folder = temporaryFolder();
   mkdirSync(folder.at('store'));
@@ -421,6 +543,33 @@ test('another folder in the place of the one that was observed has a lineage of 
   const { end } = await recordInMemory(base, run);
   assert.equal(end.cut.lineage, recorder.lineage.id);
   await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
+  await (await log.observe(run))?.[Symbol.asyncDispose]();
+});
+
+test('what was acknowledged of one folder says nothing of the folder that took its place', async () => {
+  await using folder = temporaryFolder();
+  const store = folder.at('store');
+  mkdirSync(store);
+  let cut: Position;
+  {
+    await using one = await observed(folder);
+    for (const number of [1, 2, 3, 4, 5]) {
+      writeFileSync(`${store}/a`, `${number}`);
+      await observe(one);
+    }
+    one.log.acknowledge(one.base.end.cut);
+    await one.log[Symbol.asyncDispose]();
+    renameSync(store, folder.at('aside'));
+    mkdirSync(store);
+    await using base = await one.recorder.openBase(run);
+    const recorded = await recordInMemory(base, run);
+    ({ cut } = recorded.end);
+    await using log = await must(one.recorder.openObservations, 'observations').call(one.recorder, cut, run);
+    writeFileSync(`${store}/b`, '1');
+    await observe({ recorder: one.recorder, log, base: recorded, told: [] });
+  }
+  await using recorder = await openRecorder(folder, cut);
+  await using log = await must(recorder.openObservations, 'observations').call(recorder, cut, run);
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });
 

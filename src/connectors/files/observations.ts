@@ -9,13 +9,13 @@ import { ChangeScan } from './change-scan.ts';
 import { FolderWatches } from './folder-watches.ts';
 import type { WatchOptions } from './folder-watches.ts';
 import { Hints } from './hints.ts';
-import { databaseError } from './known-database.ts';
 import type { KnownState } from './known-state.ts';
 import { FilesObservation } from './observation.ts';
 import { compileSelection } from './patterns.ts';
 import type { Selection } from './patterns.ts';
 import { EntryReading } from './reading.ts';
-import { identitiesOf, identityOf, resolveRoot } from './root.ts';
+import { identityOf, resolveRoot } from './root.ts';
+import { scanOptionsOf } from './scan.ts';
 import type { FilesStore } from './store.ts';
 
 /** How long what the kernel reports is taken for all there is. */
@@ -97,7 +97,7 @@ export class FilesObservations implements ObservationLog {
       return observation;
     } catch (error) {
       settled.resolve();
-      throw databaseError(this.#options.stateFolder, error);
+      throw error;
     }
   }
 
@@ -145,18 +145,10 @@ export class FilesObservations implements ObservationLog {
     }
     const hints = this.#hints;
     if (!all && hints.isEmpty) return undefined;
-    this.#hints = new Hints();
-    this.#lost = false;
+    const selection = this.#selection;
     const reading = new EntryReading(BigInt(Math.floor(runtime.clock.nowMs())) * 1_000_000n);
     const scan = new ChangeScan({
-      scan: {
-        root,
-        selection: this.#selection,
-        oneFileSystem: store.oneFileSystem,
-        cacheDirTag: store.cacheDirTag,
-        excluded: identitiesOf([...store.excludeFolders, stateFolder]),
-        skipped: reading.skipped,
-      },
+      scan: { root, ...scanOptionsOf(store, { skipped: reading.skipped, leaveOut: [stateFolder], selection }) },
       state,
       watches: this.#watches,
       trust: (remote) => reading.trust(remote),
@@ -164,20 +156,24 @@ export class FilesObservations implements ObservationLog {
       all,
       distrust,
     });
+    this.#hints = new Hints();
+    this.#lost = false;
     const undone = (): void => {
       scan.undo();
       this.#hints.addAll(hints);
       if (distrust) this.#lost = true;
       if (all) this.#nextScanMs = 0;
     };
+    let hasStaged: boolean;
     try {
       await scan.look(run);
+      hasStaged = state.hasStaged;
     } catch (error) {
       undone();
       throw error;
     }
     this.#schedule(startMs, all);
-    if (!state.hasStaged) return undefined;
+    if (!hasStaged) return undefined;
     this.#current = this.#observation(root, reading, (finished) => {
       if (finished === undefined) undone();
       else this.#last = finished;

@@ -106,7 +106,7 @@ function holdsAnything(folder: ByteText): boolean {
 }
 
 /** Where the kernel has something mounted below a folder; the fifth field, with some bytes as `\ooo`. */
-export function mountsInside(folder: ByteText): ByteText[] {
+function mountsInside(folder: ByteText): ByteText[] {
   const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
   const points = lines.map((line) => line.split(' ')[4] ?? '');
   const decoded = points.map((point) =>

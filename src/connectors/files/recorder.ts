@@ -9,13 +9,11 @@ import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
 import { BaseNotes } from './base-notes.ts';
 import type { NotedEnd } from './base-notes.ts';
-import { databaseError } from './known-database.ts';
 import { KnownState } from './known-state.ts';
 import { FilesObservations, positionLost } from './observations.ts';
-import { compileSelection } from './patterns.ts';
 import { EntryReading } from './reading.ts';
-import { identitiesOf, identityOf, resolveRoot } from './root.ts';
-import { TreeScan } from './scan.ts';
+import { identityOf, resolveRoot } from './root.ts';
+import { scanOptionsOf, TreeScan } from './scan.ts';
 import type { FilesStore } from './store.ts';
 
 /** Entries between two turns of the event loop: about two milliseconds of work. */
@@ -50,12 +48,17 @@ class FilesRecorder implements Recorder {
     const { previous, stateFolder } = context;
     this.#store = store;
     this.#context = context;
-    this.#state = stateFolder === undefined ? undefined : new KnownState(stateFolder);
     this.#lineage = previous === undefined ? this.#newLineage() : { id: previous.lineage };
     this.#count = BigInt(previous?.order ?? 0);
-    const known = this.#state?.lineage === this.#lineage.id ? BigInt(this.#state.order ?? 0) : 0n;
-    if (known > this.#count) this.#count = known;
-    this.#checkRoot(identityOf(root));
+    this.#state = stateFolder === undefined ? undefined : new KnownState(stateFolder);
+    try {
+      const known = this.#state?.lineage === this.#lineage.id ? BigInt(this.#state.order ?? 0) : 0n;
+      if (known > this.#count) this.#count = known;
+      this.#checkRoot(identityOf(root));
+    } catch (error) {
+      this.#state?.[Symbol.dispose]();
+      throw error;
+    }
   }
 
   get lineage(): Lineage {
@@ -67,18 +70,17 @@ class FilesRecorder implements Recorder {
     const root = resolveRoot(this.#store.folder);
     const identity = identityOf(root);
     this.#checkRoot(identity);
-    const notes = this.#openNotes(identity);
     const { clock } = this.#context.runtime;
     const reading = new EntryReading(BigInt(Math.floor(clock.nowMs())) * 1_000_000n);
     const { stateFolder } = this.#context;
     const scan = new TreeScan({
       root,
-      selection: compileSelection(this.#store),
-      oneFileSystem: this.#store.oneFileSystem,
-      cacheDirTag: this.#store.cacheDirTag,
-      excluded: identitiesOf([...this.#store.excludeFolders, ...(stateFolder === undefined ? [] : [stateFolder])]),
-      skipped: reading.skipped,
+      ...scanOptionsOf(this.#store, {
+        skipped: reading.skipped,
+        leaveOut: stateFolder === undefined ? [] : [stateFolder],
+      }),
     });
+    const notes = this.#openNotes(identity);
     const finish = async (inner: Run): Promise<NotedEnd> => {
       // What began before all was read tells of less than the base holds: it is not to be laid over it.
       if (this.#log !== undefined) await untilAborted(this.#log.settled, inner);
@@ -96,10 +98,10 @@ class FilesRecorder implements Recorder {
     if (state === undefined || stateFolder === undefined) throw positionLost('this host keeps no state of it');
     this.#checkRoot(identityOf(resolveRoot(this.#store.folder)));
     if (after.lineage !== this.#lineage.id) throw positionLost('it is another folder, or its history began anew');
-    try {
-      if (!state.goBackTo(after)) throw positionLost('this host does not know how it was at that position');
-      this.#notes?.goOnObserved(after);
-      this.#log = new FilesObservations({
+    if (!state.goBackTo(after)) throw positionLost('this host does not know how it was at that position');
+    await using opened = new AsyncDisposableStack();
+    const log = opened.use(
+      new FilesObservations({
         store: this.#store,
         state,
         stateFolder,
@@ -109,16 +111,20 @@ class FilesRecorder implements Recorder {
         onClose: () => {
           this.#log = undefined;
         },
-      });
-    } catch (error) {
-      throw databaseError(stateFolder, error);
-    }
-    return this.#log;
+      }),
+    );
+    this.#notes?.goOnObserved(after);
+    opened.move();
+    this.#log = log;
+    return log;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#log?.[Symbol.asyncDispose]();
-    this.#state?.[Symbol.dispose]();
+    try {
+      await this.#log?.[Symbol.asyncDispose]();
+    } finally {
+      this.#state?.[Symbol.dispose]();
+    }
   }
 
   #newLineage(): Lineage {

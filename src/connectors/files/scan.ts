@@ -4,14 +4,16 @@ import type { BigIntStats } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { isRemoteType } from '../../io/disk.ts';
 import { PATH_MAX_BYTES } from '../../io/native.ts';
-import { bytesOf, systemPath } from './byte-text.ts';
+import { bytesOf, childOf, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Found, FoundType } from './describe.ts';
 import { typeOf } from './describe.ts';
 import { reasonOf, storeUnreachable } from './errors.ts';
-import { isAsideName } from './patterns.ts';
+import { compileSelection, isAsideName } from './patterns.ts';
 import type { Selection } from './patterns.ts';
+import { identitiesOf } from './root.ts';
 import type { SkippedList } from './skipped.ts';
+import type { FilesStore } from './store.ts';
 
 /** How much more is looked at than comes out, in one go. */
 const LOOKS_AN_ITEM = 4;
@@ -31,6 +33,16 @@ export type ScanOptions = {
   readonly narrow?: ((folder: ScanItem, kept: Kept) => readonly ByteText[] | undefined) | undefined;
 };
 
+/** Of a store as it is configured. `leaveOut`: more folders that are left out wherever they lie. `selection`: the store's, where that is at hand. */
+export function scanOptionsOf(
+  store: FilesStore,
+  facts: { readonly skipped: SkippedList; readonly leaveOut?: readonly string[]; readonly selection?: Selection },
+): Omit<ScanOptions, 'root' | 'narrow'> {
+  const { skipped, leaveOut = [], selection = compileSelection(store) } = facts;
+  const { oneFileSystem, cacheDirTag, excludeFolders } = store;
+  return { selection, oneFileSystem, cacheDirTag, excluded: identitiesOf([...excludeFolders, ...leaveOut]), skipped };
+}
+
 /** Something found, and whether its times come from another machine's clock. */
 export type ScanItem = { readonly found: Found; readonly remote: boolean };
 
@@ -39,14 +51,15 @@ export type Kept = 'always' | 'if-needed';
 
 /**
  * What a scan does, step by step. `item`: it is kept. `enter`, `leave`: of a folder, around all that lies in it; `whole`: all of it is looked at; `told`: it
- * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: what is there, or below a folder, can't be seen.
+ * has come as an item. `gone`: nothing of that name is kept, nor anything below; `found`: what is left out. `unsure`: nobody can see what is there, or lies in a
+ * folder, which has come before where it is kept.
  */
 export type ScanStep =
   | (ScanItem & { readonly kind: 'item' })
   | { readonly kind: 'enter'; readonly name: ByteText; readonly whole: boolean }
   | (ScanItem & { readonly kind: 'leave'; readonly kept: Kept; readonly told: boolean })
   | { readonly kind: 'gone'; readonly name: ByteText; readonly found?: Found }
-  | { readonly kind: 'unsure'; readonly name: ByteText; readonly below: boolean };
+  | { readonly kind: 'unsure'; readonly name: ByteText };
 
 type Folder = ScanItem & {
   /** Names in it, ascending; undefined until it is listed. */
@@ -115,8 +128,8 @@ export class TreeScan {
     const { found, remote } = folder;
     const narrowed = this.#options.narrow?.({ found, remote }, keptOf(folder));
     steps.push({ kind: 'enter', name: found.name, whole: narrowed === undefined });
-    folder.names = narrowed === undefined ? this.#list(found, steps) : this.#tagged(found, narrowed);
     if (folder.whole || this.#stack.length === 1) this.#tell(steps);
+    folder.names = narrowed === undefined ? this.#list(found, steps) : this.#tagged(found, narrowed);
   }
 
   /** Tells the folders that lead here and are not told yet. */
@@ -137,7 +150,7 @@ export class TreeScan {
       return;
     }
     const { found: parent } = folder;
-    const name = parent.name === '' ? component : `${parent.name}\0${component}`;
+    const name = childOf(parent.name, component);
     const path = parent.path.endsWith('/') ? parent.path + component : `${parent.path}/${component}`;
     if (isAsideName(component)) return;
     if (path.length >= PATH_MAX_BYTES) {
@@ -163,7 +176,7 @@ export class TreeScan {
         steps.push({ kind: 'gone', name });
       } else {
         this.#options.skipped.add(name, 'unreadable', reasonOf(error));
-        steps.push({ kind: 'unsure', name, below: false });
+        steps.push({ kind: 'unsure', name });
       }
       return undefined;
     }
@@ -228,7 +241,7 @@ export class TreeScan {
         skipped.add(folder.name, 'changed', 'it stopped being a folder during the scan');
       } else {
         skipped.add(folder.name, 'unreadable', `what it holds can’t be listed: ${reasonOf(error)}`);
-        steps.push({ kind: 'unsure', name: folder.name, below: true });
+        steps.push({ kind: 'unsure', name: folder.name });
       }
       return [];
     }

@@ -6,13 +6,13 @@ import { TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
 import type { Run, Runtime } from '../../core/run.ts';
 import { createLimiter } from '../../flow/limiter.ts';
+import { readFully, writePieces } from '../../io/file-pieces.ts';
 import { assertKeyPrefix, assertObjectKey, assertOffset } from '../object-key.ts';
 import type { ObjectInfo, ObjectStore, ObjectStoreCapabilities } from '../object-store.ts';
 import { Descriptors } from './descriptors.ts';
 import { hasCode, localError } from './errors.ts';
 import { entriesOf, removeEmptyFolder, removeFile, statFile } from './files.ts';
 import { Folders } from './folders.ts';
-import { readFully, writeParts } from './parts.ts';
 import { publish } from './publish.ts';
 import type { Published } from './publish.ts';
 import { Scratch } from './scratch.ts';
@@ -205,7 +205,7 @@ class LocalObjectStore implements ObjectStore {
 
   async #draft(path: string, body: readonly Uint8Array[], run: Run): Promise<Published> {
     await using draft = await this.#scratch.create(() => this.#assertInPlace());
-    await writeParts(draft.file, body, run);
+    await writePieces(draft.file, body, { run });
     await draft.file.sync();
     run.signal.throwIfAborted();
     return await publish(draft, path, this.#folders);

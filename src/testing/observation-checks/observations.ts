@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { must } from '../../core/must.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import type { Base, Entry } from '../../core/recorder.ts';
 import { assertHoldsAll, randomValue } from '../recorder-checks/check.ts';
 import { overlaid } from '../tree/memory-base.ts';
+import type { MemoryBase } from '../tree/memory-base.ts';
 import { openLog, openObserved, recordWhole } from './check.ts';
 import type { ObservationCheck, ObservationCheckContext, Observed } from './check.ts';
 
@@ -128,6 +130,36 @@ async function goesOn(context: ObservationCheckContext): Promise<void> {
   }
 }
 
+/** A repository may hold more than the position that is gone back to: what was told after it, and bases that saw it. */
+async function goesBack(context: ObservationCheckContext): Promise<void> {
+  const { run } = context;
+  const application = new Application(context);
+  await application.edit(20);
+  await application.put('back', 'before');
+  const beyond: MemoryBase[] = [];
+  let held: MemoryBase;
+  {
+    await using observed = await openObserved(context);
+    await observed.observe();
+    held = observed.base;
+    for (let round = 0; round < 3; round++) {
+      await application.edit(5);
+      await application.put(`brief${round}`, 'v');
+      await application.put('back', `${round}`);
+      await observed.observe();
+      beyond.push(observed.base, await recordWhole(observed.recorder, run));
+    }
+  }
+  await application.edit(5);
+  await application.put('brief1', undefined);
+  await application.put('back', 'before');
+  await using observed = await openObserved(context, held);
+  assert.ok(await observed.observe());
+  await application.assertIsHeldBy(observed);
+  const told = must(observed.told.at(-1), 'what was told');
+  for (const base of beyond) await application.assertIsHeldBy({ base: overlaid(base, told) });
+}
+
 async function loses(context: ObservationCheckContext): Promise<void> {
   const { fixture, run } = context;
   const application = new Application(context);
@@ -220,6 +252,7 @@ export const observationChecks: readonly ObservationCheck[] = [
   { title: 'an observation that is left early is told again, with what came since', verify: tellsAgain },
   { title: 'what is removed and put again is told as it is now', verify: recreates },
   { title: 'after a restart it goes on from the position that is held', verify: goesOn },
+  { title: 'what was told after the position that it goes back to is told again, or as removed', verify: goesBack },
   { title: 'a position that this host does not know is lost, and a new base is a new start', verify: loses },
   { title: 'a base that is taken meanwhile is whole with what is told from its start on', verify: basesMeanwhile },
   { title: 'it waits for a change, and ends with its signal', verify: waits },
