@@ -1,6 +1,7 @@
 import { fromHex } from '../core/bytes.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
+import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -219,10 +220,6 @@ function confirmedBy(options: {
   };
 }
 
-function samePosition(left: Position, right: Position): boolean {
-  return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
-}
-
 type MarkContext = {
   readonly key: string;
   readonly credential: string;
@@ -248,7 +245,7 @@ function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
     if (base === undefined) {
       const what = named === undefined ? 'what leads to the position' : 'the base';
       yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
-    } else if (named !== undefined && (base.summary.history !== history || !samePosition(base.summary.cut, position))) {
+    } else if (named !== undefined && (base.summary.history !== history || !isSamePlace(base.summary.cut, position))) {
       yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
     } else if (!coversStore(certificate, base.summary.store)) {
       yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };

@@ -1,6 +1,6 @@
+import { isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
-import { isSamePlace } from './log-view.ts';
 import type { LogRun, SegmentRecord } from './log-view.ts';
 
 /**
@@ -96,13 +96,6 @@ function lastSeen(
     }
   }
   return seen;
-}
-
-/** Whether a position, of the writer of a stretch, is one of its own. */
-function isWithin({ lineage, after, upTo }: HistorySpan, position: Position): boolean {
-  if (lineage !== position.lineage) return false;
-  const isInside = after.order < position.order && position.order < upTo.order;
-  return isInside || isSamePlace(after, position) || isSamePlace(upTo, position);
 }
 
 /**

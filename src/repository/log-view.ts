@@ -1,4 +1,5 @@
 import { fromHex } from '../core/bytes.ts';
+import { isSamePlace, isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import { packKey } from './format/names.ts';
 import type { BaseRecord } from './catalogue.ts';
@@ -126,10 +127,7 @@ export class HistoryView {
   /** The run of the log on which a base lies. */
   runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
     const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
-    return runs.find(({ after, upTo }) => {
-      const isWithin = after.order < logFrom.order && logFrom.order < upTo.order;
-      return isWithin || isSamePlace(after, logFrom) || isSamePlace(upTo, logFrom);
-    });
+    return runs.find((run) => isWithin(run, logFrom));
   }
 
   /** The fewest segments that lead from a base to a position that it reaches. */
@@ -151,13 +149,8 @@ export class HistoryView {
 }
 
 /** Whether its own cut is reached without a log. */
-export function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
+function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
   return logFrom.order === cut.order;
-}
-
-/** Of one lineage: recorders of one history that give one order to different things tell them apart by their tokens. */
-export function isSamePlace(left: Position, right: Position): boolean {
-  return left.order === right.order && left.resume === right.resume;
 }
 
 function ownerOf({ lineage }: Position, credential: string): string {
