@@ -5,6 +5,7 @@ import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
+import { newestOf } from './base-order.ts';
 import { coversStore } from './format/certificate.ts';
 import { MAX_BODY_BYTES } from './format/frame.ts';
 import type { JsonFields } from './format/json.ts';
@@ -516,12 +517,6 @@ export function newestPosition(
 ): Position | undefined {
   const base = newestBase(catalogue, history);
   return base && (catalogue.histories.get(history)?.reachOf(base) ?? base.summary.cut);
-}
-
-/** By the object store's clock, as the writer noted it, so that a copied repository keeps the order. */
-export function newestOf(bases: readonly BaseRecord[]): BaseRecord | undefined {
-  const writtenMs = ({ summary, modifiedMs }: BaseRecord): number => Math.min(summary.createdAtMs, modifiedMs);
-  return bases.toSorted((left, right) => writtenMs(left) - writtenMs(right) || (left.key < right.key ? -1 : 1)).at(-1);
 }
 
 /** Keys of all packs that a base needs; nothing without a maintainer's or reader's key. */

@@ -1,7 +1,10 @@
 import { isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
+import { baseAtMs } from './base-order.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import type { LogRun, SegmentRecord } from './log-view.ts';
+
+export { baseAtMs } from './base-order.ts';
 
 /**
  * A stretch of a history without a break: a run of its log with the bases that lie on it, or a base that no log follows. Log times are the store's,
@@ -28,11 +31,6 @@ export type HistorySpan = {
 export type HistoryGap = { readonly fromMs: number; readonly toMs: number | undefined; readonly reason: string };
 
 const UNTOLD = 'the log ends here and the next base begins anew; why was not written down';
-
-/** When a base was written, by the object store's clock as its writer noted it. */
-export function baseAtMs({ summary, modifiedMs }: BaseRecord): number {
-  return Math.min(summary.createdAtMs, modifiedMs);
-}
 
 type Known = Pick<Catalogue, 'bases' | 'histories' | 'marks' | 'gaps'>;
 

@@ -1,8 +1,9 @@
 import { fromHex } from '../core/bytes.ts';
 import { isSamePlace, isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
-import { packKey } from './format/names.ts';
+import { newestOf } from './base-order.ts';
 import type { BaseRecord } from './catalogue.ts';
+import { packKey } from './format/names.ts';
 import type { Gap, Segment } from './records/journal-body.ts';
 import type { TrustedRecord } from './records/record-log.ts';
 
@@ -71,7 +72,7 @@ export class HistoryView {
   /** Up to where a writer has recorded the history, from its newest base on: what it records next goes on there, so that it reaches the base's cut. */
   endOf(credential: string): Position | undefined {
     const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
-    const newest = own.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
+    const newest = newestOf(own);
     return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
   }
 

@@ -1,7 +1,8 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { loadCatalogue, newestOf, packKeysOf } from './catalogue.ts';
+import { newestOf } from './base-order.ts';
+import { loadCatalogue, packKeysOf } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import { basesOfMark, neededSegments, objectsOf } from './log-needs.ts';
 import { segmentPackKeys } from './log-view.ts';
