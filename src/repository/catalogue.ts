@@ -11,6 +11,7 @@ import { MAX_BODY_BYTES } from './format/frame.ts';
 import type { JsonFields } from './format/json.ts';
 import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
+import { baseOf, placeIn } from './log-needs.ts';
 import { HistoryView } from './log-view.ts';
 import type { GapRecord, SegmentRecord } from './log-view.ts';
 import type { Mark } from './mark.ts';
@@ -233,24 +234,23 @@ type MarkContext = {
 function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
   const { key, credential, certificate, bases, histories } = context;
   for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
-    const position = mark.positions[history];
+    const place = placeIn({ mark, credential }, history);
     const broken = { key, mark, history };
-    if (position === undefined) {
+    if (place === undefined) {
       yield { ...broken, message: `it has a base of ${history} but no position`, isRefused: true };
       continue;
     }
-    const named = mark.bases[history];
-    const view = histories.get(history);
-    const floor = mark.floors?.[history];
-    const base = named === undefined ? view?.baseFor({ position, credential, floor }) : bases.get(named);
+    const { position } = place;
+    const isNamed = place.base !== undefined;
+    const base = baseOf({ bases, histories }, history, place);
     if (base === undefined) {
-      const what = named === undefined ? 'what leads to the position' : 'the base';
+      const what = isNamed ? 'the base' : 'what leads to the position';
       yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
-    } else if (named !== undefined && (base.summary.history !== history || !isSamePlace(base.summary.cut, position))) {
+    } else if (isNamed && (base.summary.history !== history || !isSamePlace(base.summary.cut, position))) {
       yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
     } else if (!coversStore(certificate, base.summary.store)) {
       yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };
-    } else if (view?.planFrom(base, position) === undefined) {
+    } else if (isNamed && histories.get(history)?.reaches(base, position) !== true) {
       yield { ...broken, message: `the log that the base of ${history} takes is missing`, isRefused: false };
     }
   }

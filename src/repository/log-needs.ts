@@ -1,20 +1,38 @@
 import type { Position } from '../core/position.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import { bodyKey } from './format/names.ts';
-import type { SegmentRecord } from './log-view.ts';
+import type { Goal, SegmentRecord } from './log-view.ts';
 
 type Known = Pick<Catalogue, 'bases' | 'histories'>;
 
 /** A mark with who signed it. */
 export type SignedMark = Pick<MarkRecord, 'mark' | 'credential'>;
 
-/** By history, the key of the base that a mark stands on: what it names, or where a log leads to its position, the one from which it does. */
-export function basesByHistory({ histories }: Known, { mark, credential }: SignedMark): ReadonlyMap<string, string> {
-  const found = new Map(Object.entries(mark.bases));
-  for (const [history, position] of Object.entries(mark.positions)) {
-    if (found.has(history)) continue;
-    const reached = histories.get(history)?.baseFor({ position, credential, floor: mark.floors?.[history] });
-    if (reached !== undefined) found.set(history, reached.key);
+/** Where a mark finds a history. `base`: the key of the one that it names there. */
+export type MarkedPlace = Goal & { readonly base?: string | undefined };
+
+/** Undefined where it says nothing of that history. */
+export function placeIn({ mark, credential }: SignedMark, history: string): MarkedPlace | undefined {
+  const position = mark.positions[history];
+  return position && { position, credential, floor: mark.floors?.[history], base: mark.bases[history] };
+}
+
+/** The base that such a place stands on: what is named, or where a log leads there, the one from which it does. Undefined where that is not there. */
+export function baseOf(
+  { bases, histories }: Known,
+  history: string,
+  { base, ...goal }: MarkedPlace,
+): BaseRecord | undefined {
+  return base === undefined ? histories.get(history)?.baseFor(goal) : bases.get(base);
+}
+
+/** By history, the key of the base that a mark stands on, also of one that it names and that is not there. */
+export function basesByHistory(known: Known, signed: SignedMark): ReadonlyMap<string, string> {
+  const found = new Map(Object.entries(signed.mark.bases));
+  for (const history of Object.keys(signed.mark.positions)) {
+    const place = found.has(history) ? undefined : placeIn(signed, history);
+    const base = place && baseOf(known, history, place);
+    if (base !== undefined) found.set(history, base.key);
   }
   return found;
 }

@@ -102,7 +102,13 @@ test('a writer goes on where its log ends, and where a fuzzy base begins that th
 });
 
 test('a copied repository keeps the order of its bases, whatever times the copy has', () => {
-  const copied = view([{ ...fakeBase(1), modifiedMs: 200 }, { ...fakeBase(9), modifiedMs: 100 }], [fakeSegment(1, 3)]);
+  const copied = view(
+    [
+      { ...fakeBase(1), modifiedMs: 200 },
+      { ...fakeBase(9), modifiedMs: 100 },
+    ],
+    [fakeSegment(1, 3)],
+  );
   assert.equal(Number(copied.endOf(A)?.order), 9);
 });
 

@@ -89,9 +89,7 @@ export class HistoryView {
 
   /** How to get there from this base. Undefined when it does not lead there. */
   planFrom(base: BaseRecord, position: Position): PointPlan | undefined {
-    return this.#isReached(base, position)
-      ? { base, position, segments: this.segmentsFrom(base, position) }
-      : undefined;
+    return this.reaches(base, position) ? { base, position, segments: this.segmentsFrom(base, position) } : undefined;
   }
 
   /**
@@ -105,7 +103,7 @@ export class HistoryView {
     const newest = (from: number, fits: (base: BaseRecord) => boolean): BaseRecord | undefined => {
       for (let at = from; at >= 0; at--) {
         const base = bases[at];
-        if (base !== undefined && fits(base) && this.#isReached(base, position)) return base;
+        if (base !== undefined && fits(base) && this.reaches(base, position)) return base;
       }
       return undefined;
     };
@@ -125,6 +123,15 @@ export class HistoryView {
     return reach;
   }
 
+  /** Whether a base leads to a position, without finding the segments by which it does. */
+  reaches(base: BaseRecord, position: Position): boolean {
+    const { cut } = base.summary;
+    const reach = this.reachOf(base);
+    if (reach === undefined || cut.order > position.order) return false;
+    if (cut.order === position.order) return isSamePlace(cut, position);
+    return reach.order > position.order || isSamePlace(reach, position);
+  }
+
   /** The run of the log on which a base lies. */
   runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
     const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
@@ -138,14 +145,6 @@ export class HistoryView {
     // A base that is exact needs no log for its own cut.
     if (run === undefined || (isExact(base) && cut.order === position.order)) return [];
     return coverOf(run.segments, logFrom, position);
-  }
-
-  #isReached(base: BaseRecord, position: Position): boolean {
-    const { cut } = base.summary;
-    const reach = this.reachOf(base);
-    if (reach === undefined || cut.order > position.order) return false;
-    if (cut.order === position.order) return isSamePlace(cut, position);
-    return reach.order > position.order || isSamePlace(reach, position);
   }
 }
 

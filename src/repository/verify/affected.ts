@@ -1,5 +1,5 @@
 import type { Catalogue } from '../catalogue.ts';
-import { basesByHistory } from '../log-needs.ts';
+import { baseOf, basesByHistory, placeIn } from '../log-needs.ts';
 import { entryText } from '../entry-text.ts';
 import type { SegmentRecord } from '../log-view.ts';
 import type { ManifestSummary } from '../records/bodies.ts';
@@ -40,12 +40,12 @@ export class Affected {
 
   *#standingOn(segment: SegmentRecord): Generator<string> {
     const { history, after, store } = segment;
-    const { marks, bases, histories } = this.#catalogue;
+    const { marks, histories } = this.#catalogue;
     for (const signed of marks) {
-      const position = signed.mark.positions[history];
-      if (position?.lineage !== after.lineage || position.order <= after.order) continue;
-      const base = bases.get(basesByHistory(this.#catalogue, signed).get(history) ?? '');
-      const segments = base && histories.get(history)?.segmentsFrom(base, position);
+      const place = placeIn(signed, history);
+      if (place?.position.lineage !== after.lineage || place.position.order <= after.order) continue;
+      const base = baseOf(this.#catalogue, history, place);
+      const segments = base && histories.get(history)?.segmentsFrom(base, place.position);
       if (segments?.includes(segment) === true) yield `${signed.mark.id} ${store}`;
     }
   }
