@@ -87,8 +87,6 @@ export type Catalogue = {
   readonly histories: ReadonlyMap<string, HistoryView>;
   /** Ids of all marks whose record is there, also of those that were given up. */
   readonly markIds: ReadonlySet<string>;
-  /** Keys of records that a void names. */
-  readonly voided: ReadonlySet<string>;
   readonly pins: ReadonlyMap<string, readonly string[]>;
   readonly ledger: Ledger;
   readonly ledgers: readonly { readonly key: string; readonly body: LedgerBody; readonly trusted: TrustedRecord }[];
@@ -327,44 +325,49 @@ type MarkSources = {
 
 type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; readonly ids: Set<string> };
 
+/** A mark as a record holds it. */
+type MarkCopy = { readonly trusted: TrustedRecord; readonly mark: Mark };
+
 /** A mark that two records of one writer hold was merged into the later one: it counts once, by that. */
 function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSources): MarksRead {
-  const marks = new Map<string, MarkRecord>();
+  const all = journals.flatMap(({ trusted, body }) => body.marks.map((mark): MarkCopy => ({ trusted, mark })));
+  const standing = all.filter(({ mark }) => {
+    if (ledger.forgotten.has(mark.id) && !pins.has(mark.id)) return false;
+    // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
+    return !Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided));
+  });
+  const marks: MarkRecord[] = [];
   const broken: BrokenMark[] = [];
-  const ids = new Set<string>();
-  for (const { trusted, body } of journals) {
+  for (const copies of copiesOf(standing)) {
+    const { trusted, mark } = copies.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
     const { key, header } = trusted.record;
-    for (const mark of body.marks) {
-      const pinned = pins.has(mark.id);
-      ids.add(mark.id);
-      if (ledger.forgotten.has(mark.id) && !pinned) continue;
-      // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
-      if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
-      const { credential, session } = header;
-      const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
-      broken.push(...found);
-      if (found.some(({ isRefused }) => isRefused)) continue;
-      const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
-      // When it was is the writer's word, but it can't have been after its own object was stored.
-      const atMs = Math.min(mark.atMs, trusted.modifiedMs);
-      // Merged copies are told from marks that happen to have one id by what they say.
-      const place = `${mark.id} ${credential} ${JSON.stringify(mark)}`;
-      const known = marks.get(place);
-      if (known !== undefined && known.modifiedMs > trusted.modifiedMs) continue;
-      marks.set(place, {
-        key,
-        mark: { ...mark, atMs: Math.min(atMs, known?.mark.atMs ?? atMs), missing },
-        signed: mark,
-        modifiedMs: trusted.modifiedMs,
-        pinned,
-        session,
-        credential,
-      });
-    }
+    const { credential, session } = header;
+    const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
+    broken.push(...found);
+    if (found.some(({ isRefused }) => isRefused)) continue;
+    const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
+    // When it was is the writer's word, but it can't have been after it was stored first.
+    const atMs = Math.min(mark.atMs, ...copies.map((copy) => copy.trusted.modifiedMs));
+    const pinned = pins.has(mark.id);
+    const { modifiedMs } = trusted;
+    marks.push({ key, mark: { ...mark, atMs, missing }, signed: mark, modifiedMs, pinned, session, credential });
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
-  return { marks: [...marks.values()].toSorted(ascending), broken, ids };
+  return { marks: marks.toSorted(ascending), broken, ids: new Set(all.map(({ mark }) => mark.id)) };
+}
+
+/** The copies of each mark. They are told from marks of one writer that happen to have one id by what they say. */
+function* copiesOf(all: readonly MarkCopy[]): Generator<readonly MarkCopy[]> {
+  const alike = Map.groupBy(all, ({ trusted, mark }) => `${mark.id} ${trusted.record.header.credential}`);
+  for (const group of alike.values()) {
+    if (group.length === 1) yield group;
+    else yield* Map.groupBy(group, ({ mark }) => JSON.stringify(mark)).values();
+  }
+}
+
+function isEarlier(left: MarkCopy, right: MarkCopy): boolean {
+  return left.trusted.modifiedMs < right.trusted.modifiedMs;
 }
 
 /**
@@ -465,7 +468,6 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
     gaps,
     histories,
     markIds: ids,
-    voided,
     pins,
     ledger,
     ledgers,
