@@ -226,7 +226,7 @@ export class RepositoryWriter implements AsyncDisposable {
 
   /**
    * Stores the contents of an observation. Durable when it resolves; what it needs counts from the journal record on that names its packs. The index
-   * of them is published by `publish`.
+   * of them is published by `publish`. @throws POSITION_LOST where its entries are too many to be held
    */
   async storeObservation(
     observation: Base,
