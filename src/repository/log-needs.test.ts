@@ -54,6 +54,22 @@ test('a segment that was merged into another is not needed any more', () => {
   assert.deepEqual([...neededSegments(both, { marks: [fakeMark(2), fakeMark(5)], ends: [] })], [merged]);
 });
 
+test('of observations a segment stays that alone stops at a mark: others pass it, and were not joined from it', () => {
+  const observed = fakeBase(1, { exact: 'observation' });
+  const anew = fakeSegment(1, 7);
+  const needed = (segments: readonly SegmentRecord[], base = observed): readonly SegmentRecord[] => {
+    const marks = [fakeMark(3), fakeMark(7)];
+    return [...neededSegments(known([base], segments), { marks, ends: [] })];
+  };
+  const [s34, s47] = [fakeSegment(3, 4), fakeSegment(4, 7)];
+  assert.deepEqual(needed([s13, anew]), [anew, s13]);
+  assert.deepEqual(needed([s13, s34, anew]), [anew, s13], 'what follows on it leads nowhere');
+  assert.deepEqual(needed([s13, s34, s47, anew]), [anew], 'it was joined from these');
+  assert.deepEqual(needed([s13, s34, s47, fakeSegment(1, 4), anew]), [anew]);
+  assert.deepEqual(needed([s13, fakeSegment(3, 9), anew]), [anew, s13]);
+  assert.deepEqual(needed([s13, anew], base1), [anew]);
+});
+
 test('a segment takes its record, and its frames where they lie apart', () => {
   assert.deepEqual(objectsOf({ ...s13, body: undefined }), [s13.key]);
   assert.deepEqual(objectsOf({ ...s13, body: 'digest' }), [s13.key, 'logs/a/digest']);

@@ -50,19 +50,26 @@ export function neededSegments(
   options: { readonly marks: readonly SignedMark[]; readonly ends: Iterable<BaseRecord> },
 ): ReadonlySet<SegmentRecord> {
   const { bases, histories } = known;
-  const furthest = new Map<BaseRecord, Position>();
+  const wanted = new Map<BaseRecord, Position[]>();
   const need = (base: BaseRecord | undefined, position: Position | undefined): void => {
     if (base === undefined || position === undefined) return;
-    if (position.order > (furthest.get(base)?.order ?? '')) furthest.set(base, position);
+    const positions = wanted.get(base);
+    if (positions === undefined) wanted.set(base, [position]);
+    else positions.push(position);
   };
   for (const signed of options.marks) {
     for (const [history, key] of basesByHistory(known, signed)) need(bases.get(key), signed.mark.positions[history]);
   }
   for (const base of options.ends) need(base, histories.get(base.summary.history)?.reachOf(base));
   const needed = new Set<SegmentRecord>();
-  for (const [base, position] of furthest) {
+  for (const [base, positions] of wanted) {
     const view = histories.get(base.summary.history);
-    for (const segment of view?.segmentsFrom(base, position) ?? []) needed.add(segment);
+    const furthest = positions.reduce((left, right) => (right.order > left.order ? right : left));
+    const cover = view?.segmentsFrom(base, furthest) ?? [];
+    for (const segment of cover) needed.add(segment);
+    // Where places are counts, any cover tells of all that lie on its way.
+    if (view === undefined || base.summary.exact !== 'observation') continue;
+    for (const segment of view.deadEnds(base, { positions, cover })) needed.add(segment);
   }
   return needed;
 }

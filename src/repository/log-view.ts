@@ -146,6 +146,40 @@ export class HistoryView {
     if (run === undefined || (isExact(base) && cut.order === position.order)) return [];
     return coverOf(run.segments, logFrom, position);
   }
+
+  /**
+   * Segments that lead from a base to those of the positions that `cover`, segments that lead further, may pass without stopping: a segment ends
+   * there, and none that follow on it lead to where the one of the cover ends, so that this was not joined from them.
+   */
+  deadEnds(
+    base: BaseRecord,
+    { positions, cover }: { readonly positions: readonly Position[]; readonly cover: readonly SegmentRecord[] },
+  ): readonly SegmentRecord[] {
+    const segments = this.runFrom(base)?.segments ?? [];
+    const wanted = new Set(positions.map(placeKey));
+    const used = new Set(cover);
+    const ends = segments.filter((segment) => !used.has(segment) && wanted.has(placeKey(segment.upTo)));
+    if (ends.length === 0) return [];
+    const following = Map.groupBy(segments, ({ after }) => placeKey(after));
+    return ends.flatMap(({ upTo }) => {
+      const passing = cover.find((segment) => segment.after.order < upTo.order && upTo.order < segment.upTo.order);
+      const isDead = passing !== undefined && !leads(following, upTo, passing.upTo);
+      return isDead ? this.segmentsFrom(base, upTo) : [];
+    });
+  }
+}
+
+function placeKey({ order, resume }: Position): string {
+  return `${order} ${resume}`;
+}
+
+/** `following`: segments by where they begin. */
+function leads(following: ReadonlyMap<string, readonly SegmentRecord[]>, from: Position, to: Position): boolean {
+  const reached = new Set([placeKey(from)]);
+  for (const place of reached) {
+    for (const { upTo } of following.get(place) ?? []) if (upTo.order <= to.order) reached.add(placeKey(upTo));
+  }
+  return reached.has(placeKey(to));
 }
 
 /** Whether its own cut is reached without a log. */

@@ -1,4 +1,5 @@
 import { orderOf } from '../core/position.ts';
+import type { Exactness } from '../core/position.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
 import type { Mark } from '../repository/mark.ts';
@@ -25,9 +26,10 @@ export function fakeBase(
     readonly resume?: string;
     readonly credential?: string;
     readonly isConfirmed?: boolean;
+    readonly exact?: Exactness;
   } = {},
 ): BaseRecord {
-  const { logFrom = cut, resume = String(cut), credential = WRITER, isConfirmed = true } = options;
+  const { logFrom = cut, resume = String(cut), credential = WRITER, isConfirmed = true, exact = 'position' } = options;
   return {
     key: nextKey('manifests'),
     credential,
@@ -38,7 +40,7 @@ export function fakeBase(
       history: 'orders',
       logFrom: positionAt(logFrom, logFrom === cut ? resume : String(logFrom)),
       cut: positionAt(cut, resume),
-      exact: 'position',
+      exact,
       entries: 0,
       bytes: 0,
       startedAtMs: cut,
