@@ -11,7 +11,7 @@ import { MAX_BODY_BYTES } from './format/frame.ts';
 import type { JsonFields } from './format/json.ts';
 import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
-import { baseOf, placeIn } from './log-needs.ts';
+import { basesByHistory, placeIn } from './log-needs.ts';
 import { HistoryView } from './log-view.ts';
 import type { GapRecord, SegmentRecord } from './log-view.ts';
 import type { Mark } from './mark.ts';
@@ -64,6 +64,8 @@ export type MarkRecord = {
   readonly pinned: boolean;
   readonly session: string;
   readonly credential: string;
+  /** By history, the key of the base that it stands on, also of one that it names and that is not there. */
+  readonly standsOn: ReadonlyMap<string, string>;
 };
 
 /** What can't be restored of a mark: one history, or nothing of it where what it says can't be true. */
@@ -224,13 +226,14 @@ type MarkContext = {
   readonly key: string;
   readonly credential: string;
   readonly certificate: TrustedRecord['certificate'];
+  readonly standsOn: MarkRecord['standsOn'];
   readonly bases: ReadonlyMap<string, BaseRecord>;
   readonly histories: ReadonlyMap<string, HistoryView>;
 };
 
 /** What of a mark can't be restored although it is signed. */
 function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
-  const { key, credential, certificate, bases, histories } = context;
+  const { key, credential, certificate, standsOn, bases, histories } = context;
   for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
     const place = placeIn({ mark, credential }, history);
     const broken = { key, mark, history };
@@ -240,7 +243,7 @@ function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
     }
     const { position } = place;
     const isNamed = place.base !== undefined;
-    const base = baseOf({ bases, histories }, history, place);
+    const base = bases.get(standsOn.get(history) ?? '');
     if (base === undefined) {
       const what = isNamed ? 'the base' : 'what leads to the position';
       yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
@@ -342,7 +345,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
     const { trusted, mark } = copies.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
     const { key, header } = trusted.record;
     const { credential, session } = header;
-    const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
+    const { certificate } = trusted;
+    const standsOn = basesByHistory({ bases, histories }, { mark, credential });
+    const found = [...findBroken(mark, { key, credential, certificate, standsOn, bases, histories })];
     broken.push(...found);
     if (found.some(({ isRefused }) => isRefused)) continue;
     const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
@@ -350,7 +355,8 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
     const atMs = Math.min(mark.atMs, ...copies.map((copy) => copy.trusted.modifiedMs));
     const pinned = pins.has(mark.id);
     const { modifiedMs } = trusted;
-    marks.push({ key, mark: { ...mark, atMs, missing }, signed: mark, modifiedMs, pinned, session, credential });
+    const read = { ...mark, atMs, missing };
+    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, standsOn });
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);

@@ -37,9 +37,9 @@ export function basesByHistory(known: Known, signed: SignedMark): ReadonlyMap<st
   return found;
 }
 
-/** Keys of the bases that a mark stands on. */
-export function basesOfMark(known: Known, mark: SignedMark): readonly string[] {
-  return [...basesByHistory(known, mark).values()];
+/** Keys of the bases that marks stand on. */
+export function basesOfMarks(marks: readonly Pick<MarkRecord, 'standsOn'>[]): ReadonlySet<string> {
+  return new Set(marks.flatMap(({ standsOn }) => [...standsOn.values()]));
 }
 
 /**
@@ -47,7 +47,7 @@ export function basesOfMark(known: Known, mark: SignedMark): readonly string[] {
  */
 export function neededSegments(
   known: Known,
-  options: { readonly marks: readonly SignedMark[]; readonly ends: Iterable<BaseRecord> },
+  options: { readonly marks: readonly MarkRecord[]; readonly ends: Iterable<BaseRecord> },
 ): ReadonlySet<SegmentRecord> {
   const { bases, histories } = known;
   const wanted = new Map<BaseRecord, Position[]>();
@@ -57,8 +57,8 @@ export function neededSegments(
     if (positions === undefined) wanted.set(base, [position]);
     else positions.push(position);
   };
-  for (const signed of options.marks) {
-    for (const [history, key] of basesByHistory(known, signed)) need(bases.get(key), signed.mark.positions[history]);
+  for (const { mark, standsOn } of options.marks) {
+    for (const [history, key] of standsOn) need(bases.get(key), mark.positions[history]);
   }
   for (const base of options.ends) need(base, histories.get(base.summary.history)?.reachOf(base));
   const needed = new Set<SegmentRecord>();

@@ -80,7 +80,7 @@ export function fakeSegment(
   };
 }
 
-/** A mark of the one history at that place, or with that base. */
+/** A mark of the one history at that place, or with that base; it stands on what it names. */
 export function fakeMark(order: number, options: Partial<Mark> & { readonly credential?: string } = {}): MarkRecord {
   const { credential = WRITER, ...rest } = options;
   const mark: Mark = {
@@ -102,5 +102,6 @@ export function fakeMark(order: number, options: Partial<Mark> & { readonly cred
     pinned: false,
     session: credential,
     credential,
+    standsOn: new Map(Object.entries(mark.bases)),
   };
 }

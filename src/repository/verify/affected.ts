@@ -1,5 +1,4 @@
 import type { Catalogue } from '../catalogue.ts';
-import { baseOf, basesByHistory, placeIn } from '../log-needs.ts';
 import { entryText } from '../entry-text.ts';
 import type { SegmentRecord } from '../log-view.ts';
 import type { ManifestSummary } from '../records/bodies.ts';
@@ -15,9 +14,8 @@ export class Affected {
 
   constructor(catalogue: Catalogue) {
     this.#catalogue = catalogue;
-    for (const signed of catalogue.marks) {
-      const { mark } = signed;
-      for (const [history, base] of basesByHistory(catalogue, signed)) {
+    for (const { mark, standsOn } of catalogue.marks) {
+      for (const [history, base] of standsOn) {
         const store = catalogue.bases.get(base)?.summary.store ?? history;
         const marks = this.#marksOf.get(base) ?? [];
         this.#marksOf.set(base, marks);
@@ -40,13 +38,13 @@ export class Affected {
 
   *#standingOn(segment: SegmentRecord): Generator<string> {
     const { history, after, store } = segment;
-    const { marks, histories } = this.#catalogue;
-    for (const signed of marks) {
-      const place = placeIn(signed, history);
-      if (place?.position.lineage !== after.lineage || place.position.order <= after.order) continue;
-      const base = baseOf(this.#catalogue, history, place);
-      const segments = base && histories.get(history)?.segmentsFrom(base, place.position);
-      if (segments?.includes(segment) === true) yield `${signed.mark.id} ${store}`;
+    const { marks, bases, histories } = this.#catalogue;
+    for (const { mark, standsOn } of marks) {
+      const position = mark.positions[history];
+      if (position?.lineage !== after.lineage || position.order <= after.order) continue;
+      const base = bases.get(standsOn.get(history) ?? '');
+      const segments = base && histories.get(history)?.segmentsFrom(base, position);
+      if (segments?.includes(segment) === true) yield `${mark.id} ${store}`;
     }
   }
 
