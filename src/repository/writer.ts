@@ -28,6 +28,7 @@ import { putJournal, readBody, sealFrame } from './journal-writer.ts';
 import type { JournalDraft } from './journal-writer.ts';
 import type { ManifestMaintenance } from './records/bodies.ts';
 import type { Head } from './records/heads.ts';
+import type { RecordLog } from './records/record-log.ts';
 import { Session } from './records/session.ts';
 import type { SessionInfo } from './records/session.ts';
 import { WriteLease } from './write-lease.ts';
@@ -88,7 +89,8 @@ export class RepositoryWriter implements AsyncDisposable {
   readonly #engine: PipelineEngine;
   readonly #retryEngine: PipelineEngine;
   readonly #startedAtMs: number;
-  #known: Catalogue | undefined;
+  /** As it was read last. */
+  #log: RecordLog;
 
   private constructor(parts: {
     options: WriterOptions;
@@ -102,6 +104,7 @@ export class RepositoryWriter implements AsyncDisposable {
     retryEngine: PipelineEngine;
   }) {
     this.catalogue = parts.catalogue;
+    this.#log = parts.catalogue.log;
     this.#options = parts.options;
     this.#credential = parts.credential;
     this.#stack = parts.stack;
@@ -297,13 +300,14 @@ export class RepositoryWriter implements AsyncDisposable {
     run: Run,
   ): Promise<{ readonly runs: readonly (readonly SegmentRecord[])[]; readonly marks: readonly MarkRecord[] }> {
     const { access, remembered } = this.#options;
-    this.#known = await loadCatalogue(access, remembered, run, (this.#known ?? this.catalogue).log);
+    const known = await loadCatalogue(access, remembered, run, this.#log);
+    this.#log = known.log;
     const isOwn = ({ credential }: SegmentRecord): boolean => credential === this.#credential.id;
-    const views = [...this.#known.histories.values()];
+    const views = [...known.histories.values()];
     return {
       runs: views.flatMap((view) => view.coveredRuns().filter(([first]) => first !== undefined && isOwn(first))),
       // As they were signed: what can't be restored of them just now is no part of them.
-      marks: this.#known.marks.flatMap((record) =>
+      marks: known.marks.flatMap((record) =>
         record.credential === this.#credential.id ? { ...record, mark: record.signed } : [],
       ),
     };
