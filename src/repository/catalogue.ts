@@ -298,7 +298,8 @@ function readGaps(opener: Opener, journals: readonly Journal[]): GapRecord[] {
   for (const { trusted, body } of journals) {
     const { key, header } = trusted.record;
     for (const gap of body.gaps) {
-      if (coversStore(trusted.certificate, gap.store)) gaps.push({ ...gap, key, session: header.session });
+      const { credential, session } = header;
+      if (coversStore(trusted.certificate, gap.store)) gaps.push({ ...gap, key, credential, session });
       else opener.refuse(key, `its writer may not write the log of the store ${gap.store}`);
     }
   }

@@ -4,8 +4,6 @@ import { baseAtMs } from './base-order.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import type { LogRun, SegmentRecord } from './log-view.ts';
 
-export { baseAtMs } from './base-order.ts';
-
 /**
  * A stretch of a history without a break: a run of its log with the bases that lie on it, or a base that no log follows. Log times are the store's,
  * those of bases the object store's, those of marks their writer's: for people, not for decisions.
@@ -107,8 +105,8 @@ export function historyGaps(
 ): readonly HistoryGap[] {
   const noted = gaps
     .filter((gap) => gap.history === history)
-    .map(({ after, fromMs, toMs, reason }): HistoryGap => {
-      const ended = after && spans.find((span) => isWithin(span, after));
+    .map(({ after, credential, fromMs, toMs, reason }): HistoryGap => {
+      const ended = after && spans.find((span) => span.credential === credential && isWithin(span, after));
       // Later than its last commit a mark may have found it still there.
       const knownMs = ended === undefined ? fromMs : Math.max(fromMs, Math.min(ended.toMs, toMs));
       const nextMs = nextBaseMs(spans, ended, knownMs);

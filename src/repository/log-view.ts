@@ -19,7 +19,7 @@ export type SegmentRecord = Segment & {
   readonly trusted: TrustedRecord;
 };
 
-export type GapRecord = Gap & { readonly key: string; readonly session: string };
+export type GapRecord = Gap & { readonly key: string; readonly credential: string; readonly session: string };
 
 /** How a position is reached: a base, and what happened from its `logFrom` on, in order. Pieces may begin earlier and end later than needed. */
 export type PointPlan = {
