@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LogQueue } from '../archive/log-queue.ts';
 import type { LogBlock } from '../archive/log-queue.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
@@ -8,11 +12,14 @@ import { TidemarkError } from '../core/errors.ts';
 import { createSeededRandom } from '../flow/random.ts';
 import { createVirtualClock } from '../flow/virtual-clock.ts';
 import type { VirtualClock } from '../flow/virtual-clock.ts';
+import { openSpool } from '../io/spool.ts';
+import type { Spool } from '../io/spool.ts';
 import type { JournalDraft } from '../repository/journal-writer.ts';
 import type { Mark } from '../repository/mark.ts';
 import type { RepositoryWriter } from '../repository/writer.ts';
 import { fakeMark } from '../testing/fake-records.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
+import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
 import { Journal } from './journal.ts';
 import type { JournaledHistory } from './journal.ts';
 
@@ -33,7 +40,7 @@ type Setup = {
   readonly failures: Error[];
   /** How long a put takes. */
   slowMs: number;
-  history(store: string, options?: { readonly onLost?: () => void }): Promise<JournaledHistory>;
+  history(store: string, options?: { readonly onLost?: () => void; readonly spool?: Spool }): Promise<JournaledHistory>;
   /** Aborts the run, and lets time pass until all is done. */
   stop(): Promise<void>;
 };
@@ -58,9 +65,10 @@ function setUp(t: TestContext): Setup {
       endWriter: async (writer) => void setup.ended.push(sessionOf(writer)),
       onTrouble: (error) => void setup.troubles.push(error?.code),
     }),
-    async history(store, { onLost = () => undefined } = {}) {
+    async history(store, { onLost = () => undefined, spool } = {}) {
+      const memoryBytes = spool === undefined ? 1e9 : 0;
       const queue = await LogQueue.open(
-        { memoryBytes: 1e9, received: positionAt(0), onPut: () => setup.journal.touch() },
+        { memoryBytes, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
         run,
       );
       const history: JournaledHistory = { store, queue, durable: positionAt(0), onDurable: () => undefined, onLost };
@@ -263,6 +271,74 @@ test('whoever is fenced off tells all histories, and marks on what is observed a
   const mark = journal.putMark(markAt('m', { orders: 1, uploads: 1 }));
   await clock.advance(10_000);
   assert.deepEqual([told(setup), (await mark).missing], [['orders 0-1, m without uploads'], ['uploads']]);
+  await setup.stop();
+});
+
+/** Waits for what also waits for the disk, which the clock does not see. */
+async function whileDiskWorks<T>(clock: VirtualClock, task: Promise<T>): Promise<T> {
+  let isDone = false;
+  const settled = task.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    await clock.advance(0);
+    await sleep(1);
+  }
+  return await settled;
+}
+
+/** Flips a byte in all that waits in a spool. */
+function damage(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const bytes = readFileSync(join(folder, name));
+    bytes[bytes.byteLength - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(join(folder, name), bytes);
+  }
+}
+
+test('a history whose spool is damaged is told, and the others are put all the same', async (t) => {
+  await using folder = temporaryFolder();
+  await using spool = await openSpool({ folder: folder.at('spool'), maxBytes: 1e6, random: randomBytes }, run);
+  const setup = setUp(t);
+  const { journal } = setup;
+  let losses = 0;
+  const onLost = (): void => {
+    losses++;
+    journal.drop(orders);
+  };
+  const orders = await setup.history('orders', { spool, onLost });
+  const catalog = await setup.history('catalog');
+  await orders.queue.put(block(0, 1), run);
+  await catalog.queue.put(block(0, 1), run);
+  damage(folder.at('spool'));
+  const mark = journal.putMark(markAt('m', { orders: 1, catalog: 1 }));
+  const { missing } = await whileDiskWorks(setup.clock, mark);
+  assert.deepEqual([losses, told(setup), missing], [1, ['catalog 0-1, m without orders'], ['orders']]);
+  assert.deepEqual(setup.troubles, [undefined]);
+  await setup.stop();
+});
+
+test('a history that ended and whose spool is damaged ended with what is in the repository', async (t) => {
+  await using folder = temporaryFolder();
+  await using spool = await openSpool({ folder: folder.at('spool'), maxBytes: 1e6, random: randomBytes }, run);
+  const setup = setUp(t);
+  const { journal } = setup;
+  const orders = await setup.history('orders', { spool });
+  await orders.queue.put(block(0, 1), run);
+  const gap = {
+    store: 'orders',
+    history: 'orders',
+    after: positionAt(1),
+    fromMs: 9_000,
+    toMs: 9_000,
+    reason: 'restored',
+  };
+  damage(folder.at('spool'));
+  const mark = journal.putMark(markAt('m', { orders: 1 }));
+  const ended = journal.end(orders, gap);
+  const { missing } = await whileDiskWorks(setup.clock, mark);
+  assert.deepEqual([told(setup), missing], [['m without orders, gap of orders after 0'], ['orders']]);
+  await ended;
   await setup.stop();
 });
 

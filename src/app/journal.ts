@@ -1,6 +1,6 @@
 import type { LogBlock, LogQueue } from '../archive/log-queue.ts';
 import { PlainMemory } from '../archive/plain-memory.ts';
-import { operatorError, TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
@@ -36,7 +36,7 @@ export type JournaledHistory = {
   durable: Position;
   /** Everything up to here is in the repository. */
   readonly onDurable: (upTo: Position) => void;
-  /** What was received can't be put any more: it has to be observed anew from `durable` on. */
+  /** What was received can't be put any more: it has to be observed anew from `durable` on. With POSITION_LOST it is gone, and given up by then. */
   readonly onLost: (error: TidemarkError) => void;
 };
 
@@ -51,9 +51,9 @@ type PendingMark = {
 
 /** A history of which nothing more comes, and the gap after it. It is `put` when all of that is in the repository. */
 type EndedHistory = {
-  /** Undefined where it was not followed by this process. */
-  readonly history: JournaledHistory | undefined;
-  readonly gap: Gap;
+  /** Undefined where it was not followed by this process, or what waited of it is gone. */
+  history: JournaledHistory | undefined;
+  gap: Gap;
   readonly done: PromiseWithResolvers<void>;
   isPut: boolean;
 };
@@ -111,8 +111,12 @@ export class Journal {
   }
 
   /** What waits of a history is given up: it will be observed anew from `durable` on. Marks that stand on it lack the store. */
-  drop({ store, durable, queue }: JournaledHistory): void {
-    this.#histories.delete(store);
+  drop(history: JournaledHistory): void {
+    this.#histories.delete(history.store);
+    this.#forget(history);
+  }
+
+  #forget({ store, durable, queue }: JournaledHistory): void {
     this.#dropped.push({ store, after: durable, upTo: queue.received });
     for (const pending of this.#marks) pending.mark = this.#withoutDropped(pending.mark);
   }
@@ -238,12 +242,10 @@ export class Journal {
       const { promise } = this.#wake;
       const stop = new AbortController();
       const signal = AbortSignal.any([run.signal, stop.signal]);
-      const slept = this.#options.clock.sleep(waitMs, { signal });
       try {
-        await Promise.race([slept, promise]);
+        await Promise.race([this.#options.clock.sleep(waitMs, { signal }), promise]);
       } finally {
         stop.abort();
-        slept.catch(() => undefined);
       }
     }
   }
@@ -291,7 +293,7 @@ export class Journal {
     this.#dirtyMs = undefined;
     const parts: Part[] = [];
     for (const history of this.#all()) {
-      const blocks = await history.queue.first(SEGMENT_BYTES, run);
+      const blocks = await this.#firstOf(history, run);
       if (blocks.length > 0) parts.push({ history, blocks });
     }
     const ended = this.#ended.filter(
@@ -315,6 +317,27 @@ export class Journal {
     if (this.#hasSomething) this.touch();
     const endedMs = this.#options.clock.monotonicMs();
     this.#restUntilMs = endedMs + (endedMs - beganMs) * REST_FACTOR;
+  }
+
+  /** What can be put of it now: nothing where what waits is gone, which is no reason to keep others waiting. */
+  async #firstOf(history: JournaledHistory, run: Run): Promise<readonly LogBlock[]> {
+    try {
+      return await history.queue.first(SEGMENT_BYTES, run);
+    } catch (error) {
+      if (!isTidemarkError(error, 'POSITION_LOST')) throw error;
+      const ended = this.#ended.find((one) => one.history === history);
+      if (ended === undefined) history.onLost(error);
+      else this.#shorten(ended, history);
+      return [];
+    }
+  }
+
+  /** The history ended earlier than it seemed: with what is in the repository. */
+  #shorten(ended: EndedHistory, history: JournaledHistory): void {
+    const fromMs = Math.min(ended.gap.fromMs, history.queue.waitingSinceMs ?? ended.gap.fromMs);
+    ended.gap = { ...ended.gap, after: history.durable, fromMs };
+    ended.history = undefined;
+    this.#forget(history);
   }
 
   #remember(history: string, blocks: readonly LogBlock[]): void {

@@ -1,7 +1,8 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
-import type { Goal } from '../repository/log-view.ts';
+import { baseOf, placeIn } from '../repository/log-needs.ts';
+import type { MarkedPlace } from '../repository/log-needs.ts';
 import { RepositoryReader } from '../repository/reader.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
@@ -57,20 +58,20 @@ export function findMark(
 }
 
 /** How a mark's position of a store is reached. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when that is lost */
-export function pointOf(reader: RepositoryReader, { mark, credential }: MarkRecord, store: string): Point {
-  const position = mark.positions[store];
-  if (position === undefined) {
+export function pointOf(reader: RepositoryReader, record: MarkRecord, store: string): Point {
+  const { mark } = record;
+  const place = placeIn(record, store);
+  if (place === undefined) {
     const known = Object.keys(mark.positions).join(', ');
     throw new TidemarkError('TARGET_UNKNOWN', `mark ${mark.id} has no store ${store}`, { hint: `It has: ${known}.` });
   }
-  const floor = mark.floors?.[store];
-  const point = pointAt(reader, { store, position, credential, floor, base: mark.bases[store] });
+  const point = pointAt(reader, { store, ...place });
   if (point !== undefined) return point;
   const hint = 'Run `tidemark verify` to see what is damaged; the other stores of the mark can be restored.';
-  const lost = mark.bases[store] === undefined ? 'the base or the log' : 'the base';
+  const lost = place.base === undefined ? 'the base or the log' : 'the base';
   throw new TidemarkError(
     'REPOSITORY_DAMAGED',
-    `${lost} of ${store} that mark ${mark.id} needs is damaged or gone (${mark.bases[store] ?? position.resume})`,
+    `${lost} of ${store} that mark ${mark.id} needs is damaged or gone (${place.base ?? place.position.resume})`,
     { hint },
   );
 }
@@ -78,14 +79,11 @@ export function pointOf(reader: RepositoryReader, { mark, credential }: MarkReco
 /** How a position is reached, from the base of that key or else the one from which it is. Undefined when it can't be. */
 export function pointAt(
   { catalogue }: RepositoryReader,
-  at: Goal & { readonly store: string; readonly base?: string | undefined },
+  { store, ...place }: MarkedPlace & { readonly store: string },
 ): Point | undefined {
-  const { store, position, floor, base: key } = at;
-  const view = catalogue.histories.get(store);
-  const named = key === undefined ? undefined : catalogue.bases.get(key);
-  if (named === undefined && key !== undefined) return undefined;
-  const plan = named === undefined ? view?.planTo(at) : view?.planFrom(named, position);
-  return plan && { ...plan, floor };
+  const base = baseOf(catalogue, store, place);
+  const plan = base && catalogue.histories.get(store)?.planFrom(base, place.position);
+  return plan && { ...plan, floor: place.floor };
 }
 
 export type { RepositoryReader } from '../repository/reader.ts';

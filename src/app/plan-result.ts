@@ -1,6 +1,7 @@
 import { newestBase } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
-import { baseAtMs, historySpans } from '../repository/history-spans.ts';
+import { baseAtMs } from '../repository/base-order.ts';
+import { historySpans } from '../repository/history-spans.ts';
 import { markState } from '../repository/mark.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { listRuns } from '../repository/runs.ts';

@@ -28,22 +28,25 @@ const spool: Spool = {
 
 /** Takes whatever is put. */
 const writer = {
+  sealFrame: (_store: string, payload: Uint8Array) => payload,
   putJournal: async () => undefined,
   publish: async () => undefined,
   ownJournal: async () => ({ runs: [], marks: [] }),
   [Symbol.asyncDispose]: async () => undefined,
-} as unknown as RepositoryWriter; // all that a journal calls where there are gaps alone
+} as unknown as RepositoryWriter; // all that a journal calls
 
 /** One attempt to record: what its log does once the base is taken, and its recorder when it is disposed. */
 type Attempt = {
   readonly opens?: TidemarkError;
+  readonly tells?: readonly LogPiece[];
   readonly log?: () => Promise<void>;
   readonly onDispose?: Promise<void>;
 };
 
-function recorderOf({ log = () => new Promise(() => undefined), onDispose }: Attempt): Recorder {
+function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDispose }: Attempt): Recorder {
   const openedBy = (run: Run): Log => ({
     async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
+      for (const piece of tells) yield [piece];
       yield [];
       await untilAborted(log(), run);
     },
@@ -61,7 +64,7 @@ function recorderOf({ log = () => new Promise(() => undefined), onDispose }: Att
 }
 
 /** Records a store whose attempts go as they are given; the last one goes on for ever. */
-function recordingOf(attempts: readonly Attempt[]) {
+function recordingOf(attempts: readonly Attempt[], ownSpool = spool) {
   const clock = createVirtualClock(1_000_000);
   const random = createSeededRandom(1).bytes;
   const news: string[] = [];
@@ -86,7 +89,7 @@ function recordingOf(attempts: readonly Attempt[]) {
       if (attempt.opens !== undefined) throw attempt.opens;
       return recorderOf(attempt);
     },
-    openSpool: async () => spool,
+    openSpool: async () => ownSpool,
     journal,
     known: undefined,
     writeBase: async () => {
@@ -170,4 +173,27 @@ test('after a loss a base begins anew at once, but not again and again', async (
   // As soon as the gap is in the repository.
   assert.ok(second - first <= 2_000, `${second - first} ms`);
   assert.ok(world.bases.length > 2 && world.bases.length < 60, `${world.bases.length} bases in 10 minutes`);
+});
+
+test('what is lost with a damaged spool is a gap since what the repository has, and a base begins anew', async () => {
+  const damaged: Spool = {
+    ...spool,
+    async *read(after) {
+      yield [];
+      if (after !== undefined) throw lost;
+    },
+  };
+  // No two of them have room in memory.
+  const attributes = new Uint8Array(10 * 1024 * 1024);
+  const tells = [2, 3].map((order): LogPiece => {
+    const changes = [{ name: Buffer.from('a'), attributes }];
+    return { changes, commit: { position: positionAt(order), atMs: order } };
+  });
+  const world = recordingOf([{ tells }, {}], damaged);
+  await during(world, (advance) => advance(30_000));
+  assert.deepEqual(
+    world.news.map((told) => told.replace(/since [^ ]+:/, 'since then:')),
+    ['orders: recording', 'orders: a gap since then: it was compacted', 'orders: recording'],
+  );
+  assert.deepEqual([world.bases.length, world.recording.gapCount], [2, 1]);
 });

@@ -217,9 +217,9 @@ export class StoreRecording implements AsyncDisposable {
     this.#gapCount++;
     const { journal, onNews } = this.#options;
     const { name } = this.store;
-    // What was received of it is not lost, and followed until it was last seen.
+    // What was received of it and was not given up is not lost, and followed until it was last seen.
     const after = history?.queue.received ?? known.position;
-    const fromMs = this.#lastSeenMs ?? known.atMs;
+    const fromMs = history === undefined ? known.atMs : (this.#lastSeenMs ?? known.atMs);
     const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
     this.#ended = journal.end(history, gap);
     onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
@@ -321,8 +321,10 @@ export class StoreRecording implements AsyncDisposable {
   ): Promise<JournaledHistory> {
     const { journal } = this.#options;
     const { spool, onLost } = options;
+    const onDamaged = ({ message, hint }: TidemarkError): void =>
+      this.#options.onNews(`${this.store.name}: ${message}. ${hint}`);
     const queue = await LogQueue.open(
-      { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool },
+      { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool, onDamaged },
       run,
     );
     const history: JournaledHistory = {

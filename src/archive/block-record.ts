@@ -10,7 +10,7 @@ export function writeBlock({ pieces, after, upTo, fromMs, toMs, changes }: LogBl
   return { label, body: [pieces] };
 }
 
-/** @throws FAILED when it is not a block */
+/** @throws POSITION_LOST when it is not a block */
 export function readBlock({ label, body, sequence }: SpoolRecord): LogBlock {
   try {
     const fields = JsonFields.parse(label, `record ${sequence} of the spool`);
@@ -25,6 +25,6 @@ export function readBlock({ label, body, sequence }: SpoolRecord): LogBlock {
     };
   } catch (error) {
     if (!isTidemarkError(error, 'REPOSITORY_DAMAGED')) throw error;
-    throw new TidemarkError('FAILED', error.message, { cause: error });
+    throw new TidemarkError('POSITION_LOST', error.message, { disposition: 'resync', cause: error });
   }
 }

@@ -86,3 +86,13 @@ test('a log that goes back, tells of one place twice, or of another lineage is l
     await assert.rejects(pumped([batch]), { code: 'POSITION_LOST' });
   }
 });
+
+test('a transaction that is too large to be recorded ends the history', async () => {
+  const large = Array.from({ length: 70 }, () => piece(['x'.repeat(1024 * 1024)]));
+  await assert.rejects(pumped([[piece(['a'], 6), ...large, piece([], 7)]]), {
+    code: 'POSITION_LOST',
+    disposition: 'resync',
+  });
+  const [block] = await pumped([[...large.slice(0, 60), piece([], 7)]]);
+  assert.equal(block?.changes, 60);
+});

@@ -4,6 +4,7 @@ import type { Position } from '../core/position.ts';
 import type { Log, LogPiece } from '../core/recorder.ts';
 import type { Clock, Run } from '../core/run.ts';
 import { PayloadBuilder } from '../repository/format/log-payload.ts';
+import { assertRecordable } from '../repository/transaction-size.ts';
 import type { LogQueue } from './log-queue.ts';
 
 /** A block ends at the first commit after so many bytes. */
@@ -14,7 +15,7 @@ const REST_MS = 50;
 
 /**
  * Pulls a log into a queue without end, in blocks that end at commits. `onAlive` hears of each batch, heartbeats included.
- * @throws POSITION_LOST, also where the log tells of another lineage; whatever the log fails with; the signal's reason
+ * @throws POSITION_LOST, also where the log tells of another lineage or of too much at once; whatever the log fails with; the signal's reason
  */
 export async function pumpLog(
   log: Log,
@@ -27,6 +28,7 @@ export async function pumpLog(
     onAlive();
     for (const piece of pieces) {
       const isWhole = block.add(piece);
+      assertRecordable(block.sizeBytes);
       if (isWhole && block.sizeBytes >= BLOCK_BYTES) await queue.put(block.take(), run);
     }
     if (!block.endsAtCommit) continue;

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { must } from '../core/must.ts';
 import { openSpool } from '../io/spool.ts';
 import type { Spool } from '../io/spool.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
 import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
+import type { TemporaryFolder } from '../testing/tree/temporary-folder.ts';
 import { LogQueue } from './log-queue.ts';
 import type { LogBlock } from './log-queue.ts';
 
@@ -18,9 +20,21 @@ function block(after: number, upTo: number, sizeBytes = 100): LogBlock {
   return { pieces, ...positions, fromMs: after * 1000, toMs: upTo * 1000, changes: upTo - after, packs: [] };
 }
 
-function queueOf(received: number, options: { readonly spool?: Spool; readonly memoryBytes?: number } = {}) {
-  const { spool, memoryBytes = 1e9 } = options;
-  return LogQueue.open({ memoryBytes, received: positionAt(received), onPut: () => undefined, spool }, run);
+function queueOf(
+  received: number,
+  options: { readonly spool?: Spool; readonly memoryBytes?: number; readonly damages?: string[] } = {},
+) {
+  const { spool, memoryBytes = 1e9, damages = [] } = options;
+  const onDamaged = ({ message }: Error): void => void damages.push(message);
+  return LogQueue.open({ memoryBytes, received: positionAt(received), onPut: () => undefined, spool, onDamaged }, run);
+}
+
+/** Changes a byte of the last record of the spool's `index`th file. */
+function damage(folder: TemporaryFolder, index: number): void {
+  const name = must(readdirSync(folder.at('spool')).toSorted()[index], 'a file of the spool');
+  const bytes = readFileSync(folder.at('spool', name));
+  bytes[bytes.byteLength - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(folder.at('spool', name), bytes);
 }
 
 function spoolIn(folder: string, maxBytes = 1e6): Promise<Spool> {
@@ -145,4 +159,41 @@ test('what is in the spool counts as received, also where its run was aborted me
   const [outcome] = await Promise.allSettled([put]);
   assert.equal(queue.received.resume === '1', outcome.status === 'fulfilled');
   assert.equal(spool.lastSequence === 1, outcome.status === 'fulfilled');
+});
+
+test('a block that was damaged on the disk ends the history, and what is received after that can be read', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'));
+  const options = { spool, memoryBytes: 0 };
+  const queue = await queueOf(0, options);
+  await queue.put(block(0, 1), run);
+  await queue.put(block(1, 2), run);
+  damage(folder, 0);
+  await assert.rejects(queue.first(1e9, run), { code: 'POSITION_LOST', disposition: 'resync' });
+  const damages: string[] = [];
+  const next = await queueOf(5, { ...options, damages });
+  assert.match(damages.join(), /^[^,]+ is damaged at byte \d+, in record 2$/);
+  await next.put(block(5, 6), run);
+  assert.deepEqual(await ends(next), ['5-6']);
+});
+
+test('after a crash what comes before damage in the spool is there, and the history goes on from it', async () => {
+  await using folder = temporaryFolder();
+  {
+    await using spool = await spoolIn(folder.at('spool'));
+    const queue = await queueOf(0, { spool });
+    for (let at = 0; at < 20; at++) await queue.put(block(at, at + 1), run);
+  }
+  damage(folder, 1);
+  await using spool = await spoolIn(folder.at('spool'));
+  const damages: string[] = [];
+  const queue = await queueOf(0, { spool, memoryBytes: 0, damages });
+  const reached = Number(queue.received.resume);
+  assert.ok(reached > 1 && reached < 20, `${reached} blocks`);
+  assert.equal(damages.length, 1);
+  await queue.put(block(reached, reached + 1), run);
+  const expected = Array.from({ length: reached + 1 }, (_, at) => `${at}-${at + 1}`);
+  assert.deepEqual(await ends(queue), expected, 'behind the damage as well');
+  await queue.drop(reached + 1, run);
+  assert.ok(readdirSync(folder.at('spool')).length <= 1, 'what is damaged is gone with it');
 });

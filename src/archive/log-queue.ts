@@ -1,8 +1,9 @@
-import { TidemarkError } from '../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { Spool } from '../io/spool.ts';
+import type { SpoolRecord } from '../io/spool-record.ts';
 import { readBlock, writeBlock } from './block-record.ts';
 
 /** A run of a history's log, encoded: what happened after `after` up to `upTo`. */
@@ -32,6 +33,8 @@ export type LogQueueOptions = {
   /** Hears of every block. */
   readonly onPut: () => void;
   readonly spool?: Spool | undefined;
+  /** Hears of what can’t be read of the spool when it is opened. */
+  readonly onDamaged?: ((error: TidemarkError) => void) | undefined;
 };
 
 /**
@@ -52,8 +55,8 @@ export class LogQueue {
   }
 
   /**
-   * With what waits in the spool, as far as it goes on from `received`; what is in the repository already, or does not follow, is dropped.
-   * @throws FAILED when the spool is damaged
+   * With what waits in the spool, as far as it goes on from `received`; what is in the repository already, or does not follow, is dropped, as is what
+   * can't be read and all behind it. @throws FAILED when the spool's disk fails
    */
   static async open(options: LogQueueOptions, run: Run): Promise<LogQueue> {
     const queue = new LogQueue(options);
@@ -88,7 +91,7 @@ export class LogQueue {
     onPut();
   }
 
-  /** The first blocks, at least one where there are any, up to so many bytes. They stay until they are dropped. @throws FAILED */
+  /** The first blocks, at least one where there are any, up to so many bytes. They stay until they are dropped. @throws POSITION_LOST when the spool is damaged; FAILED */
   async first(mostBytes: number, run: Run): Promise<readonly LogBlock[]> {
     const chosen: Waiting[] = [];
     let bytes = 0;
@@ -136,38 +139,56 @@ export class LogQueue {
   }
 
   async #fetch(blocks: readonly Waiting[], run: Run): Promise<void> {
-    const missing = blocks.filter(({ pieces }) => pieces === undefined);
-    const [first] = missing;
     const { spool } = this.#options;
-    if (first === undefined || spool === undefined) return;
-    const bySequence = new Map(missing.map((block) => [block.sequence, block]));
-    for await (const records of spool.read(first.sequence - 1, run)) {
+    if (spool === undefined) return;
+    const missing = new Map(
+      blocks.filter(({ pieces }) => pieces === undefined).map((block) => [block.sequence, block]),
+    );
+    for (const block of missing.values()) {
+      if (block.pieces === undefined) await this.#fetchStretch({ spool, missing, from: block.sequence }, run);
+      if (block.pieces === undefined) {
+        throw new TidemarkError('POSITION_LOST', 'the spool has lost what waits in it', { disposition: 'resync' });
+      }
+    }
+  }
+
+  /** Up to where something else lies, which may be damaged: what follows on it is read from there on. */
+  async #fetchStretch(
+    options: { readonly spool: Spool; readonly missing: ReadonlyMap<number, Waiting>; readonly from: number },
+    run: Run,
+  ): Promise<void> {
+    const { spool, missing, from } = options;
+    for await (const records of spool.read(from - 1, run)) {
       for (const record of records) {
-        const block = bySequence.get(record.sequence);
-        if (block === undefined) continue;
+        const block = missing.get(record.sequence);
+        if (block === undefined) return;
         block.pieces = readBlock(record).pieces;
         this.#heldBytes += block.sizeBytes;
-        bySequence.delete(record.sequence);
       }
-      if (bySequence.size === 0) return;
+      if (!missing.has((records.at(-1)?.sequence ?? 0) + 1)) return;
     }
-    throw new TidemarkError('FAILED', 'the spool has lost what waits in it');
   }
 
   async #recover(run: Run): Promise<void> {
-    const { spool } = this.#options;
+    const { spool, onPut, onDamaged } = this.#options;
     if (spool === undefined) return;
-    for await (const records of spool.read(undefined, run)) {
-      for (const record of records) {
-        const block = readBlock(record);
-        const { lineage, order } = this.#received;
-        const follows = block.after.lineage === lineage && block.after.order <= order;
-        if (!follows || block.upTo.order <= order) continue;
-        this.#push({ ...block, sizeBytes: block.pieces.byteLength, sequence: record.sequence });
-      }
+    try {
+      for await (const records of spool.read(undefined, run)) for (const record of records) this.#recoverBlock(record);
+    } catch (error) {
+      // The store still has what is not in the repository, or says that it has not: it is asked for what comes after the last that was read.
+      if (!isTidemarkError(error, 'POSITION_LOST')) throw error;
+      onDamaged?.(error);
     }
     if (this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
-    else this.#options.onPut();
+    else onPut();
+  }
+
+  #recoverBlock(record: SpoolRecord): void {
+    const block = readBlock(record);
+    const { lineage, order } = this.#received;
+    const follows = block.after.lineage === lineage && block.after.order <= order;
+    if (!follows || block.upTo.order <= order) return;
+    this.#push({ ...block, sizeBytes: block.pieces.byteLength, sequence: record.sequence });
   }
 
   async #room(signal: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import { isSamePlace } from '../core/position.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
 
 /** Segments that are to become one, in order. */
@@ -27,8 +28,7 @@ export function planMerge(segments: readonly SegmentRecord[], tier: MergeTier): 
   for (const segment of segments) {
     const isSmall = segment.toMs - segment.fromMs < TIER_MS[tier] && segment.storedBytes < MOST_BYTES;
     const last = group.at(-1);
-    const follows =
-      last === undefined || (last.upTo.order === segment.after.order && last.upTo.resume === segment.after.resume);
+    const follows = last === undefined || isSamePlace(last.upTo, segment.after);
     if (!isSmall || !follows || bytes + segment.storedBytes > MOST_BYTES) close();
     if (!isSmall) continue;
     group.push(segment);

@@ -14,8 +14,10 @@ export class PlainMemory {
   }
 
   put(place: SegmentPlace, pieces: Uint8Array): void {
-    this.#pieces.set(keyOf(place), pieces);
-    this.#bytes += pieces.byteLength;
+    const own = keyOf(place);
+    this.#bytes += pieces.byteLength - (this.#pieces.get(own)?.byteLength ?? 0);
+    this.#pieces.delete(own);
+    this.#pieces.set(own, pieces);
     for (const [key, oldest] of this.#pieces) {
       if (this.#bytes <= this.#mostBytes) return;
       this.#pieces.delete(key);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { comparePositions, orderOf } from './position.ts';
+import { comparePositions, isSamePlace, isWithin, orderOf } from './position.ts';
 import type { Position } from './position.ts';
 
 const counts = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -28,4 +28,19 @@ test('positions of two lineages can’t be compared', () => {
 test('what is no count has no order', () => {
   for (const count of [-1, -1n, 2n ** 64n]) assert.throws(() => orderOf(count), RangeError);
   assert.throws(() => orderOf(0.5), RangeError);
+});
+
+test('one order with another token, or in another lineage, is another place', () => {
+  const place = positionAt(3n);
+  assert.ok(isSamePlace(place, { ...place }));
+  assert.ok(!isSamePlace(place, { ...place, resume: 'other' }));
+  assert.ok(!isSamePlace(place, positionAt(3n, 'other')));
+});
+
+test('within a stretch is what lies between its ends, and its ends themselves', () => {
+  const stretch = { after: positionAt(3n), upTo: positionAt(6n) };
+  const within = [2n, 3n, 4n, 6n, 7n].map((count) => isWithin(stretch, positionAt(count)));
+  assert.deepEqual(within, [false, true, true, true, false]);
+  for (const count of [3n, 6n]) assert.ok(!isWithin(stretch, { ...positionAt(count), resume: 'other' }));
+  assert.ok(!isWithin(stretch, positionAt(4n, 'other')));
 });

@@ -25,3 +25,16 @@ export function comparePositions(left: Position, right: Position): number | unde
   if (left.order === right.order) return 0;
   return left.order < right.order ? -1 : 1;
 }
+
+/** Recorders of one history that give one order to different things tell them apart by their tokens. */
+export function isSamePlace(left: Position, right: Position): boolean {
+  return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
+}
+
+/** Whether a position lies on a stretch of one lineage: between its ends, or at the same place as one of them. */
+export function isWithin(stretch: { readonly after: Position; readonly upTo: Position }, position: Position): boolean {
+  const { after, upTo } = stretch;
+  if (position.lineage !== upTo.lineage) return false;
+  const isInside = after.order < position.order && position.order < upTo.order;
+  return isInside || isSamePlace(after, position) || isSamePlace(upTo, position);
+}

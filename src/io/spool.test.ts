@@ -289,7 +289,7 @@ test('a changed byte amid what was confirmed ends the reading there, by name, an
       assert.equal(await spool.append([entry('new')], run), last);
       const { records, error } = await readAll(spool);
       assert.deepEqual(records, ['1 a: body']);
-      assert.ok(isTidemarkError(error, 'FAILED'), String(error));
+      assert.ok(isTidemarkError(error, 'POSITION_LOST'), String(error));
       const damaged = must(filesOf(copy)[0], 'the first file');
       assert.ok(error.message.includes(`${damaged} is damaged at byte ${recordBytes}`), error.message);
     }
@@ -318,9 +318,21 @@ test('damage and loss in a file that is followed by others are found when it is 
     assert.equal(spool.lastSequence, 9);
     const { records, error } = await readAll(spool);
     assert.ok(records.length >= 2 && records.length < 4, `${records.length} before it`);
-    assert.ok(isTidemarkError(error, 'FAILED'), String(error));
+    assert.ok(isTidemarkError(error, 'POSITION_LOST'), String(error));
     assert.match(error.message, /is damaged at byte \d+, in record [34]$/);
   }
+});
+
+test('what is appended after damage was found goes to another file, and can be read', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await open(folder);
+  await spool.append([entry('a', 'body')], run);
+  await spool.append([entry('b', 'body')], run);
+  flip(lastFile(folder), 30);
+  assert.ok(isTidemarkError((await readAll(spool)).error, 'POSITION_LOST'));
+  assert.equal(await spool.append([entry('c')], run), 3);
+  assert.deepEqual(await readWhole(spool, 2), ['3 c: ']);
+  assert.equal(filesOf(folder).length, 2);
 });
 
 test('another spool’s bytes inside of a torn record are not taken for records behind it', async () => {

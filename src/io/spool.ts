@@ -46,8 +46,8 @@ export interface Spool extends AsyncDisposable {
    * The records after number `after`, or all that are not released, ascending and without a gap, in batches of at most 1 MiB (or a single record
    * that is larger). It ends with the newest at the time when it gets there; there may be appends and releases meanwhile.
    *
-   * @throws FAILED at a record that is not as it was written, after all before it, naming file and offset. It is never passed over: the
-   * caller records the gap and releases what can't be read
+   * @throws POSITION_LOST at a record that is not as it was written, after all before it, naming file and offset. It is never passed over: the
+   * caller releases what can't be read; what is appended from then on can be read from its own number on; FAILED when the disk fails
    */
   read(after: number | undefined, run: Run): AsyncIterable<readonly SpoolRecord[]>;
   /**
@@ -98,6 +98,8 @@ class DiskSpool implements Spool {
   #writing: Promise<void> | undefined;
   #deleting: Promise<void> = Promise.resolve();
   /** Where the last batch that was read ended, so that the next reader needs not look for it. */
+  /** Something in it can’t be read: what is appended goes to another file. */
+  #damaged: SpoolFile | undefined;
   #bookmark: { readonly file: SpoolFile; readonly place: SpoolPlace } | undefined;
   #closed = false;
 
@@ -237,8 +239,8 @@ class DiskSpool implements Spool {
 
   async #fileFor(sizeBytes: number): Promise<OpenSpoolFile> {
     const file = this.#files.at(-1);
-    const fits = file !== undefined && (file.sizeBytes === 0 || file.sizeBytes + sizeBytes <= this.#fileBytes);
-    if (fits && this.#handle !== undefined) return { file, handle: this.#handle };
+    const hasRoom = file !== undefined && (file.sizeBytes === 0 || file.sizeBytes + sizeBytes <= this.#fileBytes);
+    if (hasRoom && file !== this.#damaged && this.#handle !== undefined) return { file, handle: this.#handle };
     const { folder, random } = this.#options;
     const number = this.#nextNumber++;
     const created = await createSpoolFile(folder, { number, first: this.#last + 1 }, random);
@@ -301,8 +303,10 @@ class DiskSpool implements Spool {
         const { records, next } = await readRecords({ handle, ...file }, place, last, run);
         if (records.length === 0) {
           const what = `${file.path} is damaged at byte ${place.offset}, in record ${place.sequence}`;
-          throw new TidemarkError('FAILED', what, {
-            hint: 'What waited there for the repository is lost: take a new base.',
+          this.#damaged = file;
+          throw new TidemarkError('POSITION_LOST', what, {
+            disposition: 'resync',
+            hint: `Check the disk below ${this.#options.folder}.`,
           });
         }
         const wanted = records.slice(Math.max(0, from - place.sequence));

@@ -8,6 +8,7 @@ import type { ChunkIndex } from './index/chunk-index.ts';
 import type { WriterKeys } from './keys/keyring.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { BlockSink, ChunkRef, PipelineEngine, PlainBlock, StoreOutcome, StoreSource } from './pipeline/engine.ts';
+import { assertRecordable } from './transaction-size.ts';
 import { TreeWriter } from './tree-writer.ts';
 import type { TreeRoot } from './tree-writer.ts';
 
@@ -73,7 +74,10 @@ export type StoredObservation = Pick<StoredBase, 'newBytes' | 'storedBytes' | 'p
   readonly leaves: readonly LeafItem[];
 };
 
-/** Stores the contents of an observation's entries, which are few enough to be held; what `packs` names is durable when it resolves. */
+/**
+ * Stores the contents of an observation's entries, which are held; what `packs` names is durable when it resolves.
+ * @throws POSITION_LOST where they are too many to be
+ */
 export async function storeObservation(base: Base, deps: BaseWriterDeps, run: Run): Promise<StoredObservation> {
   const leaves: LeafItem[] = [];
   const { newBytes, storedBytes, packs, end } = await new BaseWriting(base, deps, leaves).store(run);
@@ -87,6 +91,7 @@ class BaseWriting implements BlockSink {
   readonly #tree: TreeWriter;
   /** Takes the entries instead of the tree. */
   readonly #leaves: LeafItem[] | undefined;
+  #leafBytes = 0;
   #run: Run | undefined;
   #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
   #nodeBytes = 0;
@@ -268,6 +273,8 @@ class BaseWriting implements BlockSink {
     const leaf: LeafItem = { name, attributes, content };
     if (this.#leaves === undefined) return this.#tree.add(leaf, run);
     this.#leaves.push(leaf);
+    this.#leafBytes += name.byteLength + attributes.byteLength;
+    assertRecordable(this.#leafBytes);
     return undefined;
   }
 

@@ -1,14 +1,17 @@
 import { fromHex } from '../core/bytes.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
+import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
+import { newestOf } from './base-order.ts';
 import { coversStore } from './format/certificate.ts';
 import { MAX_BODY_BYTES } from './format/frame.ts';
 import type { JsonFields } from './format/json.ts';
 import { packKey, parseRecordKey, recordKey } from './format/names.ts';
 import type { SectionName } from './format/record.ts';
+import { basesByHistory, placeIn } from './log-needs.ts';
 import { HistoryView } from './log-view.ts';
 import type { GapRecord, SegmentRecord } from './log-view.ts';
 import type { Mark } from './mark.ts';
@@ -61,6 +64,8 @@ export type MarkRecord = {
   readonly pinned: boolean;
   readonly session: string;
   readonly credential: string;
+  /** By history, the key of the base that it stands on, also of one that it names and that is not there. */
+  readonly standsOn: ReadonlyMap<string, string>;
 };
 
 /** What can't be restored of a mark: one history, or nothing of it where what it says can't be true. */
@@ -84,8 +89,6 @@ export type Catalogue = {
   readonly histories: ReadonlyMap<string, HistoryView>;
   /** Ids of all marks whose record is there, also of those that were given up. */
   readonly markIds: ReadonlySet<string>;
-  /** Keys of records that a void names. */
-  readonly voided: ReadonlySet<string>;
   readonly pins: ReadonlyMap<string, readonly string[]>;
   readonly ledger: Ledger;
   readonly ledgers: readonly { readonly key: string; readonly body: LedgerBody; readonly trusted: TrustedRecord }[];
@@ -219,40 +222,36 @@ function confirmedBy(options: {
   };
 }
 
-function samePosition(left: Position, right: Position): boolean {
-  return left.lineage === right.lineage && left.order === right.order && left.resume === right.resume;
-}
-
 type MarkContext = {
   readonly key: string;
   readonly credential: string;
   readonly certificate: TrustedRecord['certificate'];
+  readonly standsOn: MarkRecord['standsOn'];
   readonly bases: ReadonlyMap<string, BaseRecord>;
   readonly histories: ReadonlyMap<string, HistoryView>;
 };
 
 /** What of a mark can't be restored although it is signed. */
 function* findBroken(mark: Mark, context: MarkContext): Generator<BrokenMark> {
-  const { key, credential, certificate, bases, histories } = context;
+  const { key, credential, certificate, standsOn, bases, histories } = context;
   for (const history of new Set([...Object.keys(mark.positions), ...Object.keys(mark.bases)])) {
-    const position = mark.positions[history];
+    const place = placeIn({ mark, credential }, history);
     const broken = { key, mark, history };
-    if (position === undefined) {
+    if (place === undefined) {
       yield { ...broken, message: `it has a base of ${history} but no position`, isRefused: true };
       continue;
     }
-    const named = mark.bases[history];
-    const view = histories.get(history);
-    const floor = mark.floors?.[history];
-    const base = named === undefined ? view?.baseFor({ position, credential, floor }) : bases.get(named);
+    const { position } = place;
+    const isNamed = place.base !== undefined;
+    const base = bases.get(standsOn.get(history) ?? '');
     if (base === undefined) {
-      const what = named === undefined ? 'what leads to the position' : 'the base';
+      const what = isNamed ? 'the base' : 'what leads to the position';
       yield { ...broken, message: `${what} of ${history} is missing`, isRefused: false };
-    } else if (named !== undefined && (base.summary.history !== history || !samePosition(base.summary.cut, position))) {
+    } else if (isNamed && (base.summary.history !== history || !isSamePlace(base.summary.cut, position))) {
       yield { ...broken, message: `the base of ${history} is not at its position`, isRefused: true };
     } else if (!coversStore(certificate, base.summary.store)) {
       yield { ...broken, message: `its writer may not write the store ${base.summary.store}`, isRefused: true };
-    } else if (view?.planFrom(base, position) === undefined) {
+    } else if (isNamed && histories.get(history)?.reaches(base, position) !== true) {
       yield { ...broken, message: `the log that the base of ${history} takes is missing`, isRefused: false };
     }
   }
@@ -299,7 +298,8 @@ function readGaps(opener: Opener, journals: readonly Journal[]): GapRecord[] {
   for (const { trusted, body } of journals) {
     const { key, header } = trusted.record;
     for (const gap of body.gaps) {
-      if (coversStore(trusted.certificate, gap.store)) gaps.push({ ...gap, key, session: header.session });
+      const { credential, session } = header;
+      if (coversStore(trusted.certificate, gap.store)) gaps.push({ ...gap, key, credential, session });
       else opener.refuse(key, `its writer may not write the log of the store ${gap.store}`);
     }
   }
@@ -329,44 +329,52 @@ type MarkSources = {
 
 type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; readonly ids: Set<string> };
 
+/** A mark as a record holds it. */
+type MarkCopy = { readonly trusted: TrustedRecord; readonly mark: Mark };
+
 /** A mark that two records of one writer hold was merged into the later one: it counts once, by that. */
 function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSources): MarksRead {
-  const marks = new Map<string, MarkRecord>();
+  const all = journals.flatMap(({ trusted, body }) => body.marks.map((mark): MarkCopy => ({ trusted, mark })));
+  const standing = all.filter(({ mark }) => {
+    if (ledger.forgotten.has(mark.id) && !pins.has(mark.id)) return false;
+    // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
+    return !Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided));
+  });
+  const marks: MarkRecord[] = [];
   const broken: BrokenMark[] = [];
-  const ids = new Set<string>();
-  for (const { trusted, body } of journals) {
+  for (const copies of copiesOf(standing)) {
+    const { trusted, mark } = copies.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
     const { key, header } = trusted.record;
-    for (const mark of body.marks) {
-      const pinned = pins.has(mark.id);
-      ids.add(mark.id);
-      if (ledger.forgotten.has(mark.id) && !pinned) continue;
-      // Its writer died before it could take it back: a mark whose bases a sweep took has never been whole.
-      if (Object.values(mark.bases).some((base) => isWithdrawn(base, ledger, voided))) continue;
-      const { credential, session } = header;
-      const found = [...findBroken(mark, { key, credential, certificate: trusted.certificate, bases, histories })];
-      broken.push(...found);
-      if (found.some(({ isRefused }) => isRefused)) continue;
-      const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
-      // When it was is the writer's word, but it can't have been after its own object was stored.
-      const atMs = Math.min(mark.atMs, trusted.modifiedMs);
-      // Merged copies are told from marks that happen to have one id by what they say.
-      const place = `${mark.id} ${credential} ${JSON.stringify(mark)}`;
-      const known = marks.get(place);
-      if (known !== undefined && known.modifiedMs > trusted.modifiedMs) continue;
-      marks.set(place, {
-        key,
-        mark: { ...mark, atMs: Math.min(atMs, known?.mark.atMs ?? atMs), missing },
-        signed: mark,
-        modifiedMs: trusted.modifiedMs,
-        pinned,
-        session,
-        credential,
-      });
-    }
+    const { credential, session } = header;
+    const { certificate } = trusted;
+    const standsOn = basesByHistory({ bases, histories }, { mark, credential });
+    const found = [...findBroken(mark, { key, credential, certificate, standsOn, bases, histories })];
+    broken.push(...found);
+    if (found.some(({ isRefused }) => isRefused)) continue;
+    const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
+    // When it was is the writer's word, but it can't have been after it was stored first.
+    const atMs = Math.min(mark.atMs, ...copies.map((copy) => copy.trusted.modifiedMs));
+    const pinned = pins.has(mark.id);
+    const { modifiedMs } = trusted;
+    const read = { ...mark, atMs, missing };
+    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, standsOn });
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
-  return { marks: [...marks.values()].toSorted(ascending), broken, ids };
+  return { marks: marks.toSorted(ascending), broken, ids: new Set(all.map(({ mark }) => mark.id)) };
+}
+
+/** The copies of each mark. They are told from marks of one writer that happen to have one id by what they say. */
+function* copiesOf(all: readonly MarkCopy[]): Generator<readonly MarkCopy[]> {
+  const alike = Map.groupBy(all, ({ trusted, mark }) => `${mark.id} ${trusted.record.header.credential}`);
+  for (const group of alike.values()) {
+    if (group.length === 1) yield group;
+    else yield* Map.groupBy(group, ({ mark }) => JSON.stringify(mark)).values();
+  }
+}
+
+function isEarlier(left: MarkCopy, right: MarkCopy): boolean {
+  return left.trusted.modifiedMs < right.trusted.modifiedMs;
 }
 
 /**
@@ -467,7 +475,6 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
     gaps,
     histories,
     markIds: ids,
-    voided,
     pins,
     ledger,
     ledgers,
@@ -519,12 +526,6 @@ export function newestPosition(
 ): Position | undefined {
   const base = newestBase(catalogue, history);
   return base && (catalogue.histories.get(history)?.reachOf(base) ?? base.summary.cut);
-}
-
-/** By the object store's clock, as the writer noted it, so that a copied repository keeps the order. */
-export function newestOf(bases: readonly BaseRecord[]): BaseRecord | undefined {
-  const writtenMs = ({ summary, modifiedMs }: BaseRecord): number => Math.min(summary.createdAtMs, modifiedMs);
-  return bases.toSorted((left, right) => writtenMs(left) - writtenMs(right) || (left.key < right.key ? -1 : 1)).at(-1);
 }
 
 /** Keys of all packs that a base needs; nothing without a maintainer's or reader's key. */

@@ -141,6 +141,22 @@ test('what two writers recorded of one history at a time is not joined, and is n
   assert.deepEqual(gaps, []);
 });
 
+test('a gap is after the log of the writer that noted it, whatever another has recorded', async () => {
+  await using fixture = await LogFixture.create();
+  await fixture.base('orders', { at: 10, order: 1 });
+  await fixture.base('orders', { at: 12, order: 1 }, 'bert');
+  await fixture.log('orders', {
+    after: 1,
+    commits: [
+      [2, 15],
+      [3, 60],
+    ],
+  });
+  await fixture.log('orders', { after: 1, commits: [[2, 15]] }, 'bert');
+  await fixture.gap({ store: 'orders', after: positionAt(2), from: 15, to: 30, reason: 'it was away' }, 'bert');
+  assert.deepEqual((await seen(fixture)).gaps, [[15, undefined]]);
+});
+
 test('an unknown history has nothing', async () => {
   await using fixture = await LogFixture.create();
   assert.deepEqual(await seen(fixture, 'never'), { spans: [], gaps: [], windows: [], reasons: [] });

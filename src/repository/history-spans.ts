@@ -1,6 +1,7 @@
+import { isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
+import { baseAtMs } from './base-order.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
-import { isSamePlace } from './log-view.ts';
 import type { LogRun, SegmentRecord } from './log-view.ts';
 
 /**
@@ -28,11 +29,6 @@ export type HistorySpan = {
 export type HistoryGap = { readonly fromMs: number; readonly toMs: number | undefined; readonly reason: string };
 
 const UNTOLD = 'the log ends here and the next base begins anew; why was not written down';
-
-/** When a base was written, by the object store's clock as its writer noted it. */
-export function baseAtMs({ summary, modifiedMs }: BaseRecord): number {
-  return Math.min(summary.createdAtMs, modifiedMs);
-}
 
 type Known = Pick<Catalogue, 'bases' | 'histories' | 'marks' | 'gaps'>;
 
@@ -98,13 +94,6 @@ function lastSeen(
   return seen;
 }
 
-/** Whether a position, of the writer of a stretch, is one of its own. */
-function isWithin({ lineage, after, upTo }: HistorySpan, position: Position): boolean {
-  if (lineage !== position.lineage) return false;
-  const isInside = after.order < position.order && position.order < upTo.order;
-  return isInside || isSamePlace(after, position) || isSamePlace(upTo, position);
-}
-
 /**
  * What is missing of a history, ascending by time: what its writers noted, each until the base that begins anew, and where a log ends before such a
  * base without a note. Between bases alone nothing was to be recorded, so nothing is missing.
@@ -116,8 +105,8 @@ export function historyGaps(
 ): readonly HistoryGap[] {
   const noted = gaps
     .filter((gap) => gap.history === history)
-    .map(({ after, fromMs, toMs, reason }): HistoryGap => {
-      const ended = after && spans.find((span) => isWithin(span, after));
+    .map(({ after, credential, fromMs, toMs, reason }): HistoryGap => {
+      const ended = after && spans.find((span) => span.credential === credential && isWithin(span, after));
       // Later than its last commit a mark may have found it still there.
       const knownMs = ended === undefined ? fromMs : Math.max(fromMs, Math.min(ended.toMs, toMs));
       const nextMs = nextBaseMs(spans, ended, knownMs);

@@ -1,8 +1,10 @@
-import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
+import { fromHex, toHex } from '../core/bytes.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import { damaged } from './format/byte-cursor.ts';
 import type { Run } from '../core/run.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
 import type { RepositoryAccess } from './access.ts';
+import { compareStored } from './compare-stored.ts';
 import { sha256 } from './format/crypto.ts';
 import { MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, writeFrame } from './format/frame.ts';
 import { bodyKey, packKey } from './format/names.ts';
@@ -74,20 +76,27 @@ export async function putJournal(deps: JournalWriterDeps, draft: JournalDraft, r
   return await lease.commit('journal', sections, { objects, packFolder: `packs/${credential.id}/` }, run);
 }
 
-/** Whether the same frames lie there already: joined once more after an attempt that did not come to its record, where a sweep may be after them. */
+/**
+ * Puts frames that lie apart, and compares what is there. Whether they lay there already: joined once more after an attempt that did not come to its
+ * record, where a sweep may be after them.
+ */
 async function putBody(
-  { access, credential }: JournalWriterDeps,
+  { access: { objects }, credential }: JournalWriterDeps,
   { body, frames }: { readonly body: string; readonly frames: Uint8Array },
   run: Run,
 ): Promise<boolean> {
   const key = bodyKey(credential.id, body);
+  const isThere = await createUnlessThere(objects, key, frames, run);
+  if (isThere || !objects.capabilities.provesDigest) await compareStored(objects, key, [frames], run);
+  return isThere;
+}
+
+async function createUnlessThere(objects: ObjectStore, key: string, bytes: Uint8Array, run: Run): Promise<boolean> {
   try {
-    await access.objects.create(key, [frames], run);
+    await objects.create(key, [bytes], run);
     return false;
   } catch (error) {
     if (!isTidemarkError(error, 'OBJECT_EXISTS')) throw error;
-    const there = await readWhole(access.objects, key, frames.byteLength, run);
-    if (!equalBytes(there, frames)) throw damaged(key, 'it is not what its name says');
     return true;
   }
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fakeBase, fakeMark, fakeSegment } from '../testing/fake-records.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
-import type { BaseRecord } from './catalogue.ts';
-import { basesByHistory, basesOfMark, neededSegments, objectsOf } from './log-needs.ts';
+import type { BaseRecord, MarkRecord } from './catalogue.ts';
+import { basesByHistory, basesOfMarks, neededSegments, objectsOf } from './log-needs.ts';
 import { HistoryView } from './log-view.ts';
 import type { SegmentRecord } from './log-view.ts';
 
@@ -18,18 +18,38 @@ const [base1, base5] = [fakeBase(1), fakeBase(5)];
 const [s13, s36, s69] = [fakeSegment(1, 3), fakeSegment(3, 6), fakeSegment(6, 9)];
 const all = known([base1, base5], [s13, s36, s69]);
 
+type Known = ReturnType<typeof known>;
+
+/** As it is read of a catalogue. */
+function read(from: Known, mark: MarkRecord): MarkRecord {
+  return { ...mark, standsOn: basesByHistory(from, mark) };
+}
+
+function neededFor(
+  from: Known,
+  marks: readonly MarkRecord[],
+  ends: readonly BaseRecord[] = [],
+): readonly SegmentRecord[] {
+  return [...neededSegments(from, { marks: marks.map((mark) => read(from, mark)), ends })];
+}
+
 test('a mark stands on the bases that it names, and on those from which its positions are reached', () => {
-  assert.deepEqual(basesOfMark(all, fakeMark(4)), [base1.key]);
-  assert.deepEqual(basesOfMark(all, fakeMark(8)), [base5.key]);
-  assert.deepEqual(basesOfMark(all, fakeMark(5, { bases: { orders: base1.key } })), [base1.key]);
-  assert.deepEqual(basesOfMark(all, fakeMark(8, { credential: 'b' })), []);
-  assert.deepEqual(basesOfMark(all, fakeMark(6, { floors: { orders: positionAt(4) } })), [base1.key]);
+  const basesOf = (mark: MarkRecord): readonly string[] => [...basesOfMarks([read(all, mark)])];
+  assert.deepEqual(basesOf(fakeMark(4)), [base1.key]);
+  assert.deepEqual(basesOf(fakeMark(8)), [base5.key]);
+  assert.deepEqual(basesOf(fakeMark(5, { bases: { orders: base1.key } })), [base1.key]);
+  assert.deepEqual(basesOf(fakeMark(8, { credential: 'b' })), []);
+  assert.deepEqual(basesOf(fakeMark(6, { floors: { orders: positionAt(4) } })), [base1.key]);
   const gone = fakeMark(5, { bases: { orders: 'manifests/gone' } });
   assert.deepEqual([...basesByHistory(all, gone)], [['orders', 'manifests/gone']]);
 });
 
 function needed(orders: readonly number[], ends: readonly BaseRecord[] = []): readonly SegmentRecord[] {
-  return [...neededSegments(all, { marks: orders.map((order) => fakeMark(order)), ends })];
+  return neededFor(
+    all,
+    orders.map((order) => fakeMark(order)),
+    ends,
+  );
 }
 
 test('needed are the segments that lead to the marks, and of protected bases those up to the end of their log', () => {
@@ -45,13 +65,28 @@ test('needed are the segments that lead to the marks, and of protected bases tho
 test('the log of a fuzzy base is needed for its own cut', () => {
   const fuzzy = fakeBase(5, { logFrom: 2 });
   const marks = [fakeMark(5, { bases: { orders: fuzzy.key } })];
-  assert.deepEqual([...neededSegments(known([fuzzy], [s13, s36, s69]), { marks, ends: [] })], [s13, s36]);
+  assert.deepEqual(neededFor(known([fuzzy], [s13, s36, s69]), marks), [s13, s36]);
 });
 
 test('a segment that was merged into another is not needed any more', () => {
   const merged = fakeSegment(1, 6);
   const both = known([base1], [s13, s36, merged]);
-  assert.deepEqual([...neededSegments(both, { marks: [fakeMark(2), fakeMark(5)], ends: [] })], [merged]);
+  assert.deepEqual(neededFor(both, [fakeMark(2), fakeMark(5)]), [merged]);
+});
+
+test('of observations a segment stays that alone stops at a mark: others pass it, and were not joined from it', () => {
+  const observed = fakeBase(1, { exact: 'observation' });
+  const anew = fakeSegment(1, 7);
+  const needed = (segments: readonly SegmentRecord[], base = observed): readonly SegmentRecord[] => {
+    return neededFor(known([base], segments), [fakeMark(3), fakeMark(7)]);
+  };
+  const [s34, s47] = [fakeSegment(3, 4), fakeSegment(4, 7)];
+  assert.deepEqual(needed([s13, anew]), [anew, s13]);
+  assert.deepEqual(needed([s13, s34, anew]), [anew, s13], 'what follows on it leads nowhere');
+  assert.deepEqual(needed([s13, s34, s47, anew]), [anew], 'it was joined from these');
+  assert.deepEqual(needed([s13, s34, s47, fakeSegment(1, 4), anew]), [anew]);
+  assert.deepEqual(needed([s13, fakeSegment(3, 9), anew]), [anew, s13]);
+  assert.deepEqual(needed([s13, anew], base1), [anew]);
 });
 
 test('a segment takes its record, and its frames where they lie apart', () => {

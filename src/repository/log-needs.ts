@@ -1,27 +1,45 @@
 import type { Position } from '../core/position.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import { bodyKey } from './format/names.ts';
-import type { SegmentRecord } from './log-view.ts';
+import type { Goal, SegmentRecord } from './log-view.ts';
 
 type Known = Pick<Catalogue, 'bases' | 'histories'>;
 
 /** A mark with who signed it. */
 export type SignedMark = Pick<MarkRecord, 'mark' | 'credential'>;
 
-/** By history, the key of the base that a mark stands on: what it names, or where a log leads to its position, the one from which it does. */
-export function basesByHistory({ histories }: Known, { mark, credential }: SignedMark): ReadonlyMap<string, string> {
-  const found = new Map(Object.entries(mark.bases));
-  for (const [history, position] of Object.entries(mark.positions)) {
-    if (found.has(history)) continue;
-    const reached = histories.get(history)?.baseFor({ position, credential, floor: mark.floors?.[history] });
-    if (reached !== undefined) found.set(history, reached.key);
+/** Where a mark finds a history. `base`: the key of the one that it names there. */
+export type MarkedPlace = Goal & { readonly base?: string | undefined };
+
+/** Undefined where it says nothing of that history. */
+export function placeIn({ mark, credential }: SignedMark, history: string): MarkedPlace | undefined {
+  const position = mark.positions[history];
+  return position && { position, credential, floor: mark.floors?.[history], base: mark.bases[history] };
+}
+
+/** The base that such a place stands on: what is named, or where a log leads there, the one from which it does. Undefined where that is not there. */
+export function baseOf(
+  { bases, histories }: Known,
+  history: string,
+  { base, ...goal }: MarkedPlace,
+): BaseRecord | undefined {
+  return base === undefined ? histories.get(history)?.baseFor(goal) : bases.get(base);
+}
+
+/** By history, the key of the base that a mark stands on, also of one that it names and that is not there. */
+export function basesByHistory(known: Known, signed: SignedMark): ReadonlyMap<string, string> {
+  const found = new Map(Object.entries(signed.mark.bases));
+  for (const history of Object.keys(signed.mark.positions)) {
+    const place = found.has(history) ? undefined : placeIn(signed, history);
+    const base = place && baseOf(known, history, place);
+    if (base !== undefined) found.set(history, base.key);
   }
   return found;
 }
 
-/** Keys of the bases that a mark stands on. */
-export function basesOfMark(known: Known, mark: SignedMark): readonly string[] {
-  return [...basesByHistory(known, mark).values()];
+/** Keys of the bases that marks stand on. */
+export function basesOfMarks(marks: readonly Pick<MarkRecord, 'standsOn'>[]): ReadonlySet<string> {
+  return new Set(marks.flatMap(({ standsOn }) => [...standsOn.values()]));
 }
 
 /**
@@ -29,22 +47,29 @@ export function basesOfMark(known: Known, mark: SignedMark): readonly string[] {
  */
 export function neededSegments(
   known: Known,
-  options: { readonly marks: readonly SignedMark[]; readonly ends: Iterable<BaseRecord> },
+  options: { readonly marks: readonly MarkRecord[]; readonly ends: Iterable<BaseRecord> },
 ): ReadonlySet<SegmentRecord> {
   const { bases, histories } = known;
-  const furthest = new Map<BaseRecord, Position>();
+  const wanted = new Map<BaseRecord, Position[]>();
   const need = (base: BaseRecord | undefined, position: Position | undefined): void => {
     if (base === undefined || position === undefined) return;
-    if (position.order > (furthest.get(base)?.order ?? '')) furthest.set(base, position);
+    const positions = wanted.get(base);
+    if (positions === undefined) wanted.set(base, [position]);
+    else positions.push(position);
   };
-  for (const signed of options.marks) {
-    for (const [history, key] of basesByHistory(known, signed)) need(bases.get(key), signed.mark.positions[history]);
+  for (const { mark, standsOn } of options.marks) {
+    for (const [history, key] of standsOn) need(bases.get(key), mark.positions[history]);
   }
   for (const base of options.ends) need(base, histories.get(base.summary.history)?.reachOf(base));
   const needed = new Set<SegmentRecord>();
-  for (const [base, position] of furthest) {
+  for (const [base, positions] of wanted) {
     const view = histories.get(base.summary.history);
-    for (const segment of view?.segmentsFrom(base, position) ?? []) needed.add(segment);
+    const furthest = positions.reduce((left, right) => (right.order > left.order ? right : left));
+    const cover = view?.segmentsFrom(base, furthest) ?? [];
+    for (const segment of cover) needed.add(segment);
+    // Where places are counts, any cover tells of all that lie on its way.
+    if (view === undefined || base.summary.exact !== 'observation') continue;
+    for (const segment of view.deadEnds(base, { positions, cover })) needed.add(segment);
   }
   return needed;
 }

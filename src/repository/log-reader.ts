@@ -4,6 +4,7 @@ import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
+import { startedAhead } from '../flow/started-ahead.ts';
 import type { RepositoryAccess } from './access.ts';
 import { storedEntry } from './base-reader.ts';
 import { damaged } from './format/byte-cursor.ts';
@@ -29,7 +30,8 @@ export type LogRange = {
   readonly stopsThere?: boolean | undefined;
 };
 
-const FETCHED_AHEAD = 4;
+/** While one body is used, so many of the next ones are on their way. */
+export const BODIES_AHEAD = 4;
 const BATCH = 1_024;
 
 /** The transactions of a range, in order, each once; `upTo` may lie between two of them unless `stopsThere`. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
@@ -39,14 +41,16 @@ export async function* readLog(
   run: Run,
 ): AsyncGenerator<readonly LoggedTransaction[]> {
   const { segments, after, upTo } = range;
+  const read = (segment: SegmentRecord): Promise<Uint8Array> => readBody(access, segment, run);
   let reached = after.order;
   let batch: LoggedTransaction[] = [];
   let isCovered = after.order === upTo.order;
-  for await (const { segment, body } of fetched(access, segments, run)) {
-    for (const transaction of readSegment(access, segment, body)) {
+  for (const { item: segment, result } of startedAhead(segments, BODIES_AHEAD, read)) {
+    const place = placeOf(segment);
+    for (const transaction of readSegment(access, segment, await result)) {
       const { position } = transaction.commit;
       isCovered ||= position.order >= upTo.order;
-      for (const end of [after, upTo]) refuseFork(position, end, placeOf(segment));
+      for (const end of [after, upTo]) refuseFork(position, end, place);
       if (position.order <= reached) continue;
       if (position.order > upTo.order) break;
       reached = position.order;
@@ -70,27 +74,6 @@ export async function* readLog(
 function refuseFork(position: Position, end: Position, what: string): void {
   if (position.order !== end.order || position.resume === end.resume) return;
   throw damaged(what, `it tells of another ${end.resume} of this history than the one that is wanted`);
-}
-
-/** Bodies in order, the next ones on their way while one is used. */
-async function* fetched(
-  access: RepositoryAccess,
-  segments: readonly SegmentRecord[],
-  run: Run,
-): AsyncGenerator<{ readonly segment: SegmentRecord; readonly body: Uint8Array }> {
-  const waiting: Promise<Uint8Array>[] = [];
-  const fetch = (segment: SegmentRecord | undefined): void => {
-    if (segment === undefined) return;
-    const body = readBody(access, segment, run);
-    // Whoever waits for it hears of it; until then nobody does.
-    body.catch(() => undefined);
-    waiting.push(body);
-  };
-  for (const segment of segments.slice(0, FETCHED_AHEAD)) fetch(segment);
-  for (const [index, segment] of segments.entries()) {
-    fetch(segments[index + FETCHED_AHEAD]);
-    yield { segment, body: await must(waiting.shift(), 'a body that is fetched') };
-  }
 }
 
 /** The transactions of a segment whose body was read. @throws REPOSITORY_DAMAGED while pulled */

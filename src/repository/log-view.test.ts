@@ -101,6 +101,17 @@ test('a writer goes on where its log ends, and where a fuzzy base begins that th
   assert.equal(end([fakeBase(1)], [], B), NaN);
 });
 
+test('a copied repository keeps the order of its bases, whatever times the copy has', () => {
+  const copied = view(
+    [
+      { ...fakeBase(1), modifiedMs: 200 },
+      { ...fakeBase(9), modifiedMs: 100 },
+    ],
+    [fakeSegment(1, 3)],
+  );
+  assert.equal(Number(copied.endOf(A)?.order), 9);
+});
+
 test('what two writers recorded of one history is never joined, and a mark is reached by its own writer’s', () => {
   const history = view(
     [fakeBase(1), fakeBase(2, { credential: B, resume: 'b2' })],

@@ -1,7 +1,9 @@
 import { fromHex } from '../core/bytes.ts';
+import { isSamePlace, isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
-import { packKey } from './format/names.ts';
+import { newestOf } from './base-order.ts';
 import type { BaseRecord } from './catalogue.ts';
+import { packKey } from './format/names.ts';
 import type { Gap, Segment } from './records/journal-body.ts';
 import type { TrustedRecord } from './records/record-log.ts';
 
@@ -17,7 +19,7 @@ export type SegmentRecord = Segment & {
   readonly trusted: TrustedRecord;
 };
 
-export type GapRecord = Gap & { readonly key: string; readonly session: string };
+export type GapRecord = Gap & { readonly key: string; readonly credential: string; readonly session: string };
 
 /** How a position is reached: a base, and what happened from its `logFrom` on, in order. Pieces may begin earlier and end later than needed. */
 export type PointPlan = {
@@ -70,7 +72,7 @@ export class HistoryView {
   /** Up to where a writer has recorded the history, from its newest base on: what it records next goes on there, so that it reaches the base's cut. */
   endOf(credential: string): Position | undefined {
     const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
-    const newest = own.toSorted((left, right) => left.modifiedMs - right.modifiedMs).at(-1);
+    const newest = newestOf(own);
     return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
   }
 
@@ -87,9 +89,7 @@ export class HistoryView {
 
   /** How to get there from this base. Undefined when it does not lead there. */
   planFrom(base: BaseRecord, position: Position): PointPlan | undefined {
-    return this.#isReached(base, position)
-      ? { base, position, segments: this.segmentsFrom(base, position) }
-      : undefined;
+    return this.reaches(base, position) ? { base, position, segments: this.segmentsFrom(base, position) } : undefined;
   }
 
   /**
@@ -103,7 +103,7 @@ export class HistoryView {
     const newest = (from: number, fits: (base: BaseRecord) => boolean): BaseRecord | undefined => {
       for (let at = from; at >= 0; at--) {
         const base = bases[at];
-        if (base !== undefined && fits(base) && this.#isReached(base, position)) return base;
+        if (base !== undefined && fits(base) && this.reaches(base, position)) return base;
       }
       return undefined;
     };
@@ -123,13 +123,19 @@ export class HistoryView {
     return reach;
   }
 
+  /** Whether a base leads to a position, without finding the segments by which it does. */
+  reaches(base: BaseRecord, position: Position): boolean {
+    const { cut } = base.summary;
+    const reach = this.reachOf(base);
+    if (reach === undefined || cut.order > position.order) return false;
+    if (cut.order === position.order) return isSamePlace(cut, position);
+    return reach.order > position.order || isSamePlace(reach, position);
+  }
+
   /** The run of the log on which a base lies. */
   runFrom({ summary: { logFrom }, credential }: BaseRecord): LogRun | undefined {
     const runs = this.#runs.get(ownerOf(logFrom, credential)) ?? [];
-    return runs.find(({ after, upTo }) => {
-      const isWithin = after.order < logFrom.order && logFrom.order < upTo.order;
-      return isWithin || isSamePlace(after, logFrom) || isSamePlace(upTo, logFrom);
-    });
+    return runs.find((run) => isWithin(run, logFrom));
   }
 
   /** The fewest segments that lead from a base to a position that it reaches. */
@@ -141,23 +147,44 @@ export class HistoryView {
     return coverOf(run.segments, logFrom, position);
   }
 
-  #isReached(base: BaseRecord, position: Position): boolean {
-    const { cut } = base.summary;
-    const reach = this.reachOf(base);
-    if (reach === undefined || cut.order > position.order) return false;
-    if (cut.order === position.order) return isSamePlace(cut, position);
-    return reach.order > position.order || isSamePlace(reach, position);
+  /**
+   * Segments that lead from a base to those of the positions that `cover`, segments that lead further, may pass without stopping: a segment ends
+   * there, and none that follow on it lead to where the one of the cover ends, so that this was not joined from them.
+   */
+  deadEnds(
+    base: BaseRecord,
+    { positions, cover }: { readonly positions: readonly Position[]; readonly cover: readonly SegmentRecord[] },
+  ): readonly SegmentRecord[] {
+    const segments = this.runFrom(base)?.segments ?? [];
+    const wanted = new Set(positions.map(placeKey));
+    const used = new Set(cover);
+    const ends = segments.filter((segment) => !used.has(segment) && wanted.has(placeKey(segment.upTo)));
+    if (ends.length === 0) return [];
+    const following = Map.groupBy(segments, ({ after }) => placeKey(after));
+    return ends.flatMap(({ upTo }) => {
+      const passing = cover.find((segment) => segment.after.order < upTo.order && upTo.order < segment.upTo.order);
+      const isDead = passing !== undefined && !leads(following, upTo, passing.upTo);
+      return isDead ? this.segmentsFrom(base, upTo) : [];
+    });
   }
 }
 
-/** Whether its own cut is reached without a log. */
-export function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
-  return logFrom.order === cut.order;
+function placeKey({ order, resume }: Position): string {
+  return `${order} ${resume}`;
 }
 
-/** Of one lineage: recorders of one history that give one order to different things tell them apart by their tokens. */
-export function isSamePlace(left: Position, right: Position): boolean {
-  return left.order === right.order && left.resume === right.resume;
+/** `following`: segments by where they begin. */
+function leads(following: ReadonlyMap<string, readonly SegmentRecord[]>, from: Position, to: Position): boolean {
+  const reached = new Set([placeKey(from)]);
+  for (const place of reached) {
+    for (const { upTo } of following.get(place) ?? []) if (upTo.order <= to.order) reached.add(placeKey(upTo));
+  }
+  return reached.has(placeKey(to));
+}
+
+/** Whether its own cut is reached without a log. */
+function isExact({ summary: { logFrom, cut } }: BaseRecord): boolean {
+  return logFrom.order === cut.order;
 }
 
 function ownerOf({ lineage }: Position, credential: string): string {

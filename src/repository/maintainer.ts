@@ -1,9 +1,10 @@
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
-import { loadCatalogue, newestOf, packKeysOf } from './catalogue.ts';
+import { newestOf } from './base-order.ts';
+import { loadCatalogue, packKeysOf } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
-import { basesOfMark, neededSegments, objectsOf } from './log-needs.ts';
+import { basesOfMarks, neededSegments, objectsOf } from './log-needs.ts';
 import { segmentPackKeys } from './log-view.ts';
 import type { Head } from './records/heads.ts';
 import { writeLedger } from './records/ledger.ts';
@@ -37,11 +38,9 @@ export type ProtectedReason = 'newest base' | 'proven base';
 export function protectedBases(
   catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
 ): ReadonlyMap<string, ProtectedReason> {
-  const marked = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
+  const marked = basesOfMarks(catalogue.marks);
   const kept = new Map<string, ProtectedReason>();
-  const histories = new Set([...catalogue.bases.values()].map(({ summary }) => summary.history));
-  for (const history of histories) {
-    const all = [...catalogue.bases.values()].filter(({ summary }) => summary.history === history);
+  for (const [history, all] of Map.groupBy(catalogue.bases.values(), ({ summary }) => summary.history)) {
     const bases = all.filter(({ key }) => marked.has(key));
     const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
     const hasLog = (catalogue.histories.get(history)?.runs.length ?? 0) > 0;
@@ -97,7 +96,6 @@ export async function planForget(
       policy,
       timezone,
       keptBases: protectedBases(catalogue),
-      basesOf: (mark) => basesOfMark(catalogue, mark),
     }),
   };
 }
@@ -169,7 +167,7 @@ function isSafe(catalogue: Catalogue, mark: string, condemned: ReadonlySet<strin
   const records = catalogue.marks.filter((record) => record.mark.id === mark);
   if (records.length === 0 || !catalogue.ledger.forgotten.has(mark)) return records.length > 0;
   return records.every((record) => {
-    const bases = basesOfMark(catalogue, record);
+    const bases = [...record.standsOn.values()];
     const segments = [...neededSegments(catalogue, { marks: [record], ends: [] })];
     const packs = [
       ...bases.flatMap((key) => packKeysOf(catalogue.bases.get(key))),

@@ -2,6 +2,7 @@ import { TidemarkError } from '../core/errors.ts';
 import { fromHex } from '../core/bytes.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
+import { compareStored } from './compare-stored.ts';
 import { packKey } from './format/names.ts';
 import {
   BLOCK_SEAL_BYTES,
@@ -26,7 +27,6 @@ const PACK_TARGET_CHUNKS = 4;
 const PACK_MOST_CHUNKS = 65_536;
 /** Room for the block that fills a pack, in parts of the pack; with more the buffer grows. */
 const LAST_BLOCK_PART = 3 / 8;
-const READ_BACK_BYTES = 1024 * 1024;
 
 export type PackWriterOptions = {
   readonly objects: ObjectStore;
@@ -189,23 +189,4 @@ function makeRoom(pack: OpenPack, sizeBytes: number): void {
 
 function pendingKey(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1');
-}
-
-/** Reads an object back and compares every byte. @throws REPOSITORY_DAMAGED */
-async function compareStored(objects: ObjectStore, key: string, parts: readonly Uint8Array[], run: Run): Promise<void> {
-  const piece = new Uint8Array(READ_BACK_BYTES);
-  let offset = 0;
-  for (const part of parts) {
-    for (let at = 0; at < part.byteLength; ) {
-      const want = Math.min(piece.byteLength, part.byteLength - at);
-      const read = await objects.read(key, offset, piece.subarray(0, want), run);
-      if (read !== want || Buffer.compare(piece.subarray(0, want), part.subarray(at, at + want)) !== 0) {
-        throw new TidemarkError('REPOSITORY_DAMAGED', `${key} does not read back as it was written`, {
-          hint: `Check the storage below ${objects.url}.`,
-        });
-      }
-      at += want;
-      offset += want;
-    }
-  }
 }

@@ -30,7 +30,9 @@ function markAt(at: string | number, asked: Asked = {}): MarkRecord {
     ...rest,
     positions: Object.fromEntries(Object.keys(rest.bases ?? { store: base }).map((store) => [store, NOWHERE])),
   };
-  return { key: `journal/${mark.id}`, mark, signed: mark, modifiedMs: atMs, pinned, session: 'a', credential: 'a' };
+  const standsOn = new Map(Object.entries(mark.bases));
+  const by = { session: 'a', credential: 'a' };
+  return { key: `journal/${mark.id}`, mark, signed: mark, modifiedMs: atMs, pinned, ...by, standsOn };
 }
 
 function select(
@@ -45,7 +47,6 @@ function select(
     policy: { ...NOTHING, ...policy },
     timezone,
     keptBases,
-    basesOf: ({ mark }) => Object.values(mark.bases),
   });
 }
 

@@ -49,8 +49,6 @@ export function selectMarks(options: {
   readonly policy: RetentionPolicy;
   readonly timezone: string;
   readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'>;
-  /** Keys of the bases that a mark stands on. */
-  readonly basesOf: (mark: MarkRecord) => readonly string[];
 }): Selection {
   const { marks, policy } = options;
   const kept = new Map<string, KeepReason[]>();
@@ -62,17 +60,8 @@ export function selectMarks(options: {
   const nowMs = complete.at(-1)?.mark.atMs ?? marks.at(-1)?.mark.atMs ?? 0;
   for (const record of marks) keepBySelf(record, keep);
   keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
-  const calendar = calendarOf(options.timezone);
-  // Hosts that back up different stores take no places from each other.
-  for (const history of new Set(complete.flatMap(({ mark }) => Object.keys(mark.positions)))) {
-    const own = complete.filter(({ mark }) => mark.positions[history] !== undefined);
-    for (const record of own.slice(Math.max(0, own.length - policy.last))) keep(record, 'last');
-    for (const bucket of buckets) keepByCalendar({ complete: own, bucket, count: policy[bucket], calendar }, keep);
-  }
-  for (const [base, reason] of options.keptBases) {
-    const newest = marks.findLast((mark) => options.basesOf(mark).includes(base));
-    if (newest !== undefined) keep(newest, reason);
-  }
+  keepByTurn({ complete, policy, calendar: calendarOf(options.timezone) }, keep);
+  keepForBases({ marks, keptBases: options.keptBases }, keep);
   const reasons = marks.flatMap(({ mark: { id } }) => {
     const found = kept.get(id);
     return found === undefined ? [] : [[id, found] as const];
@@ -107,27 +96,60 @@ function keepByAge(
   }
 }
 
-function keepByCalendar(
-  options: {
-    complete: readonly MarkRecord[];
-    bucket: Bucket;
-    count: number;
-    calendar: (atMs: number) => Readonly<Record<Bucket, string>>;
-  },
+type Calendar = (atMs: number) => Readonly<Record<Bucket, string>>;
+
+/** Hosts that back up different stores take no places from each other: each history has its own. */
+function keepByTurn(
+  {
+    complete,
+    policy,
+    calendar,
+  }: { readonly complete: readonly MarkRecord[]; readonly policy: RetentionPolicy; readonly calendar: Calendar },
   keep: Keep,
 ): void {
-  const seen = new Set<string>();
-  for (const record of options.complete.toReversed()) {
-    const name = options.calendar(record.mark.atMs)[options.bucket];
-    if (seen.has(name)) continue;
-    if (seen.size >= options.count) return;
-    seen.add(name);
-    keep(record, options.bucket);
+  const turns = new Map<string, { count: number; readonly seen: Readonly<Record<Bucket, Set<string>>> }>();
+  for (const record of complete.toReversed()) {
+    let names: Readonly<Record<Bucket, string>> | undefined;
+    for (const history of Object.keys(record.mark.positions)) {
+      const turn = turns.get(history) ?? {
+        count: 0,
+        seen: { hourly: new Set(), daily: new Set(), weekly: new Set(), monthly: new Set() },
+      };
+      turns.set(history, turn);
+      if (turn.count < policy.last) keep(record, 'last');
+      turn.count++;
+      for (const bucket of buckets) {
+        const seen = turn.seen[bucket];
+        if (seen.size >= policy[bucket]) continue;
+        names ??= calendar(record.mark.atMs);
+        if (seen.has(names[bucket])) continue;
+        seen.add(names[bucket]);
+        keep(record, bucket);
+      }
+    }
+  }
+}
+
+/** Of each base the newest mark. */
+function keepForBases(
+  {
+    marks,
+    keptBases,
+  }: { readonly marks: readonly MarkRecord[]; readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'> },
+  keep: Keep,
+): void {
+  const left = new Map(keptBases);
+  for (const record of marks.toReversed()) {
+    for (const base of record.standsOn.values()) {
+      const reason = left.get(base);
+      if (reason !== undefined) keep(record, reason);
+      left.delete(base);
+    }
   }
 }
 
 /** Names of the hour, day, ISO week and month that a time lies in, in a zone. */
-function calendarOf(timezone: string): (atMs: number) => Readonly<Record<Bucket, string>> {
+function calendarOf(timezone: string): Calendar {
   const format = new Intl.DateTimeFormat('en-CA', {
     timeZone: timezone,
     year: 'numeric',

@@ -159,6 +159,60 @@ test('a mark whose time its host’s clock put ahead is one mark after a merge',
   );
 });
 
+test('a merged mark is no later than its first record, also where that is listed last', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  const segment = await fixture.segment(writer, { store: STORE, after: 0, transactions: transactions(0, 1) });
+  const mark = { ...markAt(fixture, 1), atMs: fixture.clock.nowMs() + 3_600_000 };
+  await writer.putJournal({ marks: [mark], segments: [segment], gaps: [] }, fixture.run);
+  await merge(fixture, writer);
+  const { segments } = await ended(fixture, writer);
+  const [listedFirst, listedLast] = segments.map(({ key }) => key);
+  const earlyMs = fixture.clock.nowMs() - 5000;
+  for (const [key, modifiedMs] of [
+    [must(listedFirst, 'a record'), earlyMs + 2000],
+    [must(listedLast, 'a record'), earlyMs],
+  ] as const) {
+    fixture.memory.put(key, must(fixture.memory.get(key), 'its bytes'), modifiedMs);
+  }
+  const { marks } = await catalogueOf(fixture);
+  assert.deepEqual(
+    marks.map((found) => [found.key, found.mark.atMs]),
+    [[listedFirst, earlyMs]],
+  );
+});
+
+test('what is broken of a mark is told once, however many records hold it', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const base = await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  await record(fixture, writer, [0, 1]);
+  await merge(fixture, writer);
+  await writer.end(fixture.run);
+  fixture.memory.remove(base.key);
+  const { broken, marks } = await loadCatalogue(fixture.owner, [], fixture.run);
+  assert.deepEqual(
+    broken.map(({ mark, history, key }) => [mark.id, history, key]),
+    marks.map(({ mark, key }) => [mark.id, STORE, key]),
+  );
+  assert.equal(marks.length, 1);
+});
+
+test('marks of one id that say different things are told apart', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  const segment = await fixture.segment(writer, { store: STORE, after: 0, transactions: transactions(0, 2) });
+  const mark = markAt(fixture, 1);
+  const other = { ...mark, positions: { [STORE]: positionAt(2) } };
+  await writer.putJournal({ marks: [mark], segments: [segment], gaps: [] }, fixture.run);
+  await writer.putJournal({ marks: [other, mark], segments: [], gaps: [] }, fixture.run);
+  const { marks } = await ended(fixture, writer);
+  assert.deepEqual(new Set(marks.map((found) => found.mark.positions[STORE]?.resume)), new Set(['1', '2']));
+  assert.equal(marks.length, 2);
+});
+
 test('a merge keeps what a mark is, though a part of it can’t be restored just now', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });

@@ -7,7 +7,7 @@ import { loadCatalogue } from './catalogue.ts';
 import type { BaseRecord, Catalogue } from './catalogue.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { PackTable } from './index/pack-table.ts';
-import { basesOfMark, neededSegments } from './log-needs.ts';
+import { basesOfMarks, neededSegments } from './log-needs.ts';
 import type { SegmentRecord } from './log-view.ts';
 import { readerKey } from './pack-directory.ts';
 import { readContent } from './records/bodies.ts';
@@ -237,7 +237,7 @@ class Verification {
 
 /** Bases that a mark names. Others are leftovers of runs that did not end. */
 function restorableBases(catalogue: Catalogue): readonly BaseRecord[] {
-  const named = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
+  const named = basesOfMarks(catalogue.marks);
   return [...catalogue.bases.values()].filter(({ key }) => named.has(key));
 }
 

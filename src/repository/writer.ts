@@ -6,9 +6,10 @@ import type { Exactness, Position } from '../core/position.ts';
 import type { Base } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
+import { newestOf } from './base-order.ts';
 import { storeBase, storeObservation } from './base-writer.ts';
 import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from './base-writer.ts';
-import { loadCatalogue, newestBase, newestOf } from './catalogue.ts';
+import { loadCatalogue, newestBase } from './catalogue.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import type { SegmentRecord } from './log-view.ts';
 import { EntryMemoryWriter, noMemory, openEntryMemory } from './entry-memory.ts';
@@ -27,6 +28,7 @@ import { putJournal, readBody, sealFrame } from './journal-writer.ts';
 import type { JournalDraft } from './journal-writer.ts';
 import type { ManifestMaintenance } from './records/bodies.ts';
 import type { Head } from './records/heads.ts';
+import type { RecordLog } from './records/record-log.ts';
 import { Session } from './records/session.ts';
 import type { SessionInfo } from './records/session.ts';
 import { WriteLease } from './write-lease.ts';
@@ -87,7 +89,8 @@ export class RepositoryWriter implements AsyncDisposable {
   readonly #engine: PipelineEngine;
   readonly #retryEngine: PipelineEngine;
   readonly #startedAtMs: number;
-  #known: Catalogue | undefined;
+  /** As it was read last. */
+  #log: RecordLog;
 
   private constructor(parts: {
     options: WriterOptions;
@@ -101,6 +104,7 @@ export class RepositoryWriter implements AsyncDisposable {
     retryEngine: PipelineEngine;
   }) {
     this.catalogue = parts.catalogue;
+    this.#log = parts.catalogue.log;
     this.#options = parts.options;
     this.#credential = parts.credential;
     this.#stack = parts.stack;
@@ -225,7 +229,7 @@ export class RepositoryWriter implements AsyncDisposable {
 
   /**
    * Stores the contents of an observation. Durable when it resolves; what it needs counts from the journal record on that names its packs. The index
-   * of them is published by `publish`.
+   * of them is published by `publish`. @throws POSITION_LOST where its entries are too many to be held
    */
   async storeObservation(
     observation: Base,
@@ -296,13 +300,14 @@ export class RepositoryWriter implements AsyncDisposable {
     run: Run,
   ): Promise<{ readonly runs: readonly (readonly SegmentRecord[])[]; readonly marks: readonly MarkRecord[] }> {
     const { access, remembered } = this.#options;
-    this.#known = await loadCatalogue(access, remembered, run, (this.#known ?? this.catalogue).log);
+    const known = await loadCatalogue(access, remembered, run, this.#log);
+    this.#log = known.log;
     const isOwn = ({ credential }: SegmentRecord): boolean => credential === this.#credential.id;
-    const views = [...this.#known.histories.values()];
+    const views = [...known.histories.values()];
     return {
       runs: views.flatMap((view) => view.coveredRuns().filter(([first]) => first !== undefined && isOwn(first))),
       // As they were signed: what can't be restored of them just now is no part of them.
-      marks: this.#known.marks.flatMap((record) =>
+      marks: known.marks.flatMap((record) =>
         record.credential === this.#credential.id ? { ...record, mark: record.signed } : [],
       ),
     };

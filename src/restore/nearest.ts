@@ -1,8 +1,9 @@
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
+import { baseAtMs } from '../repository/base-order.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { baseAtMs, historySpans } from '../repository/history-spans.ts';
+import { historySpans } from '../repository/history-spans.ts';
 import type { HistorySpan } from '../repository/history-spans.ts';
 import { readLog } from '../repository/log-reader.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';

@@ -41,7 +41,7 @@ export class Overlay implements Disposable {
     this.#memoryBytes = options.memoryBytes ?? MEMORY_BYTES;
   }
 
-  /** Names that are not known yet, and how many there are now. Only before anything is read. */
+  /** What becomes of a name from now on, whatever was said of it before. Only before `close`. */
   put(entry: LoggedEntry): void {
     const name = latin1(entry.name);
     const kept = keep(entry);

@@ -1,10 +1,10 @@
 import { compareBytes, startsWithBytes } from '../core/bytes.ts';
+import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
-import { isSamePlace } from '../repository/log-view.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { Overlay } from './overlay.ts';

@@ -1,4 +1,5 @@
 import { orderOf } from '../core/position.ts';
+import type { Exactness } from '../core/position.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
 import type { Mark } from '../repository/mark.ts';
@@ -25,9 +26,10 @@ export function fakeBase(
     readonly resume?: string;
     readonly credential?: string;
     readonly isConfirmed?: boolean;
+    readonly exact?: Exactness;
   } = {},
 ): BaseRecord {
-  const { logFrom = cut, resume = String(cut), credential = WRITER, isConfirmed = true } = options;
+  const { logFrom = cut, resume = String(cut), credential = WRITER, isConfirmed = true, exact = 'position' } = options;
   return {
     key: nextKey('manifests'),
     credential,
@@ -38,7 +40,7 @@ export function fakeBase(
       history: 'orders',
       logFrom: positionAt(logFrom, logFrom === cut ? resume : String(logFrom)),
       cut: positionAt(cut, resume),
-      exact: 'position',
+      exact,
       entries: 0,
       bytes: 0,
       startedAtMs: cut,
@@ -78,7 +80,7 @@ export function fakeSegment(
   };
 }
 
-/** A mark of the one history at that place, or with that base. */
+/** A mark of the one history at that place, or with that base; it stands on what it names. */
 export function fakeMark(order: number, options: Partial<Mark> & { readonly credential?: string } = {}): MarkRecord {
   const { credential = WRITER, ...rest } = options;
   const mark: Mark = {
@@ -100,5 +102,6 @@ export function fakeMark(order: number, options: Partial<Mark> & { readonly cred
     pinned: false,
     session: credential,
     credential,
+    standsOn: new Map(Object.entries(mark.bases)),
   };
 }

@@ -85,9 +85,10 @@ export class LogFixture implements AsyncDisposable {
 
   async gap(
     gap: Omit<Gap, 'history' | 'fromMs' | 'toMs'> & { readonly from: number; readonly to: number },
+    by = 'anna',
   ): Promise<void> {
     const { from, to, ...rest } = gap;
-    const writer = await this.writer('anna');
+    const writer = await this.writer(by);
     const noted = { ...rest, history: gap.store, fromMs: this.at(from), toMs: this.at(to) };
     await writer.putJournal({ marks: [], segments: [], gaps: [noted] }, this.repository.run);
   }

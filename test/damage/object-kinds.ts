@@ -1,7 +1,7 @@
 import { parsePackKey, parseRecordKey } from '../../src/repository/format/names.ts';
 import { packKeysOf } from '../../src/repository/catalogue.ts';
 import type { Catalogue } from '../../src/repository/catalogue.ts';
-import { basesOfMark, neededSegments } from '../../src/repository/log-needs.ts';
+import { basesOfMarks, neededSegments } from '../../src/repository/log-needs.ts';
 import { placeOf } from '../../src/repository/log-reader.ts';
 import { segmentPackKeys } from '../../src/repository/log-view.ts';
 
@@ -63,7 +63,7 @@ export function kindOf(
 /** Packs of all bases and segments that marks stand on. */
 export function neededPacks(catalogue: Catalogue): ReadonlySet<string> {
   const { marks, bases } = catalogue;
-  const named = new Set(marks.flatMap((mark) => basesOfMark(catalogue, mark)));
+  const named = basesOfMarks(marks);
   const ofBases = [...bases.values()].filter(({ key }) => named.has(key)).flatMap(packKeysOf);
   return new Set([...ofBases, ...[...neededSegments(catalogue, { marks, ends: [] })].flatMap(segmentPackKeys)]);
 }

@@ -46,7 +46,7 @@ function sortLists({ lists, live, nowMs, access }: SweepView): {
 }
 
 /**
- * Packs stay as long as a manifest does that names them: whoever makes a mark over an old base looks for its manifest only.
+ * Packs and bodies stay as long as a manifest or journal record does that names them: whoever makes a mark over an old base looks for its manifest only.
  */
 function withoutOrphans(view: SweepView, remove: readonly SweepObject[]): readonly SweepObject[] {
   const going = new Set(remove.map(({ key }) => key));

@@ -5,7 +5,7 @@ import { loadCatalogue, readCatalogue } from '../catalogue.ts';
 import type { BaseRecord, Catalogue } from '../catalogue.ts';
 import { recordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
-import { basesOfMark, neededSegments } from '../log-needs.ts';
+import { basesOfMarks, neededSegments } from '../log-needs.ts';
 import { protectedBases } from '../maintainer.ts';
 import type { Head } from '../records/heads.ts';
 import { loadCondemned } from '../records/record-log.ts';
@@ -78,7 +78,7 @@ export function refuseDamage({ catalogue }: SweepView): void {
 
 /** Manifests whose base must stay. */
 export function neededBases({ catalogue, live }: SweepView): ReadonlySet<string> {
-  const needed = new Set(catalogue.marks.flatMap((mark) => basesOfMark(catalogue, mark)));
+  const needed = new Set(basesOfMarks(catalogue.marks));
   for (const key of protectedBases(catalogue).keys()) needed.add(key);
   for (const base of catalogue.bases.values()) if (live.has(base.session)) needed.add(base.key);
   return needed;

@@ -1,5 +1,4 @@
 import type { Catalogue } from '../catalogue.ts';
-import { basesByHistory } from '../log-needs.ts';
 import { entryText } from '../entry-text.ts';
 import type { SegmentRecord } from '../log-view.ts';
 import type { ManifestSummary } from '../records/bodies.ts';
@@ -15,9 +14,8 @@ export class Affected {
 
   constructor(catalogue: Catalogue) {
     this.#catalogue = catalogue;
-    for (const signed of catalogue.marks) {
-      const { mark } = signed;
-      for (const [history, base] of basesByHistory(catalogue, signed)) {
+    for (const { mark, standsOn } of catalogue.marks) {
+      for (const [history, base] of standsOn) {
         const store = catalogue.bases.get(base)?.summary.store ?? history;
         const marks = this.#marksOf.get(base) ?? [];
         this.#marksOf.set(base, marks);
@@ -41,12 +39,12 @@ export class Affected {
   *#standingOn(segment: SegmentRecord): Generator<string> {
     const { history, after, store } = segment;
     const { marks, bases, histories } = this.#catalogue;
-    for (const signed of marks) {
-      const position = signed.mark.positions[history];
+    for (const { mark, standsOn } of marks) {
+      const position = mark.positions[history];
       if (position?.lineage !== after.lineage || position.order <= after.order) continue;
-      const base = bases.get(basesByHistory(this.#catalogue, signed).get(history) ?? '');
+      const base = bases.get(standsOn.get(history) ?? '');
       const segments = base && histories.get(history)?.segmentsFrom(base, position);
-      if (segments?.includes(segment) === true) yield `${signed.mark.id} ${store}`;
+      if (segments?.includes(segment) === true) yield `${mark.id} ${store}`;
     }
   }
 

@@ -2,7 +2,7 @@ import type { BrokenMark, Catalogue } from '../catalogue.ts';
 import { parseRecordKey } from '../format/names.ts';
 import type { Discontinuity } from '../records/heads.ts';
 import type { BadRecord } from '../records/record-log.ts';
-import type { DamageList, DamageNews } from './damage.ts';
+import type { DamageList, FoundDamage } from './damage.ts';
 
 /** What is wrong with the records themselves: one item for each thing that is damaged or gone, however many others miss it. */
 export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): void {
@@ -125,7 +125,7 @@ function gapDamage(
   found: Discontinuity,
   [from, to]: readonly [number, number],
   missing: ReadonlyMap<string, readonly BrokenMark[]>,
-): DamageNews {
+): FoundDamage {
   const { session, counter } = found;
   const inside = [...missing].filter(([base]) => isIn(base, session, [from, to]));
   const marks = inside.flatMap(([, broken]) => broken.map(({ mark, history }) => `${mark.id} ${history}`));

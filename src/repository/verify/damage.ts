@@ -7,8 +7,8 @@ export type Damage = {
   readonly affects: readonly string[];
 };
 
-/** What to add to the damage of one object. `base`: the manifest of a base, or the record of a segment, that loses something by it. */
-export type DamageNews = Omit<Damage, 'affects'> & {
+/** What was found of one object. `base`: the manifest of a base, or the record of a segment, that loses something by it. */
+export type FoundDamage = Omit<Damage, 'affects'> & {
   readonly base?: string | undefined;
   readonly marks?: readonly string[] | undefined;
   readonly names?: readonly string[] | undefined;
@@ -43,7 +43,7 @@ export class DamageList {
   #uncounted = 0;
 
   /** The first message of an object stays; it need not begin with the object. */
-  add({ object, kind, message, base, marks = [], names = [] }: DamageNews): void {
+  add({ object, kind, message, base, marks = [], names = [] }: FoundDamage): void {
     const said = `${object} is damaged: `;
     const short = message.startsWith(said) ? message.slice(said.length) : message;
     const item = this.#items.get(object) ?? this.#create({ object, kind, message: short });

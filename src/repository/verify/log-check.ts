@@ -1,10 +1,11 @@
 import { toHex } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
+import { startedAhead } from '../../flow/started-ahead.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { nodeContentOf } from '../base-reader.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
 import { readBody } from '../journal-writer.ts';
-import { placeOf, readSegment } from '../log-reader.ts';
+import { BODIES_AHEAD, placeOf, readSegment } from '../log-reader.ts';
 import type { SegmentRecord } from '../log-view.ts';
 import type { Affected } from './affected.ts';
 import type { DamageList } from './damage.ts';
@@ -30,16 +31,23 @@ export class LogCheck {
 
   async all(segments: readonly SegmentRecord[], run: Run): Promise<void> {
     const sizes = await this.#sizesOf(segments, run);
-    for (const segment of segments) await this.#one(segment, sizes, run);
+    const { access, readsData } = this.#options;
+    const read = async (segment: SegmentRecord): Promise<Uint8Array | undefined> => {
+      if (readsData()) return await readBody(access, segment, run);
+      await this.#look(segment, sizes, run);
+      return undefined;
+    };
+    for (const { item, result } of startedAhead(segments, BODIES_AHEAD, read)) await this.#one(item, result, run);
   }
 
-  async #one(segment: SegmentRecord, sizes: ReadonlyMap<string, number>, run: Run): Promise<void> {
+  /** `looked`: its body where it is read. */
+  async #one(segment: SegmentRecord, looked: Promise<Uint8Array | undefined>, run: Run): Promise<void> {
     run.signal.throwIfAborted();
-    const { writer, affected, damage, readsData } = this.#options;
+    const { writer, affected, damage } = this.#options;
     const blamed = new Set<string>();
     try {
-      if (readsData()) await this.#read(segment, blamed, run);
-      else await this.#look(segment, sizes, run);
+      const body = await looked;
+      if (body !== undefined) await this.#read(segment, { body, blamed }, run);
     } catch (error) {
       if (!isDamage(error) || !(error instanceof Error)) throw error;
       const kind = segment.body === undefined ? 'journal' : 'log';
@@ -80,13 +88,16 @@ export class LogCheck {
     }
   }
 
-  async #read(segment: SegmentRecord, blamed: Set<string>, run: Run): Promise<void> {
+  async #read(
+    segment: SegmentRecord,
+    { body, blamed }: { readonly body: Uint8Array; readonly blamed: Set<string> },
+    run: Run,
+  ): Promise<void> {
     const { access, writer } = this.#options;
     const packs = writer.packSet(segment.packs);
     const onProblem = (problem: TreeProblem): void => {
       blamed.add(this.#noteContent(segment, problem));
     };
-    const body = await readBody(access, segment, run);
     for (const { entries } of readSegment(access, segment, body)) {
       for (const entry of entries) {
         if ('removed' in entry || entry.content === undefined) continue;
