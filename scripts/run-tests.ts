@@ -16,7 +16,9 @@ type Group = { readonly name: string; readonly files: readonly string[]; readonl
 type Outcome = TestCounts & { readonly name: string; readonly seconds: number; readonly problem?: string | undefined };
 
 const UNIT_LIMIT_MS = 15 * 60_000;
-const GROUP_LIMIT_MS = 45 * 60_000;
+const GROUP_LIMIT_MS = 30 * 60_000;
+/** What hangs is named. */
+const TEST_LIMIT_MS = 20 * 60_000;
 const NOTHING: TestCounts = { tests: 0, passed: 0, failed: 0, skipped: 0 };
 const ONE_PROCESS = ['--test-isolation=none'];
 /** Groups whose files take long and need no quiet: node alone would leave a processor idle. */
@@ -61,7 +63,8 @@ function runGroup(group: Group, passedOn: readonly string[], scratch: string): O
   rmSync(counts, { force: true });
   const reporters = ['spec', './scripts/count-tests.ts'].map((name) => `--test-reporter=${name}`);
   const destinations = ['stdout', counts].map((place) => `--test-reporter-destination=${place}`);
-  const options = [...reporters, ...destinations, ...group.options, ...passedOn];
+  const limit = `--test-timeout=${TEST_LIMIT_MS}`;
+  const options = [...reporters, ...destinations, limit, ...group.options, ...passedOn];
   const startedMs = performance.now();
   const child = spawnSync(process.execPath, ['--test', ...options, ...group.files], {
     stdio: ['ignore', 'inherit', 'inherit'],

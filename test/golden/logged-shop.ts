@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import {
   lstatSync,
@@ -150,6 +151,7 @@ export class LoggedShop implements AsyncDisposable {
     await using recorder = recorderOfSource(openEmbeddedSource({ file: this.folder.at('catalog.db') }, this.#runtime));
     const head = await must(recorder.head, 'a head')(run);
     const after = this.catalogAt;
+    assert.ok(after.order < head.order, 'there is something to record: on virtual time the log is silent without it');
     await using log = await must(recorder.openLog, 'a log')(after, run);
     const builder = new PayloadBuilder();
     let changes = 0;

@@ -49,6 +49,7 @@ test('whatever happened to the stores, the kit restores every mark that stands o
         if (random.chance(0.3)) shop.catalog.delete(key);
         else shop.catalog.put(key, random.bytes(random.integer(random.chance(0.1) ? 20_000 : 300)));
       }
+      shop.catalog.put('step', String(step));
       const [changed, removed] = [new Set(['']), new Set<string>()];
       for (let edit = random.integer(4); edit >= 0; edit--) {
         const path = `f${random.integer(8)}`;
