@@ -23,7 +23,7 @@ import { realProtocol, World } from './world.ts';
 const HOUR_MS = 60 * MINUTE_MS;
 const LEASE_MS = 30 * MINUTE_MS;
 /** The whole day takes minutes of work: else the first hours of it. */
-const HOURS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 5 : 1.25;
+const HOURS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 24 : 1.25;
 const STORES = 10;
 /** Each second so many stores, in turn, have changed. */
 const CHANGED = 2;

@@ -7,7 +7,7 @@ import { runSchedules } from './run-schedules.ts';
 
 const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
 const only = process.env['TIDEMARK_TEST_SEED'];
-const COUNT = only !== undefined ? 1 : isFull ? 2000 : 300;
+const COUNT = only !== undefined ? 1 : isFull ? 10_000 : 300;
 const MOST_TOLD = 10;
 
 test(`in ${COUNT} schedules of agents, merges, retention and sweeps whatever was called durable restores exactly`, async (t) => {
