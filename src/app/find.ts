@@ -1,9 +1,16 @@
 import { loadConnector } from '../connectors/load.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import type { Position } from '../core/position.ts';
+import type { StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
-import { walkBases } from '../repository/compare-bases.ts';
+import { isSameEntry, walkBases } from '../repository/compare-bases.ts';
+import type { ComparedBase, HeldName, HeldState } from '../repository/compare-bases.ts';
+import type { LoggedEntry } from '../repository/log-reader.ts';
+import { readNameStates, stateAt } from '../restore/name-states.ts';
+import type { NameStates } from '../restore/name-states.ts';
+import { nameKey } from '../restore/overlay.ts';
 import type { OpenApplication } from './application.ts';
 import { findMark } from './look.ts';
 import type { RepositoryReader } from './look.ts';
@@ -19,11 +26,16 @@ export type FindRequest = {
   readonly marks: readonly string[];
 };
 
-/** Bases of one store and kind, oldest first, and the marks that have each of them. */
-type Searched = {
-  readonly store: string;
-  readonly kind: string;
-  readonly bases: readonly { readonly record: BaseRecord; readonly marks: readonly string[] }[];
+/** What is looked at of a store: bases of one kind, oldest first. */
+type Searched = { readonly store: string; readonly kind: string; readonly bases: readonly SearchedBase[] };
+
+type SearchedBase = { readonly record: BaseRecord; readonly marks: readonly SearchedMark[] };
+
+/** `position`: undefined for the base's own place, to which no log has to lead. */
+type SearchedMark = {
+  readonly id: string;
+  readonly position: Position | undefined;
+  readonly floor: string | undefined;
 };
 
 /**
@@ -51,15 +63,20 @@ export async function findEntries(
 }
 
 function collect(reader: RepositoryReader, marks: readonly MarkRecord[]): readonly Searched[] {
-  const held = new Map<string, { readonly record: BaseRecord; readonly marks: string[] }>();
-  for (const { mark } of marks) {
-    for (const key of Object.values(mark.bases)) {
+  const held = new Map<string, { readonly record: BaseRecord; readonly marks: SearchedMark[] }>();
+  for (const { mark, standsOn } of marks) {
+    for (const [store, key] of standsOn) {
       const record = reader.catalogue.bases.get(key);
-      // One that is lost was told of already, when the catalogue was read.
-      if (record === undefined) continue;
+      const position = mark.positions[store];
+      // What is lost was told of already, when the catalogue was read.
+      if (record === undefined || position === undefined || mark.missing.includes(store)) continue;
+      const isCut = record.summary.cut.order === position.order;
+      const isBase = isCut && reader.catalogue.histories.get(store)?.segmentsFrom(record, position).length === 0;
+      const floor = mark.floors?.[store]?.order;
+      const found = { id: mark.id, position: isBase ? undefined : position, floor };
       const known = held.get(key);
-      if (known === undefined) held.set(key, { record, marks: [mark.id] });
-      else known.marks.push(mark.id);
+      if (known === undefined) held.set(key, { record, marks: [found] });
+      else known.marks.push(found);
     }
   }
   const kinds = Map.groupBy(
@@ -80,18 +97,93 @@ async function* search(
 ): AsyncGenerator<readonly FoundResult[]> {
   const connector = await loadConnector(kind);
   const matches = connector.matcher(patterns);
-  const compared = await Promise.all(
-    bases.map(async ({ record }) => ({ reader: await reader.base(record, run), credential: record.credential })),
-  );
-  for await (const batch of walkBases(compared, { skipCommon: false }, run)) {
-    const found = batch.flatMap(({ states }) =>
-      states.flatMap(({ entry, bases: holders }): FoundResult[] => {
+  const isWanted = (entry: LoggedEntry): boolean =>
+    'removed' in entry
+      ? // Of what kind it was only the base knows.
+        (['file', 'folder'] as const).some((type) =>
+          matches({ name: connector.entryPath(entry.name), type, sizeBytes: 0 }),
+        )
+      : matches(connector.describe(entry));
+  const compared: ComparedBase[] = [];
+  const logs: NameStates[] = [];
+  for (const { record, marks } of bases) {
+    compared.push({ reader: await reader.base(record, run), credential: record.credential });
+    const upTo = furthest(marks);
+    logs.push(upTo === undefined ? new Map() : await readNameStates(reader, { base: record, upTo, isWanted }, run));
+  }
+  for await (const batch of withLogs(walkBases(compared, { skipCommon: false }, run), logs)) {
+    const found = batch.flatMap((name) =>
+      holdersOf(name, bases, logs).flatMap(({ entry, marks }): FoundResult[] => {
         const listed = connector.describe(entry);
-        if (!matches(listed)) return [];
-        const marks = holders.flatMap((index) => must(bases[index], 'a base that was searched').marks);
-        return [{ store, ...listedResult(listed), marks: marks.toSorted() }];
+        return matches(listed) ? [{ store, ...listedResult(listed), marks: marks().toSorted() }] : [];
       }),
     );
     if (found.length > 0) yield found;
   }
+}
+
+/** Of marks over one base the place that its log has to be read to; undefined when none needs the log. */
+function furthest(marks: readonly SearchedMark[]): Position | undefined {
+  return marks
+    .flatMap(({ position }) => position ?? [])
+    .reduce<Position | undefined>(
+      (last, one) => (last === undefined || one.order > last.order ? one : last),
+      undefined,
+    );
+}
+
+/** A name, `key` as `NameStates` has it, and its states in the bases themselves. */
+type FoundName = { readonly key: string; readonly states: readonly HeldState[] };
+
+/** All names of the bases, and between them those of which only a log tells, ascending. */
+async function* withLogs(
+  walked: AsyncIterable<readonly HeldName[]>,
+  logs: readonly NameStates[],
+): AsyncGenerator<readonly FoundName[]> {
+  const logged = [...new Set(logs.flatMap((log) => [...log.keys()]))].sort();
+  let at = 0;
+  const before = function* (key: string | undefined): Generator<FoundName> {
+    for (let next = logged[at]; next !== undefined && (key === undefined || next <= key); next = logged[at]) {
+      at++;
+      if (next !== key) yield { key: next, states: [] };
+    }
+  };
+  for await (const batch of walked) {
+    yield batch.flatMap(({ name, states }) => {
+      const key = nameKey(name);
+      return [...before(key), { key, states }];
+    });
+  }
+  yield [...before(undefined)];
+}
+
+type Holders = { readonly entry: StoredEntry; readonly marks: () => readonly string[] };
+
+/** The states of a name at the marks, and which of them have each. */
+function holdersOf(
+  { key, states }: FoundName,
+  bases: readonly SearchedBase[],
+  logs: readonly NameStates[],
+): readonly Holders[] {
+  // Most names are in no log, and looked at once for all marks.
+  if (!logs.some((log) => log.has(key))) {
+    return states.map(({ entry, bases: having }) => ({
+      entry,
+      marks: () => having.flatMap((index) => must(bases[index], 'a base that was searched').marks.map(({ id }) => id)),
+    }));
+  }
+  const holders: { readonly entry: StoredEntry; readonly credential: string; readonly marks: string[] }[] = [];
+  for (const [index, { record, marks }] of bases.entries()) {
+    const inBase = states.find(({ bases: having }) => having.includes(index))?.entry;
+    const logged = logs[index]?.get(key) ?? [];
+    for (const { id, position, floor } of marks) {
+      const state = position && stateAt(logged, { order: position.order, floor });
+      const entry = state === undefined ? inBase : state.entry;
+      if (entry === undefined) continue;
+      const known = holders.find((one) => one.credential === record.credential && isSameEntry(one.entry, entry));
+      if (known === undefined) holders.push({ entry, credential: record.credential, marks: [id] });
+      else known.marks.push(id);
+    }
+  }
+  return holders.map(({ entry, marks }) => ({ entry, marks: () => marks }));
 }

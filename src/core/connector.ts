@@ -81,6 +81,8 @@ export interface Connector<Options> {
   parsePosition?(text: string): string | undefined;
   /** The name of the entry at a path as an operator types it. */
   entryName(path: Uint8Array): Uint8Array;
+  /** The inverse of `entryName`. */
+  entryPath(name: Uint8Array): Uint8Array;
   /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */
   content(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined;
   /** Lists what lies under a path in a base: directly, or with `recursive` at any depth. */

@@ -112,7 +112,8 @@ function statesOf(group: readonly Cursor[]): readonly HeldState[] {
   return states.map(({ entry, bases }) => ({ entry, bases: bases.toSorted((left, right) => left - right) }));
 }
 
-function isSameEntry(left: StoredEntry, right: StoredEntry): boolean {
+/** Of one writer. */
+export function isSameEntry(left: StoredEntry, right: StoredEntry): boolean {
   return equalBytes(left.attributes, right.attributes) && isSameContent(left.content, right.content);
 }
 

@@ -29,7 +29,6 @@ export type OverlaidEntry = { readonly name: Uint8Array; readonly entry: StoredE
 export class Overlay implements Disposable {
   readonly #temporaryFolder: string;
   readonly #memoryBytes: number;
-  /** Each character of a name is a byte, so that their order is the order of bytes. */
   readonly #newest = new Map<string, Kept>();
   #bytes = 0;
   #file: OverlayFile | undefined;
@@ -43,8 +42,8 @@ export class Overlay implements Disposable {
 
   /** What becomes of a name from now on, whatever was said of it before. Only before `close`. */
   put(entry: LoggedEntry): void {
-    const name = latin1(entry.name);
-    const kept = keep(entry);
+    const name = nameKey(entry.name);
+    const kept = keepEntry(entry);
     this.#bytes += kept.bytes - (this.#newest.get(name)?.bytes ?? 0);
     this.#newest.set(name, kept);
     if (this.#bytes > this.#memoryBytes) this.#layAside();
@@ -64,7 +63,7 @@ export class Overlay implements Disposable {
   /** What became of a name. Undefined: the log does not tell of it. */
   find(name: Uint8Array): OverlaidEntry | undefined {
     if (this.#file !== undefined) return this.#file.find(name);
-    const found = this.#newest.get(latin1(name));
+    const found = this.#newest.get(nameKey(name));
     return found && overlaid(found.entry);
   }
 
@@ -75,7 +74,7 @@ export class Overlay implements Disposable {
       return;
     }
     const sorted = must(this.#sorted, 'an overlay that was closed');
-    for (let at = firstNotBefore(sorted, latin1(name)); at < sorted.length; at++) {
+    for (let at = firstNotBefore(sorted, nameKey(name)); at < sorted.length; at++) {
       yield overlaid(must(sorted[at], 'an entry in this place').entry);
     }
   }
@@ -156,7 +155,7 @@ function overlaid(entry: LoggedEntry): OverlaidEntry {
 }
 
 /** What is kept must not hold on to the frame that it came in. */
-function keep(entry: LoggedEntry): Kept {
+export function keepEntry(entry: LoggedEntry): Kept {
   const name = entry.name.slice();
   const ownBytes = ENTRY_BYTES + name.byteLength * 2;
   if ('removed' in entry) return { entry: { name, removed: true }, bytes: ownBytes };
@@ -168,7 +167,8 @@ function keep(entry: LoggedEntry): Kept {
   };
 }
 
-function latin1(bytes: Uint8Array): string {
+/** A name as a key of a map: each character is a byte, so that their order is that of the bytes. */
+export function nameKey(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 

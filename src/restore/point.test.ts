@@ -10,6 +10,7 @@ import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
 import type { FixtureEntry, FixtureStore, FixtureTransaction } from '../testing/repository-fixture.ts';
 import { runSeeded } from '../testing/seeded-check.ts';
+import { readNameStates, stateAt } from './name-states.ts';
 import { openPoint } from './point.ts';
 import type { Point, PointReader } from './point.ts';
 
@@ -113,6 +114,43 @@ async function assertPoint(
   }
 }
 
+/** Name by name, from the base and what the log makes of each. */
+async function assertStates(
+  { fixture, reader, label }: { fixture: RepositoryFixture; reader: RepositoryReader; label: string },
+  { base, position, floor, segments }: Point,
+  expected: FixtureStore,
+): Promise<void> {
+  const { run } = fixture;
+  const upTo = segments.length === 0 ? undefined : position;
+  const states = upTo && (await readNameStates(reader, { base, upTo, isWanted: () => true }, run));
+  const found = new Map<string, Uint8Array>();
+  for await (const batch of (await reader.base(base, run)).entries(run)) {
+    for (const { name, attributes } of batch) found.set(Buffer.from(name).toString('latin1'), attributes);
+  }
+  for (const [name, known] of states ?? []) {
+    const state = stateAt(known, { order: position.order, floor: floor?.order });
+    if (state?.entry !== undefined) found.set(name, state.entry.attributes);
+    else if (state !== undefined) found.delete(name);
+  }
+  const attributesOf = (store: FixtureStore): readonly unknown[] =>
+    sorted(store).map(([name, { attributes }]) => [name, Uint8Array.from(attributes)]);
+  const held = new Map([...found].map(([name, attributes]) => [name, { attributes }]));
+  assert.deepEqual(attributesOf(held), attributesOf(expected), label);
+}
+
+test('what a log makes of names is refused where it does not fit into memory', async () => {
+  await using fixture = await RepositoryFixture.create();
+  const model = new Model(createSeededRandom('memory'));
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const made = await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  await model.record(fixture, writer, 0, LAST);
+  await using reader = await fixture.openReader();
+  const base = must(reader.catalogue.bases.get(made.key), 'the base');
+  const options = { base, upTo: positionAt(LAST), isWanted: () => true, maxBytes: 1000 };
+  await assert.rejects(readNameStates(reader, options, fixture.run), { code: 'UNSUPPORTED' });
+  assert.equal((await readNameStates(reader, { ...options, isWanted: () => false }, fixture.run)).size, 0);
+});
+
 test('a point is what the history was there, whatever bases and segments lead to it', async () => {
   for (let round = 0; round < 8; round++) {
     await runSeeded({ open: () => RepositoryFixture.create() }, async (fixture, seed) => {
@@ -142,6 +180,7 @@ test('a point is what the history was there, whatever bases and segments lead to
         const point = { ...must(view.planTo(goal), `a plan to ${order}`), floor };
         const label = `position ${order}, floor ${floored ?? 'none'}`;
         await assertPoint({ fixture, reader, label }, point, model.at(order, floored));
+        await assertStates({ fixture, reader, label }, point, model.at(order, floored));
       }
     });
   }

@@ -194,3 +194,48 @@ test('a store alone is brought to a position of its own, looked into there, and 
   assert.equal(shop.run(['plan', '--to', String(second)]).json['code'], 'TARGET_UNKNOWN', 'positions are of one store');
   assert.equal(shop.run(['plan', '--to', String(first - 1), 'notes']).json['code'], 'TARGET_UNKNOWN');
 });
+
+test('find tells of every mark, also of those on logs, what ls shows there', async () => {
+  await using shop = await openShop({
+    manifest:
+      'application: shop\nrepository: ./backups\nmarks: { every: 1s }\nstores:\n  uploads: files:./data\n  notes: embedded:./notes.db\n',
+  });
+  using notes = openEmbedded(shop.at('notes.db'));
+  mkdirSync(shop.at('data', 'old'));
+  writeFileSync(shop.at('data', 'old', 'gone'), 'x');
+  writeFileSync(shop.at('data', 'same'), 'x');
+  notes.put('a', '1');
+  const up = shop.start(['up']);
+  await marked(shop, 'uploads', ['same', 'x']);
+  await marked(shop, 'notes', ['a', '1']);
+  for (let step = 0; step < 3; step++) {
+    writeFileSync(shop.at('data', 'changed'), `version ${step}`);
+    if (step === 1) rmSync(shop.at('data', 'old'), { recursive: true });
+    if (step === 2) notes.delete('a');
+    notes.put('b', `${step}`);
+    await marked(shop, 'uploads', ['changed', `version ${step}`]);
+    await marked(shop, 'notes', ['b', `${step}`]);
+    if (step === 1) shop.ok(['backup', 'uploads']);
+  }
+  await stopped(up);
+
+  const line = (entry: Readonly<Record<string, unknown>>): string =>
+    JSON.stringify([entry['name'], entry['type'], entry['size'], entry['mtime']]);
+  const ids = listOf(shop.ok(['marks']), 'marks').map(({ id }) => String(id));
+  assert.ok(ids.length >= 4);
+  for (const [store, pattern] of [
+    ['uploads', '*'],
+    ['notes', ''],
+  ] as const) {
+    const found = listOf(shop.ok(['find', pattern, '--store', store]), 'found');
+    for (const id of ids) {
+      const listed = shop.run(['ls', id, store, '--recursive']);
+      const top = (name: unknown): boolean => store === 'notes' || !String(name).includes('/');
+      const shown = listed.status === 0 ? listOf(listed.json, 'entries').filter(({ name }) => top(name)) : [];
+      const held = found.filter(({ marks }) => (marks as readonly string[]).includes(id));
+      assert.deepEqual(held.map(line).sort(), shown.map(line).sort(), `${store} at ${id}`);
+    }
+  }
+  const versions = listOf(shop.ok(['find', 'changed']), 'found');
+  assert.equal(versions.length, 3);
+});

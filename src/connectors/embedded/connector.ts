@@ -53,6 +53,7 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
   },
   parsePosition: parseRevision,
   entryName: (path) => path,
+  entryPath: (name) => name,
   content: valueContent,
   list: listKeys,
   describe: describeKey,

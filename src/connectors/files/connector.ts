@@ -2,7 +2,7 @@ import type { Connector } from '../../core/connector.ts';
 import { compareEntries } from './compare-entries.ts';
 import { diagnoseStore } from './diagnose.ts';
 import { fileContent } from './file-content.ts';
-import { describeEntry, entryName, listEntries } from './list.ts';
+import { describeEntry, entryName, entryPath, listEntries } from './list.ts';
 import { entryMatcher } from './matcher.ts';
 import { previewRestore } from './preview.ts';
 import { openFilesRecorder } from './recorder.ts';
@@ -27,6 +27,7 @@ export const filesConnector: Connector<FilesStore> & Required<Pick<Connector<Fil
   undo: undoRestore,
   discard: discardRestore,
   entryName,
+  entryPath,
   content: fileContent,
   list: listEntries,
   describe: describeEntry,

@@ -4,7 +4,6 @@ import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { decodeAttributes } from './attributes.ts';
 import { byteText, bytesOf, printablePath } from './byte-text.ts';
-import type { ByteText } from './byte-text.ts';
 
 /** The name of the entry at a path with '/' between components, as an operator types it; empty or '/' is the root. */
 export function entryName(path: Uint8Array): Uint8Array {
@@ -12,6 +11,11 @@ export function entryName(path: Uint8Array): Uint8Array {
     .split('/')
     .filter((component) => component !== '' && component !== '.');
   return bytesOf(components.join('\0'));
+}
+
+/** The inverse of `entryName`. */
+export function entryPath(name: Uint8Array): Uint8Array {
+  return bytesOf(byteText(name).replaceAll('\0', '/'));
 }
 
 /**
@@ -42,8 +46,7 @@ export async function* listEntries(
 /** An entry as people see it. */
 export function describeEntry({ name, attributes }: StoredEntry): ListedEntry {
   const { type, sizeBytes, mode, mtimeNs, target } = decodeAttributes(attributes);
-  const path: ByteText = byteText(name).replaceAll('\0', '/');
-  return { name: bytesOf(path), type, sizeBytes, mode, mtimeNs, ...(target === undefined ? {} : { target }) };
+  return { name: entryPath(name), type, sizeBytes, mode, mtimeNs, ...(target === undefined ? {} : { target }) };
 }
 
 /** Jumps over what lies in the folders: their nodes are not read. */
