@@ -31,6 +31,7 @@ const MARK_MS = 5_000;
 /** What a day may leave behind, and each store's plan to any moment of it. */
 const MOST_OBJECTS = 2000;
 const MOST_SEGMENTS = 60;
+const MOST_READ = 1.2;
 
 const run: Run = { signal: new AbortController().signal };
 const info = { application: 'simulated', host: 'day', command: 'up', tool: 'simulation' };
@@ -148,15 +149,23 @@ class Day {
   }
 }
 
-/** Of the longest plan to a position of a mark. */
-function longestPlan({ marks, histories }: Catalogue): number {
-  const lengths = marks.flatMap(({ mark, credential }) =>
-    Object.entries(mark.positions).map(([name, position]) => {
-      const plan = histories.get(name)?.planTo({ position, credential });
-      return must(plan, `a plan for ${name}`).segments.length;
-    }),
-  );
-  return lengths.reduce((longest, length) => Math.max(longest, length), 0);
+type Plans = { readonly longest: number; readonly readFactor: number };
+
+/** Over all positions of all marks: the segments of the longest plan, and how much of the log is read for each byte of it that leads there. */
+function plansOf({ marks, histories }: Catalogue): Plans {
+  let [longest, readBytes, neededBytes] = [0, 0, 0];
+  for (const { mark, credential } of marks) {
+    for (const [name, position] of Object.entries(mark.positions)) {
+      const plan = must(histories.get(name)?.planTo({ position, credential }), `a plan for ${name}`);
+      longest = Math.max(longest, plan.segments.length);
+      for (const { after, upTo, storedBytes } of plan.segments) {
+        const [from, to] = [Number(after.order), Number(upTo.order)];
+        readBytes += storedBytes;
+        neededBytes += (storedBytes * (Math.min(to, Number(position.order)) - from)) / (to - from);
+      }
+    }
+  }
+  return { longest, readFactor: readBytes / neededBytes };
 }
 
 test(`${HOURS} hours of a flush a second over ${STORES} stores become few objects, and few segments lead to any moment`, async (t) => {
@@ -166,13 +175,15 @@ test(`${HOURS} hours of a flush a second over ${STORES} stores become few object
   const catalogue = await loadCatalogue(day.access, [], run);
   assert.deepEqual([...violations, ...catalogue.findings], []);
   assert.equal(catalogue.marks.length, (HOURS * HOUR_MS) / MARK_MS);
-  const segments = longestPlan(catalogue);
+  const { longest: segments, readFactor } = plansOf(catalogue);
   const keys = memory.keys();
   const folders = Map.groupBy(keys, (key) => key.split('/')[0] ?? '');
   const left = Object.fromEntries([...folders].map(([folder, own]) => [folder, own.length]));
-  const figures = { hours: HOURS, flushes: HOURS * 3600, most: day.most, objects: keys.length, segments, left };
+  const figures = { hours: HOURS, flushes: HOURS * 3600, most: day.most, objects: keys.length, segments, readFactor, left };
   t.diagnostic(JSON.stringify(figures));
   // The marks since the last hour are merged with the next one.
   assert.ok(keys.length <= Math.min(MOST_OBJECTS, 300 + (MOST_OBJECTS * HOURS) / 24), `${keys.length} objects`);
   assert.ok(segments <= MOST_SEGMENTS, `${segments} segments`);
+  // A segment of an hour is read whole.
+  assert.ok(readFactor <= Math.max(MOST_READ, 1 + 1 / HOURS), `${readFactor} times as much is read`);
 });
