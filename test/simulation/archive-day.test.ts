@@ -179,7 +179,15 @@ test(`${HOURS} hours of a flush a second over ${STORES} stores become few object
   const keys = memory.keys();
   const folders = Map.groupBy(keys, (key) => key.split('/')[0] ?? '');
   const left = Object.fromEntries([...folders].map(([folder, own]) => [folder, own.length]));
-  const figures = { hours: HOURS, flushes: HOURS * 3600, most: day.most, objects: keys.length, segments, readFactor, left };
+  const figures = {
+    hours: HOURS,
+    flushes: HOURS * 3600,
+    most: day.most,
+    objects: keys.length,
+    segments,
+    readFactor,
+    left,
+  };
   t.diagnostic(JSON.stringify(figures));
   // The marks since the last hour are merged with the next one.
   assert.ok(keys.length <= Math.min(MOST_OBJECTS, 300 + (MOST_OBJECTS * HOURS) / 24), `${keys.length} objects`);
