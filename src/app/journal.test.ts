@@ -97,6 +97,7 @@ function fakeWriter(setup: Setup, session: number): RepositoryWriter {
       setup.puts.push({ atMs: setup.clock.monotonicMs(), session, told: draftText(draft) });
     },
     publish: async () => undefined,
+    joinPacks: async () => undefined,
     ownJournal: async () => ({ runs: [], marks: [] }),
     [Symbol.asyncDispose]: async () => void setup.disposed.push(session),
   };

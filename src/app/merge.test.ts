@@ -19,6 +19,8 @@ async function merged(
   const puts: string[] = [];
   const frames = new Map<number, Uint8Array>();
   const writer = {
+    joinPacks: async () => undefined,
+    packsNow: (ids: readonly string[]) => ids,
     ownJournal: async () => ({ runs: [], marks: [], ...own }),
     readBody: async ({ storedBytes }: SegmentRecord) => {
       const known = frames.get(storedBytes) ?? new Uint8Array(storedBytes);

@@ -25,6 +25,7 @@ export async function mergeJournal(
   options: { readonly tier: MergeTier; readonly withMarks: boolean; readonly plain: PlainMemory },
   run: Run,
 ): Promise<void> {
+  await writer.joinPacks(run);
   const own = await writer.ownJournal(run);
   const marks = options.withMarks ? joinMarks(own.marks) : [];
   let segments: SegmentDraft[] = [];
@@ -77,7 +78,7 @@ async function joinSegments(
     fromMs,
     toMs: last.toMs,
     changes: group.reduce((sum, { changes }) => sum + changes, 0),
-    packs: [...new Set(group.flatMap(({ packs }) => packs))].toSorted(),
+    packs: writer.packsNow(group.flatMap(({ packs }) => packs)),
     frames: sealAnew(writer, group, plain) ?? (await inARow(writer, group, run)),
   };
 }

@@ -31,6 +31,7 @@ const writer = {
   sealFrame: (_store: string, payload: Uint8Array) => payload,
   putJournal: async () => undefined,
   publish: async () => undefined,
+  joinPacks: async () => undefined,
   ownJournal: async () => ({ runs: [], marks: [] }),
   [Symbol.asyncDispose]: async () => undefined,
 } as unknown as RepositoryWriter; // all that a journal calls

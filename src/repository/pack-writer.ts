@@ -1,5 +1,5 @@
 import { TidemarkError } from '../core/errors.ts';
-import { fromHex } from '../core/bytes.ts';
+import { fromHex, toHex } from '../core/bytes.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { compareStored } from './compare-stored.ts';
@@ -19,6 +19,8 @@ import type { ChunkIndex } from './index/chunk-index.ts';
 import type { WriterCredential } from './keys/credential.ts';
 import type { PlainBlock } from './pipeline/engine.ts';
 import { openBlock } from './pipeline/block.ts';
+import { keepBlock } from './small-packs.ts';
+import type { SmallPacks } from './small-packs.ts';
 
 /** A pack is closed once it has this much, and where chunks are small, once it has so many of the largest. */
 const PACK_TARGET_BYTES = 16 * 1024 * 1024;
@@ -37,6 +39,8 @@ export type PackWriterOptions = {
   readonly kind: ChunkKind;
   /** Packs on their way to the object store at once. */
   readonly uploads: number;
+  /** Keeps what lies in packs that stay small. */
+  readonly small?: SmallPacks | undefined;
 };
 
 type OpenPack = {
@@ -45,6 +49,8 @@ type OpenPack = {
   size: number;
   chunks: number;
   readonly blocks: (DirectoryBlock & { readonly offset: number })[];
+  /** What lies in it, as long as it is small. */
+  kept: PlainBlock[] | undefined;
 };
 
 /**
@@ -92,6 +98,8 @@ export class PackWriter {
     pack.size += sealedBytes;
     this.storedBytes += sealedBytes;
     pack.chunks += block.chunks.length;
+    if (this.#options.small?.isSmall(pack.size) === true) pack.kept?.push(keepBlock(block));
+    else pack.kept = undefined;
     if (pack.size >= this.#targetBytes || pack.chunks >= PACK_MOST_CHUNKS) await this.#close(run);
   }
 
@@ -113,7 +121,7 @@ export class PackWriter {
     const secret: PackSecret = { owner, salt: random(16), key: random(32) };
     const buffer = this.#spare.pop() ?? new Uint8Array(Math.ceil(this.#targetBytes * (1 + LAST_BLOCK_PART)));
     buffer.set(packHeader(secret, header.contentKey, random(32)));
-    return { secret, buffer, size: PACK_HEADER_BYTES, chunks: 0, blocks: [] };
+    return { secret, buffer, size: PACK_HEADER_BYTES, chunks: 0, blocks: [], kept: [] };
   }
 
   async #close(run: Run): Promise<void> {
@@ -159,6 +167,8 @@ export class PackWriter {
         offset += chunk.sizeBytes;
       }
     }
+    const { small, kind } = this.#options;
+    if (pack.kept !== undefined) small?.add({ id: toHex(packId), kind, blocks: pack.kept, sizeBytes: pack.size });
   }
 
   /** Opens one block of the pack again, while its key is in memory: what can't be opened now never will be. */

@@ -31,6 +31,7 @@ import type { Head } from './records/heads.ts';
 import type { RecordLog } from './records/record-log.ts';
 import { Session } from './records/session.ts';
 import type { SessionInfo } from './records/session.ts';
+import { SmallPacks } from './small-packs.ts';
 import { WriteLease } from './write-lease.ts';
 
 const UPLOADS_AT_ONCE = 2;
@@ -91,6 +92,7 @@ export class RepositoryWriter implements AsyncDisposable {
   readonly #startedAtMs: number;
   /** As it was read last. */
   #log: RecordLog;
+  readonly #small = new SmallPacks();
 
   private constructor(parts: {
     options: WriterOptions;
@@ -235,8 +237,8 @@ export class RepositoryWriter implements AsyncDisposable {
     observation: Base,
     run: Run,
   ): Promise<Omit<StoredObservation, 'packs'> & { readonly packs: readonly string[] }> {
-    const content = this.#packWriter('content');
-    const nodes = this.#packWriter('node');
+    const content = this.#packWriter('content', this.#small);
+    const nodes = this.#packWriter('node', this.#small);
     try {
       const stored = await storeObservation(
         observation,
@@ -248,11 +250,35 @@ export class RepositoryWriter implements AsyncDisposable {
         },
         run,
       );
-      return { ...stored, packs: this.#packIds(stored.packs) };
+      if (this.#small.isFull) await this.joinPacks(run);
+      return { ...stored, packs: this.packsNow(this.#packIds(stored.packs)) };
     } finally {
       await Promise.all([content.settle(), nodes.settle()]);
       await this.#index.flushAll({ signal: new AbortController().signal });
     }
+  }
+
+  /** Puts what lies in small packs of this session's observations into few. The small ones stay as long as something names them. */
+  async joinPacks(run: Run): Promise<void> {
+    for (const kind of ['content', 'node'] as const) {
+      const packs = this.#small.take(kind);
+      if (packs.length === 0) continue;
+      const joined = this.#packWriter(kind, this.#small);
+      try {
+        for (const block of packs.flatMap(({ blocks }) => blocks)) await joined.add(block, run);
+        await joined.flush(run);
+      } finally {
+        await joined.settle();
+        await this.#index.flushAll({ signal: new AbortController().signal });
+      }
+      this.#small.noteJoined(packs, this.#packIds(new Set(joined.written)));
+      for (const { id } of packs) this.#index.markAbsent(this.#index.packNumber(fromHex(id)));
+    }
+  }
+
+  /** What stands for these packs since they were joined. */
+  packsNow(ids: readonly string[]): readonly string[] {
+    return this.#small.standFor(ids);
   }
 
   /** Publishes the index of what was stored: a hint for whoever reads. */
@@ -376,7 +402,7 @@ export class RepositoryWriter implements AsyncDisposable {
     return [...packs].map((pack) => toHex(this.#index.packId(pack))).toSorted();
   }
 
-  #packWriter(kind: 'content' | 'node'): PackWriter {
+  #packWriter(kind: 'content' | 'node', small?: SmallPacks): PackWriter {
     const { objects, header, runtime } = this.#options.access;
     return new PackWriter({
       objects,
@@ -386,6 +412,7 @@ export class RepositoryWriter implements AsyncDisposable {
       random: runtime.random,
       kind,
       uploads: UPLOADS_AT_ONCE,
+      small,
     });
   }
 
