@@ -9,6 +9,7 @@ import { LogQueue } from '../archive/log-queue.ts';
 import type { LogBlock } from '../archive/log-queue.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
 import { TidemarkError } from '../core/errors.ts';
+import { orderOf } from '../core/position.ts';
 import { createSeededRandom } from '../flow/random.ts';
 import { createVirtualClock } from '../flow/virtual-clock.ts';
 import type { VirtualClock } from '../flow/virtual-clock.ts';
@@ -40,6 +41,8 @@ type Setup = {
   readonly failures: Error[];
   /** How long a put takes. */
   slowMs: number;
+  /** The order of the first place that a base leads to, in all histories. */
+  restorableFrom: number;
   history(store: string, options?: { readonly onLost?: () => void; readonly spool?: Spool }): Promise<JournaledHistory>;
   /** Aborts the run, and lets time pass until all is done. */
   stop(): Promise<void>;
@@ -57,6 +60,7 @@ function setUp(t: TestContext): Setup {
     troubles: [],
     failures: [],
     slowMs: 0,
+    restorableFrom: 0,
     journal: new Journal({
       clock,
       random: createSeededRandom(1).bytes,
@@ -71,7 +75,14 @@ function setUp(t: TestContext): Setup {
         { memoryBytes, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
         run,
       );
-      const history: JournaledHistory = { store, queue, durable: positionAt(0), onDurable: () => undefined, onLost };
+      const history: JournaledHistory = {
+        store,
+        queue,
+        durable: positionAt(0),
+        onDurable: () => undefined,
+        onLost,
+        isRestorable: ({ order }) => order >= orderOf(setup.restorableFrom),
+      };
       setup.journal.add(history);
       return history;
     },
@@ -169,6 +180,21 @@ test('after a slow flush it rests for longer', async (t) => {
   );
   await setup.stop();
   assert.equal(orders.durable.order, positionAt(30).order);
+});
+
+test('a mark at a place that no base leads to waits, and lacks the store in the end', async (t) => {
+  const setup = setUp(t);
+  const { clock, journal } = setup;
+  const orders = await setup.history('orders');
+  setup.restorableFrom = 3;
+  await orders.queue.put(block(0, 4), run);
+  void journal.putMark(markAt('early', { orders: 2 }));
+  void journal.putMark(markAt('late', { orders: 3 }));
+  await clock.advance(1_000);
+  assert.deepEqual(told(setup), ['orders 0-4, late']);
+  await clock.advance(30_000);
+  assert.deepEqual(told(setup).slice(1), ['early without orders']);
+  await setup.stop();
 });
 
 test('what was found late waits from when it happened, and after a slow flush no less than any other', async (t) => {

@@ -38,6 +38,8 @@ export type JournaledHistory = {
   readonly onDurable: (upTo: Position) => void;
   /** What was received can't be put any more: it has to be observed anew from `durable` on. With POSITION_LOST it is gone, and given up by then. */
   readonly onLost: (error: TidemarkError) => void;
+  /** Whether a base leads to a position, once all up to there is in the repository. */
+  readonly isRestorable: (position: Position) => boolean;
 };
 
 /** What is put of one history. */
@@ -282,7 +284,9 @@ export class Journal {
     const all = this.#all();
     const lacking = Object.entries(positions).filter(([name, position]) => {
       const isReached = (history: JournaledHistory): boolean =>
-        history.store === name && (comparePositions(reached(history), position) ?? -1) >= 0;
+        history.store === name &&
+        (comparePositions(reached(history), position) ?? -1) >= 0 &&
+        history.isRestorable(position);
       return bases[name] === undefined && !all.some(isReached);
     });
     return lacking.map(([name]) => name);

@@ -274,5 +274,6 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
       store === history && cut.lineage === position.lineage && cut.order === position.order,
   );
   const lastBaseMs = newestBase(catalogue, history)?.summary.createdAtMs;
-  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs };
+  const unreached = view?.unreachedEnd(credential);
+  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs, unreached };
 }

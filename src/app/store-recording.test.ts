@@ -95,7 +95,8 @@ function recordingOf(attempts: readonly Attempt[], ownSpool = spool) {
     known: undefined,
     writeBase: async () => {
       bases.push(clock.nowMs());
-      return { cut: positionAt(1) } as unknown as WrittenBase; // only where it was cut is looked at
+      const end = { logFrom: positionAt(1), cut: positionAt(1) };
+      return { cut: end.cut, stored: { end } } as unknown as WrittenBase; // only where it begins and was cut is looked at
     },
     onNews: (message) => news.push(message),
   });

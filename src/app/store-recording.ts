@@ -3,6 +3,7 @@ import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
+import { comparePositions, isSamePlace } from '../core/position.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
@@ -26,7 +27,12 @@ export type KnownHistory = {
   readonly position: Position;
   readonly atMs: number;
   readonly lastBaseMs?: number | undefined;
+  /** Where no base leads to `position`: the last place to which one does, and the one from which on it is so again. */
+  readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
 };
+
+/** Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. */
+type Reach = { hasBase: boolean; from: Position | undefined };
 
 export type StoreRecordingOptions = {
   readonly runtime: Runtime;
@@ -59,8 +65,10 @@ export class StoreRecording implements AsyncDisposable {
   #state: StoreState = 'starting';
   #trouble: TidemarkError | undefined;
   #known: KnownHistory | undefined;
-  /** There is a base that the log goes on from. */
-  #hasBase: boolean;
+  /** Of the history since it began; another one for the next. */
+  #reach: Reach;
+  /** Where the log begins that the newest base needs. */
+  #baseFrom: Position | undefined;
   #recorder: Recorder | undefined;
   #observations: ObservationLog | undefined;
   #looking: Promise<unknown> = Promise.resolve();
@@ -80,7 +88,7 @@ export class StoreRecording implements AsyncDisposable {
     this.store = options.store;
     this.#options = options;
     this.#known = options.known;
-    this.#hasBase = options.known !== undefined;
+    this.#reach = { hasBase: options.known !== undefined, from: options.known?.unreached?.from };
     this.#lastBaseMs = options.known?.lastBaseMs;
   }
 
@@ -212,13 +220,14 @@ export class StoreRecording implements AsyncDisposable {
     const history = this.#history;
     this.#known = undefined;
     this.#history = undefined;
-    this.#hasBase = false;
+    this.#reach = { hasBase: false, from: undefined };
+    this.#baseFrom = undefined;
     if (known === undefined) return false;
     this.#gapCount++;
     const { journal, onNews } = this.#options;
     const { name } = this.store;
     // What was received of it and was not given up is not lost, and followed until it was last seen.
-    const after = history?.queue.received ?? known.position;
+    const after = history?.queue.received ?? (known.unreached === undefined ? known.position : known.unreached.after);
     const fromMs = history === undefined ? known.atMs : (this.#lastSeenMs ?? known.atMs);
     const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
     this.#ended = journal.end(history, gap);
@@ -266,20 +275,22 @@ export class StoreRecording implements AsyncDisposable {
     await using scope = openScope(run);
     const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
-    if (!this.#hasBase) await this.#base(recorder, scope.run);
+    if (!this.#reach.hasBase) await this.#base(recorder, scope.run);
     this.#setRecording(onRecording);
     await scope.join();
   }
 
   async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
+    // What a base saw after `position` is told by the observations that follow on it, and those are not in the repository.
+    if (this.#known?.unreached !== undefined) throw unstored();
     const { clock } = this.#runtime;
     const { restMs } = this.#options;
-    const known = this.#hasBase ? (this.#history?.queue.received ?? this.#known?.position) : undefined;
+    const known = this.#reach.hasBase ? (this.#history?.queue.received ?? this.#known?.position) : undefined;
     const after = known ?? (await this.#base(recorder, run)).cut;
     const open = recorder.openObservations;
     if (open === undefined) return;
     await using observations = await open.call(recorder, after, run);
-    this.#history ??= await this.#join(after, { onLost: (error) => this.#startAnew(error) }, run);
+    this.#history ??= await this.#join(after, { onLost: (error) => this.#observeAnew(error) }, run);
     using _left = this.#acknowledging(observations);
     this.#observations = observations;
     try {
@@ -307,6 +318,13 @@ export class StoreRecording implements AsyncDisposable {
     };
   }
 
+  /** What a base needs of observations can't be made up again. */
+  #observeAnew(error: TidemarkError): void {
+    const durable = this.#history?.durable;
+    const isLost = this.#baseFrom !== undefined && durable !== undefined && this.#baseFrom.order > durable.order;
+    this.#startAnew(isLost ? unstored(error) : error);
+  }
+
   /** What waits is gone. */
   #startAnew(error: TidemarkError): void {
     if (this.#history !== undefined) this.#options.journal.drop(this.#history);
@@ -321,6 +339,7 @@ export class StoreRecording implements AsyncDisposable {
   ): Promise<JournaledHistory> {
     const { journal } = this.#options;
     const { spool, onLost } = options;
+    const reach = this.#reach;
     const onDamaged = ({ message, hint }: TidemarkError): void =>
       this.#options.onNews(`${this.store.name}: ${message}. ${hint}`);
     const queue = await LogQueue.open(
@@ -337,6 +356,12 @@ export class StoreRecording implements AsyncDisposable {
         this.#acknowledge(upTo);
       },
       onLost,
+      isRestorable: (position) => {
+        const { hasBase, from } = reach;
+        return (
+          hasBase && (from === undefined || isSamePlace(position, from) || (comparePositions(position, from) ?? -1) > 0)
+        );
+      },
     };
     journal.add(history);
     return history;
@@ -363,7 +388,9 @@ export class StoreRecording implements AsyncDisposable {
   ): Promise<WrittenBase> {
     const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
     this.#lastBaseMs = this.#runtime.clock.nowMs();
-    this.#hasBase = true;
+    this.#baseFrom = base.stored.end.logFrom;
+    if (!this.#reach.hasBase) this.#reach.from = base.cut;
+    this.#reach.hasBase = true;
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
     return base;
   }
@@ -402,4 +429,11 @@ export class StoreRecording implements AsyncDisposable {
     this.#options.journal.touch(startMs);
     return block.upTo;
   }
+}
+
+function unstored(cause?: TidemarkError): TidemarkError {
+  return new TidemarkError('POSITION_LOST', 'observations that the newest base needs were not stored', {
+    disposition: 'resync',
+    cause,
+  });
 }

@@ -101,6 +101,19 @@ test('a writer goes on where its log ends, and where a fuzzy base begins that th
   assert.equal(end([fakeBase(1)], [], B), NaN);
 });
 
+test('where a fuzzy base needs log that is not there, its writer’s end is reached from no base until the cut', () => {
+  const unreached = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[]): readonly unknown[] => {
+    const found = view(bases, segments).unreachedEnd(A);
+    return found === undefined ? [] : [found.after && Number(found.after.order), Number(found.from.order)];
+  };
+  const fuzzy = fakeBase(5, { logFrom: 4 });
+  assert.deepEqual(unreached([fuzzy], []), [undefined, 5]);
+  assert.deepEqual(unreached([fakeBase(1), fuzzy], [fakeSegment(1, 3)]), [3, 5]);
+  assert.deepEqual(unreached([fakeBase(1), fuzzy], [fakeSegment(1, 4)]), []);
+  assert.deepEqual(unreached([fakeBase(1), fuzzy], [fakeSegment(1, 3), fakeSegment(4, 6)]), []);
+  assert.deepEqual(unreached([fakeBase(1)], []), []);
+});
+
 test('a copied repository keeps the order of its bases, whatever times the copy has', () => {
   const copied = view(
     [

@@ -71,9 +71,27 @@ export class HistoryView {
 
   /** Up to where a writer has recorded the history, from its newest base on: what it records next goes on there, so that it reaches the base's cut. */
   endOf(credential: string): Position | undefined {
-    const own = [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
-    const newest = newestOf(own);
+    const newest = newestOf(this.#basesOf(credential));
     return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
+  }
+
+  /**
+   * Where no base leads to the end of what a writer has recorded, because the newest one needs log that is not there yet: the last place to which another
+   * one leads, and the one from which on it will be so again. Undefined where one leads there.
+   */
+  unreachedEnd(credential: string): { readonly after: Position | undefined; readonly from: Position } | undefined {
+    const own = this.#basesOf(credential);
+    const position = this.endOf(credential);
+    const newest = newestOf(own);
+    if (newest === undefined || position === undefined || this.baseFor({ position, credential }) !== undefined) {
+      return undefined;
+    }
+    const after = newestOf(own.filter((base) => this.reachOf(base) !== undefined));
+    return { after: after && this.reachOf(after), from: newest.summary.cut };
+  }
+
+  #basesOf(credential: string): readonly BaseRecord[] {
+    return [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
   }
 
   /** Of each run the fewest segments that cover it. */

@@ -163,9 +163,12 @@ export class Agent {
   }
 
   #knownOf(name: string, catalogue: Catalogue): KnownHistory | undefined {
-    const position = catalogue.histories.get(name)?.endOf(this.actor.access.writer?.id ?? '');
+    const view = catalogue.histories.get(name);
+    const credential = this.actor.access.writer?.id ?? '';
+    const position = view?.endOf(credential);
     const head = this.#archive.counted.find((store) => store.name === name)?.head;
-    return position && { position: this.#archive.protocol.known(position, head), atMs: 0 };
+    const unreached = view?.unreachedEnd(credential);
+    return position && { position: this.#archive.protocol.known(position, head), atMs: 0, unreached };
   }
 
   #openRecorder(name: string, previous: KnownHistory['position'] | undefined): Recorder {
