@@ -13,6 +13,7 @@ import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
 import { Journal } from './journal.ts';
 import { StoreRecording } from './store-recording.ts';
+import type { KnownHistory } from './store-recording.ts';
 
 const noRun: Run = { signal: new AbortController().signal };
 
@@ -42,7 +43,24 @@ type Attempt = {
   readonly tells?: readonly LogPiece[];
   readonly log?: () => Promise<void>;
   readonly onDispose?: Promise<void>;
+  /** It has no log, and nothing changes. */
+  readonly isObserved?: boolean;
 };
+
+function observerOf(): Recorder {
+  return {
+    lineage: { id: 'fixture' },
+    exact: 'observation',
+    openObservations: async () => ({
+      observe: async () => undefined,
+      changed: (run) => untilAborted(new Promise<void>(() => undefined), run),
+      acknowledge: () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+    openBase: () => Promise.reject(new Error('bases are taken by the test')),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
 
 function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDispose }: Attempt): Recorder {
   const openedBy = (run: Run): Log => ({
@@ -65,7 +83,10 @@ function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDi
 }
 
 /** Records a store whose attempts go as they are given; the last one goes on for ever. */
-function recordingOf(attempts: readonly Attempt[], ownSpool = spool) {
+function recordingOf(
+  attempts: readonly Attempt[],
+  { ownSpool = spool, known = undefined as KnownHistory | undefined } = {},
+) {
   const clock = createVirtualClock(1_000_000);
   const random = createSeededRandom(1).bytes;
   const news: string[] = [];
@@ -88,11 +109,11 @@ function recordingOf(attempts: readonly Attempt[], ownSpool = spool) {
       const attempt = must(attempts[Math.min(at, attempts.length - 1)], 'an attempt');
       at += 1;
       if (attempt.opens !== undefined) throw attempt.opens;
-      return recorderOf(attempt);
+      return attempt.isObserved === true ? observerOf() : recorderOf(attempt);
     },
     openSpool: async () => ownSpool,
     journal,
-    known: undefined,
+    known,
     writeBase: async () => {
       bases.push(clock.nowMs());
       const end = { logFrom: positionAt(1), cut: positionAt(1) };
@@ -191,11 +212,23 @@ test('what is lost with a damaged spool is a gap since what the repository has, 
     const changes = [{ name: Buffer.from('a'), attributes }];
     return { changes, commit: { position: positionAt(order), atMs: order } };
   });
-  const world = recordingOf([{ tells }, {}], damaged);
+  const world = recordingOf([{ tells }, {}], { ownSpool: damaged });
   await during(world, (advance) => advance(30_000));
   assert.deepEqual(
     world.news.map((told) => told.replace(/since [^ ]+:/, 'since then:')),
     ['orders: recording', 'orders: a gap since then: it was compacted', 'orders: recording'],
   );
   assert.deepEqual([world.bases.length, world.recording.gapCount], [2, 1]);
+});
+
+test('where a base needs observations that were not stored a gap is noted and a base begins anew; where all is there it goes on', async () => {
+  const known: KnownHistory = { position: positionAt(5), atMs: 900_000 };
+  const whole = recordingOf([{ isObserved: true }], { known });
+  await during(whole, (advance) => advance(10_000));
+  assert.deepEqual([whole.bases.length, whole.news], [0, ['orders: recording']]);
+  const unreached = { after: positionAt(3), from: positionAt(6) };
+  const broken = recordingOf([{ isObserved: true }], { known: { ...known, unreached } });
+  await during(broken, (advance) => advance(10_000));
+  assert.deepEqual([broken.bases.length, broken.recording.gapCount], [1, 1]);
+  assert.match(broken.news[0] ?? '', /a gap since .*: observations that the newest base needs were not stored/);
 });
