@@ -85,7 +85,7 @@ function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDi
 /** Records a store whose attempts go as they are given; the last one goes on for ever. */
 function recordingOf(
   attempts: readonly Attempt[],
-  { ownSpool = spool, known = undefined as KnownHistory | undefined } = {},
+  { ownSpool = spool, known = undefined as KnownHistory | undefined, laterBases = Promise.resolve() } = {},
 ) {
   const clock = createVirtualClock(1_000_000);
   const random = createSeededRandom(1).bytes;
@@ -114,8 +114,9 @@ function recordingOf(
     openSpool: async () => ownSpool,
     journal,
     known,
-    writeBase: async () => {
+    writeBase: async (_, run) => {
       bases.push(clock.nowMs());
+      if (bases.length > 1) await untilAborted(laterBases, run);
       const end = { logFrom: positionAt(1), cut: positionAt(1) };
       return { cut: end.cut, stored: { end } } as unknown as WrittenBase; // only where it begins and was cut is looked at
     },
@@ -219,6 +220,27 @@ test('what is lost with a damaged spool is a gap since what the repository has, 
     ['orders: recording', 'orders: a gap since then: it was compacted', 'orders: recording'],
   );
   assert.deepEqual([world.bases.length, world.recording.gapCount], [2, 1]);
+});
+
+test('a base that is being taken when its store ceases to be recorded ends first, with an error of its own', async () => {
+  const failed = Promise.withResolvers<void>();
+  const ends: string[] = [];
+  const disposed = Promise.withResolvers<void>();
+  const laterBases = new Promise<void>(() => undefined);
+  const world = recordingOf([{ log: () => failed.promise, onDispose: disposed.promise }, {}], { laterBases });
+  await during(world, async (advance) => {
+    await advance(5_000);
+    const taken = world.recording
+      .takeBase({ allowEmpty: false }, noRun)
+      .catch(({ code, message }: TidemarkError) => ends.push(`${code} ${message}`));
+    await advance(1_000);
+    failed.reject(away);
+    await taken;
+    assert.deepEqual(ends, ['STORE_UNREACHABLE orders ceased to be recorded while its base was taken']);
+    disposed.resolve();
+    await advance(60_000);
+  });
+  assert.equal(world.recording.state, 'recording');
 });
 
 test('where a base needs observations that were not stored a gap is noted and a base begins anew; where all is there it goes on', async () => {

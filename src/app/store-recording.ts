@@ -70,6 +70,9 @@ export class StoreRecording implements AsyncDisposable {
   /** Where the log begins that the newest base needs. */
   #baseFrom: Position | undefined;
   #recorder: Recorder | undefined;
+  /** Aborted when the recorder goes; then the bases that are taken of it end before it. */
+  #released = new AbortController();
+  readonly #bases = new Set<Promise<WrittenBase>>();
   #observations: ObservationLog | undefined;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
@@ -178,7 +181,13 @@ export class StoreRecording implements AsyncDisposable {
     this.#recorded();
     const recorder = this.#recorder;
     if (recorder === undefined) throw this.#notRecorded();
-    return { base: await this.#base(recorder, run, options), exact: recorder.exact };
+    const taken = this.#base(recorder, { signal: AbortSignal.any([run.signal, this.#released.signal]) }, options);
+    this.#bases.add(taken);
+    try {
+      return { base: await taken, exact: recorder.exact };
+    } finally {
+      this.#bases.delete(taken);
+    }
   }
 
   /** Once the journal has put what was received. */
@@ -239,6 +248,7 @@ export class StoreRecording implements AsyncDisposable {
     const previous = this.#known?.position;
     await using recorder = await this.#options.openRecorder(previous, run);
     this.#recorder = recorder;
+    this.#released = new AbortController();
     try {
       if (this.#known !== undefined && recorder.lineage.id !== this.#known.position.lineage) {
         this.#noteGap('the store is another one: it was restored or replaced');
@@ -248,6 +258,9 @@ export class StoreRecording implements AsyncDisposable {
       else await this.#observe(recorder, run, onRecording);
     } finally {
       this.#recorder = undefined;
+      const why = `${this.store.name} ceased to be recorded while its base was taken`;
+      this.#released.abort(new TidemarkError('STORE_UNREACHABLE', why, { disposition: 'retry' }));
+      await Promise.allSettled(this.#bases);
     }
   }
 
