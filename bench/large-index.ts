@@ -79,7 +79,8 @@ async function enlarge(setting: Setting, run: Run): Promise<number> {
   const runtime = runtimeOf();
   const repository = TIDEMARK.repository(place);
   const state = join(place.home, 'state', 'tidemark');
-  const id = must(readdirSync(state)[0], 'the state of a repository');
+  const ids = readdirSync(state).filter((name) => /^[0-9a-f]{32}$/.test(name));
+  const id = must(ids[0], 'the state of a repository');
   const path = join(state, id, 'writer.json');
   const credential = readCredential(readFileSync(path), path);
   if (credential.role !== 'writer') throw new Error('the host has no writer’s credential');

@@ -42,7 +42,8 @@ export class UpProcess {
 
   get stateFolder(): string {
     const root = join(this.folder, 'state', 'tidemark');
-    return join(root, must(readdirSync(root)[0], 'a state folder'));
+    const ids = readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name));
+    return join(root, must(ids[0], 'a state folder'));
   }
 
   /** Resolves once every store is recorded. */

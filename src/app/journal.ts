@@ -27,6 +27,8 @@ const MARK_WAIT_MS = 30_000;
 const MOST_MARKS = 500;
 /** So many times as long as the last flush took the next one waits, so that a slow repository is not kept busy with small records. */
 const REST_FACTOR = 3;
+/** It also takes a moment until what was committed has come. */
+const LEAD_FACTOR = 3;
 const BACK_OFF = { firstMs: 500, maxMs: 30_000 };
 
 /** A history that is recorded. `durable`: up to where it is in the repository. */
@@ -99,6 +101,8 @@ export class Journal {
   #hasPut = false;
   #dirtyMs: number | undefined;
   #restUntilMs = -Infinity;
+  /** So long before its time a flush begins, so that it has ended by then. */
+  #leadMs = 0;
   readonly #plain = new PlainMemory(PLAIN_BYTES);
   #failures = 0;
   #wake = Promise.withResolvers<void>();
@@ -259,7 +263,9 @@ export class Journal {
     if (queuedBytes >= flush.sizeBytes) return 0;
     if (this.#marks.some(({ mark }) => this.#isCovered(mark))) return 0;
     const waits = [MERGE_EVERY_MS];
-    if (this.#dirtyMs !== undefined) waits.push(Math.max(this.#dirtyMs + flush.afterMs, this.#restUntilMs) - nowMs);
+    if (this.#dirtyMs !== undefined) {
+      waits.push(Math.max(this.#dirtyMs + flush.afterMs - this.#leadMs, this.#restUntilMs) - nowMs);
+    }
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
     if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
     return Math.min(...waits);
@@ -320,7 +326,9 @@ export class Journal {
     for (const { history, blocks } of parts) await history.queue.drop(blocks.length, run);
     if (this.#hasSomething) this.touch();
     const endedMs = this.#options.clock.monotonicMs();
-    this.#restUntilMs = endedMs + (endedMs - beganMs) * REST_FACTOR;
+    const tookMs = endedMs - beganMs;
+    this.#restUntilMs = endedMs + tookMs * REST_FACTOR;
+    this.#leadMs = Math.min(tookMs * LEAD_FACTOR, this.#options.flush.afterMs / 4);
   }
 
   /** What can be put of it now: nothing where what waits is gone, which is no reason to keep others waiting. */

@@ -20,6 +20,7 @@ const QUEUE_BYTES = 16 * 1024 * 1024;
 /** How long a position that was read may take to be received. */
 const RECEIVE_MS = 10_000;
 const RECEIVE_STEP_MS = 5;
+const MOST_AGE_MS = 250;
 const SETTLE_STEP_MS = 50;
 
 /** Where the repository stands with a store. */
@@ -356,7 +357,13 @@ export class StoreRecording implements AsyncDisposable {
     const onDamaged = ({ message, hint }: TidemarkError): void =>
       this.#options.onNews(`${this.store.name}: ${message}. ${hint}`);
     const queue = await LogQueue.open(
-      { memoryBytes: QUEUE_BYTES, received: after, onPut: () => journal.touch(), spool, onDamaged },
+      {
+        memoryBytes: QUEUE_BYTES,
+        received: after,
+        onPut: (fromMs) => journal.touch(this.#happenedMs(fromMs)),
+        spool,
+        onDamaged,
+      },
       run,
     );
     const history: JournaledHistory = {
@@ -378,6 +385,12 @@ export class StoreRecording implements AsyncDisposable {
     };
     journal.add(history);
     return history;
+  }
+
+  /** By the monotonic clock, of what happened at a time of the store's clock, which may be another one: so it is not long ago. */
+  #happenedMs(storeMs: number): number {
+    const { clock } = this.#runtime;
+    return clock.monotonicMs() - Math.min(Math.max(clock.nowMs() - storeMs, 0), MOST_AGE_MS);
   }
 
   /** One for all attempts: what waits in it when this ends is still put. */

@@ -10,7 +10,7 @@ import type { LogQueue } from './log-queue.ts';
 /** A block ends at the first commit after so many bytes. */
 const BLOCK_BYTES = 1024 * 1024;
 /** After less than this more is waited for: each block costs a flush of the spool's disk, which the store may be on as well. */
-const REST_BELOW_BYTES = 32 * 1024;
+const REST_BELOW_BYTES = 256 * 1024;
 const REST_MS = 50;
 
 /**
