@@ -136,7 +136,7 @@ const RANGE = 100;
 const WORKLOADS: readonly Workload[] = [
   {
     name: 'durable puts',
-    count: 2_000,
+    count: 10_000,
     run(store, count, offset) {
       for (let index = 0; index < count; index++) store.put([keyOf(offset + index)], VALUE);
     },

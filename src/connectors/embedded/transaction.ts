@@ -35,7 +35,9 @@ export class EmbeddedTransaction {
   constructor(database: DatabaseSync, reader: EmbeddedReader, clock: Clock) {
     this.#reader = reader;
     this.#clock = clock;
-    this.#head = database.prepare(HEAD_SQL);
+    this.#head = database.prepare(
+      `SELECT (${HEAD_SQL}) AS head, EXISTS (SELECT 1 FROM entries WHERE expires_at <= ?) AS isExpired`,
+    );
     this.#insertChange = database.prepare(
       'INSERT INTO changes (revision, begin, at_ms, key, value, previous, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
@@ -60,9 +62,10 @@ export class EmbeddedTransaction {
   /** Called by the store once it holds the lock. */
   begin(): void {
     this.#nowMs = Math.floor(this.#clock.nowMs());
-    this.#first = Number(must(this.#head.get(), 'a head')['head']) + 1;
+    const { head, isExpired } = must(this.#head.get(this.#nowMs), 'a head');
+    this.#first = Number(head) + 1;
     this.#next = this.#first;
-    this.removeExpired(EXPIRED_AT_ONCE);
+    if (isExpired === 1) this.removeExpired(EXPIRED_AT_ONCE);
   }
 
   /** So many changes so far, those of what has expired included. */
