@@ -192,6 +192,6 @@ test(`${HOURS} hours of a flush a second over ${STORES} stores become few object
   // The marks since the last hour are merged with the next one.
   assert.ok(keys.length <= Math.min(MOST_OBJECTS, 300 + (MOST_OBJECTS * HOURS) / 24), `${keys.length} objects`);
   assert.ok(segments <= MOST_SEGMENTS, `${segments} segments`);
-  // A segment of an hour is read whole.
-  assert.ok(readFactor <= Math.max(MOST_READ, 1 + 1 / HOURS), `${readFactor} times as much is read`);
+  // A segment of an hour is read whole, which is much of a few hours and little of a day.
+  assert.ok(readFactor <= Math.max(MOST_READ, 1 + 1.5 / HOURS), `${readFactor} times as much is read`);
 });
