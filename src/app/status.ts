@@ -38,7 +38,9 @@ export function awayStatus(
   context: AppContext,
   { id, live, error }: { readonly id: string; readonly live: LiveStatus; readonly error: TidemarkError },
 ): StatusResult {
-  const { code, message, hint } = error;
+  const { code, message } = error;
+  // The error's own hint is for who names a wrong one: this one is known to have been there.
+  const hint = 'Check that its disk or share is mounted. What is recorded goes in once it is back.';
   return {
     at: isoTime(context.runtime.clock.nowMs()),
     up: live.up,

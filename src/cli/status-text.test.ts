@@ -151,7 +151,7 @@ orders      retrying       810 MiB  11 h ago     03:00:12  14 d ago  11-06 03:00
             14 min behind           in 12 h   11-21 03:00  1 s ago      14:04:58
 catalog     recording          0 B  11 h ago     03:00:12  14 d ago  11-06 03:00
             1.2 s behind            in 12 h   11-21 03:00  1 s ago      14:04:58
-sessions-…  starting           0 B  none                   nothing yet
+sessions-…  starting           0 B  unknown                unknown
             lag unknown             in 12 h   11-21 03:00
 
 alarm orders: the repository is 14 min behind the store, 2 min are allowed
@@ -195,9 +195,9 @@ catalog
 sessions-of-customers
   state       starting, lag unknown
   spooled     0 B
-  last base   none
+  last base   unknown
   next base   in 12 h, 11-21 03:00
-  restorable  nothing yet
+  restorable  unknown
 
 alarm orders: the repository is 14 min
       behind the store, 2 min are

@@ -15,15 +15,23 @@ const WELL = 'All stores are being recorded, and nothing needs you.';
 const OWN_ONLY = 'this host’s own credential: what other hosts wrote, and what was proven, is not known';
 
 /** What lines are laid out for. */
-type Page = Pick<Printer, 'columns' | 'unicode' | 'paint' | 'time'> & { readonly now: string };
+type Look = Pick<Printer, 'columns' | 'unicode' | 'paint' | 'time'>;
+
+type Page = Look & { readonly now: string; readonly absent: Absent };
+
+/** What stands for what is not there: where the repository can't be asked nobody knows. */
+type Absent = { readonly base: string; readonly window: string };
 
 /** How everything runs at `result.at`: ages count from it. No line is wider than `columns`, of which there are at least 20. */
-export function statusText(result: StatusResult, printer: Omit<Page, 'now'>): readonly string[] {
+export function statusText(result: StatusResult, printer: Look): readonly string[] {
   const { unicode, paint, time } = printer;
-  const page: Page = { columns: Math.max(printer.columns, LEAST_COLUMNS), unicode, paint, time, now: result.at };
+  const { reachable } = result.repository;
+  const absent = reachable ? { base: 'none', window: 'nothing yet' } : { base: 'unknown', window: 'unknown' };
+  const columns = Math.max(printer.columns, LEAST_COLUMNS);
+  const page: Page = { columns, unicode, paint, time, now: result.at, absent };
   const troubles = alarmLines(result, page);
   const isRecorded = result.up !== undefined && result.stores.every(({ state }) => state === 'recording');
-  const isWell = isRecorded && result.repository.reachable && troubles.length === 0;
+  const isWell = isRecorded && reachable && troubles.length === 0;
   return [
     ...headLines(result, page),
     ...(result.stores.length === 0 ? [] : ['', ...storeLines(result.stores, page)]),
@@ -33,7 +41,7 @@ export function statusText(result: StatusResult, printer: Omit<Page, 'now'>): re
 }
 
 /** What is unhealthy, each with what to do about it. */
-export function alarmLines({ alarms }: StatusResult, page: Omit<Page, 'now'>): readonly string[] {
+export function alarmLines({ alarms }: StatusResult, page: Look): readonly string[] {
   return alarms.flatMap(({ store, message, hint }) => [
     ...hanging(
       `${page.paint('red', 'alarm')} `,
@@ -101,26 +109,26 @@ type Form = {
 
 /** Two lines a store: what is newer stands above. */
 function storeTable({ stores, names, time }: Form, page: Page): readonly string[] {
-  const { paint } = page;
+  const { paint, absent } = page;
   const bases = pairs(
     stores.map(({ lastBaseAt, nextBaseAt }) => [lastBaseAt, nextBaseAt]),
-    time,
+    { time, absent: [absent.base, 'none'] },
     page,
   );
   const windows = pairs(
     stores.map(({ window }) => [window?.from, window?.to]),
-    time,
+    { time, absent: [absent.window, ''] },
     page,
   );
-  const rows = stores.flatMap(({ state, lagMs, spooledBytes, window }, index) => [
+  const rows = stores.flatMap(({ state, lagMs, spooledBytes }, index) => [
     [
       names[index] ?? '',
       paint(STATE_STYLES[state], state),
       formatSize(spooledBytes),
       bases[index]?.[0] ?? '',
-      window === undefined ? 'nothing yet' : (windows[index]?.[0] ?? ''),
+      windows[index]?.[0] ?? '',
     ],
-    ['', lagText(lagMs), '', bases[index]?.[1] ?? '', window === undefined ? '' : (windows[index]?.[1] ?? '')],
+    ['', lagText(lagMs), '', bases[index]?.[1] ?? '', windows[index]?.[1] ?? ''],
   ]);
   return tableLines(
     [
@@ -135,10 +143,10 @@ function storeTable({ stores, names, time }: Form, page: Page): readonly string[
   );
 }
 
-/** Ages and times of a column, each aligned within it. */
+/** Ages and times of a column, each aligned within it. `absent`: what stands for the first and the second where there is none. */
 function pairs(
   moments: readonly (readonly (string | undefined)[])[],
-  time: (at: string) => string,
+  { time, absent }: { readonly time: Form['time']; readonly absent: readonly [string, string] },
   page: Page,
 ): readonly (readonly string[])[] {
   const shown = moments.map((pair) =>
@@ -148,22 +156,24 @@ function pairs(
   const ageWidth = Math.max(0, ...all.map(({ age }) => widthOf(age)));
   const timeWidth = Math.max(0, ...all.map((cell) => widthOf(cell.time)));
   return shown.map((pair) =>
-    pair.map((cell) =>
-      cell === undefined ? 'none' : `${padded(cell.age, ageWidth)}  ${padded(cell.time, timeWidth, 'right')}`,
+    pair.map((cell, index) =>
+      cell === undefined
+        ? (absent[index] ?? '')
+        : `${padded(cell.age, ageWidth)}  ${padded(cell.time, timeWidth, 'right')}`,
     ),
   );
 }
 
 function storeBlock(store: StatusStoreResult, page: Page): readonly string[] {
-  const { columns, paint } = page;
-  const moment = (at: string | undefined): string =>
-    at === undefined ? 'none' : `${ago(at, page)}, ${shortTime(at, page)}`;
+  const { columns, paint, absent } = page;
+  const moment = (at: string | undefined, otherwise = 'none'): string =>
+    at === undefined ? otherwise : `${ago(at, page)}, ${shortTime(at, page)}`;
   const facts = [
     ['state', `${paint(STATE_STYLES[store.state], store.state)}, ${lagText(store.lagMs)}`],
     ['spooled', formatSize(store.spooledBytes)],
-    ['last base', moment(store.lastBaseAt)],
+    ['last base', moment(store.lastBaseAt, absent.base)],
     ['next base', moment(store.nextBaseAt)],
-    ['restorable', store.window === undefined ? 'nothing yet' : `from ${moment(store.window.from)}`],
+    ['restorable', store.window === undefined ? absent.window : `from ${moment(store.window.from)}`],
     ...(store.window === undefined ? [] : [['', `to ${moment(store.window.to)}`]]),
   ];
   return [

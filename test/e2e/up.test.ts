@@ -31,6 +31,7 @@ test('while the repository is away status tells how it runs, and each trouble is
     listOf(json, 'stores').map(({ store }) => store),
     ['uploads', 'catalog'],
   );
+  assert.match(JSON.stringify(json), /disk or share is (?:still )?mounted/);
   const codes = listOf(json, 'alarms').map(({ code, store }) => [code, store]);
   assert.ok(codes.some(([code, store]) => String(code).startsWith('REPOSITORY_') && store === undefined));
   assert.ok(codes.some(([code, store]) => code === 'STORE_UNREACHABLE' && store === 'catalog'));
