@@ -104,10 +104,16 @@ async function* search(
           matches({ name: connector.entryPath(entry.name), type, sizeBytes: 0 }),
         )
       : matches(connector.describe(entry));
-  const compared: ComparedBase[] = [];
+  const compared = await Promise.all(
+    bases.map(
+      async ({ record }): Promise<ComparedBase> => ({
+        reader: await reader.base(record, run),
+        credential: record.credential,
+      }),
+    ),
+  );
   const logs: NameStates[] = [];
   for (const { record, marks } of bases) {
-    compared.push({ reader: await reader.base(record, run), credential: record.credential });
     const upTo = furthest(marks);
     logs.push(upTo === undefined ? new Map() : await readNameStates(reader, { base: record, upTo, isWanted }, run));
   }

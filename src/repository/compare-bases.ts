@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { compareBytes, equalBytes, toHex } from '../core/bytes.ts';
+import { firstIndex } from '../core/first-index.ts';
 import { must } from '../core/must.ts';
 import type { BaseReader, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
@@ -213,14 +214,11 @@ class CursorQueue {
   add(cursor: Cursor): void {
     if (cursor.isAtEnd) return;
     const { name } = cursor;
-    let [low, high] = [0, this.#cursors.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = must(this.#cursors[middle], 'a cursor in the list');
-      if (compareBytes(other.name, name) > 0) low = middle + 1;
-      else high = middle;
-    }
-    this.#cursors.splice(low, 0, cursor);
+    const at = firstIndex(this.#cursors.length, (index) => {
+      const other = must(this.#cursors[index], 'a cursor in the list');
+      return compareBytes(other.name, name) <= 0;
+    });
+    this.#cursors.splice(at, 0, cursor);
   }
 
   /** Empty when all are at their ends. */

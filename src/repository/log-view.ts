@@ -1,4 +1,5 @@
 import { fromHex } from '../core/bytes.ts';
+import { firstIndex } from '../core/first-index.ts';
 import { isSamePlace, isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import { newestOf } from './base-order.ts';
@@ -221,13 +222,7 @@ function compareOrders(left: Position, right: Position): number {
 
 /** The last base whose cut is not after that order, or -1. */
 function lastAtOrBefore(bases: readonly BaseRecord[], order: string): number {
-  let [low, high] = [0, bases.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((bases[middle]?.summary.cut.order ?? '') <= order) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
+  return firstIndex(bases.length, (index) => (bases[index]?.summary.cut.order ?? '') > order) - 1;
 }
 
 /** Ascending by `after`; of those that begin at one place the longest first. */

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../core/errors.ts';
+import { firstIndex } from '../core/first-index.ts';
 import type { Position } from '../core/position.ts';
 import type { StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
@@ -66,5 +67,10 @@ export function stateAt(
 ): NamedState | undefined {
   const isKept = (state: NamedState): boolean =>
     floor !== undefined && state.entry === undefined && state.order > floor;
-  return states.findLast((state) => state.order <= order && !isKept(state));
+  const after = firstIndex(states.length, (index) => (states[index]?.order ?? '') > order);
+  for (let at = after - 1; at >= 0; at--) {
+    const state = states[at];
+    if (state !== undefined && !isKept(state)) return state;
+  }
+  return undefined;
 }

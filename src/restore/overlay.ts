@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
+import { firstIndex } from '../core/first-index.ts';
 import { must } from '../core/must.ts';
 import type { StoredEntry } from '../core/restorer.ts';
 import { packContent, unpackContent } from '../repository/base-reader.ts';
@@ -74,7 +75,9 @@ export class Overlay implements Disposable {
       return;
     }
     const sorted = must(this.#sorted, 'an overlay that was closed');
-    for (let at = firstNotBefore(sorted, nameKey(name)); at < sorted.length; at++) {
+    const key = nameKey(name);
+    const first = firstIndex(sorted.length, (index) => (sorted[index]?.name ?? '') >= key);
+    for (let at = first; at < sorted.length; at++) {
       yield overlaid(must(sorted[at], 'an entry in this place').entry);
     }
   }
@@ -170,14 +173,4 @@ export function keepEntry(entry: LoggedEntry): Kept {
 /** A name as a key of a map: each character is a byte, so that their order is that of the bytes. */
 export function nameKey(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-}
-
-function firstNotBefore(sorted: readonly SortedEntry[], name: string): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (must(sorted[middle], 'an entry in the middle').name < name) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
