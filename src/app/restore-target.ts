@@ -8,7 +8,7 @@ import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { historySpans, restorableTimes } from '../repository/history-spans.ts';
 import { findNearest } from '../restore/nearest.ts';
 import type { NearestPlace } from '../restore/nearest.ts';
-import { findPlace } from '../restore/place.ts';
+import { findPosition } from '../restore/own-position.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
@@ -42,7 +42,7 @@ export type RestoreTarget = {
   readonly stores: readonly StoreTarget[];
 };
 
-/** @throws as `findMark` and `ownPlace`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
+/** @throws as `findMark` and `ownPosition`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
 export async function findTarget(
   application: OpenApplication,
   reader: RepositoryReader,
@@ -55,7 +55,7 @@ export async function findTarget(
     if (askedMs === undefined) throw noTime(request.target);
     return { askedMs, stores: await nearestPlaces(application, reader, { ...request, askedMs }, run) };
   }
-  const own = await ownPlace(application, reader, request, run);
+  const own = await ownPosition(application, reader, request, run);
   if (own !== undefined) return { stores: [own] };
   const mark = findMark(application, reader, request.target, request.stores);
   const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.positions);
@@ -67,7 +67,7 @@ export async function findTarget(
  * A position of one store, where that is what was asked for: it comes after the ids and names of marks and times, and before the beginnings of ids.
  * @throws TARGET_UNKNOWN for a position at which the store never stood, unless it can mean a mark
  */
-export async function ownPlace(
+export async function ownPosition(
   application: OpenApplication,
   reader: RepositoryReader,
   { target, stores }: Pick<TargetRequest, 'target' | 'stores'>,
@@ -80,10 +80,10 @@ export async function ownPlace(
   const connector = base && (await loadConnector(reader.content(base).connector));
   const order = connector?.parsePosition?.(target);
   if (order === undefined) return undefined;
-  const { place, near } = await findPlace(reader, { history: store, order }, run);
-  if (place !== undefined) {
-    const point = must(pointAt(reader, { ...place, store }), 'a place that was found to be reached');
-    return { store, point, atMs: place.atMs };
+  const { found, near } = await findPosition(reader, { history: store, order }, run);
+  if (found !== undefined) {
+    const point = must(pointAt(reader, { ...found, store }), 'a position that was found to be reached');
+    return { store, point, atMs: found.atMs };
   }
   try {
     findMark(application, reader, target, stores);

@@ -3,23 +3,23 @@ import { test } from 'node:test';
 import { orderOf } from '../core/position.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
 import { LogFixture } from '../testing/log-fixture.ts';
-import { findPlace } from './place.ts';
+import { findPosition } from './own-position.ts';
 
-/** Of each order the token and second of its place, or the tokens around it. */
-async function placesOf(fixture: LogFixture, orders: readonly number[]): Promise<readonly unknown[]> {
+/** Of each order the token and second of its position, or the tokens around it. */
+async function positionsOf(fixture: LogFixture, orders: readonly number[]): Promise<readonly unknown[]> {
   const { repository } = fixture;
   const catalogue = await loadCatalogue(repository.owner, [], repository.run);
   const found: unknown[] = [];
   for (const order of orders) {
     const wanted = { history: 'orders', order: orderOf(order) };
-    const { place, near } = await findPlace({ access: repository.owner, catalogue }, wanted, repository.run);
-    const at = place && [place.position.resume, (place.atMs - fixture.at(0)) / 1000];
-    found.push(at ?? near.map(({ resume }) => resume).join(' '));
+    const { found: at, near } = await findPosition({ access: repository.owner, catalogue }, wanted, repository.run);
+    const told = at && [at.position.resume, (at.atMs - fixture.at(0)) / 1000];
+    found.push(told ?? near.map(({ resume }) => resume).join(' '));
   }
   return found;
 }
 
-test('a place is found by its order: of a commit, or of a base; otherwise those around it are', async () => {
+test('a position is found by its order: of a commit, or of a base; otherwise those around it are', async () => {
   await using fixture = await LogFixture.create();
   await fixture.base('orders', { at: 10, order: 3 });
   await fixture.log('orders', {
@@ -30,7 +30,7 @@ test('a place is found by its order: of a commit, or of a base; otherwise those 
     ],
   });
   await fixture.log('orders', { after: 8, commits: [[9, 30]] });
-  assert.deepEqual(await placesOf(fixture, [1, 3, 4, 5, 6, 8, 9, 10]), [
+  assert.deepEqual(await positionsOf(fixture, [1, 3, 4, 5, 6, 8, 9, 10]), [
     '',
     ['a3', 10],
     'a3 a5',
@@ -49,7 +49,7 @@ test('of lineages that all hold an order the newest counts, and what no base lea
   await fixture.base('orders', { at: 30, order: 2, lineage: 'b' });
   await fixture.log('orders', { lineage: 'b', after: 2, commits: [[3, 40]] });
   await fixture.log('orders', { lineage: 'c', after: 0, commits: [[4, 50]] });
-  assert.deepEqual(await placesOf(fixture, [1, 2, 3, 4]), [
+  assert.deepEqual(await positionsOf(fixture, [1, 2, 3, 4]), [
     ['a1', 10],
     ['b2', 30],
     ['b3', 40],

@@ -7,34 +7,36 @@ import { historySpans } from '../repository/history-spans.ts';
 import type { HistorySpan } from '../repository/history-spans.ts';
 import { readLog } from '../repository/log-reader.ts';
 import type { SegmentRecord } from '../repository/log-view.ts';
+import type { NearestPlace } from './nearest.ts';
 
-/** A place at which a history stood, whose log leads there, and when it was committed, as `NearestPlace` has it. */
-export type Place = { readonly position: Position; readonly credential: string; readonly atMs: number };
+/** What `--to` means by a position of the store's own, and when that was committed. */
+type Found = Omit<NearestPlace, 'isCovered'>;
 
 /** `near`: where it stood before and after an order at which it never stood. */
-export type PlaceOrNear = { readonly place?: Place | undefined; readonly near: readonly Position[] };
+type Lookup = { readonly found?: Found | undefined; readonly near: readonly Position[] };
 
 /** Looks for an order in one history, in the newest stretch that leads there. */
-export async function findPlace(
+export async function findPosition(
   { access, catalogue }: { readonly access: RepositoryAccess; readonly catalogue: Catalogue },
   { history, order }: { readonly history: string; readonly order: string },
   run: Run,
-): Promise<PlaceOrNear> {
+): Promise<Lookup> {
   const view = catalogue.histories.get(history);
   let near: readonly Position[] = [];
   for (const span of historySpans(catalogue, history).toReversed()) {
-    const [first, ...others] = span.bases.filter((base) => view?.reachOf(base) !== undefined);
+    const bases = span.bases.filter((base) => view?.reachOf(base) !== undefined);
+    const [first] = bases;
     if (first === undefined || order < first.summary.cut.order) continue;
-    const base = [first, ...others].find(({ summary }) => summary.cut.order === order);
+    const base = bases.find(({ summary }) => summary.cut.order === order);
     const committed = await commitsAround(access, { span, order }, run);
     const at = committed.at ?? (base && { position: base.summary.cut, atMs: baseAtMs(base) });
-    if (at !== undefined) return { place: { ...at, credential: span.credential }, near: [] };
+    if (at !== undefined) return { found: { ...at, credential: span.credential }, near: [] };
     if (near.length === 0) near = committed.near;
   }
   return { near };
 }
 
-type Around = { readonly at?: Omit<Place, 'credential'> | undefined; readonly near: readonly Position[] };
+type Around = { readonly at?: Omit<Found, 'credential'> | undefined; readonly near: readonly Position[] };
 
 async function commitsAround(
   access: RepositoryAccess,
