@@ -32,8 +32,11 @@ export type KnownHistory = {
   readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
 };
 
-/** Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. */
-type Reach = { hasBase: boolean; from: Position | undefined };
+/**
+ * Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. `logFrom`:
+ * where the log begins that the newest base taken here needs.
+ */
+type Reach = { hasBase: boolean; from?: Position | undefined; logFrom?: Position | undefined };
 
 export type StoreRecordingOptions = {
   readonly runtime: Runtime;
@@ -68,8 +71,6 @@ export class StoreRecording implements AsyncDisposable {
   #known: KnownHistory | undefined;
   /** Of the history since it began; another one for the next. */
   #reach: Reach;
-  /** Where the log begins that the newest base needs. */
-  #baseFrom: Position | undefined;
   #recorder: Recorder | undefined;
   /** Aborted when the recorder goes; then the bases that are taken of it end before it. */
   #released = new AbortController();
@@ -230,8 +231,7 @@ export class StoreRecording implements AsyncDisposable {
     const history = this.#history;
     this.#known = undefined;
     this.#history = undefined;
-    this.#reach = { hasBase: false, from: undefined };
-    this.#baseFrom = undefined;
+    this.#reach = { hasBase: false };
     if (known === undefined) return false;
     this.#gapCount++;
     const { journal, onNews } = this.#options;
@@ -335,7 +335,8 @@ export class StoreRecording implements AsyncDisposable {
   /** What a base needs of observations can't be made up again. */
   #observeAnew(error: TidemarkError): void {
     const durable = this.#history?.durable;
-    const isLost = this.#baseFrom !== undefined && durable !== undefined && this.#baseFrom.order > durable.order;
+    const { logFrom } = this.#reach;
+    const isLost = logFrom !== undefined && durable !== undefined && logFrom.order > durable.order;
     this.#startAnew(isLost ? unstored(error) : error);
   }
 
@@ -414,9 +415,9 @@ export class StoreRecording implements AsyncDisposable {
   ): Promise<WrittenBase> {
     const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
     this.#lastBaseMs = this.#runtime.clock.nowMs();
-    this.#baseFrom = base.stored.end.logFrom;
     if (!this.#reach.hasBase) this.#reach.from = base.cut;
     this.#reach.hasBase = true;
+    this.#reach.logFrom = base.stored.end.logFrom;
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
     return base;
   }
