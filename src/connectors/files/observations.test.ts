@@ -23,6 +23,7 @@ import type { Base, ObservationLog, Recorder } from '../../core/recorder.ts';
 import type { Runtime } from '../../core/run.ts';
 import { createSystemClock } from '../../flow/clock.ts';
 import { createSeededRandom } from '../../flow/random.ts';
+import { asNobody } from '../../testing/as-nobody.ts';
 import { compareSnapshots } from '../../testing/tree/compare.ts';
 import { editTree } from '../../testing/tree/edit.ts';
 import { generateTree } from '../../testing/tree/generate.ts';
@@ -474,17 +475,6 @@ test('after a base that could not be opened another one can be gone on from', as
   await using log = await must(recorder.openObservations, 'observations').call(recorder, end.cut, run);
   await (await log.observe(run))?.[Symbol.asyncDispose]();
 });
-
-/** Root may read everything; the effective user is another for the time of `work`. */
-async function asNobody<T>(work: () => Promise<T>): Promise<T> {
-  if (process.geteuid?.() !== 0) return await work();
-  process.seteuid?.(65_534);
-  try {
-    return await work();
-  } finally {
-    process.seteuid?.(0);
-  }
-}
 
 for (const include of [[], ['wanted']]) {
   const which = include.length === 0 ? 'everything' : 'what matches';

@@ -21,6 +21,7 @@ import { orderOf } from '../../core/position.ts';
 import type { Position } from '../../core/position.ts';
 import type { BaseEnd, Entry } from '../../core/recorder.ts';
 import type { Runtime } from '../../core/run.ts';
+import { asNobody } from '../../testing/as-nobody.ts';
 import { temporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import { decodeAttributes } from './attributes.ts';
@@ -282,17 +283,6 @@ test('what can’t be read is told and makes the base incomplete; the rest is th
   );
   assert.equal(end.incompleteCount, 2);
 });
-
-/** Root may read everything; the effective user is another for the time of `work`. */
-async function asNobody<T>(work: () => Promise<T>): Promise<T> {
-  if (process.geteuid?.() !== 0) return await work();
-  process.seteuid?.(65_534);
-  try {
-    return await work();
-  } finally {
-    process.seteuid?.(0);
-  }
-}
 
 test('a file that changes each time is tried three times, then taken as it is and told', async () => {
   await using folder = temporaryFolder();

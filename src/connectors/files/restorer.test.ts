@@ -22,6 +22,7 @@ import type { BaseReader, RestoreReport, StoredEntry } from '../../core/restorer
 import type { Runtime } from '../../core/run.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import { openFolderAt, statAt, WORKING_FOLDER } from '../../io/native-folder.ts';
+import { asNobody } from '../../testing/as-nobody.ts';
 import { compareSnapshots, compareTrees } from '../../testing/tree/compare.ts';
 import { editTree } from '../../testing/tree/edit.ts';
 import { generateTree } from '../../testing/tree/generate.ts';
@@ -653,16 +654,3 @@ test('folders without permissions come back, with what they hold', async () => {
     assert.deepEqual(besideNames(folder), ['.new.tidemark-journal-r1']);
   });
 });
-
-/** Root may do everything; the effective user is another for the time of `work`. */
-async function asNobody<T>(work: () => Promise<T>): Promise<T> {
-  if (process.geteuid?.() !== 0) return await work();
-  process.setegid?.(65_534);
-  process.seteuid?.(65_534);
-  try {
-    return await work();
-  } finally {
-    process.seteuid?.(0);
-    process.setegid?.(0);
-  }
-}
