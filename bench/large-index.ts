@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { toHex } from '../src/core/bytes.ts';
-import { must } from '../src/core/must.ts';
+import { stateFolderIn } from './harness/state-folder.ts';
 import type { Run, Runtime } from '../src/core/run.ts';
 import { createSystemClock } from '../src/flow/clock.ts';
 import { openLocalObjectStore } from '../src/objects/local/object-store.ts';
@@ -78,10 +78,8 @@ async function enlarge(setting: Setting, run: Run): Promise<number> {
   const { place, chunks, perPack } = setting;
   const runtime = runtimeOf();
   const repository = TIDEMARK.repository(place);
-  const state = join(place.home, 'state', 'tidemark');
-  const ids = readdirSync(state).filter((name) => /^[0-9a-f]{32}$/.test(name));
-  const id = must(ids[0], 'the state of a repository');
-  const path = join(state, id, 'writer.json');
+  const state = stateFolderIn(join(place.home, 'state'));
+  const path = join(state, 'writer.json');
   const credential = readCredential(readFileSync(path), path);
   if (credential.role !== 'writer') throw new Error('the host has no writer’s credential');
   await using objects = await openLocalObjectStore({ folder: repository, runtime }, run);

@@ -1,13 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askAgent } from '../../src/agent/socket-client.ts';
 import type { LiveStatus } from '../../src/app/results.ts';
 import { must } from '../../src/core/must.ts';
 import type { Run } from '../../src/core/run.ts';
+import { stateFolderIn } from '../harness/state-folder.ts';
 
 const CLI = join(import.meta.dirname, '../../dist/cli/main.js');
 const TICKS_A_SECOND = 100;
@@ -41,9 +42,7 @@ export class UpProcess {
   }
 
   get stateFolder(): string {
-    const root = join(this.folder, 'state', 'tidemark');
-    const ids = readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name));
-    return join(root, must(ids[0], 'a state folder'));
+    return stateFolderIn(join(this.folder, 'state'));
   }
 
   /** Resolves once every store is recorded. */
