@@ -88,6 +88,7 @@ export async function openShop(options: ShopOptions = {}): Promise<Shop> {
     const [program = process.execPath, ...rest] = [...by, process.execPath, main, ...args];
     return [program, ...rest];
   };
+  const all = new Set<Started>();
   const shop: Shop = {
     folder,
     at: folder.at,
@@ -112,9 +113,18 @@ export async function openShop(options: ShopOptions = {}): Promise<Shop> {
     start(args, { env, cwd = folder.path, by } = {}) {
       const [program, ...rest] = commandOf(withJson(args), by);
       const child = spawn(program, rest, { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] });
-      return { child, ended: collect(child) };
+      const started = { child, ended: collect(child) };
+      all.add(started);
+      return started;
     },
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      // A test that failed has not ended them: it would wait for them for ever.
+      for (const { child, ended } of all) {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+        await ended;
+      }
+      await folder[Symbol.asyncDispose]();
+    },
   };
   if (options.create !== false) await createRepositoryAt(folder.at('backups'), options);
   return shop;
