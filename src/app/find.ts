@@ -7,7 +7,7 @@ import type { Run } from '../core/run.ts';
 import type { BaseRecord, MarkRecord } from '../repository/catalogue.ts';
 import { isSameEntry, walkBases } from '../repository/compare-bases.ts';
 import type { ComparedBase, HeldName, HeldState } from '../repository/compare-bases.ts';
-import type { LoggedEntry } from '../repository/log-reader.ts';
+import type { LoggedEntry } from '../core/restorer.ts';
 import { readNameStates, stateAt } from '../restore/name-states.ts';
 import type { NameStates } from '../restore/name-states.ts';
 import { nameKey } from '../restore/overlay.ts';

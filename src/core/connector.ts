@@ -17,8 +17,8 @@ export type RecorderContext = {
 };
 
 /**
- * `target` is what the operator named (`--into`), or undefined for the store's own place. `id` names this restore: the same id
- * finds what an earlier, interrupted call left.
+ * `target` is what the operator named (`--into`): an absolute path, or the URL of a server; undefined for the store's own place. `id` names this restore:
+ * the same id finds what an earlier, interrupted call left.
  */
 export type RestorerContext = {
   readonly runtime: Runtime;
@@ -26,10 +26,14 @@ export type RestorerContext = {
   readonly target?: string | undefined;
   /** Patterns of `--only`, in gitignore's syntax; what they don't match stays as it is. */
   readonly only?: readonly string[] | undefined;
+  /** The operator allows that what a server holds is replaced. */
+  readonly replace?: boolean | undefined;
+  /** On this host, of this restore and store alone: private, and there until the restore is discarded. Not created yet. */
+  readonly workFolder?: string | undefined;
 };
 
 /** Of a restore that may never be: without `id`, which it would get when it begins. */
-export type PreviewContext = Omit<RestorerContext, 'id'> & { readonly id: string | undefined };
+export type PreviewContext = Omit<RestorerContext, 'id' | 'workFolder'> & { readonly id: string | undefined };
 
 /** What a restore of one store would need and do. Nothing is written to find out. */
 export type RestorePreview = {
@@ -41,12 +45,18 @@ export type RestorePreview = {
   readonly blockers: readonly string[];
 };
 
+/** Asked each time that it is needed: it may have been changed. Undefined where the manifest names none. @throws SECRET_MISSING */
+export type AskPassword = (run: Run) => Promise<string | undefined>;
+
 /**
- * A store as the manifest has it: what follows the scheme, and the connector's options as its schema yields them. `leaveOut`: absolute
- * paths that no base may hold, such as the repository's own folder.
+ * A store as the manifest has it: its scheme, what follows it, and the connector's options as its schema yields them. `leaveOut`: absolute
+ * paths that no base may hold, such as the repository's own folder. `via`: what programs that must run beside the data are called with.
  */
 export type StorePlace = {
+  readonly scheme: string;
   readonly target: string;
+  readonly password: AskPassword;
+  readonly via: readonly string[];
   readonly options: Readonly<Record<string, unknown>>;
   readonly leaveOut: readonly string[];
 };
@@ -57,6 +67,8 @@ export type StorePlace = {
  */
 export interface Connector<Options> {
   readonly schemes: readonly string[];
+  /** `bytes`: only the engine understands its log, so that looking into a point shows the base before it. */
+  readonly log?: 'bytes' | undefined;
   /** What the other methods take. `warnings`: what was settled silently otherwise, such as a repository inside the store. */
   resolve(place: StorePlace): { readonly options: Options; readonly warnings: readonly string[] };
   openSource?(options: Options, context: RecorderContext, run: Run): Promise<Source>;

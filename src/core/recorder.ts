@@ -65,8 +65,13 @@ export type Skipped = {
 
 /** A full copy of a store in the making. Dispose ends it without a result. */
 export interface Base extends AsyncDisposable {
-  /** Names strictly ascending by `compareBytes`. One pass; what is not pulled holds the connector back. */
+  /** One pass; what is not pulled holds the connector back. */
   readonly entries: AsyncIterable<readonly Entry[]>;
+  /**
+   * `names`, which holds where it is absent: strictly ascending by `compareBytes`. `arrival`: each name once, in any order, one entry a batch; the next one
+   * is pulled only when the content of the one before has been read to its end.
+   */
+  readonly order?: 'names' | 'arrival' | undefined;
   /**
    * `cause` came up while an entry was described or read: it changed, vanished or can't be read. A fresh entry to try again
    * (the name stays), or undefined when it was reported and is left out.
@@ -138,6 +143,11 @@ export interface Recorder extends AsyncDisposable {
   openBase(run: Run): Promise<Base>;
   /** Covers all that anyone could see before this call began. Only with `openLog`. */
   head?(run: Run): Promise<Position>;
+  /**
+   * Where the log of a history begins that is recorded for the first time: from there on the store keeps it for `openLog`, and the first base needs nothing
+   * before it. Absent where that is `head`.
+   */
+  begin?(run: Run): Promise<Position>;
   /** Everything after the position, exactly once. @throws POSITION_LOST */
   openLog?(after: Position, run: Run): Promise<Log>;
   /** Everything that is not as it was at the position. @throws POSITION_LOST where this host does not know how it was */

@@ -1,3 +1,5 @@
+import type { Commit } from './change.ts';
+import type { Position } from './position.ts';
 import type { Run } from './run.ts';
 
 /** The content of a stored entry: what it needs, in order. Opaque to connectors except for its size. */
@@ -10,6 +12,18 @@ export type StoredEntry = {
   readonly attributes: Uint8Array;
   readonly content?: StoredContent | undefined;
 };
+
+/** What is under a name from a commit on. */
+export type LoggedEntry = StoredEntry | { readonly name: Uint8Array; readonly removed: true };
+
+/** A transaction of a stored log. */
+export type LoggedTransaction = { readonly entries: readonly LoggedEntry[]; readonly commit: Commit };
+
+/** The log from a base's `logFrom` to the point that is restored. Each call begins anew. */
+export interface LogReader {
+  /** In order, each transaction once; all bytes are checked against their digests. */
+  read(run: Run): AsyncIterable<readonly LoggedTransaction[]>;
+}
 
 /**
  * A file to be filled with an entry's content. `path` must not exist yet; it is created exclusively with
@@ -76,11 +90,16 @@ export type RestoreReport = {
 };
 
 /**
- * Writes beside the live data. Order of calls: `restoreBase`, `verify`, then, once every store of the restore has verified, `swap`.
+ * Writes beside the live data. Order of calls: `restoreBase`, `rollForward`, `verify`, then, once every store of the restore has verified, `swap`.
  * `swap` is idempotent: after a crash a new restorer over the same target finishes it.
  */
 export interface Restorer extends AsyncDisposable {
   restoreBase(base: BaseReader, run: Run): Promise<RestoreReport>;
+  /**
+   * Of a store whose log is bytes, which then is given the base as it was stored; called also where the log is empty. Ends exactly at `to`. Absent: the
+   * base comes with the log laid over it.
+   */
+  rollForward?(log: LogReader, to: Position, run: Run): Promise<void>;
   verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }>;
   swap(run: Run): Promise<{ readonly keptAside?: string | undefined }>;
 }

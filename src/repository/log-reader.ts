@@ -1,8 +1,7 @@
 import { fromHex } from '../core/bytes.ts';
-import type { Commit } from '../core/change.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
-import type { StoredEntry } from '../core/restorer.ts';
+import type { LoggedEntry, LoggedTransaction } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import { startedAhead } from '../flow/started-ahead.ts';
 import type { RepositoryAccess } from './access.ts';
@@ -14,12 +13,6 @@ import { readPayload } from './format/log-payload.ts';
 import type { StoredChange } from './format/log-payload.ts';
 import { readBody } from './journal-writer.ts';
 import type { SegmentRecord } from './log-view.ts';
-
-/** What is under a name from a commit on. */
-export type LoggedEntry = StoredEntry | { readonly name: Uint8Array; readonly removed: true };
-
-/** A transaction of a stored log. */
-export type LoggedTransaction = { readonly entries: readonly LoggedEntry[]; readonly commit: Commit };
 
 /** Which transactions are wanted: those after `after` up to `upTo`, of segments that lead from one to the other in this order. */
 export type LogRange = {

@@ -5,7 +5,7 @@ import type { StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
-import type { LoggedEntry } from '../repository/log-reader.ts';
+import type { LoggedEntry } from '../core/restorer.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { keepEntry, nameKey } from './overlay.ts';
 
