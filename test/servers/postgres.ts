@@ -96,6 +96,10 @@ export class PostgresServer implements AsyncDisposable {
     return this.#process?.pid;
   }
 
+  get isRunning(): boolean {
+    return this.#process?.isRunning ?? false;
+  }
+
   /** The end of its log. */
   log(): string {
     return this.#process?.log() ?? '';
@@ -231,6 +235,12 @@ export async function untilCaughtUp(standby: PostgresServer, primary: PostgresSe
   const position = await primary.value('SELECT pg_current_wal_flush_lsn()');
   const hasIt = `SELECT COALESCE(pg_last_wal_replay_lsn() >= '${position}', false)`;
   await waitUntil('the standby has caught up', async () => (await standby.value(hasIt)) === 'true');
+}
+
+/** Makes a standby a primary, on a timeline of its own, and waits until that is on the disk. */
+export async function promote(standby: PostgresServer): Promise<void> {
+  await standby.query('SELECT pg_promote(true)');
+  await standby.query('CHECKPOINT');
 }
 
 const OUR_SETTINGS: Parameters = {
