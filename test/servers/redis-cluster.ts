@@ -77,7 +77,7 @@ export class RedisCluster implements AsyncDisposable {
 
   /** One command to whichever node has its key. */
   async call(...args: readonly string[]): Promise<string> {
-    return (await this.#servers[0]?.call('-c', ...args)) ?? '';
+    return (await this.#servers.find(({ isRunning }) => isRunning)?.call('-c', ...args)) ?? '';
   }
 
   /** Resolves when all nodes that run agree that all slots are served and that nobody is missing. */

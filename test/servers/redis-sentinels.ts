@@ -53,7 +53,7 @@ export async function startSentinels(options: SentinelOptions & { readonly repli
   const lines = [
     `sentinel monitor ${masterName} 127.0.0.1 ${masterPort} ${Math.floor(count / 2) + 1}`,
     `sentinel down-after-milliseconds ${masterName} 500`,
-    `sentinel failover-timeout ${masterName} 3000`,
+    `sentinel failover-timeout ${masterName} 1000`,
   ];
   if (masterPassword !== undefined) lines.push(`sentinel auth-pass ${masterName} ${masterPassword}`);
   if (password !== undefined) lines.push(`sentinel sentinel-pass ${password}`);
