@@ -161,6 +161,12 @@ export class StoreRecording implements AsyncDisposable {
     return head;
   }
 
+  /** Writes a mark's name into the store's own log, where it has one for that. @throws STORE_UNREACHABLE when it is not recorded now */
+  async label(name: string, run: Run): Promise<void> {
+    this.#recorded();
+    await this.#recorder?.label?.(name, run);
+  }
+
   /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
   async received(position: Position, run: Run): Promise<void> {
     const { clock } = this.#runtime;
@@ -271,8 +277,9 @@ export class StoreRecording implements AsyncDisposable {
     if (head === undefined || openLog === undefined) {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
+    const begin = recorder.begin ?? head;
     this.#history ??= await this.#join(
-      this.#known?.position ?? (await head.call(recorder, run)),
+      this.#known?.position ?? (await begin.call(recorder, run)),
       // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
       {
         spool: await this.#openSpool(run),
