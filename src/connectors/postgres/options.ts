@@ -1,11 +1,12 @@
 import { choice, optional, text, withDefault } from '../../core/option-schema.ts';
 import type { ValuesOf } from '../../core/option-schema.ts';
-import { secretFile } from '../../core/option-types.ts';
+import { passwordSources, path, secretFile } from '../../core/option-types.ts';
 
 /** What the manifest may say about a PostgreSQL server, besides its URL and what all stores have. */
 export const postgresOptions = {
-  caFile: optional(secretFile(), 'The certificates of those whom to believe who the server is; without it, those that Node brings.'),
-  certFile: optional(secretFile(), 'The certificate to show to the server, with keyFile.'),
+  ...passwordSources(),
+  caFile: optional(path({ expects: 'the path of a file' }), 'The certificates of those whom to believe who the server is; without it, those that Node brings.'),
+  certFile: optional(path({ expects: 'the path of a file' }), 'The certificate to show to the server, with keyFile.'),
   keyFile: optional(secretFile(), 'The private key to certFile.'),
   slot: optional(
     text({ expects: 'a name made of a-z, 0-9 and _, at most 63', pattern: /^[a-z0-9_]{1,63}$/ }),
@@ -17,7 +18,7 @@ export const postgresOptions = {
     'Whether to record from the primary, or from a standby. What is recorded from a standby is as late as that is.',
   ),
   dataDirectory: optional(
-    text({ expects: 'an absolute path', pattern: /^\/./s }),
+    path({ expects: 'the path of a folder' }),
     'Where the server keeps its data on this host: what a restore puts in place.',
   ),
   strategy: withDefault(
