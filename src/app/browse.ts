@@ -1,4 +1,5 @@
 import { loadConnector } from '../connectors/load.ts';
+import type { Connector } from '../core/connector.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
@@ -7,6 +8,7 @@ import { openPoint } from '../restore/point.ts';
 import type { PointReader } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import type { ListedResult, Streamed } from './results.ts';
+import { shownPoint } from './look.ts';
 import { findTarget } from './restore-target.ts';
 import { listedResult, shownName } from './shown.ts';
 
@@ -19,10 +21,9 @@ export async function listAt(
   request: BrowseRequest & { readonly recursive: boolean },
   run: Run,
 ): Promise<Streamed<ListedResult>> {
-  const { base, kind } = await openPointAt(application, reader, request, run);
+  const { base, connector } = await openPointAt(application, reader, request, run);
   await using unlessPulled = new AsyncDisposableStack();
   unlessPulled.use(base);
-  const connector = await loadConnector(kind);
   const { path, recursive } = request;
   const listing = connector.list(base, path, { recursive }, run)[Symbol.asyncIterator]();
   // The first batch is pulled now, so that an unknown path fails before anything is printed.
@@ -43,9 +44,8 @@ export async function* readAt(
   request: BrowseRequest,
   run: Run,
 ): AsyncGenerator<Uint8Array> {
-  const { base, kind } = await openPointAt(application, reader, request, run);
+  const { base, connector } = await openPointAt(application, reader, request, run);
   using _closed = base;
-  const connector = await loadConnector(kind);
   const shown = shownName(request.path).name;
   const entry = await base.find(connector.entryName(request.path), run);
   if (entry === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `the base has no ${shown}`);
@@ -60,9 +60,10 @@ async function openPointAt(
   reader: RepositoryReader,
   { target, store }: BrowseRequest,
   run: Run,
-): Promise<{ readonly base: PointReader; readonly kind: string }> {
+): Promise<{ readonly base: PointReader; readonly connector: Connector<unknown> }> {
   const request = { target, stores: [store], perStore: false };
   const { stores } = await findTarget(application, reader, request, run);
   const { point } = must(stores[0], 'the store that was asked for');
-  return { base: await openPoint(reader, point, run), kind: reader.content(point.base).connector };
+  const connector = await loadConnector(reader.content(point.base).connector);
+  return { base: await openPoint(reader, shownPoint(application, connector, point), run), connector };
 }

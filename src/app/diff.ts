@@ -9,7 +9,7 @@ import type { EntryDifference } from '../repository/compare-bases.ts';
 import { openPoint } from '../restore/point.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
-import { findMark, pointOf } from './look.ts';
+import { findMark, pointOf, shownPoint } from './look.ts';
 import type { RepositoryReader } from './look.ts';
 import type { DifferenceResult, DiffResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
@@ -45,7 +45,7 @@ export async function diffMarks(
     from: markResult(from.mark, from.pinned),
     to: markResult(to.mark, to.pinned),
     differences: (async function* () {
-      for (const pair of pairs) yield* differencesOf(reader, pair, run);
+      for (const pair of pairs) yield* differencesOf(application, reader, pair, run);
     })(),
   };
 }
@@ -67,6 +67,7 @@ function commonStores(application: OpenApplication, from: MarkRecord, to: MarkRe
 }
 
 async function* differencesOf(
+  application: OpenApplication,
   reader: RepositoryReader,
   { store, before, after }: Pair,
   run: Run,
@@ -77,7 +78,8 @@ async function* differencesOf(
     throw new TidemarkError('UNSUPPORTED', `the store ${store} was of another kind at the first mark`);
   }
   const connector = await loadConnector(kind);
-  for await (const batch of comparePoints(reader, [before, after], run)) {
+  const [left, right] = [shownPoint(application, connector, before), shownPoint(application, connector, after)];
+  for await (const batch of comparePoints(reader, [left, right], run)) {
     const shown = batch.flatMap((item): DifferenceResult[] => {
       const change = changeOf(item, connector);
       if (change === 'none') return [];

@@ -1,4 +1,3 @@
-import { loadConnector } from '../connectors/load.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Run } from '../core/run.ts';
@@ -12,6 +11,7 @@ import { checkRepository } from './doctor/repository.ts';
 import { checkRestores } from './doctor/restores.ts';
 import type { DoctorResult } from './results.ts';
 import { lostHeads, rolledBack } from './rollback.ts';
+import { resolveStore } from './store-place.ts';
 
 const SEVERITY: Readonly<Record<Finding['severity'], number>> = { error: 0, warning: 1, note: 2 };
 
@@ -34,9 +34,7 @@ export async function diagnose(context: AppContext, stores: readonly string[], r
   );
   for (const store of chosen) {
     const found = await attempt(run, async () => {
-      const connector = await loadConnector(store.kind);
-      const leaveOut = [context.repositoryUrl];
-      const { options, warnings } = connector.resolve({ target: store.target, options: store.options, leaveOut });
+      const { connector, options, warnings } = await resolveStore(context, store, [context.repositoryUrl]);
       const settled = warnings.map(
         (message): Finding => ({
           code: 'STORE_LEFT_OUT',

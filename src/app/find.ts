@@ -57,7 +57,7 @@ export async function findEntries(
   if (unknown !== undefined) throw new TidemarkError('TARGET_UNKNOWN', `no mark has the store ${unknown}`);
   return {
     found: (async function* () {
-      for (const item of searched) yield* search(reader, item, request.patterns, run);
+      for (const item of searched) yield* search(application, reader, { ...item, patterns: request.patterns }, run);
     })(),
   };
 }
@@ -90,9 +90,9 @@ function collect(reader: RepositoryReader, marks: readonly MarkRecord[]): readon
 }
 
 async function* search(
+  { context }: OpenApplication,
   reader: RepositoryReader,
-  { store, kind, bases }: Searched,
-  patterns: readonly string[],
+  { store, kind, bases, patterns }: Searched & { readonly patterns: readonly string[] },
   run: Run,
 ): AsyncGenerator<readonly FoundResult[]> {
   const connector = await loadConnector(kind);
@@ -113,8 +113,10 @@ async function* search(
     ),
   );
   const logs: NameStates[] = [];
+  const isOpaque = connector.log === 'bytes';
+  if (isOpaque) context.warn(`of ${store} only bases are searched, not its log, which only a restore applies`);
   for (const { record, marks } of bases) {
-    const upTo = furthest(marks);
+    const upTo = isOpaque ? undefined : furthest(marks);
     logs.push(upTo === undefined ? new Map() : await readNameStates(reader, { base: record, upTo, isWanted }, run));
   }
   for await (const batch of withLogs(walkBases(compared, { skipCommon: false }, run), logs)) {

@@ -1,9 +1,9 @@
 import type { StoreConfiguration } from '../config/configuration.ts';
-import { loadConnector } from '../connectors/load.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import { runProgram } from '../io/program.ts';
 import type { OpenApplication } from './application.ts';
+import { resolveStore } from './store-place.ts';
 
 /** Stores without hooks are locked for so long at most. */
 const HOLD_MS = 10_000;
@@ -91,10 +91,9 @@ async function wayToHold(application: OpenApplication, store: StoreConfiguration
       await call(seal.pause, run);
     };
   }
-  const connector = await loadConnector(store.kind);
+  const { connector, options } = await resolveStore(application.context, store);
   const { hold } = connector;
   if (hold === undefined) return undefined;
-  const { options } = connector.resolve({ target: store.target, options: store.options, leaveOut: [] });
   return async (stack, run) => {
     stack.use(await hold.call(connector, options, runtime, run));
   };

@@ -1,5 +1,7 @@
+import type { Connector } from '../core/connector.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
+import { baseAtMs } from '../repository/base-order.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
 import { baseOf, placeIn } from '../repository/log-needs.ts';
 import type { MarkedPlace } from '../repository/log-needs.ts';
@@ -7,7 +9,7 @@ import { RepositoryReader } from '../repository/reader.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { expectHead, lostHeads } from './rollback.ts';
-import { ageText } from './shown.ts';
+import { ageText, isoTime } from './shown.ts';
 import { resolveTarget } from './target.ts';
 
 /** Opens the repository for reading and tells the operator what is wrong with it. `expectedHead`: `--expect-head`. */
@@ -84,6 +86,20 @@ export function pointAt(
   const base = baseOf(catalogue, store, place);
   const plan = base && catalogue.histories.get(store)?.planFrom(base, place.position);
   return plan && { ...plan, floor: place.floor };
+}
+
+/** What can be looked into of a point: where only the engine understands the log, the base before it, which is told. */
+export function shownPoint(
+  { context }: OpenApplication,
+  { log }: Pick<Connector<unknown>, 'log'>,
+  point: Point,
+): Point {
+  const { store, cut } = point.base.summary;
+  if (log !== 'bytes' || point.segments.length === 0) return point;
+  context.warn(
+    `${store} is shown as its base of ${isoTime(baseAtMs(point.base))} has it; what was changed after that is in its log, which only a restore applies`,
+  );
+  return { ...point, position: cut, segments: [] };
 }
 
 export type { RepositoryReader } from '../repository/reader.ts';

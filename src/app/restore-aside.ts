@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { OpenApplication } from './application.ts';
@@ -10,7 +11,7 @@ import {
   saveJournal,
 } from './restore-journal.ts';
 import type { JournalStore, RestoreJournal } from './restore-journal.ts';
-import { lockRestore, openStore } from './restore-place.ts';
+import { lockRestore, openStore, workFolderOf } from './restore-place.ts';
 import type { RestoreUndoResult } from './results.ts';
 
 /**
@@ -92,11 +93,14 @@ export async function discardRestores(
     for (const item of chosen) {
       const { connector, options, context } = await openStore(application, journal, item);
       await connector.discard(options, context, run);
+      await rm(context.workFolder, { recursive: true, force: true });
       results.push({ store: item.store, into: item.into ?? item.target });
     }
     const rest = journal.stores.filter((item) => !chosen.includes(item));
-    if (rest.length === 0) await removeJournal(application.stateFolder, journal.id);
-    else await save(application, { ...journal, stores: rest }, run);
+    if (rest.length === 0) {
+      await rm(workFolderOf(application.stateFolder, journal.id), { recursive: true, force: true });
+      await removeJournal(application.stateFolder, journal.id);
+    } else await save(application, { ...journal, stores: rest }, run);
   }
   return { action: 'discarded', stores: results };
 }

@@ -20,6 +20,9 @@ function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal
       {
         store: 'uploads',
         kind: 'files',
+        scheme: 'files',
+        via: [],
+        replace: false,
         target: '/data',
         options: { exclude: ['x'] },
         position: { lineage: 'one', order: '1', resume: '1' },

@@ -18,10 +18,14 @@ export type RestorePhase = 'writing' | 'swapping' | 'done';
 export type JournalStore = {
   readonly store: string;
   readonly kind: string;
-  /** What follows the scheme, and the connector's options: enough to open the connector again. */
+  /** The scheme, what follows it, `via`, and the connector's options: enough to open the connector again. */
+  readonly scheme: string;
   readonly target: string;
+  readonly via: readonly string[];
   readonly options: Readonly<Record<string, Json>>;
   readonly into?: string | undefined;
+  /** What a server holds may be replaced. */
+  readonly replace: boolean;
   /** Of the manifest that was restored. */
   readonly base: string;
   /** Where the history was restored to, and what was removed after it stayed. */
@@ -123,9 +127,12 @@ function readJournal(fields: JsonFields): RestoreJournal {
     stores: fields.objects('stores').map((store) => ({
       store: store.text('store'),
       kind: store.text('kind'),
+      scheme: store.optionalText('scheme') ?? store.text('kind'),
       target: store.text('target'),
+      via: store.has('via') ? store.texts('via') : [],
       options: store.json('options'),
       into: store.optionalText('into'),
+      replace: store.has('replace') && store.flag('replace'),
       base: store.text('base'),
       position: readPosition(store.object('position')),
       floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,

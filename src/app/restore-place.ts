@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { loadConnector } from '../connectors/load.ts';
 import { lockOrBusy } from '../io/lock.ts';
 import type { OpenApplication } from './application.ts';
 import { isUnfinished, listJournals, refuseUnfinished } from './restore-journal.ts';
 import type { JournalStore, RestoreJournal } from './restore-journal.ts';
+import { resolveStore } from './store-place.ts';
 
 /** One restore at a time on this host. @throws BUSY */
 export function lockRestore(application: OpenApplication): Promise<AsyncDisposable> {
@@ -23,12 +23,15 @@ export async function refuseOtherRestores(application: OpenApplication): Promise
 
 /** The connector of a store that a journal names, and what its methods take. */
 export async function openStore(application: OpenApplication, journal: RestoreJournal, item: JournalStore) {
-  const connector = await loadConnector(item.kind);
-  const { options } = connector.resolve({ target: item.target, options: item.options, leaveOut: [] });
+  const { connector, options } = await resolveStore(application.context, { ...item, name: item.store });
   const only = journal.only.length > 0 ? journal.only : undefined;
-  return {
-    connector,
-    options,
-    context: { runtime: application.context.runtime, id: journal.id, target: item.into, only },
-  };
+  const { into: target, replace } = item;
+  const workFolder = join(workFolderOf(application.stateFolder, journal.id), item.store);
+  const { runtime } = application.context;
+  return { connector, options, context: { runtime, id: journal.id, target, only, replace, workFolder } };
+}
+
+/** Where the stores of a restore keep on this host what they need until it is discarded. */
+export function workFolderOf(stateFolder: string, id: string): string {
+  return join(stateFolder, 'restores', id);
 }

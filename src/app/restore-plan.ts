@@ -3,7 +3,6 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { parseManifest } from '../config/parse-manifest.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import type { RestorePreview } from '../core/connector.ts';
-import { loadConnector } from '../connectors/load.ts';
 import { connectorKind } from '../connectors/registry.ts';
 import { systemCode, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
@@ -14,11 +13,14 @@ import { planResult } from './plan-result.ts';
 import { findTarget } from './restore-target.ts';
 import type { StoreTarget, TargetRequest } from './restore-target.ts';
 import type { PlanResult } from './results.ts';
+import { resolveStore } from './store-place.ts';
 
 export type RestoreRequest = TargetRequest & {
   /** `DIR`, or `STORE=URL`, as typed. */
   readonly into: readonly string[];
   readonly only: readonly string[];
+  /** Names of stores that may be replaced though they can't be exchanged. */
+  readonly replace: readonly string[];
   /** Leaves out what is damaged in the repository, instead of failing. */
   readonly skipDamaged: boolean;
 };
@@ -26,9 +28,10 @@ export type RestoreRequest = TargetRequest & {
 /** One store of a restore, with all that is needed to begin. */
 export type PlannedStore = StoreTarget & {
   readonly kind: string;
-  readonly place: Pick<StoreConfiguration, 'target' | 'options'>;
-  /** Absolute; undefined for the store's own place. */
+  readonly place: Pick<StoreConfiguration, 'scheme' | 'target' | 'via' | 'options'>;
+  /** An absolute path, or the URL of a server; undefined for the store's own place. */
   readonly into: string | undefined;
+  readonly replace: boolean;
   readonly preview: RestorePreview;
 };
 
@@ -52,18 +55,20 @@ export async function planRestore(
   const target = await findTarget(application, reader, request, run);
   const names = target.stores.map(({ store }) => store);
   const places = parseInto(application, request.into, names);
+  refuseUnknown(request.replace, names);
   const stores: PlannedStore[] = [];
   for (const wanted of target.stores) {
     const { store, point } = wanted;
     const found = await storePlace(application, reader, point.base);
     const into = places.get(store);
     if (into === undefined && !found.isHere) throw noPlace(application, store);
-    const connector = await loadConnector(found.kind);
-    const resolved = connector.resolve({ ...found.place, leaveOut: [] });
+    refuseOtherKind(store, found.kind, into);
+    const resolved = await resolveStore(application.context, { ...found.place, name: store, kind: found.kind });
     const only = request.only.length > 0 ? request.only : undefined;
-    const context = { runtime: application.context.runtime, id, target: into, only };
-    const preview = await connector.preview(resolved.options, context, run);
-    stores.push({ ...wanted, kind: found.kind, place: found.place, into, preview });
+    const replace = request.replace.includes(store);
+    const context = { runtime: application.context.runtime, id, target: into, only, replace };
+    const preview = await resolved.connector.preview(resolved.options, context, run);
+    stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
   const plan = { request, mark: target.mark, askedMs: target.askedMs, stores };
@@ -119,7 +124,7 @@ async function realPathOf(path: string): Promise<string> {
 /** What the manifest of this host says of a store, or else the one that lies in the base. */
 async function storePlace(application: OpenApplication, reader: RepositoryReader, record: BaseRecord) {
   const own = application.context.configuration?.stores.find(({ name }) => name === record.summary.store);
-  if (own !== undefined) return { kind: own.kind, place: { target: own.target, options: own.options }, isHere: true };
+  if (own !== undefined) return { kind: own.kind, place: placeIn(own), isHere: true };
   const content = reader.content(record);
   const origin = { file: `the manifest in ${record.key}`, folder: '/' };
   const kept = await parseManifest(content.manifest, origin, { isStored: true });
@@ -127,7 +132,28 @@ async function storePlace(application: OpenApplication, reader: RepositoryReader
   if (then === undefined) {
     throw new TidemarkError('REPOSITORY_DAMAGED', `the manifest in ${record.key} has no store ${record.summary.store}`);
   }
-  return { kind: content.connector, place: { target: then.target, options: then.options }, isHere: false };
+  return { kind: content.connector, place: placeIn(then), isHere: false };
+}
+
+function placeIn({ scheme, target, via, options }: StoreConfiguration): PlannedStore['place'] {
+  return { scheme, target, via, options };
+}
+
+function refuseUnknown(replace: readonly string[], names: readonly string[]): void {
+  const unknown = replace.find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new TidemarkError('USAGE', `--replace: nothing is restored of a store ${unknown}`, {
+    hint: `There are: ${names.join(', ')}.`,
+  });
+}
+
+function refuseOtherKind(store: string, kind: string, into: string | undefined): void {
+  const scheme = into === undefined || isAbsolute(into) ? undefined : SCHEME.exec(into)?.[1];
+  const other = scheme === undefined ? kind : connectorKind(scheme)?.name;
+  if (other === kind) return;
+  throw new TidemarkError('USAGE', `--into: ${store} is a store of ${kind}, which can’t go to ${scheme}:`, {
+    hint: 'Name a server of its own kind, or a folder.',
+  });
 }
 
 /** Where each store goes: `DIR` puts it into `DIR/STORE`, `STORE=URL` sends one elsewhere. */
@@ -162,9 +188,14 @@ function storeOf(text: string, names: readonly string[]): string | undefined {
   return names.find((name) => text.startsWith(`${name}=`));
 }
 
+const SCHEME = /^([a-z][a-z0-9+.-]*):/;
+
+/** The URL of a server as it is; else an absolute path. */
 function placeOf(url: string, workingFolder: string): string {
-  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(url)?.[1];
-  if (scheme !== undefined && connectorKind(scheme) === undefined) {
+  const scheme = SCHEME.exec(url)?.[1];
+  const kind = scheme === undefined ? undefined : connectorKind(scheme);
+  if (kind?.target === 'server') return url;
+  if (scheme !== undefined && kind === undefined) {
     throw new TidemarkError('USAGE', `--into ${scheme}: is not in this version`, {
       hint: 'A folder of files goes to files:PATH, or to a path such as ./FOLDER.',
     });

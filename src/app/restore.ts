@@ -6,7 +6,7 @@ import type { Run } from '../core/run.ts';
 import type { Json } from '../repository/format/json.ts';
 import type { MarkRecord } from '../repository/catalogue.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
-import { openPoint } from '../restore/point.ts';
+import { logOf, openBare, openPoint } from '../restore/point.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { pointAt } from './look.ts';
@@ -90,13 +90,16 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, point, nearest }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, replace, point, nearest }) => ({
       store,
       kind,
+      scheme: place.scheme,
       target: place.target,
+      via: place.via,
       // Options come from a manifest, so they are JSON.
       options: place.options as Readonly<Record<string, Json>>,
       into,
+      replace,
       base: point.base.key,
       position: point.position,
       floor: point.floor,
@@ -305,19 +308,22 @@ async function writeBeside(
 ): Promise<RestoreStoreResult> {
   const { item, point, restorer, journal } = store;
   const { progress } = application.context;
-  if (point.segments.length > 0) {
-    progress.report({ phase: `rolling forward ${item.store}`, store: item.store, bytes: 0 });
+  const shown = { phase: `restoring ${item.store}`, store: item.store, progress };
+  const tellPhase = (phase: string): void =>
+    progress.report({ phase: `${phase} ${item.store}`, store: item.store, bytes: 0 });
+  if (restorer.rollForward === undefined && point.segments.length > 0) tellPhase('rolling forward');
+  using opened =
+    restorer.rollForward === undefined ? await openPoint(reader, point, run) : await openBare(reader, point, run);
+  const base = withProgress(opened, shown);
+  const { report, damaged } =
+    journal.skipDamaged && restorer.rollForward === undefined
+      ? await restoreWhole(restorer, base, run)
+      : { report: await restorer.restoreBase(base, run), damaged: [] };
+  if (restorer.rollForward !== undefined) {
+    tellPhase('rolling forward');
+    await restorer.rollForward(logOf(reader, point), point.position, run);
   }
-  using opened = await openPoint(reader, point, run);
-  const base = withProgress(opened, {
-    phase: `restoring ${item.store}`,
-    store: item.store,
-    progress,
-  });
-  const { report, damaged } = journal.skipDamaged
-    ? await restoreWhole(restorer, base, run)
-    : { report: await restorer.restoreBase(base, run), damaged: [] };
-  progress.report({ phase: `verifying ${item.store}`, store: item.store, bytes: 0 });
+  tellPhase('verifying');
   await restorer.verify(run);
   return {
     ...storeResult(reader, store, report),

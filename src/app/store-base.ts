@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { openRecorderOf } from '../archive/source-recorder.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
-import { loadConnector } from '../connectors/load.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -11,6 +10,7 @@ import type { BaseProgress } from '../repository/base-writer.ts';
 import { newestBase } from '../repository/catalogue.ts';
 import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
+import { resolveStore } from './store-place.ts';
 
 /** Opens a store for recording. `previous`: the newest position that the repository holds of it. @throws STORE_UNREACHABLE */
 export async function openStoreRecorder(
@@ -28,15 +28,13 @@ export async function openStoreRecorder(
   const { context } = application;
   const { store, previous, stateFolder } = options;
   if (stateFolder !== undefined) await ensureFolder(stateFolder, 0o700);
-  const connector = await loadConnector(store.kind);
-  const opened = connector.resolve({
-    target: store.target,
-    options: { ...store.options, ...options.overrides },
-    leaveOut: [context.repositoryUrl, application.stateFolder],
-  });
+  const opened = await resolveStore(context, { ...store, options: { ...store.options, ...options.overrides } }, [
+    context.repositoryUrl,
+    application.stateFolder,
+  ]);
   for (const warning of opened.warnings) context.warn(`${store.name}: ${warning}`);
   const recorderContext = { runtime: context.runtime, previous, stateFolder };
-  return await openRecorderOf(connector, opened.options, recorderContext, run);
+  return await openRecorderOf(opened.connector, opened.options, recorderContext, run);
 }
 
 /** Of this host, for following the log of one store. */

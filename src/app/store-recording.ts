@@ -271,8 +271,9 @@ export class StoreRecording implements AsyncDisposable {
     if (head === undefined || openLog === undefined) {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
+    const begin = recorder.begin ?? head;
     this.#history ??= await this.#join(
-      this.#known?.position ?? (await head.call(recorder, run)),
+      this.#known?.position ?? (await begin.call(recorder, run)),
       // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
       {
         spool: await this.#openSpool(run),

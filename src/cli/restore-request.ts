@@ -8,15 +8,16 @@ export function restoreRequest(
     readonly to: string | undefined;
     readonly into: readonly string[];
     readonly only: readonly string[];
+    readonly replace: readonly string[];
     readonly perStore: boolean;
     readonly skipDamaged?: boolean | undefined;
   },
 ): RestoreRequest {
-  const { to, into, only, perStore, skipDamaged = false } = options;
+  const { to, into, only, replace, perStore, skipDamaged = false } = options;
   if (to === undefined) {
     throw new TidemarkError('USAGE', 'what to restore to is missing', {
       hint: 'Write --to latest, --to MARK or --to TIME.',
     });
   }
-  return { target: to, stores, into, only, perStore, skipDamaged };
+  return { target: to, stores, into, only, replace, perStore, skipDamaged };
 }

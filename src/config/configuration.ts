@@ -27,6 +27,8 @@ export type StoreConfiguration = {
   /** Cron; the application's schedule unless the store has its own. */
   readonly bases: string;
   readonly allowEmpty: boolean;
+  /** What programs that must run beside the data are called with; empty: they run here. */
+  readonly via: readonly string[];
   /** How it is held still for a sealed mark. */
   readonly seal:
     | { readonly pause: readonly string[]; readonly resume: readonly string[]; readonly withinMs: number }

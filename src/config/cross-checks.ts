@@ -15,6 +15,7 @@ export function crossMistakes(manifest: Keys, placeOf: (url: string) => string |
   const stores = keysOr(manifest['stores']);
   return [
     ...secretMistakes(keysOr(manifest['repository']), ['repository'], 'passphrase'),
+    ...Object.entries(stores).flatMap(([name, store]) => secretMistakes(keysOr(store), ['stores', name], 'password')),
     ...referenceMistakes(stores),
     ...cycleMistakes(stores),
     ...dataSetMistakes(stores),

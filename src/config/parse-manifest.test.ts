@@ -81,6 +81,7 @@ test('the shortest manifest gets every default', async () => {
         bases: '0 3 * * *',
         seal: undefined,
         allowEmpty: false,
+        via: [],
         dataSets: [],
         options: { include: [], exclude: [], oneFileSystem: false, cacheDirTag: false },
         written: { url: 'files:./data/uploads' },
@@ -195,7 +196,7 @@ color: red
     '4:19: repository.passphraseFile: expected the path of a file, found a number',
     '5:18: repository.passphraseEnv: passphraseFile is given too; keep one of them',
     '9:12: stores.orders.class: expected one of source, derived, ephemeral, found "surce"',
-    '10:5: stores.orders.passwrodFile: unknown key; known here: include, exclude, oneFileSystem, cacheDirTag, url, class, references, bases, seal, allowEmpty, dataSets',
+    '10:5: stores.orders.passwrodFile: unknown key; known here: include, exclude, oneFileSystem, cacheDirTag, url, class, references, bases, seal, via, allowEmpty, dataSets',
     '11:5: stores.orders.exclde: unknown key; did you mean exclude?',
     '12:17: stores.orders.references: references go round: orders → b → orders',
     '12:18: stores.orders.references[0]: there is no store of this name; did you mean uploads?',
@@ -226,7 +227,8 @@ test('a store’s place is explained', async () => {
       '5:36: stores.x.references: expected a list of stores such as [uploads], found "uploads"',
     'x: { url: "files:a", references: [uploads, uploads] }': '5:46: stores.x.references[1]: uploads is named twice',
     'x: { url: "files:a", references: [x] }': '5:36: stores.x.references: references go round: x → x',
-    'x: { url: "files:a", via: true }': '5:24: stores.x.via: not in this version',
+    'x: { url: "files:a", via: true }':
+      '5:29: stores.x.via: expected a program and its arguments as a list, such as [pass, show, backup], found true',
     'x: { url: "files:a", dataSets: { d: { class: source, from: uploads } } }':
       '5:62: stores.x.dataSets.d.from: only of a part with class: derived',
     'x: { url: "files:a", dataSets: { d: { class: derived, from: upload } } }':

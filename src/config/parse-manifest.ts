@@ -1,6 +1,6 @@
 import { must } from '../core/must.ts';
 import { check, secretKeys } from '../core/option-schema.ts';
-import type { KeyPath, OptionType } from '../core/option-schema.ts';
+import type { KeyPath, Options, OptionType } from '../core/option-schema.ts';
 import { secretReference } from '../core/secret-reference.ts';
 import type { Configuration, RepositoryConfiguration, StoreConfiguration } from './configuration.ts';
 import { crossMistakes, keysOr } from './cross-checks.ts';
@@ -120,16 +120,28 @@ class ManifestParser {
       return undefined;
     }
     const { url } = keysOr(value);
-    const located = typeof url === 'string' ? locateStore(url, this.#origin.folder) : undefined;
-    if (located !== undefined && 'mistake' in located) this.#mistake([...path, 'url'], located.mistake);
-    const kind = located !== undefined && 'value' in located ? located.value.kind : undefined;
+    const place = typeof url === 'string' ? locateStore(url, this.#origin.folder) : undefined;
+    if (place !== undefined && 'mistake' in place) this.#mistake([...path, 'url'], place.mistake);
+    const kind = place !== undefined && 'value' in place ? place.value.kind : undefined;
     const own = await kind?.loadKeys();
     const common = this.#check(storeOptions(own), value, path);
     if (common === undefined || own === undefined) return undefined;
-    const options = Object.fromEntries(Object.keys(own).map((key) => [key, keysOr(common)[key]]));
     const secret = secretKeys(own);
-    const written = Object.entries(keysOr(value)).filter(([key]) => !secret.includes(key));
+    const located = this.#locatedPaths(own, value, path);
+    const options = Object.fromEntries(Object.keys(own).map((key) => [key, located[key] ?? keysOr(common)[key]]));
+    const written = Object.entries({ ...keysOr(value), ...located }).filter(([key]) => !secret.includes(key));
     return { name, common, options, written: Object.fromEntries(written) };
+  }
+
+  /** The connector's options that are paths, absolute. */
+  #locatedPaths(own: Options, value: unknown, path: KeyPath): Readonly<Record<string, string>> {
+    const written = keysOr(value);
+    const located: Record<string, string> = {};
+    for (const [key, { type }] of Object.entries(own)) {
+      const absolute = type.isPath === true ? this.#located(written[key], [...path, key], locatePath) : undefined;
+      if (absolute !== undefined) located[key] = absolute;
+    }
+    return located;
   }
 
   #store({ name, common, options, written }: ReadStore, bases: string): StoreConfiguration {
@@ -149,6 +161,7 @@ class ManifestParser {
       bases: common.bases ?? bases,
       seal: common.seal && { pause: common.seal.pause, resume: common.seal.resume, withinMs: common.seal.within },
       allowEmpty: common.allowEmpty,
+      via: common.via ?? [],
       dataSets: Object.entries(common.dataSets).map(
         ([part, { prefix, class: kindOfPart, from, rebuild, restore }]) => ({
           name: part,

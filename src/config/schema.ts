@@ -18,9 +18,6 @@ import {
 /** The default schedule of bases: every night at three. */
 const NIGHTLY = '0 3 * * *';
 
-/** Keys of stores that later versions will know. */
-const LATER_STORE_KEYS = ['via'];
-
 /** The long form of `repository`; the short one is its URL. */
 export const repositoryOptions = keys(
   {
@@ -83,6 +80,10 @@ export const commonStoreOptions = {
     }),
     'How the store is held still for a sealed mark.',
   ),
+  via: optional(
+    command(),
+    'What programs that must run beside the data are called with, such as [ssh, db1] or [kubectl, exec, -i, pod/db, --].',
+  ),
   allowEmpty: withDefault(flag(), false, 'An empty or far smaller store than last time is no error.'),
   dataSets: withDefault(
     byName(dataSet, { expects: 'names with keys below', name: storeName() }),
@@ -95,7 +96,7 @@ export type CommonStore = ValuesOf<typeof commonStoreOptions>;
 
 /** A store of a kind whose own keys are these; of an unknown kind, whose keys can't be judged, without them. */
 export function storeOptions(own: Options | undefined) {
-  return keys({ ...own, ...commonStoreOptions }, { later: LATER_STORE_KEYS, open: own === undefined });
+  return keys({ ...own, ...commonStoreOptions }, { open: own === undefined });
 }
 
 /** Stores are looked at one by one, each by the keys of its kind: here they only have to have names. */

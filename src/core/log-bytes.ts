@@ -14,6 +14,9 @@ export function logBytes(start: bigint, bytes: Uint8Array): LoggedChange {
 /** What `logBytes` made a change of. */
 export function readLogBytes(entry: LoggedEntry): { readonly start: bigint; readonly bytes: Uint8Array } {
   const { name } = entry;
-  const bytes = must('removed' in entry || name.byteLength !== NAME_BYTES ? undefined : entry.attributes, 'a run of bytes in the log');
+  const bytes = must(
+    'removed' in entry || name.byteLength !== NAME_BYTES ? undefined : entry.attributes,
+    'a run of bytes in the log',
+  );
   return { start: Buffer.from(name.buffer, name.byteOffset, name.byteLength).readBigUInt64BE(), bytes };
 }

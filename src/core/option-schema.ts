@@ -22,6 +22,8 @@ export interface OptionType<Value> {
   readonly jsonSchema: JsonSchema;
   /** A secret, or where one is: its value is in no message and in nothing that is stored. */
   readonly secret?: boolean | undefined;
+  /** The path of a file or folder: relative ones start at the manifest's folder. */
+  readonly isPath?: boolean | undefined;
   read(value: unknown, path: KeyPath, report: Report): Value | undefined;
 }
 

@@ -1,5 +1,5 @@
 import { cronMistake } from './cron.ts';
-import { choice, convertedText, keys, list, text, wholeNumber, withDefault, Wrong } from './option-schema.ts';
+import { choice, convertedText, keys, list, optional, text, wholeNumber, withDefault, Wrong } from './option-schema.ts';
 import type { OptionType } from './option-schema.ts';
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from './units.ts';
 
@@ -78,9 +78,14 @@ export function storeClass(): OptionType<'source' | 'derived' | 'ephemeral'> {
   return choice(['source', 'derived', 'ephemeral']);
 }
 
+/** The path of a file or folder; becomes absolute. */
+export function path(options: { readonly expects: string; readonly secret?: boolean }): OptionType<string> {
+  return { ...text({ pattern: /./s, ...options }), isPath: true };
+}
+
 /** The path of a file that holds a secret. */
 export function secretFile(): OptionType<string> {
-  return text({ expects: 'the path of a file', pattern: /./s, secret: true });
+  return path({ expects: 'the path of a file', secret: true });
 }
 
 /** The name of an environment variable that holds a secret. */
@@ -95,6 +100,18 @@ export function secretEnv(): OptionType<string> {
 /** A program whose first line of output is a secret. */
 export function secretCommand(): OptionType<readonly string[]> {
   return command({ secret: true });
+}
+
+/** Where the password of a store's server is. */
+export function passwordSources() {
+  return {
+    passwordFile: optional(secretFile(), 'The file that holds the password.'),
+    passwordEnv: optional(secretEnv(), 'The environment variable that holds the password.'),
+    passwordCommand: optional(
+      secretCommand(),
+      'A program and its arguments; the first line it prints is the password. It is asked at each connection.',
+    ),
+  };
 }
 
 /** Which marks are kept. Every key has a default of its own; 0 switches that rule off. */

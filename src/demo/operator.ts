@@ -90,6 +90,7 @@ function restoreRequest({ to, into }: Target): RestoreRequest {
     stores: [],
     into: into === undefined ? [] : [into],
     only: [],
+    replace: [],
     skipDamaged: false,
     perStore: false,
   };

@@ -8,6 +8,7 @@ import type { ChunkIndex } from './index/chunk-index.ts';
 import type { WriterKeys } from './keys/keyring.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { BlockSink, ChunkRef, PipelineEngine, PlainBlock, StoreOutcome, StoreSource } from './pipeline/engine.ts';
+import { LeafSort } from './leaf-sort.ts';
 import { assertRecordable } from './transaction-size.ts';
 import { TreeWriter } from './tree-writer.ts';
 import type { TreeRoot } from './tree-writer.ts';
@@ -37,6 +38,8 @@ export type BaseWriterDeps = {
   readonly content: PackWriter;
   readonly nodes: PackWriter;
   readonly memory: EntryMemory;
+  /** For what does not fit into memory while entries are sorted. */
+  readonly temporaryFolder: string;
   readonly remember: (entry: RememberedEntry) => void;
   /** Called with every piece of work: renews the lease. */
   readonly keep: (run: Run) => Promise<void>;
@@ -91,6 +94,8 @@ class BaseWriting implements BlockSink {
   readonly #tree: TreeWriter;
   /** Takes the entries instead of the tree. */
   readonly #leaves: LeafItem[] | undefined;
+  /** Where they come in no order: they go into the tree when all have come. */
+  readonly #unordered: LeafSort | undefined;
   #leafBytes = 0;
   #run: Run | undefined;
   #nodeChunks: { id: Uint8Array; bytes: Uint8Array }[] = [];
@@ -110,10 +115,12 @@ class BaseWriting implements BlockSink {
     this.#base = base;
     this.#deps = deps;
     this.#leaves = leaves;
+    this.#unordered = base.order === 'arrival' ? new LeafSort(deps.temporaryFolder) : undefined;
     this.#tree = new TreeWriter(deps.keys.nodeKey, (id, node, run) => this.#node(id, node, run));
   }
 
   async store(run: Run): Promise<StoredBase> {
+    using _sorted = this.#unordered;
     this.#run = run;
     const { engine, content, nodes } = this.#deps;
     for await (const outcomes of engine.store(this.#sources(run), this, run)) {
@@ -124,7 +131,7 @@ class BaseWriting implements BlockSink {
       this.#report();
       await this.#deps.keep(run);
     }
-    const root = this.#leaves === undefined ? await this.#tree.finish(run) : NO_TREE;
+    const root = this.#leaves === undefined ? await this.#finishTree(run) : NO_TREE;
     await this.#flushNodes(run);
     await content.flush(run);
     await nodes.flush(run);
@@ -143,6 +150,14 @@ class BaseWriting implements BlockSink {
       packs: this.#packs,
       end,
     };
+  }
+
+  async #finishTree(run: Run): Promise<TreeRoot> {
+    for (const leaf of this.#unordered?.ascending() ?? []) {
+      const adding = this.#tree.add(leaf, run);
+      if (adding !== undefined) await adding;
+    }
+    return await this.#tree.finish(run);
   }
 
   claim(id: Uint8Array, sizeBytes: number): boolean {
@@ -173,7 +188,10 @@ class BaseWriting implements BlockSink {
   }
 
   async *#sources(run: Run): AsyncGenerator<readonly StoreSource<Item>[]> {
-    for await (const { batch: entries, isLast } of withLast(this.#base.entries)) {
+    const isOrdered = this.#base.order !== 'arrival';
+    for await (const { batch: entries, isLast } of isOrdered
+      ? withLast(this.#base.entries)
+      : alone(this.#base.entries)) {
       this.#foundAll = isLast;
       this.#foundEntries += entries.length;
       for (const { estimatedBytes } of entries) this.#foundBytes += estimatedBytes;
@@ -184,6 +202,7 @@ class BaseWriting implements BlockSink {
       }
       yield sources;
     }
+    this.#foundAll = true;
   }
 
   /** What is remembered of an unchanged entry, provided that all its chunks are still there. */
@@ -271,6 +290,10 @@ class BaseWriting implements BlockSink {
     this.#bytes += sizeBytes;
     if (remembered === undefined) this.#openBytes -= sizeBytes;
     const leaf: LeafItem = { name, attributes, content };
+    if (this.#unordered !== undefined) {
+      this.#unordered.put(leaf);
+      return undefined;
+    }
     if (this.#leaves === undefined) return this.#tree.add(leaf, run);
     this.#leaves.push(leaf);
     this.#leafBytes += name.byteLength + attributes.byteLength;
@@ -310,6 +333,13 @@ class BaseWriting implements BlockSink {
       foundAll: this.#foundAll,
     });
   }
+}
+
+/** Of a base whose next entry comes only when this one has been read. */
+async function* alone<Batch>(
+  batches: AsyncIterable<Batch>,
+): AsyncGenerator<{ readonly batch: Batch; readonly isLast: boolean }> {
+  for await (const batch of batches) yield { batch, isLast: false };
 }
 
 /** One batch behind, so that the last one is known to be it. */

@@ -26,6 +26,7 @@ export type LogRange = {
 /** While one body is used, so many of the next ones are on their way. */
 export const BODIES_AHEAD = 4;
 const BATCH = 1_024;
+const BATCH_BYTES = 1024 * 1024;
 
 /** The transactions of a range, in order, each once; `upTo` may lie between two of them unless `stopsThere`. Takes the reader's key. @throws REPOSITORY_DAMAGED, OBJECT_NOT_FOUND */
 export async function* readLog(
@@ -37,6 +38,7 @@ export async function* readLog(
   const read = (segment: SegmentRecord): Promise<Uint8Array> => readBody(access, segment, run);
   let reached = after.order;
   let batch: LoggedTransaction[] = [];
+  let batchBytes = 0;
   let isCovered = after.order === upTo.order;
   for (const { item: segment, result } of startedAhead(segments, BODIES_AHEAD, read)) {
     const place = placeOf(segment);
@@ -48,10 +50,11 @@ export async function* readLog(
       if (position.order > upTo.order) break;
       reached = position.order;
       batch.push(transaction);
-      if (batch.length < BATCH) continue;
+      batchBytes += bytesOf(transaction);
+      if (batch.length < BATCH && batchBytes < BATCH_BYTES) continue;
       run.signal.throwIfAborted();
       yield batch;
-      batch = [];
+      [batch, batchBytes] = [[], 0];
     }
   }
   if (batch.length > 0) yield batch;
@@ -61,6 +64,12 @@ export async function* readLog(
   if (!isCovered) {
     throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it ends before position ${upTo.resume}`);
   }
+}
+
+function bytesOf({ entries }: LoggedTransaction): number {
+  let bytes = 0;
+  for (const entry of entries) if ('attributes' in entry) bytes += entry.attributes.byteLength;
+  return bytes;
 }
 
 /** Recorders of one history may have given one order to different things. */

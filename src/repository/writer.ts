@@ -387,6 +387,7 @@ export class RepositoryWriter implements AsyncDisposable {
     return {
       engine: this.#engine,
       retryEngine: this.#retryEngine,
+      temporaryFolder: this.#options.access.runtime.temporaryFolder,
       index: this.#index,
       keys: this.#credential.keys,
       content,

@@ -1,7 +1,7 @@
 import { compareBytes, startsWithBytes } from '../core/bytes.ts';
 import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
-import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../core/restorer.ts';
+import type { BaseReader, FileResult, FileTarget, LogReader, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
@@ -31,11 +31,26 @@ export async function openPoint(reader: RepositoryReader, point: Point, run: Run
   try {
     if (point.segments.length > 0) await rollForward(reader, { ...point, overlay }, run);
     overlay.close();
-    return overlay.isEmpty ? Object.assign(base, { [Symbol.dispose]: () => undefined }) : new Overlaid(base, overlay);
+    return overlay.isEmpty ? await openBare(reader, point, run) : new Overlaid(base, overlay);
   } catch (error) {
     overlay[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The base of a point alone, for a store that rolls its own log forward. */
+export async function openBare(reader: RepositoryReader, { base }: Point, run: Run): Promise<PointReader> {
+  return Object.assign(await reader.base(base, run), { [Symbol.dispose]: () => undefined });
+}
+
+/** The log that leads from a point's base to it. */
+export function logOf(reader: RepositoryReader, { base, position, segments }: Point): LogReader {
+  const after = base.summary.logFrom;
+  return {
+    async *read(run) {
+      if (segments.length > 0) yield* readLog(reader.access, { segments, after, upTo: position }, run);
+    },
+  };
 }
 
 async function rollForward(

@@ -315,6 +315,7 @@ function configurationOf(name: string): StoreConfiguration {
     bases: '',
     allowEmpty: true,
     seal: undefined,
+    via: [],
     dataSets: [],
     options: {},
     written: {},

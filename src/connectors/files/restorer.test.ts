@@ -597,7 +597,14 @@ test('a repository in the folder is left out with a warning; a folder in the rep
   smallTree(folder.at('tree'));
   mkdirSync(folder.at('tree/backups'));
   const resolve = (target: string, leaveOut: string) =>
-    filesConnector.resolve({ target, options: { ...storeAt(target) }, leaveOut: [leaveOut] });
+    filesConnector.resolve({
+      scheme: 'files',
+      via: [],
+      password: async () => undefined,
+      target,
+      options: { ...storeAt(target) },
+      leaveOut: [leaveOut],
+    });
   const { options, warnings } = resolve(folder.at('tree'), folder.at('tree/backups'));
   assert.deepEqual([options.excludeFolders, warnings.length], [[folder.at('tree/backups')], 1]);
   assert.deepEqual(resolve(folder.at('tree'), 's3://bucket').options.excludeFolders, []);
