@@ -161,6 +161,12 @@ export class StoreRecording implements AsyncDisposable {
     return head;
   }
 
+  /** Writes a mark's name into the store's own log, where it has one for that. @throws STORE_UNREACHABLE when it is not recorded now */
+  async label(name: string, run: Run): Promise<void> {
+    this.#recorded();
+    await this.#recorder?.label?.(name, run);
+  }
+
   /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
   async received(position: Position, run: Run): Promise<void> {
     const { clock } = this.#runtime;

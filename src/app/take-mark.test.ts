@@ -30,6 +30,10 @@ async function taken(fakes: Readonly<Record<string, Fake>>) {
       if (fails !== undefined) throw fails;
       return positionAt(stands ?? at);
     },
+    async label(text: string): Promise<void> {
+      if (fails !== undefined) throw fails;
+      log.push(`${name} is labelled ${text}`);
+    },
     async received(): Promise<void> {
       await clock.sleep(1_000, run);
       if (neverComes) throw new TidemarkError('STORE_UNREACHABLE', 'it tells of nothing');
@@ -60,6 +64,8 @@ async function taken(fakes: Readonly<Record<string, Fake>>) {
 
 test('who refers to others is read before them, and a floor of these before all; the skew spans the reads alone', async () => {
   const { mark, log } = await taken({ orders: {}, catalog: {}, uploads: {} });
+  const labels = ['orders', 'catalog', 'uploads'].map((name) => `${name} is labelled named`);
+  assert.deepEqual(log.splice(0, labels.length), labels, 'its name is in all stores before any is read');
   assert.deepEqual(log.toSorted(), ['catalog 1', 'orders 1', 'uploads 1', 'uploads 2']);
   assert.equal(log[0], 'uploads 1');
   assert.ok(log.indexOf('orders 1') < log.indexOf('uploads 2'));

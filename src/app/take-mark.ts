@@ -27,8 +27,9 @@ type Read = { readonly positions: Readonly<Record<string, Position>>; readonly m
 export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mark> {
   const { runtime, configuration, recordings } = options;
   const { clock } = runtime;
-  const beganMs = clock.monotonicMs();
   const stores = orderStores(configuration.stores);
+  await labelAll(options, run);
+  const beganMs = clock.monotonicMs();
   const referenced = new Set(configuration.stores.flatMap(({ references }) => references));
   const positionOf = (name: string): Promise<Position> | undefined => recordings.get(name)?.position(run);
   const floors = await readAll(
@@ -82,6 +83,25 @@ function notSealed(why: string): TidemarkError {
   return new TidemarkError('FAILED', `no sealed mark was taken: ${why}`, {
     hint: 'Check that the pause stops everything that writes, or take a mark without --sealed.',
   });
+}
+
+/** A store that can't be labelled is marked all the same: its position counts. */
+async function labelAll({ name, recordings, runtime }: MarkOptions, run: Run): Promise<void> {
+  if (name === undefined) return;
+  for (const [store, recording] of recordings) {
+    try {
+      await recording.label(name, run);
+    } catch (error) {
+      run.signal.throwIfAborted();
+      const told = operatorError(error, `${store} can’t be labelled`);
+      if (told === undefined) throw error;
+      runtime.logger.log('warn', 'a mark’s name was not written into a store', {
+        store,
+        mark: name,
+        why: told.message,
+      });
+    }
+  }
 }
 
 /** One after another. A store that fails is missing. */
