@@ -50,7 +50,7 @@ export type DataDirectoryOptions = {
   readonly owner: Owner;
   /** Folders in which a file of the same path may hold the same content already. */
   readonly candidates: readonly string[];
-  /** Where tablespaces lie, by OID; relative to `pg_tblspc` or absolute. Those that are absent are folders in `pg_tblspc`. */
+  /** Absolute paths of tablespaces, by OID. Those that are absent are folders in `pg_tblspc`. */
   readonly tablespaces: ReadonlyMap<string, string>;
   /** Which entries are wanted; all where it is absent. */
   readonly wanted?: ((name: string) => boolean) | undefined;
@@ -89,9 +89,8 @@ class DirectoryWriter {
     this.#makeFolder(folder);
     for (const name of FOLDERS) this.#ensureFolder(name);
     for (const [oid, location] of tablespaces) {
-      const link = join(folder, 'pg_tblspc', oid);
-      symlinkSync(location, link);
-      this.#makeFolder(join(folder, 'pg_tblspc', location.startsWith('/') ? oid : location), true);
+      symlinkSync(location, join(folder, 'pg_tblspc', oid));
+      this.#makeFolder(location, true);
       this.#folders.add(`pg_tblspc/${oid}`);
     }
   }
