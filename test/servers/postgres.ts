@@ -16,6 +16,7 @@ import type { Certificates, KeyPair } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { GuardedFolder, GuardedProcess, waitUntil } from './guarded.ts';
 import type { Owner } from './guarded.ts';
+import { findProgram } from './needs.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import type { PostgresVersion } from './postgres-binaries.ts';
 import { makeDataFolder } from './postgres-template.ts';
@@ -154,7 +155,7 @@ export class PostgresServer implements AsyncDisposable {
   /** A program of Debian's client package against this server, such as `pgbench` or `psql`; its standard output. */
   async runClient(program: string, args: readonly string[]): Promise<string> {
     const environment = { ...process.env, PGHOST: this.socketFolder, PGPORT: String(this.port), PGUSER: 'postgres' };
-    const { stdout } = await run(program, args, { env: environment, maxBuffer: 1024 ** 3 });
+    const { stdout } = await run(findProgram(program) ?? program, args, { env: environment, maxBuffer: 1024 ** 3 });
     return stdout;
   }
 
