@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../core/errors.ts';
 import type { AskPassword, StorePlace } from '../../core/connector.ts';
+import type { TlsFiles } from '../../io/tls.ts';
 import type { RedisOptions } from './options.ts';
 
 const DEFAULT_PORT = 6379;
@@ -7,15 +8,6 @@ const DEFAULT_SENTINEL_PORT = 26379;
 
 /** Where something listens. An IPv6 address is without its brackets. */
 export type Address = { readonly host: string; readonly port: number };
-
-/** Paths of files in PEM, read for each connection: they may have been renewed. */
-export type TlsFiles = {
-  readonly caFile?: string | undefined;
-  readonly certFile?: string | undefined;
-  readonly keyFile?: string | undefined;
-  /** The name that the certificate must have, where it is not the host's. */
-  readonly serverName?: string | undefined;
-};
 
 /** How a server is spoken to: `tls` where it speaks TLS, `user` where not as `default`. */
 export type RedisServer = Address & {

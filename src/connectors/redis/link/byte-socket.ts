@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { connect as connectPlain, isIP } from 'node:net';
+import { connect as connectPlain } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { ConnectionOptions } from 'node:tls';
-import { fromSystem } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
+import { readTlsOptions } from '../../../io/tls.ts';
 import { connectionError, unreachable } from '../errors.ts';
 import type { RedisServer } from '../place.ts';
 
@@ -19,13 +17,14 @@ export class ByteSocket implements AsyncDisposable {
   readonly #socket: Socket;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
+  #receivedBytes = 0;
   #end: Error | undefined;
   #wake: (() => void) | undefined;
 
   /** @throws STORE_UNREACHABLE when there is no connection, or when TLS can't tell that it is the right server */
   static async connect(server: RedisServer, run: Run): Promise<ByteSocket> {
     run.signal.throwIfAborted();
-    const socket = await openSocket(server);
+    const socket = await openSocket(server, run);
     const made = Promise.withResolvers<void>();
     const onAbort = (): void => made.reject(run.signal.reason);
     run.signal.addEventListener('abort', onAbort, { once: true });
@@ -57,6 +56,16 @@ export class ByteSocket implements AsyncDisposable {
     for (const event of ['end', 'close']) {
       socket.on(event, () => this.#finish(unreachable(server, 'it ended the connection')));
     }
+  }
+
+  /** Counts all that ever came. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** Something waits to be taken. */
+  get hasMore(): boolean {
+    return this.#chunks.length > 0;
   }
 
   /** Everything that has come, in the pieces in which it came; none when there is nothing. */
@@ -111,6 +120,7 @@ export class ByteSocket implements AsyncDisposable {
   #take(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#heldBytes += chunk.byteLength;
+    this.#receivedBytes += chunk.byteLength;
     if (this.#heldBytes >= HIGH_BYTES) this.#socket.pause();
     this.#wake?.();
   }
@@ -118,7 +128,6 @@ export class ByteSocket implements AsyncDisposable {
   #finish(error: Error): void {
     this.#end ??= error;
     this.#wake?.();
-    this.#socket.emit('drain');
   }
 
   #change(signal: AbortSignal): Promise<void> {
@@ -137,45 +146,26 @@ export class ByteSocket implements AsyncDisposable {
     await new Promise<void>((resolve) => {
       const leave = (): void => {
         this.#socket.off('drain', leave);
+        this.#socket.off('close', leave);
         signal.removeEventListener('abort', leave);
         resolve();
       };
       signal.addEventListener('abort', leave, { once: true });
       this.#socket.on('drain', leave);
+      this.#socket.on('close', leave);
     });
     signal.throwIfAborted();
     if (this.#end !== undefined) throw this.#end;
   }
 }
 
-async function openSocket(server: RedisServer): Promise<Socket> {
+async function openSocket(server: RedisServer, run: Run): Promise<Socket> {
   const { host, port, tls } = server;
   if (tls === undefined) return connectPlain({ host, port });
-  const [ca, cert, key] = await Promise.all([tls.caFile, tls.certFile, tls.keyFile].map(readPem));
-  const name = tls.serverName ?? host;
-  const options: ConnectionOptions = {
-    host,
-    port,
-    minVersion: 'TLSv1.2',
-    rejectUnauthorized: true,
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-    // An address is no server name; the certificate is compared with it all the same.
-    ...(isIP(name) === 0 && { servername: name }),
-  };
+  const options = await readTlsOptions(tls, host, run);
   try {
-    return connectTls(options);
+    return connectTls({ host, port, ...options });
   } catch (error) {
     throw connectionError(server, error);
-  }
-}
-
-async function readPem(path: string | undefined): Promise<Buffer | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw fromSystem(error, 'STORE_UNREACHABLE', `${path} can’t be read`);
   }
 }
