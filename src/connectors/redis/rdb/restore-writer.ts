@@ -1,5 +1,5 @@
-import type { CommandRun } from '../command-pipe.ts';
-import { commandBytes } from '../command-bytes.ts';
+import type { CommandRun } from '../pipeline.ts';
+import { encodeCommand } from '../resp.ts';
 import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import type { RdbKey } from './rdb-reader.ts';
@@ -102,7 +102,7 @@ export class RestoreWriter {
     this.#room(WORDS_BYTES + key.key.byteLength + (key.value === undefined ? 1 : payloadBytes));
     if (key.database !== this.#database) {
       this.#database = key.database;
-      this.#put(commandBytes(['SELECT', String(key.database)]));
+      this.#put(encodeCommand(['SELECT', String(key.database)]));
       this.#keys.push(undefined);
     }
     const { idleSeconds, frequency } = key;
