@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { TidemarkError } from '../../../src/core/errors.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
+import type { Recorder } from '../../../src/core/recorder.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { makeCertificates } from '../../servers/certificates.ts';
@@ -105,13 +106,26 @@ test('what is no Redis server, or none at all, is said to be that', async () => 
 });
 
 test('a server that is loading is waited for', async () => {
-  await using server = await startRedis();
+  await using folder = temporaryFolder();
+  await using server = await startRedis({ folder: folder.path, args: ['--key-load-delay', '50'] });
   await server.call('DEBUG', 'POPULATE', '20000');
-  // As if it had begun to load just now.
-  const reloading = server.script(['CONFIG SET key-load-delay 100', 'DEBUG RELOAD']);
-  while (!(await server.call('PING').catch(String)).includes('LOADING')) await runtime.clock.sleep(10, forever);
-  await using _recorder = await openAt(placeOfUrl(server.url));
-  await reloading;
+  await server.call('SAVE');
+  await server.kill();
+  const starting = server.start();
+  const place = placeOfUrl(server.url);
+  // It listens before it loads.
+  const opening = async (): Promise<Recorder> => {
+    try {
+      return await openAt(place);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('nothing listens'))) throw error;
+      await runtime.clock.sleep(10, forever);
+      return await opening();
+    }
+  };
+  await using recorder = await opening();
+  assert.equal(recorder.exact, 'position');
+  await starting;
 });
 
 test('what a killed process left in the state folder is removed, and nothing else', async () => {
