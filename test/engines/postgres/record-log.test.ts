@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { must } from '../../../src/core/must.ts';
+import type { Position } from '../../../src/core/position.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
-import { placeOf } from '../../../src/connectors/postgres/lsn.ts';
+import { parseLsn, placeOf } from '../../../src/connectors/postgres/lsn.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
-import { placeOfUrl, Recording, runtime } from './recording.ts';
+import { placeOfUrl, Recording, runtime, tells } from './recording.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 
@@ -121,4 +122,44 @@ test('what is not pulled waits at the server, not in memory', TIMEOUT, async (t)
   recording.release();
   await recording.reaches(await headOf(recorder, t));
   assert.ok(recording.bytes().bytes.byteLength > 200_000_000);
+});
+
+test('a server stops at once although nothing is durable in the repository, and keeps what was not acknowledged', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await using state = temporaryFolder();
+  const run = { signal: t.signal };
+  const open = async (previous?: Position): Promise<Recorder> =>
+    await openPostgresRecorder(placeOfUrl(server.url), { runtime, stateFolder: state.path, previous }, run);
+  await using recorder = await open();
+  await using recording = await begun(recorder, t);
+  await server.query('CREATE TABLE t AS SELECT generate_series(1, 100000) AS n');
+  const startMs = performance.now();
+  await server.stop();
+  assert.ok(performance.now() - startMs < 10_000);
+  await assert.rejects(recording.reaches({ ...recording.last, order: 'z' }), tells('STORE_UNREACHABLE', /stops|lost/));
+  await server.start();
+  await using again = await open(recording.from);
+  await using next = await Recording.open(again, recording.from, run);
+  await next.reaches(recording.last);
+  const [first, second] = [recording.bytes().bytes, next.bytes().bytes];
+  assert.ok(second.subarray(0, first.byteLength).equals(first));
+});
+
+test('what is durable in the repository is what the server may forget, until half of what it keeps at most is used', TIMEOUT, async (t) => {
+  await using server = await startPostgres({ settings: { max_slot_wal_keep_size: '64MB', max_wal_size: '2GB' } });
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, { signal: t.signal });
+  await using recording = await begun(recorder, t);
+  const flushed = async (): Promise<bigint> =>
+    must(parseLsn(await server.value("SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'tidemark'")), 'a place');
+  const started = await flushed();
+  await server.query('CREATE TABLE t AS SELECT generate_series(1, 10000) AS n');
+  await recording.reaches(await headOf(recorder, t));
+  for (let beats = 0; beats < 3; beats++) await recording.next();
+  assert.equal(await flushed(), started, 'nothing is acknowledged yet');
+  recording.acknowledge();
+  const acknowledged = BigInt(recording.last.order);
+  while ((await flushed()) !== acknowledged) await recording.next();
+  await server.query('CREATE TABLE u AS SELECT n, repeat(md5(n::text), 30) AS words FROM generate_series(1, 40000) n');
+  await recording.reaches(await headOf(recorder, t));
+  while ((await flushed()) - acknowledged < 8n * 1024n * 1024n) await recording.next();
 });

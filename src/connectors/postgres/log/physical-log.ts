@@ -16,6 +16,10 @@ import type { WalHistory } from './wal-history.ts';
 const BEAT_MS = 1_000;
 /** A server that is asked each second and says nothing for so long is away. */
 const SILENCE_MS = 30_000;
+/** Nobody has pulled for so long: a server that is to stop would wait for it. */
+const UNPULLED_MS = 30_000;
+/** A server that stops waits until all that it sent is confirmed. It waits no longer for a repository that is away. */
+const STOPPING_MS = 3_000;
 const BATCH_BYTES = 1024 * 1024;
 const PIECE_BYTES = 256n * 1024n;
 /** What one piece holds was sent within so long, so that a time of the log is found. */
@@ -75,6 +79,8 @@ class PhysicalLog implements Log {
   #lastHeardMs: number;
   #tailMs: number;
   #isWaiting = false;
+  /** Since when the server asks for a confirmation of all. Told each second it does so only when it stops. */
+  #stoppingMs: number | undefined;
   #beating: Promise<void> | undefined;
   #keeping: Promise<void> | undefined;
 
@@ -98,7 +104,9 @@ class PhysicalLog implements Log {
 
   acknowledge(durable: Position): void {
     const lsn = placeOf(durable)?.lsn;
-    if (lsn !== undefined && lsn > this.#durable) this.#durable = lsn;
+    if (lsn === undefined || lsn <= this.#durable) return;
+    this.#durable = lsn;
+    if (this.#stoppingMs !== undefined) this.#tell(false);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
@@ -177,7 +185,7 @@ class PhysicalLog implements Log {
   #keepAlive(body: Buffer): boolean {
     this.#serverEnd = body.readBigUInt64BE(1);
     this.#lastAtMs = Math.max(this.#lastAtMs, serverMs(body.readBigInt64BE(9)));
-    if (body[17] === 1) this.#tell(false);
+    if (body[17] === 1) this.#stoppingMs ??= this.#options.clock.monotonicMs();
     return this.#serverEnd <= this.#received;
   }
 
@@ -211,17 +219,26 @@ class PhysicalLog implements Log {
   async #beat(): Promise<void> {
     const { clock } = this.#options;
     try {
-      for (;;) {
+      while (!this.#stop.signal.aborted) {
         await clock.sleep(BEAT_MS, this.#run);
         this.#tell(this.#isWaiting);
-        const silentMs = clock.monotonicMs() - this.#lastHeardMs;
-        if (this.#isWaiting && silentMs > SILENCE_MS) {
-          this.#stop.abort(unreachable(`${this.#options.server} has said nothing for ${Math.round(silentMs / 1_000)} s`));
-        }
+        const reason = this.#whyLeave(clock.monotonicMs());
+        if (reason === undefined) continue;
+        this.#stop.abort(unreachable(`${this.#options.server}: ${reason}`));
+        // The server must not have to wait for whoever disposes of this.
+        await this.#options.socket[Symbol.asyncDispose]();
       }
     } catch {
       // It ends with the run.
     }
+  }
+
+  #whyLeave(nowMs: number): string | undefined {
+    const quietMs = nowMs - this.#lastHeardMs;
+    if (this.#stoppingMs !== undefined && nowMs - this.#stoppingMs > STOPPING_MS) return 'it stops';
+    if (this.#isWaiting && quietMs > SILENCE_MS) return `it has said nothing for ${Math.round(quietMs / 1_000)} s`;
+    if (!this.#isWaiting && quietMs > UNPULLED_MS) return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    return undefined;
   }
 
   #tell(wantsReply: boolean): void {
