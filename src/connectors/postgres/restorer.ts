@@ -19,11 +19,12 @@ import { chooseOwner } from './owner.ts';
 import type { Owner } from './owner.ts';
 import { appendSettings, putOwned, recover } from './recovery.ts';
 import type { RestoreSettings } from './restore-settings.ts';
-import { endLeftover, runningServer, setting } from './scratch-server.ts';
+import { endLeftover, setting } from './scratch-server.ts';
 import { exchangeFolders, inodeOf, readJournal, writeJournal } from './swap.ts';
 import { mappedTablespaces } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
+import { assertNoServer } from './undo.ts';
 import { WalFeed } from './wal-feed.ts';
 
 type Restored = {
@@ -53,7 +54,7 @@ export class DataDirectoryRestorer implements Restorer {
     run.signal.throwIfAborted();
     const { target, fresh, part, exists, home } = this.#place;
     await this.#forgetVerified();
-    assertNoServer(this.#place);
+    assertReplaceable(this.#place);
     const facts = await readBaseFacts(base, run);
     const owner = chooseOwner(this.#settings.owner, exists ? target : undefined);
     await this.#saveLeftover(run);
@@ -107,7 +108,7 @@ export class DataDirectoryRestorer implements Restorer {
       throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified beside ${target}`);
     }
     if (journal.state === 'verified') {
-      assertNoServer(this.#place);
+      assertReplaceable(this.#place);
       if (inodeOf(fresh) !== journal.coming) {
         throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
       }
@@ -185,19 +186,13 @@ function notesOf(
   return notes;
 }
 
-/** @throws RESTORE_CONFLICT while a server runs on the folder that is to be exchanged */
-function assertNoServer({ exists, target, mounted }: TargetPlace): void {
-  const pid = exists ? runningServer(target) : undefined;
-  if (pid !== undefined) {
-    throw new TidemarkError('RESTORE_CONFLICT', `a server runs on ${target}, with the process ${pid}`, {
-      hint: 'Stop it, or restore elsewhere with --into.',
-    });
-  }
-  if (mounted) {
-    throw new TidemarkError('RESTORE_CONFLICT', `${target} is a mount point, which can’t be exchanged in one step`, {
-      hint: `Restore into a folder in it, or in ${dirname(target)}, with --into.`,
-    });
-  }
+/** @throws RESTORE_CONFLICT when the target can't be exchanged */
+function assertReplaceable({ exists, target, mounted }: TargetPlace): void {
+  if (exists) assertNoServer(target);
+  if (!mounted) return;
+  throw new TidemarkError('RESTORE_CONFLICT', `${target} is a mount point, which can’t be exchanged in one step`, {
+    hint: `Restore into a folder in it, or in ${dirname(target)}, with --into.`,
+  });
 }
 
 async function withSystemErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
