@@ -1,45 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { formatLsn, parseLsn } from '../../../src/connectors/postgres/lsn.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
-import type { RestoreSettings } from '../../../src/connectors/postgres/restore-settings.ts';
-import { formatLsn, parseLsn, positionOf } from '../../../src/connectors/postgres/lsn.ts';
-import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
-import { serverOwner, startPostgres } from '../../servers/postgres.ts';
+import { startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
-import { flush, insertPosition, LINEAGE, logOf, run, runTool, runtime, takeBase } from './fixture.ts';
-import type { TakenBase } from './fixture.ts';
-
-const SEGMENT = 16n * 1024n * 1024n;
-const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: {} };
-
-type RestoreAt = { readonly server: PostgresServer; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint };
-
-async function restoreTo({ server, taken, target, lsn }: RestoreAt, settings = SETTINGS, timeline = 1): Promise<string | undefined> {
-  const context = { runtime, id: 'r1' };
-  await using restorer = new DataDirectoryRestorer(target, settings, context, []);
-  await restorer.restoreBase(taken.base, run);
-  const from = taken.start - (taken.start % SEGMENT);
-  await restorer.rollForward(logOf(server, { from, to: lsn }), positionOf({ timeline, lsn }, LINEAGE), run);
-  await restorer.verify(run);
-  return (await restorer.swap(run)).keptAside;
-}
-
-function sharedFolder(): ReturnType<typeof temporaryFolder> {
-  const folder = temporaryFolder();
-  const owner = serverOwner();
-  if (owner) chownSync(folder.path, owner.uid, owner.gid);
-  return folder;
-}
-
-/** The numbers that are there, of a server that is started on the folder. */
-async function numbersIn(folder: string): Promise<readonly number[]> {
-  await using restored = await startPostgres({ folder });
-  return (await restored.query('SELECT n FROM stamps ORDER BY n')).map(({ n }) => Number(n));
-}
+import { flush, insertPosition, runTool, takeBase } from './fixture.ts';
+import { numbersIn, restoreTo, sharedFolder } from './restore-fixture.ts';
 
 type CommitRecord = { readonly xid: number; readonly end: bigint };
 
@@ -60,14 +29,6 @@ async function commitsOf(server: PostgresServer, from: bigint, to: bigint): Prom
   }
   return [...commits, ...open.map((xid) => ({ xid, end: to }))];
 }
-
-async function counterIn(folder: string): Promise<number> {
-  await using restored = await startPostgres({ folder });
-  const counter = Number(await restored.value('SELECT coalesce(max(n), 0) FROM stamps'));
-  assert.equal(Number(await restored.value('SELECT count(*) FROM stamps')), counter);
-  return counter;
-}
-
 
 const MOMENTS = 20;
 
