@@ -5,6 +5,7 @@ import type { Run } from '../../core/run.ts';
 import { removePartials } from '../../io/atomic-file.ts';
 import { endLeftover, runningServer } from './scratch-server.ts';
 import { exchangeFolders, readJournal, writeJournal } from './swap.ts';
+import { removeTablespaces } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 
 /** As `Connector.undo`. @throws RESTORE_CONFLICT while a server runs on the folder */
@@ -34,7 +35,10 @@ export async function undoDataDirectory(
 export async function discardDataDirectory(target: string, { id, runtime }: RestorerContext, run: Run): Promise<void> {
   const place = findTarget(target, id);
   await endLeftover(place.fresh, runtime.clock, run);
-  for (const path of [place.fresh, place.part, place.aside]) await rm(path, { recursive: true, force: true });
+  for (const path of [place.fresh, place.part, place.aside]) {
+    removeTablespaces(path);
+    await rm(path, { recursive: true, force: true });
+  }
   await removePartials(place.journal).catch(() => undefined);
   await rm(place.journal, { force: true });
 }

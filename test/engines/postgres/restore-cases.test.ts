@@ -48,7 +48,7 @@ test('a log that begins in the middle of a file is enough', async () => {
   assert.deepEqual(await numbersIn(folder.at('restored')), [1, 2]);
 });
 
-test('tablespaces are restored inside, or where the operator says, and those that the log creates touch no other folder', async () => {
+test('tablespaces are restored beside, or where the operator says, and those that the log creates touch no other folder', async () => {
   await using server = await stampedServer();
   await using folder = sharedFolder();
   const [first, second, later] = ['first', 'second', 'later'].map((name) => ownedFolder(folder, name));
@@ -72,10 +72,10 @@ test('tablespaces are restored inside, or where the operator says, and those tha
   const rows = await restored.query('SELECT n FROM a UNION SELECT n FROM b UNION SELECT n FROM c ORDER BY n');
   assert.deepEqual(rows.map(({ n }) => n), [1, 2, 3, 4]);
   for (const name of readdirSync(join(target, 'pg_tblspc'))) {
-    const status = lstatSync(join(target, 'pg_tblspc', name));
-    assert.ok(status.isDirectory() || status.isSymbolicLink());
+    assert.ok(lstatSync(join(target, 'pg_tblspc', name)).isSymbolicLink());
   }
-  await restored.query("SELECT pg_tablespace_location(oid) FROM pg_tablespace; INSERT INTO c VALUES (5); CHECKPOINT; DROP TABLE c; DROP TABLESPACE later");
+  await restored.query("SELECT pg_tablespace_location(oid) FROM pg_tablespace; INSERT INTO c VALUES (5); CHECKPOINT; DROP TABLE c; CHECKPOINT");
+  await restored.query('DROP TABLESPACE later');
 });
 
 test('unlogged tables come back empty', async () => {
