@@ -14,14 +14,15 @@ const run: Run = { signal: new AbortController().signal };
 const READ_MS = 10;
 
 /** What becomes of a store while it is read: every read finds it one further. */
-type Fake = { readonly fails?: Error; readonly neverComes?: boolean; readonly stands?: number };
+type Fake = { readonly fails?: Error; readonly neverComes?: boolean; readonly stands?: number; readonly base?: string };
 
 /** Takes a mark over stores of which `orders` refers to `uploads`. Reads take 10 ms each, and what was read comes a second later. */
 async function taken(fakes: Readonly<Record<string, Fake>>) {
   const clock = createVirtualClock(1_000_000);
   const log: string[] = [];
   const reads = new Map<string, number>();
-  const recordingOf = (name: string, { fails, neverComes = false, stands }: Fake) => ({
+  const recordingOf = (name: string, { fails, neverComes = false, stands, base }: Fake) => ({
+    standingBase: base === undefined ? undefined : { key: base, cut: positionAt(stands ?? 0), fromMs: 400_000 },
     async position(): Promise<Position> {
       await clock.sleep(READ_MS, run);
       const at = (reads.get(name) ?? 0) + 1;
@@ -29,6 +30,10 @@ async function taken(fakes: Readonly<Record<string, Fake>>) {
       log.push(`${name} ${stands ?? at}`);
       if (fails !== undefined) throw fails;
       return positionAt(stands ?? at);
+    },
+    async label(text: string): Promise<void> {
+      if (fails !== undefined) throw fails;
+      log.push(`${name} is labelled ${text}`);
     },
     async received(): Promise<void> {
       await clock.sleep(1_000, run);
@@ -60,6 +65,8 @@ async function taken(fakes: Readonly<Record<string, Fake>>) {
 
 test('who refers to others is read before them, and a floor of these before all; the skew spans the reads alone', async () => {
   const { mark, log } = await taken({ orders: {}, catalog: {}, uploads: {} });
+  const labels = ['orders', 'catalog', 'uploads'].map((name) => `${name} is labelled named`);
+  assert.deepEqual(log.splice(0, labels.length), labels, 'its name is in all stores before any is read');
   assert.deepEqual(log.toSorted(), ['catalog 1', 'orders 1', 'uploads 1', 'uploads 2']);
   assert.equal(log[0], 'uploads 1');
   assert.ok(log.indexOf('orders 1') < log.indexOf('uploads 2'));
@@ -94,4 +101,10 @@ test('two marks stand at the same place when they have the same stores, each at 
   const { orders: _, ...fewer } = mark.positions;
   assert.equal(standsAtSamePlace(mark, { ...mark, positions: fewer }), false);
   assert.equal(standsAtSamePlace(mark, { ...mark, missing: ['orders'] }), false);
+});
+
+test('a store that stands at its newest base is named with it, and its age is part of the skew', async () => {
+  const { mark } = await taken({ orders: {}, catalog: { stands: 3, base: 'bases/1' }, uploads: {} });
+  assert.deepEqual([mark.bases, mark.missing], [{ catalog: 'bases/1' }, []]);
+  assert.equal(mark.skewMs, mark.atMs - 400_000);
 });

@@ -1,13 +1,14 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import type { OpenApplication } from './application.ts';
 import { holdStores } from './hold-stores.ts';
 import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { StoreRecording } from './store-recording.ts';
+import type { StandingBase, StoreRecording } from './store-recording.ts';
 import { orderStores } from './store-order.ts';
 
 export type MarkOptions = {
@@ -27,8 +28,9 @@ type Read = { readonly positions: Readonly<Record<string, Position>>; readonly m
 export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mark> {
   const { runtime, configuration, recordings } = options;
   const { clock } = runtime;
-  const beganMs = clock.monotonicMs();
   const stores = orderStores(configuration.stores);
+  await labelAll(options, run);
+  const beganMs = clock.monotonicMs();
   const referenced = new Set(configuration.stores.flatMap(({ references }) => references));
   const positionOf = (name: string): Promise<Position> | undefined => recordings.get(name)?.position(run);
   const floors = await readAll(
@@ -38,7 +40,9 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
   );
   const read = await readAll(stores, positionOf, run);
   const atMs = clock.nowMs();
-  const skewMs = Math.ceil(clock.monotonicMs() - beganMs);
+  const standing = standingBases(options, read.positions);
+  const since = [...standing.values()].map(({ fromMs }) => atMs - fromMs);
+  const skewMs = Math.max(Math.ceil(clock.monotonicMs() - beganMs), ...since);
   // What came up to a position is waited for only now: it takes time, and changes nothing of the moment.
   const { positions, missing } = await readAll(
     stores.filter(({ name }) => read.positions[name] !== undefined),
@@ -57,7 +61,7 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
     atMs,
     skewMs,
     positions,
-    bases: {},
+    bases: Object.fromEntries([...standing].map(([name, { key }]) => [name, key])),
     floors: floorsBelow(floors.positions, positions),
     missing: [...read.missing, ...missing],
   };
@@ -82,6 +86,38 @@ function notSealed(why: string): TidemarkError {
   return new TidemarkError('FAILED', `no sealed mark was taken: ${why}`, {
     hint: 'Check that the pause stops everything that writes, or take a mark without --sealed.',
   });
+}
+
+/** Where a store stands at its newest base, that counts from when it was begun. */
+function standingBases(
+  { recordings }: MarkOptions,
+  positions: Readonly<Record<string, Position>>,
+): ReadonlyMap<string, StandingBase> {
+  const standing = new Map<string, StandingBase>();
+  for (const [name, position] of Object.entries(positions)) {
+    const base = recordings.get(name)?.standingBase;
+    if (base !== undefined && isSamePlace(base.cut, position)) standing.set(name, base);
+  }
+  return standing;
+}
+
+/** A store that can't be labelled is marked all the same: its position counts. */
+async function labelAll({ name, recordings, runtime }: MarkOptions, run: Run): Promise<void> {
+  if (name === undefined) return;
+  for (const [store, recording] of recordings) {
+    try {
+      await recording.label(name, run);
+    } catch (error) {
+      run.signal.throwIfAborted();
+      const told = operatorError(error, `${store} can’t be labelled`);
+      if (told === undefined) throw error;
+      runtime.logger.log('warn', 'a mark’s name was not written into a store', {
+        store,
+        mark: name,
+        why: told.message,
+      });
+    }
+  }
 }
 
 /** One after another. A store that fails is missing. */

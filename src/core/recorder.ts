@@ -148,6 +148,8 @@ export interface Recorder extends AsyncDisposable {
    * before it. Absent where that is `head`.
    */
   begin?(run: Run): Promise<Position>;
+  /** Writes a mark's name into the store's own log, for whoever restores with the engine's own means. Called before the mark's position is read. */
+  label?(name: string, run: Run): Promise<void>;
   /** Everything after the position, exactly once. @throws POSITION_LOST */
   openLog?(after: Position, run: Run): Promise<Log>;
   /** Everything that is not as it was at the position. @throws POSITION_LOST where this host does not know how it was */

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import pg from 'pg';
-import { readFileSync } from 'node:fs';
 import { makeCertificates } from './certificates.ts';
 import { needsPostgres } from './postgres-binaries.ts';
 import { startPostgres, untilCaughtUp } from './postgres.ts';

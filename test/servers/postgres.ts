@@ -109,11 +109,9 @@ export class PostgresServer implements AsyncDisposable {
       listen_addresses: '127.0.0.1',
       unix_socket_directories: this.socketFolder,
     };
+    const settings = Object.entries(parameters).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const started = new GuardedProcess({
-      command: [
-        ...[join(this.binFolder, 'postgres'), '-D', this.folder],
-        ...Object.entries(parameters).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-      ],
+      command: [join(this.binFolder, 'postgres'), '-D', this.folder, ...settings],
       folder: this.#scratch.path,
       logFile: join(this.#scratch.path, 'server.log'),
       owner: serverOwner(),
@@ -205,9 +203,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     const isThere = existsSync(join(folder, 'PG_VERSION'));
     if (options.standbyOf) await copyFromPrimary(folder, options.standbyOf, owner);
     else if (!isThere) await makeDataFolder(folder, binFolder, { owner, initdb: options.initdb ?? [] });
-    if (!isThere && !options.standbyOf)
-      appendFileSync(join(folder, 'postgresql.conf'), configurationText(OUR_SETTINGS));
-    if (!isThere) appendFileSync(join(folder, 'postgresql.conf'), configurationText(options.settings ?? {}));
+    const settings = { ...(options.standbyOf ? {} : OUR_SETTINGS), ...options.settings };
+    if (!isThere) appendFileSync(join(folder, 'postgresql.conf'), configurationText(settings));
     if (!isThere || options.hba !== undefined) writeFileSync(join(folder, 'pg_hba.conf'), accessText(options.hba));
     const parameters = { ...(isThere ? options.settings : {}), ...tlsParameters(scratch.path, options, owner) };
     const port = options.port ?? (await freePort());

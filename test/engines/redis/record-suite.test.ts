@@ -1,0 +1,41 @@
+import { openClient } from '../../../src/connectors/redis/resp-client.ts';
+import { registerRecorderSuite } from '../../../src/testing/recorder-suite.ts';
+import type { RecorderFixture } from '../../../src/testing/recorder-suite.ts';
+import { makeCertificates } from '../../servers/certificates.ts';
+import type { Certificates } from '../../servers/certificates.ts';
+import { startRedis } from '../../servers/redis.ts';
+import type { RedisOptions } from '../../servers/redis.ts';
+import { forever, openAt, placeOfUrl, readAll, startWith } from './recording.ts';
+
+async function fixture(options: RedisOptions, certificates?: Certificates): Promise<RecorderFixture> {
+  await using opened = new AsyncDisposableStack();
+  if (certificates !== undefined) opened.use(certificates);
+  const server = opened.use(await startRedis(options));
+  const place = placeOfUrl(server.url, { caFile: certificates?.ca, password: options.password });
+  const client = opened.use(await openClient(place, forever));
+  const held = opened.move();
+  return {
+    open: (previous) => openAt(place, { previous }),
+    async put(key, value) {
+      await client.call(value === undefined ? ['DEL', key] : ['SET', key, value], forever);
+    },
+    async restored(base, run) {
+      await using loaded = await startWith(base, run);
+      return await readAll(loaded.server.url);
+    },
+    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+  };
+}
+
+const traits = { exact: 'position', recognizes: false } as const;
+
+registerRecorderSuite({ name: 'redis, diskless', traits, open: () => fixture({}) });
+registerRecorderSuite({ name: 'redis, by a file of the server', traits, open: () => fixture({ transfer: 'disk' }) });
+registerRecorderSuite({
+  name: 'redis, by TLS with a password',
+  traits,
+  async open() {
+    const certificates = await makeCertificates();
+    return await fixture({ password: 'geheim', tls: { certificates } }, certificates);
+  },
+});
