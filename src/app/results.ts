@@ -133,6 +133,8 @@ export type RestoreStoreResult = {
   readonly bytes: number;
   readonly reusedBytes: number;
   readonly entries: number;
+  /** Of the log that the store's own engine applied; entries and bytes are the base's then. */
+  readonly segments?: number | undefined;
   readonly verified: boolean;
   /** Where the data lies that was there before. */
   readonly keptAside?: string | undefined;
