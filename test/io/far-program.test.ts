@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import type { Run } from '../../src/core/run.ts';
 import { createSystemClock } from '../../src/flow/clock.ts';
+import { untilAborted } from '../../src/flow/until-aborted.ts';
 import { runProgram, streamProgram } from '../../src/io/program.ts';
 import type { ProgramOptions } from '../../src/io/program.ts';
 import { waitUntil } from '../servers/guarded.ts';
@@ -143,12 +145,24 @@ test('a prefix that does not get there is an error that says so', programs, asyn
   await assert.rejects(zero, { code: 'FAILED', message: /zero byte/ });
 });
 
-test('an abort ends the wait for a far program with its reason', programs, async () => {
-  for (const { name, via } of ways()) {
-    const controller = new AbortController();
-    const output = streamProgram(call('console.log("here"); setInterval(() => {}, 1000)', { via }), controller);
-    assert.equal(Buffer.from((await output.next()).value ?? '').toString(), 'here\n', name);
-    controller.abort(new Error('enough'));
-    await assert.rejects(output.next(), { message: 'enough' }, name);
-  }
-});
+test(
+  'an abort ends the wait for a far program with its reason, and the program too when it reads',
+  programs,
+  async () => {
+    for (const { name, via } of ways()) {
+      const controller = new AbortController();
+      const script = 'process.stdin.on("end", () => process.exit()).resume(); console.log("now it", "is here")';
+      async function* input(run: Run): AsyncGenerator<Uint8Array> {
+        yield Buffer.from('a');
+        await untilAborted(new Promise<never>(() => undefined), run);
+      }
+      const output = streamProgram({ ...call(script, { via }), input }, controller);
+      assert.equal(Buffer.from((await output.next()).value ?? '').toString(), 'now it is here\n', name);
+      controller.abort(new Error('enough'));
+      await assert.rejects(output.next(), { message: 'enough' }, name);
+      await waitUntil(`${name}: the program is gone`, () => {
+        return everyArgumentList().every((list) => !list.includes('console.log("now it"'));
+      });
+    }
+  },
+);
