@@ -101,7 +101,7 @@ export type PlanStoreResult = {
   readonly replaces: boolean;
   readonly downloadBytes: number;
   readonly needBytes: number;
-  readonly freeBytes: number;
+  readonly freeBytes?: number | undefined;
   readonly engineVersion?: string | undefined;
   /** From the point to the newest complete mark. */
   readonly lostAfterMs: number;
