@@ -25,7 +25,7 @@ export type RecoveryOptions = {
   readonly clock: Clock;
   readonly to: WalPlace;
   readonly binFolder: string;
-  /** Who may look into the databases, tried in turn. */
+  /** Who may look into the databases, tried in turn, and `postgres` after them. */
   readonly users: readonly string[];
   /** Once it is recovered and before it is stopped. */
   readonly use?: ((server: ScratchServer, user: string) => Promise<void>) | undefined;
@@ -134,7 +134,8 @@ async function lookInto(server: ScratchServer, options: RecoveryOptions): Promis
 
 async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Promise<string> {
   const told: unknown[] = [];
-  for (const user of users) {
+  const known = [...new Set([...users, 'postgres'])];
+  for (const user of known) {
     try {
       await server.query(FIRST_DATABASE, user, 'SELECT 1');
       return user;
@@ -142,7 +143,7 @@ async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Pro
       told.push(error);
     }
   }
-  const message = `none of the users ${users.join(', ')} can look into the restored server`;
+  const message = `none of the users ${known.join(', ')} can look into the restored server`;
   throw new TidemarkError('RESTORE_FAILED', message, {
     cause: told.at(-1),
     hint: 'Name a superuser of the server in the URL of the store.',

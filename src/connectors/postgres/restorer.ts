@@ -47,7 +47,7 @@ export class DataDirectoryRestorer implements Restorer {
     this.#place = findTarget(target, context.id);
     this.#settings = settings;
     this.#context = context;
-    this.#users = [...new Set([...users, 'postgres'])];
+    this.#users = users;
   }
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
