@@ -156,11 +156,23 @@ export class ExtractRestorer implements Restorer {
   }
 
   async #removeServer(folder: string, run: Run): Promise<void> {
-    if (!existsSync(folder)) return;
-    await endLeftover(folder, this.#context.runtime.clock, run);
-    removeTablespaces(folder);
-    await rm(folder, { recursive: true, force: true });
+    await removeServer(folder, this.#context, run);
   }
+}
+
+async function removeServer(folder: string, { runtime }: RestorerContext, run: Run): Promise<void> {
+  if (!existsSync(folder)) return;
+  await endLeftover(folder, runtime.clock, run);
+  removeTablespaces(folder);
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Removes the private server that an interrupted restore left. */
+export async function discardExtract(settings: RestoreSettings, context: RestorerContext, run: Run): Promise<void> {
+  const workFolder = must(context.workFolder, 'a folder for the restore');
+  if (!existsSync(workFolder)) return;
+  const owner = chooseOwner(settings.owner, undefined);
+  await removeServer(scratchFolder(workFolder, context.runtime.temporaryFolder, owner), context, run);
 }
 
 type Part = { readonly wanted: Wanted; readonly files: LoadFolder; readonly turn: number };
