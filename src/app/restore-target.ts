@@ -80,7 +80,11 @@ export async function ownPosition(
   const connector = base && (await loadConnector(reader.content(base).connector));
   const order = connector?.parsePosition?.(target);
   if (order === undefined) return undefined;
-  const { found, near } = await findPosition(reader, { history: store, order }, run);
+  const { found, near } = await findPosition(
+    reader,
+    { history: store, order, between: connector?.positionBetween?.bind(connector) },
+    run,
+  );
   if (found !== undefined) {
     const point = must(pointAt(reader, { ...found, store }), 'a position that was found to be reached');
     return { store, point, atMs: found.atMs };

@@ -91,6 +91,8 @@ export interface Connector<Options> {
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
   /** The `order` of a position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
   parsePosition?(text: string): string | undefined;
+  /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */
+  positionBetween?(order: string, next: Position): Position;
   /** The name of the entry at a path as an operator types it. */
   entryName(path: Uint8Array): Uint8Array;
   /** The inverse of `entryName`. */

@@ -19,9 +19,9 @@ export type LoggedEntry = StoredEntry | { readonly name: Uint8Array; readonly re
 /** A transaction of a stored log. */
 export type LoggedTransaction = { readonly entries: readonly LoggedEntry[]; readonly commit: Commit };
 
-/** The log from a base's `logFrom` to the point that is restored. Each call begins anew. */
+/** The log of bytes from a base's `logFrom` to the point that is restored. Each call begins anew. */
 export interface LogReader {
-  /** In order, each transaction once; all bytes are checked against their digests. */
+  /** In order, each byte once, none before `logFrom` or behind the point; all are checked against their digests. */
   read(run: Run): AsyncIterable<readonly LoggedTransaction[]>;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isTidemarkError } from '../core/errors.ts';
+import { logBytes, readLogBytes } from '../core/log-bytes.ts';
 import { must } from '../core/must.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
 import type { FixtureEntry, FixtureTransaction } from '../testing/repository-fixture.ts';
@@ -170,4 +171,47 @@ test('a body that is gone or changed is named', async () => {
   }
   fixture.memory.remove(place);
   await assert.rejects(read(fixture, range(segments, 0, 300)), (error) => isTidemarkError(error, 'OBJECT_NOT_FOUND'));
+});
+
+test('of a log of bytes every byte between two places comes once, also where they lie within what was received at once', async () => {
+  await using fixture = await RepositoryFixture.create();
+  const commits = [3, 4, 9, 20, 21, 40];
+  const byteAt = (place: number): number => (place * 37) % 251;
+  const bytesOf = (from: number, to: number): Uint8Array =>
+    Uint8Array.from({ length: to - from }, (_, index) => byteAt(from + index));
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const transaction = (order: number, index: number): FixtureTransaction => {
+    const change = logBytes(BigInt(commits[index - 1] ?? 0), bytesOf(commits[index - 1] ?? 0, order));
+    assert.ok('attributes' in change);
+    const name = Buffer.from(change.name).toString('latin1');
+    return { order, entries: new Map([[name, { attributes: change.attributes }]]) };
+  };
+  const all = commits.map(transaction);
+  for (const [after, part] of [[0, all.slice(0, 2)] as const, [4, all.slice(2)] as const]) {
+    const segment = await fixture.segment(writer, { store: 'orders', after, transactions: part });
+    await writer.putJournal({ marks: [], segments: [segment], gaps: [] }, fixture.run);
+  }
+  await writer.end(fixture.run);
+  const segments = await segmentsOf(fixture);
+  for (let after = 0; after <= 40; after++) {
+    for (let upTo = after; upTo <= 40; upTo++) {
+      const found: Uint8Array[] = [];
+      let place = after;
+      for await (const batch of readLog(
+        fixture.owner,
+        { ...range(segments, after, upTo), isBytes: true },
+        fixture.run,
+      )) {
+        for (const { entries, commit } of batch) {
+          for (const run of entries.map(readLogBytes)) {
+            assert.equal(Number(run.start), place);
+            place += run.bytes.byteLength;
+            found.push(run.bytes);
+          }
+          assert.ok(place <= Number(commit.position.order) && Number(commit.position.order) <= upTo);
+        }
+      }
+      assert.deepEqual([...Buffer.concat(found)], [...bytesOf(after, upTo)], `from ${after} to ${upTo}`);
+    }
+  }
 });

@@ -1,4 +1,5 @@
 import { fromHex } from '../core/bytes.ts';
+import { logBytes, readLogBytes } from '../core/log-bytes.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
 import type { LoggedEntry, LoggedTransaction } from '../core/restorer.ts';
@@ -21,6 +22,8 @@ export type LogRange = {
   readonly upTo: Position;
   /** `upTo` is the place of one of them: it is damage where the log passes it. */
   readonly stopsThere?: boolean | undefined;
+  /** The log is runs of bytes: of one that reaches over an end of the range, what lies in it is wanted too. */
+  readonly isBytes?: boolean | undefined;
 };
 
 /** While one body is used, so many of the next ones are on their way. */
@@ -47,10 +50,11 @@ export async function* readLog(
       isCovered ||= position.order >= upTo.order;
       for (const end of [after, upTo]) refuseFork(position, end, place);
       if (position.order <= reached) continue;
-      if (position.order > upTo.order) break;
-      reached = position.order;
-      batch.push(transaction);
-      batchBytes += bytesOf(transaction);
+      const wanted = range.isBytes === true ? bytesWithin(transaction, { after: reached, upTo }) : transaction;
+      if (wanted === undefined || wanted.commit.position.order > upTo.order) break;
+      reached = wanted.commit.position.order;
+      batch.push(wanted);
+      batchBytes += bytesOf(wanted);
       if (batch.length < BATCH && batchBytes < BATCH_BYTES) continue;
       run.signal.throwIfAborted();
       yield batch;
@@ -64,6 +68,23 @@ export async function* readLog(
   if (!isCovered) {
     throw damaged(`the log of ${segments[0]?.history ?? 'a store'}`, `it ends before position ${upTo.resume}`);
   }
+}
+
+/** What of a transaction lies after one place and up to another; undefined where nothing does. */
+function bytesWithin(
+  { entries, commit }: LoggedTransaction,
+  { after, upTo }: { readonly after: string; readonly upTo: Position },
+): LoggedTransaction | undefined {
+  const [from, to] = [BigInt(after), BigInt(upTo.order)];
+  const within = entries.flatMap((entry): LoggedEntry[] => {
+    const { start, bytes } = readLogBytes(entry);
+    const [skipped, taken] = [Number(from - start), Number(to - start)];
+    if (skipped <= 0 && taken >= bytes.byteLength) return [entry];
+    const part = bytes.subarray(Math.max(0, skipped), Math.max(0, taken));
+    return part.byteLength === 0 ? [] : [logBytes(start + BigInt(Math.max(0, skipped)), part)];
+  });
+  if (commit.position.order <= upTo.order) return { entries: within, commit };
+  return within.length === 0 ? undefined : { entries: within, commit: { ...commit, position: upTo } };
 }
 
 function bytesOf({ entries }: LoggedTransaction): number {

@@ -15,10 +15,15 @@ type Found = Omit<NearestPlace, 'isCovered'>;
 /** `near`: where it stood before and after an order at which it never stood. */
 type Lookup = { readonly found?: Found | undefined; readonly near: readonly Position[] };
 
-/** Looks for an order in one history, in the newest stretch that leads there. */
+/** The place of an order that lies before a commit and after the one before it. */
+export type PositionBetween = (order: string, next: Position) => Position;
+
+type Wanted = { readonly history: string; readonly order: string; readonly between?: PositionBetween | undefined };
+
+/** Looks for an order in one history, in the newest stretch that leads there. `between`: of a log of bytes, which can stop at each of them. */
 export async function findPosition(
   { access, catalogue }: { readonly access: RepositoryAccess; readonly catalogue: Catalogue },
-  { history, order }: { readonly history: string; readonly order: string },
+  { history, order, between }: Wanted,
   run: Run,
 ): Promise<Lookup> {
   const view = catalogue.histories.get(history);
@@ -28,7 +33,7 @@ export async function findPosition(
     const [first] = bases;
     if (first === undefined || order < first.summary.cut.order) continue;
     const base = bases.find(({ summary }) => summary.cut.order === order);
-    const committed = await commitsAround(access, { span, order }, run);
+    const committed = await commitsAround(access, { span, order, between }, run);
     const at = committed.at ?? (base && { position: base.summary.cut, atMs: baseAtMs(base) });
     if (at !== undefined) return { found: { ...at, credential: span.credential }, near: [] };
     if (near.length === 0) near = committed.near;
@@ -40,16 +45,16 @@ type Around = { readonly at?: Omit<Found, 'credential'> | undefined; readonly ne
 
 async function commitsAround(
   access: RepositoryAccess,
-  { span, order }: { readonly span: HistorySpan; readonly order: string },
+  { span, ...wanted }: Omit<Wanted, 'history'> & { readonly span: HistorySpan },
   run: Run,
 ): Promise<Around> {
-  const segment = span.segments.find(({ after, upTo }) => after.order < order && order <= upTo.order);
-  return segment === undefined ? { near: [] } : await searchSegment(access, { segment, order }, run);
+  const segment = span.segments.find(({ after, upTo }) => after.order < wanted.order && wanted.order <= upTo.order);
+  return segment === undefined ? { near: [] } : await searchSegment(access, { segment, ...wanted }, run);
 }
 
 async function searchSegment(
   access: RepositoryAccess,
-  { segment, order }: { readonly segment: SegmentRecord; readonly order: string },
+  { segment, order, between }: Omit<Wanted, 'history'> & { readonly segment: SegmentRecord },
   run: Run,
 ): Promise<Around> {
   let before = segment.after;
@@ -57,7 +62,10 @@ async function searchSegment(
   for await (const batch of readLog(access, range, run)) {
     for (const { commit } of batch) {
       if (commit.position.order === order) return { at: commit, near: [] };
-      if (commit.position.order > order) return { near: [before, commit.position] };
+      if (commit.position.order > order) {
+        const { position, atMs } = commit;
+        return between ? { at: { position: between(order, position), atMs }, near: [] } : { near: [before, position] };
+      }
       before = commit.position;
     }
   }

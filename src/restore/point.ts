@@ -43,12 +43,12 @@ export async function openBare(reader: RepositoryReader, { base }: Point, run: R
   return Object.assign(await reader.base(base, run), { [Symbol.dispose]: () => undefined });
 }
 
-/** The log that leads from a point's base to it. */
+/** The log of bytes that leads from a point's base to it. */
 export function logOf(reader: RepositoryReader, { base, position, segments }: Point): LogReader {
   const after = base.summary.logFrom;
   return {
     async *read(run) {
-      if (segments.length > 0) yield* readLog(reader.access, { segments, after, upTo: position }, run);
+      if (segments.length > 0) yield* readLog(reader.access, { segments, after, upTo: position, isBytes: true }, run);
     },
   };
 }

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { TidemarkError } from '../../src/core/errors.ts';
 import { createSystemClock } from '../../src/flow/clock.ts';
 import { createVirtualClock } from '../../src/flow/virtual-clock.ts';
-import { runProgram } from '../../src/io/program.ts';
-import type { ProgramOptions } from '../../src/io/program.ts';
+import { runProgram, streamProgram } from '../../src/io/program.ts';
+import type { ProgramOptions, StreamOptions } from '../../src/io/program.ts';
 
 /** A program that Node runs: `script` is its text. */
 function options(script: string, changes: Partial<ProgramOptions> = {}): ProgramOptions {
@@ -93,4 +93,61 @@ test('whoever holds the output open after the program has ended does not hold up
   `;
   const result = runProgram(options(script, { clock: createSystemClock(), timeoutMs: 300 }), t);
   await assert.rejects(result, { message: /did not end within 0.3 s/ });
+});
+
+test('a program whose output nobody pulls waits, and so does who gives it input', async (t) => {
+  let given = 0;
+  async function* input(): AsyncGenerator<Uint8Array> {
+    for (; given < 1000; given += 1) yield new Uint8Array(100_000);
+  }
+  const output = streamProgram({ ...options('', { command: ['cat'] }), input }, t);
+  assert.equal((await output.next()).done, false);
+  // What is underway is bounded by the pipes and the streams' own buffers.
+  for (let before = -1; before !== given; ) {
+    before = given;
+    await createSystemClock().sleep(100, t);
+  }
+  assert.ok(given < 20, `${given} pieces were taken`);
+  await output.return(undefined);
+  assert.ok(given < 20, `${given} pieces were taken`);
+});
+
+test('who gives a program its input is stopped when the program has ended', async (t) => {
+  for (const [status, script] of ['process.exit(0)', 'process.exit(1)'].entries()) {
+    const stopped = Promise.withResolvers<void>();
+    const input: StreamOptions['input'] = async function* ({ signal }) {
+      yield new Uint8Array(10);
+      signal.addEventListener('abort', () => stopped.resolve());
+      if (signal.aborted) stopped.resolve();
+      await stopped.promise;
+      signal.throwIfAborted();
+    };
+    const output = Array.fromAsync(streamProgram({ ...options(script), input }, t));
+    if (status === 0) assert.deepEqual(await output, []);
+    else await assert.rejects(output, { message: /ended with 1/ });
+    await stopped.promise;
+  }
+});
+
+test('when its input fails a program is killed, and the failure is what its output throws', async (t) => {
+  async function* input(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(10);
+    throw new Error('the dump broke off');
+  }
+  const script = 'process.stdin.on("end", () => console.log("took it for whole")).resume()';
+  const output = Array.fromAsync(streamProgram({ ...options(script), input }, t));
+  await assert.rejects(output, { message: 'the dump broke off' });
+});
+
+test('the output of one program is the input of another, and either’s failure is told', async (t) => {
+  const chain = async (first: string, second: string): Promise<string> => {
+    const input: StreamOptions['input'] = (run) => streamProgram(options(first), run);
+    return Buffer.concat(await Array.fromAsync(streamProgram({ ...options(second), input }, t))).toString();
+  };
+  const passOn = 'process.stdin.pipe(process.stdout)';
+  assert.equal(await chain('console.log("a dump")', passOn), 'a dump\n');
+  await assert.rejects(chain('console.log("half"); process.exit(4)', passOn), { message: /ended with 4/ });
+  await assert.rejects(chain('setInterval(() => console.log("x"), 10)', 'process.exit(5)'), {
+    message: /ended with 5/,
+  });
 });

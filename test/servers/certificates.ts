@@ -35,9 +35,8 @@ export async function makeCertificates(): Promise<Certificates> {
     key: join(folder.path, `${name}.key`),
   });
   const openssl = async (...args: readonly string[]): Promise<void> => void (await run('openssl', args));
-  const newKey = (key: string): readonly string[] => [
-    ...['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key],
-  ];
+  const newKey = (key: string): readonly string[] =>
+    `-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${key}`.split(' ');
 
   const authority = async (name: string): Promise<void> => {
     const { cert, key } = at(name);
@@ -60,10 +59,8 @@ export async function makeCertificates(): Promise<Certificates> {
         `certificate=${issuer.cert}\nprivate_key=${issuer.key}\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\nsubjectAltName=${names}\n`,
     );
     const until = name === 'expired' ? '20200102000000Z' : '20491231235959Z';
-    await openssl(
-      ...['ca', '-batch', '-notext', '-config', config, '-in', request, '-out', cert],
-      ...['-startdate', '20200101000000Z', '-enddate', until],
-    );
+    const validity = ['-startdate', '20200101000000Z', '-enddate', until];
+    await openssl('ca', '-batch', '-notext', '-config', config, '-in', request, '-out', cert, ...validity);
     return { cert, key };
   };
 

@@ -1,0 +1,125 @@
+import type { CommandRun } from '../pipeline.ts';
+import { encodeCommand } from '../resp.ts';
+import { quoted } from '../../../core/printable.ts';
+import { argumentsOf, commandName } from './command-reader.ts';
+import type { CommandBatch } from './command-reader.ts';
+
+/** When a key expires instead, in milliseconds since 1970. */
+export type ExpiryMap = (expiresAtMs: number) => number;
+
+/** They keep the link alive, or reach only who listens at that moment: nothing that is stored. */
+const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH']);
+
+/** Where the expiry stands, and in which unit, by command. */
+const EXPIRIES: ReadonlyMap<string, { readonly unitMs: number; readonly inMs: string }> = new Map([
+  ['PEXPIREAT', { unitMs: 1, inMs: 'PEXPIREAT' }],
+  ['EXPIREAT', { unitMs: 1000, inMs: 'PEXPIREAT' }],
+  ['HPEXPIREAT', { unitMs: 1, inMs: 'HPEXPIREAT' }],
+  ['HEXPIREAT', { unitMs: 1000, inMs: 'HPEXPIREAT' }],
+]);
+
+/** Those whose expiry is an option, with where options begin. */
+const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
+  ['SET', 3],
+  ['GETEX', 2],
+  ['HGETEX', 2],
+  ['HSETEX', 2],
+]);
+
+const LONGEST_NAME = 10;
+
+/**
+ * The commands that change something, with their expiries mapped; all others as they came, as views. `describe` keeps the batch.
+ */
+export function effectiveCommands(batch: CommandBatch, expiry: ExpiryMap | undefined): CommandRun {
+  const { bytes, starts } = batch;
+  const pieces: Uint8Array[] = [];
+  /** Which of the batch's commands are sent; undefined while that is all of them. */
+  let sent: number[] | undefined;
+  let from = 0;
+  for (const [index, start] of starts.entries()) {
+    const name = shortName(bytes, start);
+    if (name === undefined) {
+      sent?.push(index);
+      continue;
+    }
+    const isDropped = DROPPED.has(name);
+    const changed = isDropped || expiry === undefined ? undefined : mapExpiry(name, bytes, start, expiry);
+    if (!isDropped && changed === undefined) {
+      sent?.push(index);
+      continue;
+    }
+    if (start > from) pieces.push(bytes.subarray(from, start));
+    from = starts[index + 1] ?? bytes.byteLength;
+    if (changed !== undefined) {
+      pieces.push(changed);
+      sent?.push(index);
+    } else {
+      sent ??= Array.from({ length: index }, (_, before) => before);
+    }
+  }
+  if (bytes.byteLength > from) pieces.push(bytes.subarray(from));
+  return {
+    bytes: pieces,
+    count: sent?.length ?? starts.length,
+    describe: (index) => describeCommand(batch, sent?.[index] ?? index),
+  };
+}
+
+/** Undefined where nothing is to be done about the command, which is seen without reading it where possible. */
+function shortName(bytes: Buffer, start: number): string | undefined {
+  // "*3\r\n$3\r\n": a command with one digit of arguments and of letters, as nearly all are.
+  if (bytes[start] === 0x2a && bytes[start + 2] === 0x0d && bytes[start + 4] === 0x24 && bytes[start + 6] === 0x0d) {
+    const letter = (bytes[start + 8] ?? 0) & 0xdf;
+    // The first letters of all that are dropped or changed.
+    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G) return undefined;
+    const letters = (bytes[start + 5] ?? 0) - 0x30;
+    if (letter === S && letters === 3 && (bytes[start + 1] ?? 0) <= 0x33) return undefined;
+    const name = bytes.toString('latin1', start + 8, start + 8 + letters).toUpperCase();
+    return isConcerned(name) ? name : undefined;
+  }
+  const name = commandName(bytes, start);
+  return name.length <= LONGEST_NAME && isConcerned(name) ? name : undefined;
+}
+
+const [P, S, R, H, E, G] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47];
+
+function isConcerned(name: string): boolean {
+  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || name === 'RESTORE';
+}
+
+function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap): Uint8Array | undefined {
+  const args: (Uint8Array | string)[] = [...argumentsOf(bytes, start)];
+  const at = EXPIRIES.get(name);
+  if (at !== undefined) {
+    args[0] = at.inMs;
+    args[2] = String(expiry(Number(textOf(args[2])) * at.unitMs));
+    return encodeCommand(args);
+  }
+  if (name === 'RESTORE') {
+    const isAbsolute = args.slice(4).some((arg) => textOf(arg).toUpperCase() === 'ABSTTL');
+    if (!isAbsolute || Number(textOf(args[2])) === 0) return undefined;
+    args[2] = String(expiry(Number(textOf(args[2]))));
+    return encodeCommand(args);
+  }
+  const from = OPTIONS_FROM.get(name) ?? 0;
+  for (let index = from; index + 1 < args.length; index += 1) {
+    const option = textOf(args[index]).toUpperCase();
+    if (option === 'FIELDS') return undefined;
+    if (option !== 'PXAT' && option !== 'EXAT') continue;
+    args[index] = 'PXAT';
+    args[index + 1] = String(expiry(Number(textOf(args[index + 1])) * (option === 'EXAT' ? 1000 : 1)));
+    return encodeCommand(args);
+  }
+  return undefined;
+}
+
+function textOf(arg: Uint8Array | string | undefined): string {
+  return typeof arg === 'string' ? arg : Buffer.from(arg?.subarray(0, 32) ?? []).toString('latin1');
+}
+
+function describeCommand({ bytes, starts }: CommandBatch, index: number): string {
+  const [name, key] = argumentsOf(bytes, starts[index] ?? 0);
+  const about = key === undefined ? '' : ` of ${quoted(key.toString())}`;
+  return `the command ${name?.toString('latin1').toUpperCase() ?? ''}${about}`;
+}
