@@ -7,6 +7,7 @@ import type { Master } from './link/find-master.ts';
 import { ReplicaLink } from './link/replica-link.ts';
 import { parseInfo } from './link/replication-info.ts';
 import type { InfoFields } from './link/replication-info.ts';
+import { itemsOf, textOf } from './resp.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 
@@ -169,9 +170,7 @@ type Settings = ReadonlyMap<string, string>;
 async function readSettings(client: Master['client'], run: Run): Promise<Settings | undefined> {
   try {
     const reply = await client.call(['CONFIG', 'GET', ...SETTINGS], run);
-    const words = Array.isArray(reply)
-      ? reply.map((word) => (word instanceof Uint8Array ? `${Buffer.from(word)}` : ''))
-      : [];
+    const words = itemsOf(reply).map(textOf);
     return new Map(words.flatMap((word, index) => (index % 2 === 0 ? [[word, words[index + 1] ?? '']] : [])));
   } catch (error) {
     if (isTidemarkError(error) && error.cause instanceof ErrorReply) return undefined;
