@@ -17,7 +17,7 @@ export function previewDataDirectory(
   settings: RestoreSettings,
   { id }: PreviewContext,
 ): RestorePreview {
-  const nowhere = { into: path ?? '', inOneStep: false, replaces: false, freeBytes: 0, sideEffects: [] };
+  const nowhere = { into: path, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
   if (path === undefined) {
     const blocker = 'it is not known where the data directory is: name it with --into, or as dataDirectory in the manifest';
     return { ...nowhere, blockers: [blocker] };
