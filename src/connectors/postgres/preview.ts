@@ -19,7 +19,8 @@ export function previewDataDirectory(
 ): RestorePreview {
   const nowhere = { into: path ?? '', inOneStep: false, replaces: false, freeBytes: 0, sideEffects: [] };
   if (path === undefined) {
-    const blocker = 'it is not known where the data directory is: name it with --into, or as dataDirectory in the manifest';
+    const blocker =
+      'it is not known where the data directory is: name it with --into, or as dataDirectory in the manifest';
     return { ...nowhere, blockers: [blocker] };
   }
   try {
@@ -35,7 +36,10 @@ function previewPlace(place: TargetPlace, settings: RestoreSettings, id: string 
   const existing = existingFolder(home);
   const { bavail, bsize } = statfsSync(existing);
   const replaces = exists && readdirSync(target).length > 0;
-  const asideText = id === undefined ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses` : `as ${aside}`;
+  const asideText =
+    id === undefined
+      ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses`
+      : `as ${aside}`;
   return {
     into: target,
     inOneStep: !place.mounted,
@@ -55,11 +59,14 @@ function blockersOf({ target, exists, mounted }: TargetPlace, settings: RestoreS
   const blockers: string[] = [];
   const pid = exists ? runningServer(target) : undefined;
   if (pid !== undefined) blockers.push(`a server runs on ${target}, with the process ${pid}: stop it first`);
-  if (mounted) blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  if (mounted)
+    blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
   try {
     accessSync(existing, constants.W_OK | constants.X_OK);
   } catch (error) {
-    blockers.push(`nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`);
+    blockers.push(
+      `nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`,
+    );
   }
   try {
     chooseOwner(settings.owner, exists ? target : undefined);

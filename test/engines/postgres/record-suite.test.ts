@@ -39,7 +39,11 @@ function copyWal(server: PostgresServer, folder: string): void {
     const start = (BigInt(`0x${name.slice(8, 16)}`) * 256n + BigInt(`0x${name.slice(16)}`)) * SEGMENT_BYTES;
     if (start >= end) continue;
     const bytes = readFileSync(join(server.folder, 'pg_wal', name));
-    writeFileSync(join(folder, 'pg_wal', name), end - start < SEGMENT_BYTES ? bytes.fill(0, Number(end - start)) : bytes, { mode: 0o600 });
+    writeFileSync(
+      join(folder, 'pg_wal', name),
+      end - start < SEGMENT_BYTES ? bytes.fill(0, Number(end - start)) : bytes,
+      { mode: 0o600 },
+    );
   }
 }
 
@@ -50,18 +54,34 @@ registerRecorderSuite({
     await using left = new AsyncDisposableStack();
     const server = left.use(await startPostgres({ settings: { wal_keep_size: '1GB', autovacuum: 'off' } }));
     await server.query('CREATE TABLE kept (key text PRIMARY KEY, value text)');
-    const client = new pg.Client({ host: server.socketFolder, port: server.port, user: 'postgres', database: 'postgres' });
+    const client = new pg.Client({
+      host: server.socketFolder,
+      port: server.port,
+      user: 'postgres',
+      database: 'postgres',
+    });
     await client.connect();
     left.defer(() => client.end());
-    const folders = left.adopt(mkdtempSync(join(tmpdir(), 'tidemark-test-pg-')), (path) => rmSync(path, { recursive: true, force: true }));
+    const folders = left.adopt(mkdtempSync(join(tmpdir(), 'tidemark-test-pg-')), (path) =>
+      rmSync(path, { recursive: true, force: true }),
+    );
     let restores = 0;
     const all = left.move();
     return {
       open: async (previous) =>
-        await openPostgresRecorder(placeOfUrl(server.url), { runtime, previous }, { signal: new AbortController().signal }),
+        await openPostgresRecorder(
+          placeOfUrl(server.url),
+          { runtime, previous },
+          { signal: new AbortController().signal },
+        ),
       async put(key, value) {
         if (value === undefined) await client.query('DELETE FROM kept WHERE key = $1', [key]);
-        else await client.query('INSERT INTO kept VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2', [key, value]);
+        else {
+          await client.query('INSERT INTO kept VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2', [
+            key,
+            value,
+          ]);
+        }
       },
       async restored(base, run) {
         const folder = join(folders, String(++restores));

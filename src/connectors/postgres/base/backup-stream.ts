@@ -10,7 +10,9 @@ import type { Message, ReplicationSocket } from '../replication-socket.ts';
 const FRAMED_SINCE = 150_000;
 
 /** What `BASE_BACKUP` sends: archives, then the manifest. `tablespace`: its OID; undefined for the data directory itself. */
-export type BackupPart = { readonly kind: 'archive'; readonly tablespace?: string | undefined } | { readonly kind: 'manifest' };
+export type BackupPart =
+  | { readonly kind: 'archive'; readonly tablespace?: string | undefined }
+  | { readonly kind: 'manifest' };
 
 type Happening = { readonly part: BackupPart } | { readonly data: Buffer } | 'ended';
 
