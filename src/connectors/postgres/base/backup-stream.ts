@@ -75,8 +75,10 @@ export class BackupStream {
     return this.#next;
   }
 
-  async #look({ type, body }: Message, run: Run): Promise<Happening | undefined> {
-    if (type === MessageType.copyData) return this.#isFramed ? framed(body) : { data: body };
+  async #look({ type, body, isContinued }: Message, run: Run): Promise<Happening | undefined> {
+    if (type === MessageType.copyData) {
+      return this.#isFramed && isContinued !== true ? framed(body) : { data: body };
+    }
     if (type === MessageType.copyOut) return this.#isFramed ? undefined : { part: this.#unframedPart() };
     if (type === MessageType.copyDone) return undefined;
     if (type !== MessageType.rowDescription) throw unexpected(type);
@@ -103,7 +105,7 @@ export class BackupStream {
   }
 
   async #message(run: Run): Promise<Message> {
-    return await this.#socket.next(run, this.#onWarning);
+    return await this.#socket.nextPiece(run, this.#onWarning);
   }
 }
 
