@@ -26,6 +26,8 @@ export type RedisOptions = {
   /** Made a replica of this one, and synchronised when the promise resolves. */
   readonly replicaOf?: RedisServer | undefined;
   readonly program?: 'redis-server' | 'redis-sentinel';
+  /** More lines of its configuration file, which the server may rewrite. */
+  readonly lines?: readonly string[];
 };
 
 /** A real Redis on 127.0.0.1. It saves nothing by itself. */
@@ -55,6 +57,10 @@ export class RedisServer implements AsyncDisposable {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.isRunning ?? false;
   }
 
   /** The end of its log. */
@@ -134,9 +140,17 @@ export class RedisServer implements AsyncDisposable {
     this.#owned?.[Symbol.dispose]();
   }
 
+  /** `redis-cli --cluster` with this subcommand, as far as this node is what it needs to know. */
+  async cluster(...args: readonly string[]): Promise<string> {
+    return await this.#run([...this.#clientArgs, '--cluster', ...args], '');
+  }
+
   async #client(args: readonly string[], input: string | Uint8Array): Promise<string> {
+    return await this.#run(['-h', '127.0.0.1', '-p', String(this.port), ...this.#clientArgs, ...args], input);
+  }
+
+  async #run(command: readonly string[], input: string | Uint8Array): Promise<string> {
     const login = this.password === undefined ? {} : { REDISCLI_AUTH: this.password };
-    const command = ['-h', '127.0.0.1', '-p', String(this.port), ...this.#clientArgs, ...args];
     const child = spawn('redis-cli', command, { env: { ...process.env, ...login }, stdio: 'pipe' });
     const output: Buffer[] = [];
     child.stdout.on('data', (piece: Buffer) => output.push(piece));
@@ -149,7 +163,7 @@ export class RedisServer implements AsyncDisposable {
       child.once('close', resolve);
     });
     const text = Buffer.concat(output).toString().replace(/\n$/, '');
-    if (status !== 0) throw new Error(`redis-cli ${args.slice(0, 3).join(' ')}: ${text}`);
+    if (status !== 0) throw new Error(`redis-cli ${command.join(' ').slice(0, 200)}: ${text}`);
     return text;
   }
 }
@@ -162,22 +176,21 @@ function clientArguments({ certificates, server }: NonNullable<RedisOptions['tls
 
 function configurationOf(folder: string, options: RedisOptions & { readonly port: number }): string {
   const { port, tls, password, users = [], transfer = 'diskless', replicaOf } = options;
-  const lines = [`dir "${folder}"`, 'bind 127.0.0.1'];
-  if (options.program === 'redis-sentinel') return [...lines, `port ${port}`, ''].join('\n');
-  lines.push('save ""', 'enable-debug-command yes', `repl-diskless-sync ${transfer === 'disk' ? 'no' : 'yes'}`);
-  lines.push('repl-diskless-sync-delay 0');
+  const lines = [`dir "${folder}"`, 'bind 127.0.0.1', tls ? 'port 0' : `port ${port}`];
+  if (options.program !== 'redis-sentinel') {
+    lines.push('save ""', 'enable-debug-command yes', `repl-diskless-sync ${transfer === 'disk' ? 'no' : 'yes'}`);
+    lines.push('repl-diskless-sync-delay 0');
+  }
   if (tls) {
     const { cert, key } = tls.server ?? tls.certificates;
-    lines.push('port 0', `tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, 'tls-replication yes');
+    lines.push(`tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, 'tls-replication yes');
     lines.push(`tls-ca-cert-file ${tls.certificates.ca}`, `tls-auth-clients ${tls.clients === true ? 'yes' : 'no'}`);
-  } else {
-    lines.push(`port ${port}`);
   }
   if (password !== undefined) lines.push(`requirepass "${password}"`, `masterauth "${password}"`);
   for (const user of users) lines.push(`user ${user.name} on >${user.password} ${user.rules}`);
   if (replicaOf) lines.push(`replicaof 127.0.0.1 ${replicaOf.port}`);
   if (replicaOf?.password !== undefined && password === undefined) lines.push(`masterauth "${replicaOf.password}"`);
-  return [...lines, ''].join('\n');
+  return [...lines, ...(options.lines ?? []), ''].join('\n');
 }
 
 /** Starts one. It ends when it is disposed, and at the latest with this process. */
@@ -201,4 +214,10 @@ export async function untilSynchronised(replica: RedisServer): Promise<void> {
     const { master_link_status, master_sync_in_progress } = await replica.info('replication');
     return master_link_status === 'up' && master_sync_in_progress === '0';
   });
+}
+
+/** Makes a replica a master by hand. What it had from its former one stays. */
+export async function promote(replica: RedisServer): Promise<void> {
+  await replica.call('replicaof', 'no', 'one');
+  await waitUntil('the replica is a master', async () => (await replica.info('replication'))['role'] === 'master');
 }
