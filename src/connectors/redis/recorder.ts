@@ -98,6 +98,7 @@ class RedisRecorder implements Recorder {
   /** Has been asked for everything, and not been answered. */
   #asked: ReplicaLink | undefined;
   /** Began the history: its RDB is for the first base, its link for the log. */
+  #log: RedisLog | undefined;
   #begun: { path: string | undefined; link: ReplicaLink | undefined; readonly position: Position } | undefined;
 
   constructor({ place, clock, files, master, lineage, known, sync }: Setup) {
@@ -113,7 +114,8 @@ class RedisRecorder implements Recorder {
   }
 
   async head(run: Run): Promise<Position> {
-    return this.#at((await this.#ask(run)).offset);
+    const { offset } = await this.#ask(run);
+    return this.#at(this.#log?.standing(offset) ?? offset);
   }
 
   async begin(run: Run): Promise<Position> {
@@ -149,7 +151,8 @@ class RedisRecorder implements Recorder {
       headOffset: async (inner: Run) => (await this.#ask(inner)).offset,
       isMaster: this.#place.sentinel === undefined ? undefined : (inner: Run) => this.#isNamed(link, inner),
     };
-    return new RedisLog(options, run);
+    this.#log = new RedisLog(options, run);
+    return this.#log;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

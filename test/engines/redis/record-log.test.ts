@@ -104,6 +104,24 @@ test('positions are the same text whoever says them, and an idle log says once a
   assert.deepEqual(told?.commit?.position, base.end.cut);
 });
 
+test('a server to which nobody writes stands still, though it says every second that it is there', async () => {
+  await using server = await startRedis({ args: ['--repl-ping-replica-period', '1'] });
+  await using recorder = await openAt(placeOfUrl(server.url));
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  await server.call('SET', 'a', 'b');
+  const position = await head(recorder);
+  await followed.upTo(position);
+  const offset = async (): Promise<number> => Number((await server.info('replication'))['master_repl_offset']);
+  while ((await offset()) < Number(position.order) + 40) await runtime.clock.sleep(50, forever);
+  await runtime.clock.sleep(1_200, forever);
+  assert.deepEqual([await head(recorder), followed.last], [position, position]);
+  await server.call('SET', 'a', 'c');
+  const later = await head(recorder);
+  await followed.upTo(later);
+  assert.equal(BigInt(followed.bytes(from).byteLength), BigInt(later.order) - BigInt(from.order));
+});
+
 test('what was cut is followed on from where it was, byte for byte, under load', async () => {
   await using server = await startRedis();
   await using proxy = await startProxy({ toPort: server.port });
