@@ -63,9 +63,10 @@ async function fetchRelease(version: PostgresVersion, folder: string): Promise<v
   try {
     const artifact = `io.zonky.test.postgres:embedded-postgres-binaries-linux-${ARCHITECTURES[process.arch] ?? process.arch}:${RELEASES[version]}`;
     const maven = findProgram('mvn') ?? 'mvn';
-    await run(maven, ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${scratch}`], {
-      cwd: scratch,
-    });
+    const options = [`-Dartifact=${artifact}`, `-DoutputDirectory=${scratch}`];
+    // Of its own: who runs tests need not have a home that can be written.
+    const repository = `-Dmaven.repo.local=${join(cacheFolder(), 'maven')}`;
+    await run(maven, ['-q', '-B', repository, 'dependency:copy', ...options], { cwd: scratch });
     await run('unzip', ['-q', '-o', '*.jar'], { cwd: scratch });
     const archive = readdirSync(scratch).find((name) => name.endsWith('.txz'));
     if (archive === undefined) throw new Error(`${artifact} holds no .txz`);

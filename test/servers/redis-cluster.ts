@@ -8,6 +8,7 @@ export type ClusterOptions = {
   readonly replicas?: number;
   readonly args?: readonly string[];
   readonly password?: string;
+  readonly tls?: NonNullable<RedisOptions['tls']>;
 };
 
 export type ClusterNode = {
@@ -26,16 +27,15 @@ export class RedisCluster implements AsyncDisposable {
   readonly #servers: RedisServer[] = [];
   readonly #options: Partial<RedisOptions>;
 
-  constructor({ args = [], password }: ClusterOptions) {
-    const clustered = [
-      '--cluster-enabled',
-      'yes',
-      '--cluster-config-file',
-      'nodes.conf',
-      '--cluster-node-timeout',
-      '1000',
-    ];
-    this.#options = { args: [...clustered, ...args], ...(password !== undefined && { password }) };
+  constructor({ args = [], password, tls }: ClusterOptions) {
+    const settings = {
+      'cluster-enabled': 'yes',
+      'cluster-config-file': 'nodes.conf',
+      'cluster-node-timeout': '1000',
+      ...(tls && { 'tls-cluster': 'yes' }),
+    };
+    const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
+    this.#options = { args, lines, ...(password !== undefined && { password }), ...(tls && { tls }) };
   }
 
   get servers(): readonly RedisServer[] {

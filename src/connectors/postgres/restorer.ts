@@ -19,11 +19,13 @@ import { chooseOwner } from './owner.ts';
 import type { Owner } from './owner.ts';
 import { appendSettings, putOwned, recover } from './recovery.ts';
 import type { RestoreSettings } from './restore-settings.ts';
-import { endLeftover, runningServer, setting } from './scratch-server.ts';
+import { endLeftover, setting } from './scratch-server.ts';
 import { exchangeFolders, inodeOf, readJournal, writeJournal } from './swap.ts';
-import { mappedTablespaces } from './tablespaces.ts';
+import { moveOut, tablespaceHome } from './tablespaces.ts';
+import type { TablespaceHome } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
+import { assertNoServer } from './undo.ts';
 import { WalFeed } from './wal-feed.ts';
 
 type Restored = {
@@ -53,21 +55,24 @@ export class DataDirectoryRestorer implements Restorer {
     run.signal.throwIfAborted();
     const { target, fresh, part, exists, home } = this.#place;
     await this.#forgetVerified();
-    assertNoServer(this.#place);
+    assertReplaceable(this.#place);
     const facts = await readBaseFacts(base, run);
     const owner = chooseOwner(this.#settings.owner, exists ? target : undefined);
     await this.#saveLeftover(run);
     await ensureFolder(home, 0o755);
-    const tablespaces = mappedTablespaces(facts.tablespaces, this.#settings.tablespaces);
     const candidates = [part, ...(exists ? [target] : [])];
     const written = await withSystemErrors(fresh, () =>
-      writeDataDirectory(base, { folder: fresh, owner, candidates, tablespaces }, run),
+      writeDataDirectory(
+        base,
+        { folder: fresh, owner, candidates, tablespaces: facts.tablespaces, tablespaceHome: this.#tablespaceHome() },
+        run,
+      ),
     );
     await rm(part, { recursive: true, force: true });
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, this.#settings.binFolder);
     this.#restored = { facts, owner, binFolder, written };
-    const notes = notesOf(facts, tablespaces, binFolder);
+    const notes = notesOf(facts, binFolder);
     return { ...written, notes, noteCount: notes.length };
   }
 
@@ -79,8 +84,10 @@ export class DataDirectoryRestorer implements Restorer {
     const { clock } = this.#context.runtime;
     const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
     await withSystemErrors(folder, async () => {
-      if (binFolder !== undefined) await recover(log, { ...recovery, binFolder }, run);
-      else await this.#leaveLog(log, recovery, run);
+      if (binFolder !== undefined) {
+        await recover(log, { ...recovery, binFolder }, run);
+        moveOut(folder, this.#tablespaceHome(), owner);
+      } else await this.#leaveLog(log, recovery, run);
       if (pause) appendSettings(folder, PAUSED + setting(['recovery_target_timeline', String(place.timeline)]), owner);
     });
   }
@@ -107,7 +114,7 @@ export class DataDirectoryRestorer implements Restorer {
       throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified beside ${target}`);
     }
     if (journal.state === 'verified') {
-      assertNoServer(this.#place);
+      assertReplaceable(this.#place);
       if (inodeOf(fresh) !== journal.coming) {
         throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
       }
@@ -123,6 +130,10 @@ export class DataDirectoryRestorer implements Restorer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#restored = undefined;
+  }
+
+  #tablespaceHome(): TablespaceHome {
+    return tablespaceHome(this.#place.target, this.#context.id, this.#settings.tablespaces);
   }
 
   /** @throws RESTORE_UNFINISHED when the exchange has begun: from then on only `swap` may go on. */
@@ -151,6 +162,7 @@ export class DataDirectoryRestorer implements Restorer {
   ): Promise<void> {
     await using feed = new WalFeed({ facts, to, folder: join(folder, 'pg_wal'), owner, durable: false });
     for await (const _ of feed.files(log, run)) run.signal.throwIfAborted();
+    if (feed.hasTablespaces) appendSettings(folder, setting(['allow_in_place_tablespaces', 'on']), owner);
     if (this.#settings.endRecovery === 'pause') {
       putOwned(join(folder, 'standby.signal'), '', owner);
       return;
@@ -170,14 +182,8 @@ type WalFeedPlace = ConstructorParameters<typeof WalFeed>[0]['to'];
 /** A server that stands still: nothing but what it has is replayed, and nothing else is followed. */
 const PAUSED = Object.entries({ primary_conninfo: '', primary_slot_name: '', restore_command: '' }).map(setting).join('');
 
-function notesOf(
-  { shape, tablespaces }: BaseFacts,
-  mapped: ReadonlyMap<string, string>,
-  binFolder: string | undefined,
-): string[] {
+function notesOf({ shape }: BaseFacts, binFolder: string | undefined): string[] {
   const notes: string[] = [];
-  const inside = [...tablespaces].filter(([oid]) => !mapped.has(oid));
-  for (const [oid, path] of inside) notes.push(`the tablespace ${oid}, which was in ${path}, lies in pg_tblspc/${oid}`);
   if (binFolder === undefined) {
     const { majorVersion } = shape;
     notes.push(`this host has no programs of PostgreSQL ${majorVersion}: the server recovers when it is first started, and was not looked into`);
@@ -185,19 +191,13 @@ function notesOf(
   return notes;
 }
 
-/** @throws RESTORE_CONFLICT while a server runs on the folder that is to be exchanged */
-function assertNoServer({ exists, target, mounted }: TargetPlace): void {
-  const pid = exists ? runningServer(target) : undefined;
-  if (pid !== undefined) {
-    throw new TidemarkError('RESTORE_CONFLICT', `a server runs on ${target}, with the process ${pid}`, {
-      hint: 'Stop it, or restore elsewhere with --into.',
-    });
-  }
-  if (mounted) {
-    throw new TidemarkError('RESTORE_CONFLICT', `${target} is a mount point, which can’t be exchanged in one step`, {
-      hint: `Restore into a folder in it, or in ${dirname(target)}, with --into.`,
-    });
-  }
+/** @throws RESTORE_CONFLICT when the target can't be exchanged */
+function assertReplaceable({ exists, target, mounted }: TargetPlace): void {
+  if (exists) assertNoServer(target);
+  if (!mounted) return;
+  throw new TidemarkError('RESTORE_CONFLICT', `${target} is a mount point, which can’t be exchanged in one step`, {
+    hint: `Restore into a folder in it, or in ${dirname(target)}, with --into.`,
+  });
 }
 
 async function withSystemErrors<T>(path: string, work: () => Promise<T>): Promise<T> {

@@ -37,7 +37,6 @@ const PRIVATE: Readonly<Record<string, string>> = {
   unix_socket_permissions: '0700',
   hba_file: `${WORK}/hba.conf`,
   ident_file: `${WORK}/ident.conf`,
-  external_pid_file: '',
   archive_mode: 'off',
   autovacuum: 'off',
   max_logical_replication_workers: '0',
@@ -56,6 +55,7 @@ const PRIVATE: Readonly<Record<string, string>> = {
   dynamic_shared_memory_type: 'mmap',
   huge_pages: 'off',
   hot_standby: 'off',
+  allow_in_place_tablespaces: 'on',
 };
 
 /** A server that runs privately on a data directory in the making, as its owner. Dispose stops it. */

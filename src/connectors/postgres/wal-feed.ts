@@ -42,6 +42,9 @@ export class WalFeed implements AsyncDisposable {
     return this.#walk.end;
   }
 
+  /** The log creates tablespaces: for the recovery they are folders in the data directory. */
+  hasTablespaces = false;
+
   /** Tells, after each file, to which timeline the log has come. */
   async *files(log: LogReader, run: Run): AsyncGenerator<number> {
     let timeline = 0;
@@ -61,6 +64,7 @@ export class WalFeed implements AsyncDisposable {
   /** Lays changed records over what is written already, and over the piece that comes next. */
   async #patch<Piece extends WalBytes | undefined>(records: readonly KeptRecord[], piece: Piece, run: Run): Promise<Piece> {
     if (records.length === 0) return piece;
+    this.hasTablespaces = true;
     const bytes = piece && Buffer.from(piece.bytes);
     for (const { bytes: record, places } of records) {
       const changed = inPlaceRecord(record);

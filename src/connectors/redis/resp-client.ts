@@ -1,5 +1,4 @@
 import { TidemarkError } from '../../core/errors.ts';
-import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
 import { ErrorReply, refusal, unreachable } from './errors.ts';
@@ -93,7 +92,7 @@ class PipelinedClient implements RedisClient {
   async call(command: Command, run: Run): Promise<Reply> {
     const [reply] = await this.send({ bytes: encodeCommand(command), count: 1 }, run);
     if (reply instanceof ErrorReply) throw refusal(this.server, reply);
-    return must(reply, 'a reply to a command');
+    return reply ?? null;
   }
 
   async send({ bytes, count, sent }: EncodedCommands, run: Run): Promise<readonly Reply[]> {

@@ -142,5 +142,5 @@ export async function flush(server: PostgresServer): Promise<void> {
 }
 
 export async function runTool(program: string, args: readonly string[]): Promise<string> {
-  return (await runFile(program, args)).stdout;
+  return (await runFile(program, args, { maxBuffer: 2 ** 30 })).stdout;
 }

@@ -1,12 +1,15 @@
-import { connect } from 'node:net';
 import type { SeededRandom } from '../../../src/flow/random.ts';
-import { CommandPipe } from '../../../src/connectors/redis/command-pipe.ts';
+import { openClient } from '../../../src/connectors/redis/resp-client.ts';
+import type { RedisClient } from '../../../src/connectors/redis/resp-client.ts';
 import type { RedisServer } from '../../servers/redis.ts';
 
 type Command = readonly (string | Uint8Array)[];
 
-export function openPipe(server: RedisServer): CommandPipe {
-  return new CommandPipe(connect(server.port, '127.0.0.1'), server.url);
+const run = { signal: new AbortController().signal };
+
+/** A connection for plain commands. */
+export async function clientOf(server: RedisServer): Promise<RedisClient> {
+  return await openClient({ host: '127.0.0.1', port: server.port, password: async () => server.password }, run);
 }
 
 const LIBRARY = `#!lua name=shop\nredis.register_function('add', function(keys, args) return redis.call('INCRBY', keys[1], args[1]) end)`;
@@ -77,18 +80,26 @@ export async function fill(server: RedisServer, random: SeededRandom): Promise<v
 }
 
 /** The digest of every key's value, and its expiry, by database and name. */
-export async function digests(server: RedisServer): Promise<ReadonlyMap<string, string>> {
-  await using pipe = openPipe(server);
-  const run = { signal: new AbortController().signal };
-  const found = new Map<string, string>();
+export async function digests(
+  server: RedisServer,
+): Promise<ReadonlyMap<string, { digest: string; expiresAtMs: number }>> {
+  await using client = await clientOf(server);
+  const found = new Map<string, { digest: string; expiresAtMs: number }>();
   for (let database = 0; database < 16; database += 1) {
-    await pipe.call(['SELECT', String(database)], run);
-    const keys = (await pipe.call(['KEYS', '*'], run)) as readonly Buffer[];
-    for (const key of keys) {
-      const [digest] = (await pipe.call(['DEBUG', 'DIGEST-VALUE', key], run)) as readonly string[];
-      const expiry = await pipe.call(['PEXPIRETIME', key], run);
-      found.set(`${database}/${key.toString('latin1')}`, `${digest} ${String(expiry)}`);
+    await client.call(['SELECT', String(database)], run);
+    const keys = listOf(await client.call(['KEYS', '*'], run));
+    const ask = async (words: readonly string[]) =>
+      await Promise.all(keys.map(async (key) => await client.call([...words, key as Uint8Array], run)));
+    const values = await ask(['DEBUG', 'DIGEST-VALUE']);
+    const expiries = await ask(['PEXPIRETIME']);
+    for (const [index, key] of keys.entries()) {
+      const name = `${database}/${Buffer.from(key as Uint8Array).toString('latin1')}`;
+      found.set(name, { digest: String(listOf(values[index])), expiresAtMs: Number(expiries[index]) });
     }
   }
   return found;
+}
+
+function listOf(reply: unknown): readonly unknown[] {
+  return Array.isArray(reply) ? reply : [];
 }

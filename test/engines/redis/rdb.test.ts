@@ -10,7 +10,7 @@ import type { RdbItem } from '../../../src/connectors/redis/rdb/rdb-reader.ts';
 import { payloadOf } from '../../../src/connectors/redis/rdb/restore-writer.ts';
 import { startRedis } from '../../servers/redis.ts';
 import { needs } from '../../servers/needs.ts';
-import { fill, openPipe } from './fill.ts';
+import { clientOf, fill } from './fill.ts';
 
 const run = { signal: new AbortController().signal };
 const LIMIT_MS = 120_000;
@@ -24,7 +24,7 @@ suite('an RDB of a real server', { ...needs('redis-server', 'redis-cli'), timeou
       await server.call('save');
       const file = join(server.folder, 'dump.rdb');
       const whole = readFileSync(file);
-      await using pipe = openPipe(server);
+      await using client = await clientOf(server);
       let [keys, large, libraries] = [0, 0, 0];
       const raw: Uint8Array[] = [];
       const kinds = new Set<string>();
@@ -36,19 +36,19 @@ suite('an RDB of a real server', { ...needs('redis-server', 'redis-cli'), timeou
           if (item.kind === 'function') libraries += 1;
           if (item.kind !== 'key') continue;
           keys += 1;
-          if (item.database !== database) await pipe.call(['SELECT', String((database = item.database))], run);
+          if (item.database !== database) await client.call(['SELECT', String((database = item.database))], run);
           const value = item.value ?? whole.subarray(item.at, item.at + item.sizeBytes);
           const payload = payloadOf({ type: item.type, value }, batch.version);
           const name = Buffer.from(item.key).toString('latin1');
-          assert.deepEqual(payload, await pipe.call(['DUMP', item.key], run), `${name}, seed ${seed}`);
-          assert.equal(item.expiresAtMs ?? -1, await pipe.call(['PEXPIRETIME', item.key], run), name);
+          assert.deepEqual(payload, await client.call(['DUMP', item.key], run), `${name}, seed ${seed}`);
+          assert.equal(item.expiresAtMs ?? -1, await client.call(['PEXPIRETIME', item.key], run), name);
           assert.equal(item.frequency !== undefined, policy === 'allkeys-lfu', name);
           if (item.value !== undefined) continue;
           large += 1;
           assert.deepEqual(payload.subarray(-8), Buffer.from(item.checksum ?? []), name);
         }
       }
-      const sizes = await pipe.call(['INFO', 'keyspace'], run);
+      const sizes = await client.call(['INFO', 'keyspace'], run);
       const wanted = [...String(sizes).matchAll(/keys=([0-9]+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
       assert.equal(keys, wanted);
       assert.ok(large >= 2, 'some values are too large to be held');

@@ -1,5 +1,5 @@
-import type { CommandRun } from '../command-pipe.ts';
-import { commandBytes } from '../command-bytes.ts';
+import type { CommandRun } from '../pipeline.ts';
+import { encodeCommand } from '../resp.ts';
 import { quoted } from '../../../core/printable.ts';
 import { argumentsOf, commandName } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
@@ -94,13 +94,13 @@ function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap
   if (at !== undefined) {
     args[0] = at.inMs;
     args[2] = String(expiry(Number(textOf(args[2])) * at.unitMs));
-    return commandBytes(args);
+    return encodeCommand(args);
   }
   if (name === 'RESTORE') {
     const isAbsolute = args.slice(4).some((arg) => textOf(arg).toUpperCase() === 'ABSTTL');
     if (!isAbsolute || Number(textOf(args[2])) === 0) return undefined;
     args[2] = String(expiry(Number(textOf(args[2]))));
-    return commandBytes(args);
+    return encodeCommand(args);
   }
   const from = OPTIONS_FROM.get(name) ?? 0;
   for (let index = from; index + 1 < args.length; index += 1) {
@@ -109,7 +109,7 @@ function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap
     if (option !== 'PXAT' && option !== 'EXAT') continue;
     args[index] = 'PXAT';
     args[index + 1] = String(expiry(Number(textOf(args[index + 1])) * (option === 'EXAT' ? 1000 : 1)));
-    return commandBytes(args);
+    return encodeCommand(args);
   }
   return undefined;
 }

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import { isTidemarkError } from '../../../core/errors.ts';
 import { createSeededRandom } from '../../../flow/random.ts';
 import type { SeededRandom } from '../../../flow/random.ts';
-import { commandBytes } from '../command-bytes.ts';
+import { encodeCommand } from '../resp.ts';
 import { effectiveCommands } from './command-filter.ts';
 import { argumentsOf, readCommands } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
@@ -25,7 +25,7 @@ async function batchesOf(bytes: Uint8Array, size = () => bytes.byteLength): Prom
 async function filtered(commands: readonly (readonly string[])[], shiftMs?: number): Promise<readonly string[]> {
   const expiry = shiftMs === undefined ? undefined : (atMs: number) => atMs + shiftMs;
   const found: string[] = [];
-  for (const batch of await batchesOf(Buffer.concat(commands.map((words) => commandBytes(words))))) {
+  for (const batch of await batchesOf(Buffer.concat(commands.map((words) => encodeCommand(words))))) {
     const { bytes, count } = effectiveCommands(batch, expiry);
     const [again] = await batchesOf(Buffer.concat(bytes));
     assert.equal(again?.starts.length ?? 0, count);
@@ -49,7 +49,7 @@ suite('the commands that a server sends its replicas', () => {
     const random = createSeededRandom(seed);
     for (let round = 0; round < 60; round += 1) {
       const commands = randomCommands(random);
-      const encoded = commands.map((words) => commandBytes(words));
+      const encoded = commands.map((words) => encodeCommand(words));
       const stream = Buffer.concat([...encoded, Buffer.from('*2\r\n$3\r\nDEL\r\n$4\r\nab')]);
       const most = random.pick([1, 5, 100, 10_000]);
       const batches = await batchesOf(stream, () => 1 + random.integer(most));
@@ -73,12 +73,12 @@ suite('the commands that a server sends its replicas', () => {
   });
 
   test('may have lines between them that keep the link alive', async () => {
-    const stream = Buffer.concat([Buffer.from('\n\nPING\r\n'), commandBytes(['DEL', 'a']), Buffer.from('\n')]);
+    const stream = Buffer.concat([Buffer.from('\n\nPING\r\n'), encodeCommand(['DEL', 'a']), Buffer.from('\n')]);
     const [batch] = await batchesOf(stream);
     assert.equal(batch?.settled, stream.byteLength);
     const { bytes, count } = effectiveCommands(batch ?? assert.fail(), undefined);
     assert.equal(count, 1);
-    assert.deepEqual(Buffer.concat(bytes), commandBytes(['DEL', 'a']));
+    assert.deepEqual(Buffer.concat(bytes), encodeCommand(['DEL', 'a']));
   });
 
   test('that are none are refused as damage', async () => {
@@ -95,7 +95,7 @@ suite('the commands that a server sends its replicas', () => {
       await assert.rejects(batchesOf(Buffer.from(text)), (error) => isTidemarkError(error, 'REPOSITORY_DAMAGED'), text);
     }
     for (let round = 0; round < 300; round += 1) {
-      const stream = Buffer.concat(randomCommands(random).map((words) => commandBytes(words)));
+      const stream = Buffer.concat(randomCommands(random).map((words) => encodeCommand(words)));
       for (let flips = random.integer(4); flips >= 0; flips -= 1)
         stream[random.integer(stream.byteLength + 1)] = random.integer(256);
       try {
@@ -156,7 +156,7 @@ suite('the commands that a server sends its replicas', () => {
 
   test('are named with what they are about', async () => {
     const stream = [['PING'], ['PEXPIREAT', 'a', '1'], ['PING'], ['LPUSH', 'the key', 'b'], ['MULTI']];
-    const [batch] = await batchesOf(Buffer.concat(stream.map((words) => commandBytes(words))));
+    const [batch] = await batchesOf(Buffer.concat(stream.map((words) => encodeCommand(words))));
     const { describe } = effectiveCommands(batch ?? assert.fail(), (atMs) => atMs);
     const names = [0, 1, 2].map((index) => describe(index));
     assert.deepEqual(names, ['the command PEXPIREAT of "a"', 'the command LPUSH of "the key"', 'the command MULTI']);

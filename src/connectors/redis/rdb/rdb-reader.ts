@@ -4,7 +4,7 @@ import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import { takeString } from './rdb-string.ts';
 import type { Step } from './value-skipper.ts';
-import { HASH_LISTPACK_EX, HASH_METADATA, shapeOf, takeLength, ValueSkipper } from './value-skipper.ts';
+import { hasFieldTimes, shapeOf, takeLength, ValueSkipper } from './value-skipper.ts';
 
 /**
  * A key with its value as it is serialized: `value` is a view into the batch's `raw`, absent where it is too large to be held; then it is what lies
@@ -25,14 +25,16 @@ export type RdbKey = {
 };
 
 /**
- * `time`: somewhere in `raw` are milliseconds since 1970 (8 bytes, little-endian) or seconds (4 bytes), after which a key, or the first field of a hash
- * expires; whoever copies the RDB may change them in place. `function`: a library as it is serialized. `moduleAux`: what a module keeps beside keys.
+ * `time`: where in `raw` it stands when the next key expires, in milliseconds since 1970 (8 bytes, little-endian) or in seconds (4 bytes). `fieldTime`: the same
+ * of the first field of a hash whose value is not held. Whoever copies the RDB may change them in place. `function`: a library as it is serialized.
+ * `moduleAux`: what a module keeps beside keys. `end`: the size with the checksum.
  */
 export type RdbItem =
   | RdbKey
   | { readonly kind: 'aux'; readonly name: string; readonly value: string }
   | { readonly kind: 'database'; readonly index: number }
   | { readonly kind: 'time'; readonly bytes: Uint8Array }
+  | { readonly kind: 'fieldTime'; readonly type: number; readonly bytes: Uint8Array }
   | { readonly kind: 'function'; readonly library: Uint8Array }
   | { readonly kind: 'moduleAux'; readonly module: string }
   | { readonly kind: 'end'; readonly sizeBytes: number };
@@ -244,7 +246,6 @@ class RdbParser {
       return true;
     }
     const value = isHeld ? this.#bytes.subarray(open.from, this.#at) : undefined;
-    if (value !== undefined) this.#tellFieldTime(what, value);
     this.#items.push({
       kind: 'key',
       database: this.#database,
@@ -271,15 +272,10 @@ class RdbParser {
     open.isHeld = false;
     if (open.what === 'moduleAux') return;
     const value = this.#bytes.subarray(open.from, this.#at);
-    this.#tellFieldTime(open.what, value);
+    if (hasFieldTimes(open.what)) this.#items.push({ kind: 'fieldTime', type: open.what, bytes: value.subarray(0, 8) });
     this.#payloadCrc.reset();
     this.#payloadCrc.update(Uint8Array.of(open.what));
     this.#payloadCrc.update(value);
-  }
-
-  #tellFieldTime(type: number, value: Uint8Array): void {
-    if (type !== HASH_METADATA && type !== HASH_LISTPACK_EX) return;
-    this.#items.push({ kind: 'time', bytes: value.subarray(0, 8) });
   }
 
   #payloadChecksum(): Uint8Array {

@@ -1,5 +1,5 @@
-import type { CommandRun } from '../command-pipe.ts';
-import { commandBytes } from '../command-bytes.ts';
+import type { CommandRun } from '../pipeline.ts';
+import { encodeCommand } from '../resp.ts';
 import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import type { RdbKey } from './rdb-reader.ts';
@@ -23,10 +23,21 @@ export function payloadOf(
   { type, value }: { readonly type: number; readonly value: Uint8Array },
   version: number,
 ): Uint8Array {
-  const payload = Buffer.allocUnsafe(value.byteLength + PAYLOAD_MORE_BYTES);
-  payload[0] = type;
-  payload.set(value, 1);
-  payload.writeUInt16LE(version, 1 + value.byteLength);
+  return sealed([Uint8Array.of(type), value, Uint8Array.of(version & 0xff, version >> 8)]);
+}
+
+/** Before each library of functions in what FUNCTION DUMP answers, as in an RDB. */
+const FUNCTION2 = 245;
+
+/** What FUNCTION DUMP would answer for libraries as they are serialized. */
+export function functionsPayload(libraries: readonly Uint8Array[], version: number): Uint8Array {
+  const parts = libraries.flatMap((library) => [Uint8Array.of(FUNCTION2), library]);
+  return sealed([...parts, Uint8Array.of(version & 0xff, version >> 8)]);
+}
+
+/** With the checksum behind it. */
+function sealed(parts: readonly Uint8Array[]): Uint8Array {
+  const payload = Buffer.concat([...parts, new Uint8Array(CRC64_BYTES)]);
   const crc = createCrc64();
   crc.update(payload.subarray(0, -CRC64_BYTES));
   crc.write(payload, payload.byteLength - CRC64_BYTES);
@@ -102,7 +113,7 @@ export class RestoreWriter {
     this.#room(WORDS_BYTES + key.key.byteLength + (key.value === undefined ? 1 : payloadBytes));
     if (key.database !== this.#database) {
       this.#database = key.database;
-      this.#put(commandBytes(['SELECT', String(key.database)]));
+      this.#put(encodeCommand(['SELECT', String(key.database)]));
       this.#keys.push(undefined);
     }
     const { idleSeconds, frequency } = key;

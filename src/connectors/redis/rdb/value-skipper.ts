@@ -46,9 +46,13 @@ const SHAPES: ReadonlyMap<number, readonly Step[]> = new Map<number, readonly St
   [25, [8, 'string']],
 ]);
 
-/** A hash whose fields expire: the table; the listpack. Both begin with the least expiry, in milliseconds. */
+/** A hash whose fields expire, as a table and as a listpack. Both begin with the least expiry, in milliseconds. */
 export const HASH_METADATA = 24;
-export const HASH_LISTPACK_EX = 25;
+const HASH_LISTPACK_EX = 25;
+
+export function hasFieldTimes(type: number): boolean {
+  return type === HASH_METADATA || type === HASH_LISTPACK_EX;
+}
 
 /** Undefined for a type that is not known. */
 export function shapeOf(type: number): readonly Step[] | undefined {

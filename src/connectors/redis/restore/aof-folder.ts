@@ -1,0 +1,76 @@
+import { lchown, mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Run } from '../../../core/run.ts';
+import { syncFolder } from '../../../io/atomic-file.ts';
+import { effectiveCommands } from '../commands/command-filter.ts';
+import { readCommands } from '../commands/command-reader.ts';
+import { moveRdb } from './move-rdb.ts';
+import type { MovedExpiry } from './move-rdb.ts';
+import { filePieces, writeFileFrom } from './work-files.ts';
+import type { WorkFiles } from './work-files.ts';
+
+const FOLDER = 'appendonlydir';
+const BASE = 'appendonly.aof.1.base.rdb';
+const INCREMENT = 'appendonly.aof.1.incr.aof';
+const MANIFEST = 'appendonly.aof.manifest';
+
+export type AofFolder = {
+  /** Created; what an earlier call left there is removed. */
+  readonly folder: string;
+  /** Where it will be when a server is started on it. */
+  readonly target: string;
+  readonly files: WorkFiles;
+  readonly hasLog: boolean;
+  /** Undefined: as they are. */
+  readonly expiry: MovedExpiry | undefined;
+  /** Whose the files are to be; whoever writes them where it is absent. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+};
+
+/**
+ * Makes a data folder of Redis 7 that holds what was staged, as its append-only file: a server that finds one loads that and nothing else, and while it loads
+ * nothing expires. A server that is given a dump.rdb and then told `appendonly yes` would start empty. Durable when it resolves.
+ */
+export async function makeAofFolder(options: AofFolder, run: Run): Promise<void> {
+  const { folder, target, files, hasLog, expiry, owner } = options;
+  await rm(folder, { recursive: true, force: true });
+  const inner = join(folder, FOLDER);
+  await mkdir(inner, { recursive: true, mode: 0o700 });
+  await writeFileFrom(join(inner, BASE), expiry ? moveRdb(files.rdb, expiry, run) : filePieces(files.rdb, run), run);
+  await writeFileFrom(join(inner, INCREMENT), hasLog ? commandPieces(files.commands, expiry, run) : nothing(), run);
+  const manifest = `file ${BASE} seq 1 type b\nfile ${INCREMENT} seq 1 type i\n`;
+  await writeFileFrom(join(inner, MANIFEST), text(manifest), run);
+  await writeFileFrom(join(folder, 'redis.conf'), text(configuration(target)), run);
+  if (owner !== undefined) {
+    const names = ['.', 'redis.conf', FOLDER, ...[BASE, INCREMENT, MANIFEST].map((name) => join(FOLDER, name))];
+    for (const name of names) await lchown(join(folder, name), owner.uid, owner.gid);
+  }
+  await syncFolder(folder);
+}
+
+/** Of what is there already; undefined when nothing is. */
+export async function ownerOf(path: string): Promise<AofFolder['owner']> {
+  const { uid, gid } = (await stat(path).catch(() => undefined)) ?? {};
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+async function* commandPieces(path: string, expiry: MovedExpiry | undefined, run: Run): AsyncGenerator<Uint8Array> {
+  for await (const batch of readCommands(filePieces(path, run))) yield* effectiveCommands(batch, expiry?.map).bytes;
+}
+
+function configuration(target: string): string {
+  return [
+    '# For Redis 7 or later: with these lines it starts with what was restored. Without appendonly yes it would start empty.',
+    `dir ${JSON.stringify(target)}`,
+    'appendonly yes',
+    `appenddirname ${FOLDER}`,
+    'appendfilename appendonly.aof',
+    '',
+  ].join('\n');
+}
+
+async function* text(content: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(content);
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -1,0 +1,132 @@
+import { TidemarkError } from '../../../core/errors.ts';
+import { must } from '../../../core/must.ts';
+import type { Run } from '../../../core/run.ts';
+import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { KeyFilter } from '../key-patterns.ts';
+import type { Pipeline } from '../pipeline.ts';
+import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
+import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
+import { readRdb } from '../rdb/rdb-reader.ts';
+import type { RdbKey } from '../rdb/rdb-reader.ts';
+import { functionsPayload, RestoreWriter } from '../rdb/restore-writer.ts';
+import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
+import { encodeCommand } from '../resp.ts';
+import { filePieces } from './work-files.ts';
+
+export type LoadOptions = {
+  readonly path: string;
+  readonly pipeline: Pipeline;
+  /** Of keys and of the fields of hashes, which are not parked: `fieldShiftMs`. */
+  readonly expiry: ExpiryMap | undefined;
+  readonly fieldShiftMs: number;
+  /** Only these keys, which may be there already; and no functions. */
+  readonly only?: KeyFilter | undefined;
+};
+
+const SEND_BYTES = 192 * 1024;
+
+/**
+ * Sends what an RDB holds to a server by RESTORE, its functions by FUNCTION RESTORE. What is larger than a piece is read from the file as it is sent.
+ * Not all is answered when it resolves. @throws UNSUPPORTED, REPOSITORY_DAMAGED, RESTORE_FAILED naming the key that the server refuses
+ */
+export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonly keys: number }> {
+  const { path, pipeline, expiry, fieldShiftMs, only } = options;
+  const writer = new RestoreWriter({ replace: only !== undefined });
+  const libraries: Uint8Array[] = [];
+  let keys = 0;
+  for await (const { items, version } of readRdb(filePieces(path, run))) {
+    for (const item of items) {
+      if (only === undefined && item.kind === 'moduleAux') throw moduleAux(item.module);
+      if (item.kind === 'function' && only === undefined) libraries.push(item.library.slice());
+      if (item.kind === 'end' && libraries.length > 0) {
+        const payload = functionsPayload(libraries, version);
+        const describe = (): string => 'the functions';
+        const bytes = [encodeCommand(['FUNCTION', 'RESTORE', payload, 'REPLACE'])];
+        await pipeline.send({ bytes, count: 1, describe }, run);
+      }
+      if (item.kind !== 'key' || only?.(item.database, item.key) === false) continue;
+      keys += 1;
+      const { expiresAtMs } = item;
+      const word = { version, expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry) };
+      if (item.value === undefined) await sendLarge({ ...options, writer, item, word }, run);
+      else writer.add(item, moveFieldTimes(item.type, item.value, fieldShiftMs), word);
+      if (writer.sizeBytes >= SEND_BYTES) await pipeline.send(writer.take(), run);
+    }
+  }
+  await pipeline.send(writer.take(), run);
+  return { keys };
+}
+
+/** 0 would mean that the key never expires. */
+function expiryOf(atMs: number, expiry: ExpiryMap | undefined): number {
+  return Math.max(1, expiry === undefined ? atMs : expiry(atMs));
+}
+
+type LargeKey = LoadOptions & {
+  readonly writer: RestoreWriter;
+  readonly item: RdbKey;
+  readonly word: Parameters<RestoreWriter['open']>[1];
+};
+
+async function sendLarge({ writer, item, word, path, pipeline, fieldShiftMs }: LargeKey, run: Run): Promise<void> {
+  const isMoved = hasFieldTimes(item.type) && fieldShiftMs !== 0;
+  // Its listpack has at most so many fields that it is never large, unless somebody configured that.
+  if (isMoved && item.type !== HASH_METADATA) {
+    throw new TidemarkError(
+      'UNSUPPORTED',
+      `the hash ${Buffer.from(item.key).toString()} is too large to move the expiry of its fields`,
+      {
+        hint: 'Restore with `expiry: absolute`, or into files.',
+      },
+    );
+  }
+  const pieces = (): AsyncIterable<Uint8Array> => valuePieces(path, item, isMoved ? fieldShiftMs : 0, run);
+  const checksum = isMoved ? await checksumOf(item.type, pieces(), word.version) : must(item.checksum, 'a checksum');
+  writer.open(item, word);
+  await pipeline.send(writer.take(), run);
+  for await (const piece of pieces()) await pipeline.sendMore(piece, run);
+  await pipeline.sendMore(writer.endOf(item, checksum, word), run);
+}
+
+async function* valuePieces(
+  path: string,
+  { at, sizeBytes }: RdbKey,
+  shiftMs: number,
+  run: Run,
+): AsyncGenerator<Uint8Array> {
+  let isFirst = true;
+  for await (const piece of filePieces(path, run, { from: at, to: at + sizeBytes })) {
+    if (isFirst && shiftMs !== 0) moveTime(piece, 0, shiftMs);
+    isFirst = false;
+    yield piece;
+  }
+}
+
+async function checksumOf(type: number, pieces: AsyncIterable<Uint8Array>, version: number): Promise<Uint8Array> {
+  const crc = createCrc64();
+  crc.update(Uint8Array.of(type));
+  for await (const piece of pieces) crc.update(piece);
+  crc.update(Uint8Array.of(version & 0xff, version >> 8));
+  const checksum = new Uint8Array(CRC64_BYTES);
+  crc.write(checksum, 0);
+  return checksum;
+}
+
+function moduleAux(module: string): TidemarkError {
+  return new TidemarkError(
+    'UNSUPPORTED',
+    `the module ${module} keeps data beside the keys, which no command can give to a server`,
+    {
+      hint: 'Restore into files with --into FOLDER, and start a server with that module on them.',
+    },
+  );
+}
+
+/** How many keys of an RDB are meant. */
+export async function countMatching(path: string, only: KeyFilter, run: Run): Promise<number> {
+  let count = 0;
+  for await (const { items } of readRdb(filePieces(path, run))) {
+    for (const item of items) if (item.kind === 'key' && only(item.database, item.key)) count += 1;
+  }
+  return count;
+}

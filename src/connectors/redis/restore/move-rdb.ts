@@ -1,0 +1,47 @@
+import { TidemarkError } from '../../../core/errors.ts';
+import type { Run } from '../../../core/run.ts';
+import type { ExpiryMap } from '../commands/command-filter.ts';
+import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
+import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
+import { readRdb } from '../rdb/rdb-reader.ts';
+import type { RdbBatch } from '../rdb/rdb-reader.ts';
+import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
+import { filePieces } from './work-files.ts';
+
+export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
+
+/** The same RDB with all expiries moved, and the checksum that it then has. Pieces are valid until the next. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
+export async function* moveRdb(path: string, expiry: MovedExpiry, run: Run): AsyncGenerator<Uint8Array> {
+  const crc = createCrc64();
+  for await (const batch of readRdb(filePieces(path, run))) {
+    for (const piece of movedPieces(batch, expiry)) {
+      crc.update(piece);
+      yield piece;
+    }
+  }
+  const checksum = new Uint8Array(CRC64_BYTES);
+  crc.write(checksum, 0);
+  yield checksum;
+}
+
+function* movedPieces({ items, raw }: RdbBatch, { map, fieldShiftMs }: MovedExpiry): Generator<Uint8Array> {
+  let from = 0;
+  for (const item of items) {
+    if (item.kind === 'time') {
+      if (item.bytes.byteLength !== 8)
+        throw new TidemarkError('UNSUPPORTED', 'the RDB has expiries in seconds, as no Redis 7 writes');
+      const bytes = Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8);
+      bytes.writeBigInt64LE(BigInt(Math.max(1, Math.floor(map(Number(bytes.readBigInt64LE()))))));
+    } else if (item.kind === 'fieldTime') {
+      if (item.type !== HASH_METADATA)
+        throw new TidemarkError('UNSUPPORTED', 'the RDB has a hash that is too large to move the expiry of its fields');
+      moveTime(Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8), 0, fieldShiftMs);
+    } else if (item.kind === 'key' && item.value !== undefined && hasFieldTimes(item.type)) {
+      const start = item.value.byteOffset - raw.byteOffset;
+      yield raw.subarray(from, start);
+      yield moveFieldTimes(item.type, item.value, fieldShiftMs);
+      from = start + item.value.byteLength;
+    }
+  }
+  yield raw.subarray(from);
+}

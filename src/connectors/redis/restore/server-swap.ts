@@ -1,0 +1,200 @@
+import { TidemarkError } from '../../../core/errors.ts';
+import { must } from '../../../core/must.ts';
+import type { Run, Runtime } from '../../../core/run.ts';
+import { effectiveCommands } from '../commands/command-filter.ts';
+import { readCommands } from '../commands/command-reader.ts';
+import { compileKeyPatterns } from '../key-patterns.ts';
+import { Pipeline } from '../pipeline.ts';
+import type { RedisPlace } from '../place.ts';
+import type { RedisClient } from '../resp-client.ts';
+import { planExpiry, shiftOf } from './expiry.ts';
+import { chosenExpiry } from './chosen.ts';
+import { loadRdb } from './load-rdb.ts';
+import {
+  clearTarget,
+  contentOf,
+  infoOf,
+  keepContent,
+  openTarget,
+  rdbVersionOf,
+  timeOf,
+  unparkKeys,
+} from './server-target.ts';
+import type { ServerTarget } from './server-target.ts';
+import { filePieces, readState, saveState } from './work-files.ts';
+import type { RestoreState, WorkFiles } from './work-files.ts';
+
+export type ServerSwap = {
+  readonly place: RedisPlace;
+  readonly files: WorkFiles;
+  readonly runtime: Runtime;
+  readonly only: readonly string[] | undefined;
+  readonly replace: boolean;
+};
+
+type Kept = { readonly keptAside?: string | undefined };
+
+/**
+ * Puts what was staged into a server. The order of durable steps: what is there is kept; the state says `replacing`; all of it is removed, and what was restored
+ * sent; the state says `done`. A call after one that was cut off begins anew with removing.
+ * @throws RESTORE_CONFLICT when something is there that may not be replaced; RESTORE_FAILED, STORE_UNREACHABLE, UNSUPPORTED
+ */
+export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> {
+  const { files, only } = swap;
+  let state = must(await readState(files), 'something was staged');
+  if (state.phase === 'done') return keptOf(files, state);
+  await using target = await openTarget(swap.place, run);
+  await assertTakes(target, state, run);
+  if (state.phase === 'staged') {
+    const there = await contentOf(target.client, only, run);
+    if (there !== undefined && !swap.replace) throw notEmpty(target, there);
+    if (there !== undefined) await keep(swap, target, 0, run);
+    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', kept: { 0: there !== undefined } }, run);
+  }
+  await clearTarget(target.client, only, run);
+  await withoutEviction(target, run, async () => await send(swap, { client: target.client, state }, run));
+  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
+  return keptOf(files, state);
+}
+
+/**
+ * Puts back what was there before a restore, or before its undo; what is there now is kept in turn. Goes on with a turn that was cut off.
+ * @throws NOTHING_TO_RESUME; RESTORE_UNFINISHED when the restore, or another turn, was cut off
+ */
+export async function undoInServer(swap: ServerSwap, turn: number, run: Run): Promise<Kept> {
+  const { files, only } = swap;
+  let state = await readState(files);
+  if (state === undefined || state.phase === 'staged') {
+    throw new TidemarkError('NOTHING_TO_RESUME', 'no restore has put anything into this server');
+  }
+  if (state.phase === 'done' && state.turn === turn) return keptOf(files, state);
+  if (state.turn !== (state.phase === 'done' ? turn - 1 : turn)) {
+    throw new TidemarkError('RESTORE_UNFINISHED', 'a restore into this server, or its undo, was cut off');
+  }
+  await using target = await openTarget(swap.place, run);
+  if (state.phase === 'done') {
+    const there = await contentOf(target.client, only, run);
+    if (there !== undefined) await keep(swap, target, turn, run);
+    const kept = { ...state.kept, [turn]: there !== undefined };
+    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', turn, kept }, run);
+  }
+  await clearTarget(target.client, only, run);
+  if (state.kept[turn - 1] === true) {
+    const pipeline = new Pipeline(target.client);
+    const path = files.kept(turn - 1);
+    await withoutEviction(target, run, async () => {
+      await loadRdb({ path, pipeline, expiry: undefined, fieldShiftMs: 0, only: filterOf(only) }, run);
+      await pipeline.settle();
+    });
+  }
+  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
+  return keptOf(files, state);
+}
+
+async function keep(
+  { files, runtime: { clock } }: ServerSwap,
+  { server }: ServerTarget,
+  turn: number,
+  run: Run,
+): Promise<void> {
+  await keepContent({ server, path: files.kept(turn), clock }, run);
+}
+
+function keptOf(files: WorkFiles, { kept, turn }: RestoreState): Kept {
+  return kept[turn] === true ? { keptAside: files.kept(turn) } : {};
+}
+
+function withRandom({ files, runtime: { random } }: ServerSwap): Parameters<typeof saveState>[0] {
+  return { files, random };
+}
+
+function filterOf(only: readonly string[] | undefined): ReturnType<typeof compileKeyPatterns> | undefined {
+  return only && compileKeyPatterns(only);
+}
+
+/** What was staged, to a server that holds nothing of it. */
+async function send(
+  { place, files, only }: ServerSwap,
+  { client, state }: { readonly client: RedisClient; readonly state: RestoreState },
+  run: Run,
+): Promise<void> {
+  const { pointMs } = state;
+  const nowMs = await timeOf(client, run);
+  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
+  const pipeline = new Pipeline(client);
+  if (only !== undefined) {
+    const chosen = state.hasLog
+      ? chosenExpiry(fieldShiftMs)
+      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+    const path = state.hasLog ? files.chosen : files.rdb;
+    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
+    await loadRdb({ path, pipeline, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    await pipeline.settle();
+    return;
+  }
+  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
+  await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
+  await pipeline.settle();
+  if (!state.hasLog) return;
+  await client.call(['SELECT', '0'], run);
+  for await (const batch of readCommands(filePieces(files.commands, run))) {
+    await pipeline.send(effectiveCommands(batch, expiry.map), run);
+  }
+  await pipeline.settle();
+  await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+}
+
+/** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */
+async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: () => Promise<void>): Promise<void> {
+  const evicted = async (): Promise<string | undefined> => (await infoOf(client, 'stats', run)).get('evicted_keys');
+  const before = await evicted();
+  await work();
+  if ((await evicted()) === before) return;
+  throw new TidemarkError(
+    'RESTORE_FAILED',
+    `${shown} has dropped keys, since all of them need more memory than its maxmemory`,
+    {
+      hint: 'Raise maxmemory, then run `tidemark restore --resume`, which begins anew with what it writes.',
+    },
+  );
+}
+
+/** Before anything is removed. */
+async function assertTakes({ client, shown }: ServerTarget, state: RestoreState, run: Run): Promise<void> {
+  const version = await rdbVersionOf(client, run);
+  if (version < state.rdbVersion) {
+    throw new TidemarkError(
+      'UNSUPPORTED',
+      `${shown} takes values of RDB version ${version}, and these are of version ${state.rdbVersion}`,
+      { hint: 'Restore into a server of the version that was backed up, or a newer one.' },
+    );
+  }
+  const limit = await bulkLimitOf(client, run);
+  if (limit !== undefined && state.largestBytes > limit) {
+    throw new TidemarkError(
+      'UNSUPPORTED',
+      `${shown} takes values of ${limit} bytes at most, and the largest has ${state.largestBytes}`,
+      {
+        hint: 'Raise its proto-max-bulk-len and client-query-buffer-limit for the time of the restore, or restore into files.',
+      },
+    );
+  }
+}
+
+async function bulkLimitOf(client: RedisClient, run: Run): Promise<number | undefined> {
+  try {
+    const reply = await client.call(['CONFIG', 'GET', 'proto-max-bulk-len'], run);
+    const value: unknown = Array.isArray(reply) ? reply[1] : undefined;
+    return value instanceof Uint8Array ? Number(Buffer.from(value).toString()) : undefined;
+  } catch {
+    // Managed services do not let their settings be read; then the server itself refuses what is too large.
+    run.signal.throwIfAborted();
+    return undefined;
+  }
+}
+
+function notEmpty({ shown }: ServerTarget, there: string): TidemarkError {
+  return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}`, {
+    hint: 'Name the store in --replace to have it replaced, which keeps what it holds; or send it elsewhere with --into STORE=URL.',
+  });
+}

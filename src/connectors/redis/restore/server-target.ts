@@ -1,0 +1,207 @@
+import { rm, stat, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { TidemarkError } from '../../../core/errors.ts';
+import type { Clock, Run } from '../../../core/run.ts';
+import { syncFolder } from '../../../io/atomic-file.ts';
+import { globsFor } from '../key-patterns.ts';
+import { findMaster } from '../link/find-master.ts';
+import { ReplicaLink } from '../link/replica-link.ts';
+import { parseInfo } from '../link/replication-info.ts';
+import type { InfoFields } from '../link/replication-info.ts';
+import type { RedisPlace, RedisServer } from '../place.ts';
+import { shownAddress } from '../place.ts';
+import { openClient } from '../resp-client.ts';
+import type { RedisClient } from '../resp-client.ts';
+import type { Reply } from '../resp.ts';
+import { encodeCommand } from '../resp.ts';
+
+/** To remove all that a server holds, and to take in a large value, may take it long. */
+const SILENCE_MS = 15 * 60_000;
+const SCAN_COUNT = '1000';
+
+/** A server that is restored into. */
+export type ServerTarget = AsyncDisposable & {
+  readonly client: RedisClient;
+  readonly server: RedisServer;
+  readonly shown: string;
+};
+
+/** @throws STORE_UNREACHABLE; UNSUPPORTED for one that can't be restored into */
+export async function openTarget(place: RedisPlace, run: Run): Promise<ServerTarget> {
+  const server = await findMaster(place, run);
+  await using opened = new AsyncDisposableStack();
+  const client = opened.use(await openClient(server, run, { silenceMs: SILENCE_MS }));
+  const shown = `the Redis server ${shownAddress(server)}`;
+  const info = await infoOf(client, 'everything', run);
+  if (info.get('role') !== 'master') {
+    throw new TidemarkError('UNSUPPORTED', `${shown} is a replica, which takes in only what its master has`, {
+      hint: 'Name its master.',
+    });
+  }
+  if (info.get('cluster_enabled') === '1') {
+    throw new TidemarkError('UNSUPPORTED', `${shown} is a node of a cluster`, {
+      hint: 'Restore into a server of its own.',
+    });
+  }
+  const stack = opened.move();
+  return { client, server, shown, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
+}
+
+export async function infoOf(client: RedisClient, section: string, run: Run): Promise<InfoFields> {
+  return parseInfo(await client.call(['INFO', section], run));
+}
+
+/** The version of RDB that it writes, which is the newest that it takes. */
+export async function rdbVersionOf(client: RedisClient, run: Run): Promise<number> {
+  const dump = await client.call(['FUNCTION', 'DUMP'], run);
+  return dump instanceof Uint8Array ? Buffer.from(dump).readUInt16LE(dump.byteLength - 10) : 0;
+}
+
+/** Milliseconds since 1970 by its clock, which is the one by which keys expire. */
+export async function timeOf(client: RedisClient, run: Run): Promise<number> {
+  const [seconds, micros] = (await textList(client.call(['TIME'], run))).map(Number);
+  return (seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000);
+}
+
+/** Databases that hold keys; `expiring`: those of which some expire. */
+export async function databasesOf(
+  client: RedisClient,
+  run: Run,
+): Promise<readonly { readonly index: number; readonly expiring: number }[]> {
+  const found: { index: number; expiring: number }[] = [];
+  for (const [name, value] of await infoOf(client, 'keyspace', run)) {
+    const [, index] = /^db([0-9]+)$/.exec(name) ?? [];
+    if (index !== undefined)
+      found.push({ index: Number(index), expiring: Number(/expires=([0-9]+)/.exec(value)?.[1] ?? 0) });
+  }
+  return found;
+}
+
+/** How much is there of what a restore would replace, as a clause; undefined for nothing. */
+export async function contentOf(
+  client: RedisClient,
+  only: readonly string[] | undefined,
+  run: Run,
+): Promise<string | undefined> {
+  if (only !== undefined) {
+    for await (const { keys } of matchingKeys(client, only, run)) {
+      if (keys.length > 0) return 'keys that --only means';
+    }
+    return undefined;
+  }
+  const databases = await databasesOf(client, run);
+  if (databases.length > 0) return `keys in ${databases.length === 1 ? 'a database' : `${databases.length} databases`}`;
+  const libraries = await client.call(['FUNCTION', 'LIST'], run);
+  return Array.isArray(libraries) && libraries.length > 0 ? 'functions' : undefined;
+}
+
+export type FoundKeys = { readonly database: number; readonly keys: readonly Uint8Array[] };
+
+/** The keys that patterns mean, by SCAN: some may come twice. The connection is left in the database of the last. */
+export async function* matchingKeys(
+  client: RedisClient,
+  patterns: readonly string[],
+  run: Run,
+): AsyncGenerator<FoundKeys> {
+  for (const { index } of await databasesOf(client, run)) {
+    for (const glob of globsFor(patterns, index)) yield* scanKeys(client, { database: index, glob }, run);
+  }
+}
+
+export async function* scanKeys(
+  client: RedisClient,
+  { database, glob }: { readonly database: number; readonly glob?: Uint8Array | undefined },
+  run: Run,
+): AsyncGenerator<FoundKeys> {
+  await client.call(['SELECT', String(database)], run);
+  let cursor: string | Uint8Array = '0';
+  do {
+    const words: (string | Uint8Array)[] = ['SCAN', cursor, 'COUNT', SCAN_COUNT];
+    if (glob !== undefined) words.push('MATCH', glob);
+    const reply = await client.call(words, run);
+    const [next, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
+    cursor = next instanceof Uint8Array ? next : '0';
+    yield {
+      database,
+      keys: Array.isArray(keys) ? keys.filter((key): key is Uint8Array => key instanceof Uint8Array) : [],
+    };
+  } while (Buffer.from(cursor).toString() !== '0');
+}
+
+/** Removes all that is there, or the keys that patterns mean. */
+export async function clearTarget(client: RedisClient, only: readonly string[] | undefined, run: Run): Promise<void> {
+  if (only === undefined) {
+    await client.call(['FLUSHALL', 'SYNC'], run);
+    await client.call(['FUNCTION', 'FLUSH', 'SYNC'], run);
+    return;
+  }
+  for await (const { keys } of matchingKeys(client, only, run)) {
+    if (keys.length > 0) await client.call(['UNLINK', ...keys], run);
+  }
+}
+
+/** Keeps what is there in an RDB, as a replica would get it, unless an earlier call has. Durable when it resolves. @throws STORE_UNREACHABLE */
+export async function keepContent(
+  { server, path, clock }: { readonly server: RedisServer; readonly path: string; readonly clock: Clock },
+  run: Run,
+): Promise<void> {
+  const isKept = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (isKept) return;
+  const partial = `${path}.part`;
+  await rm(partial, { force: true });
+  await using link = await ReplicaLink.open(server, clock, run);
+  await link.ask(undefined, run);
+  await link.answer(run);
+  await link.receiveRdb(partial, run);
+  await rename(partial, path);
+  await syncFolder(dirname(path));
+}
+
+/** Gives keys that were parked their own expiry; those that have none left expire. */
+export async function unparkKeys(
+  client: RedisClient,
+  unpark: (expiresAtMs: number, nowMs: number) => number | undefined,
+  run: Run,
+): Promise<void> {
+  for (const { index, expiring } of await databasesOf(client, run)) {
+    if (expiring === 0) continue;
+    for await (const { keys } of scanKeys(client, { database: index }, run)) {
+      if (keys.length === 0) continue;
+      const times = await callEach(
+        client,
+        keys.map((key) => ['PEXPIRETIME', key]),
+        run,
+      );
+      const nowMs = await timeOf(client, run);
+      const commands = keys.flatMap((key, at) => {
+        const final = unpark(Number(times[at]), nowMs);
+        return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
+      });
+      if (commands.length > 0) await callEach(client, commands, run);
+    }
+  }
+}
+
+async function callEach(
+  client: RedisClient,
+  commands: readonly (readonly (string | Uint8Array)[])[],
+  run: Run,
+): Promise<readonly Reply[]> {
+  const bytes = Buffer.concat(commands.map((words) => encodeCommand(words)));
+  const replies = await client.send({ bytes, count: commands.length }, run);
+  const failure = replies.find((reply) => reply instanceof Error);
+  if (failure === undefined) return replies;
+  throw new TidemarkError('RESTORE_FAILED', `the server refuses to set when keys expire: ${String(failure)}`, {
+    cause: failure,
+  });
+}
+
+async function textList(reply: Promise<Reply>): Promise<readonly string[]> {
+  const list = await reply;
+  return Array.isArray(list)
+    ? list.map((part: Reply) => (part instanceof Uint8Array ? Buffer.from(part).toString() : String(part)))
+    : [];
+}

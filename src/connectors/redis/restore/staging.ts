@@ -1,0 +1,108 @@
+import { rm, truncate } from 'node:fs/promises';
+import { TidemarkError } from '../../../core/errors.ts';
+import { readLogBytes } from '../../../core/log-bytes.ts';
+import type { Position } from '../../../core/position.ts';
+import type { BaseReader, LogReader } from '../../../core/restorer.ts';
+import type { Run } from '../../../core/run.ts';
+import { decodeOrigin, RDB_ENTRY } from '../base.ts';
+import { CommandScanner, readCommands } from '../commands/command-reader.ts';
+import { readRdb } from '../rdb/rdb-reader.ts';
+import { filePieces, writeFileFrom } from './work-files.ts';
+import type { WorkFiles } from './work-files.ts';
+
+/** What a base says of itself. `offset`: where the log goes on; undefined where there is none. */
+export type StagedBase = { readonly offset: bigint | undefined; readonly sizeBytes: number };
+
+/** Writes the RDB of a base. @throws REPOSITORY_DAMAGED when it has none */
+export async function stageBase(base: BaseReader, files: WorkFiles, run: Run): Promise<StagedBase> {
+  const entry = await base.find(Buffer.from(RDB_ENTRY), run);
+  const content = entry?.content;
+  const origin = entry && decodeOrigin(entry.attributes);
+  if (content === undefined || origin === undefined)
+    throw new TidemarkError('REPOSITORY_DAMAGED', 'the base holds no RDB');
+  await rm(files.commands, { force: true });
+  const sizeBytes = await writeFileFrom(files.rdb, base.read(content, run), run);
+  return { offset: origin.offset === undefined ? undefined : BigInt(origin.offset), sizeBytes };
+}
+
+export type StagedLog = { readonly sizeBytes: number; readonly atMs: number | undefined };
+
+/**
+ * Writes the commands that end at or before a position, transactions whole. `atMs`: the time of the last commit.
+ * @throws REPOSITORY_DAMAGED when there is not all between the base and the position
+ */
+export async function stageLog(
+  {
+    log,
+    from,
+    to,
+    files,
+  }: { readonly log: LogReader; readonly from: bigint | undefined; readonly to: Position; readonly files: WorkFiles },
+  run: Run,
+): Promise<StagedLog> {
+  const end = BigInt(to.order);
+  if (from === undefined || end === from) return { sizeBytes: 0, atMs: undefined };
+  const scanner = new CommandScanner();
+  let at = from;
+  let settled = 0;
+  let atMs: number | undefined;
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const transactions of log.read(run)) {
+      for (const { entries, commit } of transactions) {
+        for (const entry of entries) {
+          const { start, bytes } = readLogBytes(entry);
+          const wanted = bytes.subarray(Number(max(at - start, 0n)), Number(max(end - start, 0n)));
+          if (start > at) throw gap(at, start);
+          if (wanted.byteLength === 0) continue;
+          at += BigInt(wanted.byteLength);
+          settled = scanner.take(wanted)?.settled ?? settled;
+          yield wanted;
+        }
+        if (BigInt(commit.position.order) <= end) atMs = commit.atMs;
+      }
+    }
+  };
+  await writeFileFrom(files.commands, pieces(), run);
+  if (at < end) throw gap(at, end);
+  await truncate(files.commands, settled);
+  return { sizeBytes: settled, atMs };
+}
+
+function max(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}
+
+function gap(from: bigint, to: bigint): TidemarkError {
+  return new TidemarkError('REPOSITORY_DAMAGED', `the log lacks what lies between the offsets ${from} and ${to}`);
+}
+
+export type StagedFacts = {
+  readonly keys: number;
+  readonly largestBytes: number;
+  readonly version: number;
+  /** By the server that wrote it; undefined where it does not say. */
+  readonly madeAtMs: number | undefined;
+};
+
+/** Reads an RDB that was staged to its end. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
+export async function checkRdb(path: string, run: Run): Promise<StagedFacts> {
+  let [keys, largestBytes, rdbVersion] = [0, 0, 0];
+  let madeAtMs: number | undefined;
+  for await (const { items, version } of readRdb(filePieces(path, run))) {
+    rdbVersion = version;
+    for (const item of items) {
+      if (item.kind === 'key') {
+        keys += 1;
+        largestBytes = Math.max(largestBytes, item.sizeBytes);
+      } else if (item.kind === 'aux' && item.name === 'ctime') madeAtMs = Number(item.value) * 1000;
+    }
+  }
+  return { keys, largestBytes, version: rdbVersion, madeAtMs };
+}
+
+/** Reads commands that were staged to their end. @throws REPOSITORY_DAMAGED */
+export async function checkCommands(path: string, sizeBytes: number, run: Run): Promise<void> {
+  let settled = 0;
+  for await (const batch of readCommands(filePieces(path, run))) settled = batch.settled;
+  if (settled !== sizeBytes) throw new TidemarkError('REPOSITORY_DAMAGED', 'the commands of the log are not whole');
+}
