@@ -2147,6 +2147,9 @@ class WalFiles {
 
   /** There is nothing at and behind `end`. */
   cut(end) {
+    // The server wants to know where its timeline comes from, though what came before the base does not matter.
+    const history = path.join(this.folder, `${hex8(this.timeline)}.history`);
+    if (this.timeline > 1 && !fs.existsSync(history)) writeText(history, '# Not in the repository.\n');
     for (const [number, name] of this.names) {
       const start = number * this.segmentSize;
       if (start + this.segmentSize <= end) continue;

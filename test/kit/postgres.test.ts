@@ -12,7 +12,7 @@ import type { Run } from '../../src/core/run.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { placeOfUrl, Recording, runtime } from '../engines/postgres/recording.ts';
 import { kit } from '../golden/restore-moments.ts';
-import { serverOwner, startPostgres } from '../servers/postgres.ts';
+import { promote, serverOwner, startPostgres, untilCaughtUp } from '../servers/postgres.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { needsPostgres } from '../servers/postgres-binaries.ts';
 import { behind, EngineRepository, upTo } from './engine-repository.ts';
@@ -134,3 +134,74 @@ test('the kit brings PostgreSQL to each byte of its log, in a data directory on 
   assert.equal(lost.status, 5);
   assert.ok(!existsSync(out.at('lost', 'main')));
 });
+
+test(
+  'the kit follows PostgreSQL over a change of the timeline, from bases before it and after it',
+  NEEDED,
+  async (t) => {
+    const run = { signal: t.signal };
+    await using out = ownFolder();
+    await using primary = await startPostgres({ settings: { wal_keep_size: '1GB' } });
+    await using standby = await startPostgres({ standbyOf: { primary } });
+    await using repository = await EngineRepository.create('postgres');
+    const url = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres`;
+    const place = placeOfUrl(url);
+    const stateFolder = out.at('state');
+    await primary.query('CREATE TABLE stamps (n int PRIMARY KEY, filler text)');
+    const moments: { readonly position: Position; readonly told: string }[] = [];
+    let after: Position;
+    {
+      await using recorder = await openPostgresRecorder(place, { runtime, stateFolder }, run);
+      const from = await must(recorder.begin, 'a beginning').call(recorder, run);
+      await using recording = await Recording.open(recorder, from, run);
+      await using base = await recorder.openBase(run);
+      await repository.base(base);
+      await primary.query('INSERT INTO stamps SELECT generate_series(1, 1000)');
+      const head = await headOf(recorder, run);
+      await recording.reaches(head);
+      moments.push({ position: head, told: await numbersIn(primary) });
+      after = recording.last;
+      await repository.log(from, upTo(recording.pieces, after));
+    }
+    await primary.query('INSERT INTO stamps SELECT generate_series(1001, 2000)');
+    await untilCaughtUp(standby, primary);
+    await primary.kill();
+    await promote(standby);
+    await standby.query('INSERT INTO stamps SELECT generate_series(2001, 3000)');
+    {
+      await using recorder = await openPostgresRecorder(place, { runtime, stateFolder, previous: after }, run);
+      await using recording = await Recording.open(recorder, after, run);
+      const remember = async (): Promise<void> => {
+        const position = await headOf(recorder, run);
+        await recording.reaches(position);
+        moments.push({ position, told: await numbersIn(standby) });
+      };
+      await remember();
+      await using base = await recorder.openBase(run);
+      await repository.base(base);
+      await standby.query('INSERT INTO stamps SELECT generate_series(3001, 4000)');
+      await remember();
+      const [switched] = recording.pieces.filter(({ commit }) => commit?.position.resume.startsWith('2/') === true);
+      assert.ok(switched !== undefined);
+      await repository.log(after, upTo(recording.pieces, recording.last));
+    }
+    await standby.stop();
+    const ids: string[] = [];
+    for (const { position } of moments) ids.push(await repository.mark(position));
+    const path = out.at('repository');
+    await repository.export(path);
+    for (const [index, { position, told }] of moments.entries()) {
+      const folder = out.at(`restored-${index}`);
+      const ended = kit('restore', path, must(ids[index], 'a mark'), folder);
+      assert.equal(ended.status, 0, ended.err);
+      await using restored = await startedOn(join(folder, 'main'));
+      assert.equal(await numbersIn(restored), told, position.resume);
+      const [timeline] = position.resume.split('/');
+      assert.equal(
+        await restored.value('SELECT timeline_id FROM pg_control_checkpoint()'),
+        String(Number(timeline) + 1),
+      );
+    }
+    assert.equal(kit('verify', path).status, 0);
+  },
+);

@@ -103,7 +103,7 @@ test(
     cutAt('within the end of a transaction', done + 5, 'some commands');
     cutAt('behind the end of a transaction', done + '\r\nEXEC\r\n'.length, 'a transaction');
     cutAt('within the last value', all.length - 1_000, 'the end');
-  assert.ok(all.includes('GETACK') && all.includes('ping'), 'what only replicas need is in the stream too');
+    assert.ok(all.includes('GETACK') && all.includes('ping'), 'what only replicas need is in the stream too');
     const beforeLast = new Map(must(moments.get('the end'), 'the end').held);
     assert.ok(beforeLast.delete('0/last'));
     moments.set('within the last value', { ...must(moments.get('within the last value'), 'it'), held: beforeLast });
