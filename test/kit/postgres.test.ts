@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { encodeAttributes } from '../../src/connectors/postgres/attributes.ts';
 import { openPostgresRecorder } from '../../src/connectors/postgres/recorder.ts';
-import { positionOf } from '../../src/connectors/postgres/lsn.ts';
+import { parseLsn, positionOf } from '../../src/connectors/postgres/lsn.ts';
+import { readerOf } from '../../src/core/byte-reader.ts';
+import { compareBytes } from '../../src/core/bytes.ts';
 import { must } from '../../src/core/must.ts';
 import type { Position } from '../../src/core/position.ts';
-import type { Recorder } from '../../src/core/recorder.ts';
+import type { Base, Entry, Recorder } from '../../src/core/recorder.ts';
 import type { Run } from '../../src/core/run.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { placeOfUrl, Recording, runtime } from '../engines/postgres/recording.ts';
@@ -25,10 +28,10 @@ async function numbersIn(server: PostgresServer): Promise<string> {
 }
 
 /** Does what the kit says, but that the socket lies elsewhere. */
-async function startedOn(folder: string): Promise<PostgresServer> {
+async function startedOn(folder: string, options: { readonly hba?: string } = {}): Promise<PostgresServer> {
   const owner = serverOwner();
   if (owner) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
-  return await startPostgres({ folder });
+  return await startPostgres({ folder, ...options });
 }
 
 async function headOf(recorder: Recorder, run: Run): Promise<Position> {
@@ -203,5 +206,92 @@ test(
       );
     }
     assert.equal(kit('verify', path).status, 0);
+  },
+);
+
+/** A base that stands alone, of what PostgreSQL's own program wrote with the log that it needs. */
+function standaloneBase(folder: string, lineage: string): Base & { readonly cut: Position } {
+  const [, lsn = ''] = /"End-LSN": "([^"]+)"/.exec(readFileSync(join(folder, 'backup_manifest'), 'utf8')) ?? [];
+  const cut = positionOf({ timeline: 1, lsn: must(parseLsn(lsn), 'the end') }, lineage);
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted((a, b) =>
+    compareBytes(Buffer.from(a), Buffer.from(b)),
+  );
+  // As with Debian, its settings lie elsewhere.
+  const kept = paths.filter((path) => !['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf'].includes(path));
+  const entries = kept.map((path): Entry => {
+    const stat = statSync(join(folder, path));
+    const type = stat.isDirectory() ? 'folder' : 'file';
+    const sizeBytes = stat.isDirectory() ? 0 : stat.size;
+    const attributes = encodeAttributes({
+      type,
+      mode: stat.mode & 0o777,
+      sizeBytes,
+      mtimeS: Math.floor(stat.mtimeMs / 1000),
+    });
+    const open = async () => readerOf(readFileSync(join(folder, path)));
+    return {
+      name: Buffer.from(path),
+      estimatedBytes: sizeBytes,
+      describe: () =>
+        type === 'folder' ? { attributes } : { attributes, content: { kind: 'reader', cut: 'pages', open } },
+    };
+  });
+  return {
+    cut,
+    entries: (async function* () {
+      yield entries;
+    })(),
+    retry: async () => undefined,
+    finish: async () => ({ logFrom: cut, cut, skipped: [], skippedCount: 0, incompleteCount: 0 }),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
+test(
+  'a base of PostgreSQL that holds its own log is restored to where it ends, and from there on',
+  NEEDED,
+  async (t) => {
+    const run = { signal: t.signal };
+    await using out = ownFolder();
+    await using server = await startPostgres();
+    await server.query('CREATE TABLE stamps (n int PRIMARY KEY, filler text)');
+    await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, run);
+    const from = await must(recorder.begin, 'a beginning').call(recorder, run);
+    await using recording = await Recording.open(recorder, from, run);
+    await using repository = await EngineRepository.create('postgres');
+    await server.query('INSERT INTO stamps SELECT generate_series(1, 1000)');
+    let isBusy = true;
+    const busy = (async () => {
+      for (let n = 1001; isBusy; n++) await server.query(`INSERT INTO stamps VALUES (${n})`);
+    })();
+    await server.runClient('pg_basebackup', ['-D', out.at('taken'), '-Fp', '-X', 'fetch', '-c', 'fast']);
+    isBusy = false;
+    await busy;
+    const base = standaloneBase(out.at('taken'), recorder.lineage.id);
+    await repository.base(base);
+    await server.query('INSERT INTO stamps SELECT generate_series(100000, 150000)');
+    const head = await headOf(recorder, run);
+    await recording.reaches(head);
+    const told = await numbersIn(server);
+    await server.stop();
+    await repository.log(from, upTo(recording.pieces, head));
+    const marks = [await repository.mark(base.cut), await repository.mark(head)];
+    const path = out.at('repository');
+    await repository.export(path);
+    const counts: string[] = [];
+    for (const id of marks) {
+      const folder = out.at(id);
+      const ended = kit('restore', path, id, folder);
+      assert.equal(ended.status, 0, ended.err);
+      assert.match(ended.err, /main: made postgresql\.conf, of which there was none/);
+      assert.equal(readFileSync(join(folder, 'main', 'pg_hba.conf'), 'utf8').split('\n')[1], 'local all all peer');
+      await using restored = await startedOn(join(folder, 'main'), { hba: '' });
+      assert.match(restored.log(), /archive recovery complete/);
+      counts.push(await numbersIn(restored));
+      const ends = /redo done at (\S+)/.exec(restored.log()) ?? [];
+      assert.ok(must(parseLsn(ends[1] ?? ''), 'its end') < BigInt(id === marks[0] ? base.cut.order : head.order));
+    }
+    assert.match(counts[0] ?? '', /^1\d\d\d\//);
+    assert.equal(counts[1], told);
   },
 );
