@@ -2362,6 +2362,7 @@ function restorePostgres(repo, history, base, target) {
   fs.mkdirSync(folder, { mode: 0o700 });
   const restoreInto = () => {
     const finder = new ChunkFinder(repo, base);
+    if (base.cut.resume.startsWith('sql/')) return restoreDump(finder, folder);
     const content = (name) => readContent(finder, findEntry(finder, name) ?? fail(`its ${name} is lost`), MIB);
     const control = parseControl(content('global/pg_control'));
     const version = content('PG_VERSION').toString('latin1').trim();
@@ -2403,6 +2404,18 @@ function restorePostgres(repo, history, base, target) {
   const isThere = orDamaged(store, restoreInto) === true;
   if (!isThere) fs.rmSync(folder, { recursive: true });
   return isThere;
+}
+
+/** Restores a base that is plain SQL: a file, to be given to a server. */
+function restoreDump(finder, folder) {
+  const { store } = finder.base;
+  const place = path.join(folder, 'dump.sql');
+  const bytes = writeContent(finder, findEntry(finder, 'dump.sql') ?? fail('its dump.sql is lost'), place);
+  syncFile(place);
+  tell(
+    `${store}: ${bytes} bytes of SQL as pg_dumpall writes it; into a new server: psql -d postgres -f ${safe(place)}`,
+  );
+  return true;
 }
 
 /** What makes a plain start recover to the end of the log, and go on from there as a server of its own. */
