@@ -77,3 +77,22 @@ stores:
     assert.equal(kit('list', shop.at('backups')).err, '');
   },
 );
+
+test('a base of plain SQL comes back as the file that psql takes', NEEDED, async () => {
+  await using postgres = await startPostgres();
+  await postgres.query('CREATE TABLE stamps (n int PRIMARY KEY); INSERT INTO stamps SELECT generate_series(1, 1000)');
+  await using shop = await openShop({
+    manifest: `application: shop\nrepository: ./backups\nstores:\n  orders: { url: '${postgres.url}', strategy: sql }\n`,
+  });
+  shop.ok(['backup']);
+  const kit = (...args: readonly string[]) => runKit(args, { passphrase: PASSPHRASE });
+  const listed = kit('ls', shop.at('backups'), 'latest', 'orders');
+  assert.equal(listed.err, '');
+  assert.match(listed.out, /^ +\d+ dump\.sql {2}file /);
+  const ended = kit('restore', shop.at('backups'), 'latest', shop.at('out'));
+  assert.equal(ended.status, 0, ended.err);
+  await using fresh = await startPostgres();
+  await fresh.runClient('psql', ['-q', '-d', 'postgres', '-f', shop.at('out', 'orders', 'dump.sql')]);
+  assert.equal(await fresh.value('SELECT count(*) FROM stamps'), '1000');
+  assert.equal(kit('verify', shop.at('backups')).status, 0);
+});
