@@ -58,7 +58,6 @@ export async function openPostgresRecorder(place: PostgresPlace, context: Record
     const { segmentBytes, pageBytes } = facts;
     const history = new WalHistory({
       lineage: lineageOf(identity, context),
-      systemId: identity.systemId,
       shape: { segmentBytes, pageBytes },
       timelines: identity.timelines,
     });
@@ -96,8 +95,7 @@ async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
 /** A history that begins is told from all others, also from that of a copy of the same server. */
 function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): Lineage {
   const { systemId, timelines } = identity;
-  const known = previous?.lineage.startsWith(`${systemId}-`) ? previous : undefined;
-  if (known !== undefined && whyNotOn(identity, systemId, known) === undefined) return { id: known.lineage };
+  if (previous !== undefined && whyNotOn(identity, previous) === undefined) return { id: previous.lineage };
   return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
 }
 
@@ -158,7 +156,7 @@ class PostgresRecorder implements Recorder {
       await createSlot(replication, this.#slotName, run);
       const { flushed } = await this.#identify(replication, run);
       const from = segmentStart(flushed, this.#history.shape);
-      await this.#beginTail(from, run);
+      await this.#beginTail(from);
       return this.#history.position(from);
     }, run);
   }
@@ -190,7 +188,7 @@ class PostgresRecorder implements Recorder {
     const { stateFolder, runtime } = context;
     const server = addressName(sql.address);
     const identity = await identify(session, run);
-    assertGoesOn(identity, this.#history.systemId, after, server);
+    assertGoesOn(identity, after, server);
     this.#history.timelines = identity.timelines;
     const place = must(placeOf(after), 'a position of PostgreSQL');
     const tail = stateFolder === undefined ? undefined : await readTail(stateFolder);
@@ -209,7 +207,7 @@ class PostgresRecorder implements Recorder {
         restart: slot.restart ?? place.lsn,
         tail,
         capBytes: facts.capBytes,
-        ...(stateFolder !== undefined && { keepTail: (kept, run) => writeTail(stateFolder, kept, runtime.random, run) }),
+        ...(stateFolder !== undefined && { keepTail: (kept) => writeTail(stateFolder, kept, runtime.random) }),
       },
       run,
     );
@@ -243,16 +241,19 @@ class PostgresRecorder implements Recorder {
     return await freeSlot({ sql, name: this.#slotName, owner, clock: context.runtime.clock }, run);
   }
 
-  async #beginTail(from: bigint, run: Run): Promise<void> {
+  async #beginTail(from: bigint): Promise<void> {
     const { stateFolder, runtime } = this.#parts.context;
     if (stateFolder === undefined) return;
-    await writeTail(stateFolder, { start: from, bytes: new Uint8Array(0) }, runtime.random, run);
+    await writeTail(stateFolder, { start: from, bytes: new Uint8Array(0) }, runtime.random);
   }
 
   async #headOf(sql: Session, run: Run): Promise<Position> {
     const history = this.#history;
     const { from } = this.#parts.place.options;
     const [row] = await sql.query(from === 'standby' ? STANDBY_HEAD : HEAD, run);
+    if ((row?.['standby'] === 't') !== (from === 'standby')) {
+      throw unreachable(`${addressName(sql.address)} is no ${from} any more`);
+    }
     const lsnOf = (name: string): bigint => withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
     if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
     const covered = history.cover(lsnOf('inserted'));
@@ -275,11 +276,7 @@ class PostgresRecorder implements Recorder {
   /** @throws POSITION_LOST when this is not the server any more whose log is recorded */
   async #identify(session: Session, run: Run): Promise<Identity> {
     const identity = await identify(session, run);
-    const { delivered } = this.#history;
-    const reached = this.#history.position(delivered);
-    if (delivered > 0n || identity.systemId !== this.#history.systemId) {
-      assertGoesOn(identity, this.#history.systemId, reached, addressName(session.address));
-    }
+    assertGoesOn(identity, this.#history.position(this.#history.delivered), addressName(session.address));
     this.#history.timelines = identity.timelines;
     return identity;
   }

@@ -21,7 +21,7 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     into: target ?? 'here',
     inOneStep: false,
     replaces: false,
-    freeBytes: Number.MAX_SAFE_INTEGER,
+    freeBytes: undefined,
     sideEffects: [],
     blockers: [],
   }),

@@ -27,7 +27,9 @@ export async function readTail(folder: string): Promise<Tail | undefined> {
   }
 }
 
-export async function writeTail(folder: string, { start, bytes }: Tail, random: RandomBytes, run: Run): Promise<void> {
+/** Small enough that it is never left half done. */
+export async function writeTail(folder: string, { start, bytes }: Tail, random: RandomBytes): Promise<void> {
+  const run: Run = { signal: new AbortController().signal };
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeBigUInt64BE(start);
   await ensureFolder(folder, 0o700);

@@ -24,7 +24,7 @@ const BATCH_BYTES = 1024 * 1024;
 const PIECE_BYTES = 256n * 1024n;
 /** What one piece holds was sent within so long, so that a time of the log is found. */
 const PIECE_SPAN_MS = 200;
-const TAIL_EVERY_MS = 5_000;
+const TAIL_EVERY_MS = 1_000;
 
 /** Milliseconds from 1970 to 2000, from where the server counts microseconds. */
 const SERVER_EPOCH_MS = 946_684_800_000;
@@ -45,7 +45,7 @@ export type PhysicalLogOptions = {
   /** Bytes of log that the server keeps for the slot at most; undefined when it sets no bound. */
   readonly capBytes: bigint | undefined;
   /** Remembers the end of what has been received and kept. */
-  keepTail?(tail: Tail, run: Run): Promise<void>;
+  keepTail?(tail: Tail): Promise<void>;
 };
 
 /** Begins to stream. @throws POSITION_LOST when the log is not there any more, STORE_UNREACHABLE */
@@ -125,6 +125,9 @@ class PhysicalLog implements Log {
     await this.#options.socket[Symbol.asyncDispose]();
     await this.#beating;
     await this.#keeping;
+    const tail = this.#runningTail.take();
+    // Without it the one before holds, which says a little less.
+    if (tail !== undefined) await this.#options.keepTail?.(tail).catch(() => undefined);
   }
 
   async #startReplication(): Promise<void> {
@@ -274,7 +277,7 @@ class PhysicalLog implements Log {
     const tail = this.#runningTail.take();
     if (tail === undefined) return;
     this.#tailMs = nowMs;
-    const keeping = keepTail(tail, this.#run)
+    const keeping = keepTail(tail)
       .catch(() => undefined)
       .finally(() => {
         this.#keeping = undefined;
