@@ -14,7 +14,7 @@ import { runKit } from './run-kit.ts';
 const NEEDED = { ...needs('redis-server', 'redis-cli', 'postgres', 'psql'), timeout: 300_000 };
 const ROUNDS = 4;
 
-type Moment = { readonly redis: ReadonlyMap<string, string>; readonly postgres: string; readonly file: string };
+type Moment = { readonly redis: Awaited<ReturnType<typeof digests>>; readonly postgres: string; readonly file: string };
 
 test(
   'what `up` has recorded of servers the kit restores to every mark, and the servers start on it',
