@@ -1888,58 +1888,69 @@ class CommandScanner {
     /** Behind the last command that is whole, and not within a transaction that is not. */
     this.end = 0;
     this.databases = 16;
-    this.line = '';
     this.argumentsLeft = 0;
     this.bytesLeft = 0;
+    /** The digits of a line so far: of a number of arguments, or of the size of the next one. */
+    this.digits = 0;
+    this.number = 0;
+    this.line = 'begin';
+    /** The name of a command where it matters, and the word behind it. */
     this.words = [];
+    this.isWanted = false;
     this.isInTransaction = false;
   }
 
   scan(bytes) {
     for (let at = 0; at < bytes.length; ) {
-      const feed = this.bytesLeft > 0 ? -1 : bytes.indexOf('\n', at);
-      const upTo = this.bytesLeft > 0 ? at + this.bytesLeft : feed === -1 ? bytes.length : feed + 1;
-      const part = bytes.subarray(at, upTo);
-      at += part.length;
-      this.size += part.length;
-      if (this.bytesLeft > 0) this.argument(part);
-      else this.header(part);
+      const count = this.bytesLeft > 0 ? Math.min(this.bytesLeft, bytes.length - at) : 1;
+      this.size += count;
+      if (this.bytesLeft > 0) this.argument(bytes, at, count);
+      else this.header(bytes[at]);
+      at += count;
     }
   }
 
-  /** A part of a line that says how many arguments follow, or how long the next one is. */
-  header(part) {
-    this.line += part.toString('latin1');
-    const [line, kind, digits] = /^([*$])(\d{1,10})\r\n$/.exec(this.line) ?? [];
-    const isPart = this.line.length < 13 && !this.line.endsWith('\n');
-    if (line === undefined && isPart) return;
-    const isRight = line !== undefined && (kind === '$') === this.argumentsLeft > 0 && line !== '*0\r\n';
-    need(isRight, `the log holds no command at its byte ${this.size - this.line.length}`);
-    this.line = '';
-    if (kind === '*') {
-      this.argumentsLeft = Number(digits);
-      this.words = [];
+  /** A byte of a line such as `*3` or `$5`. */
+  header(byte) {
+    const isNumber = this.line === 'number';
+    if (this.line === 'begin' && byte === (this.argumentsLeft > 0 ? 0x24 : 0x2a)) this.line = 'number';
+    else if (isNumber && byte >= 0x30 && byte <= 0x39 && this.digits < 10) {
+      this.number = this.number * 10 + byte - 0x30;
+      this.digits += 1;
+    } else if (isNumber && byte === 0x0d && this.digits > 0) this.line = 'end';
+    else {
+      need(this.line === 'end' && byte === 0x0a, `the log holds no command at its byte ${this.size - 1}`);
+      this.endOfLine();
+    }
+  }
+
+  endOfLine() {
+    const { number } = this;
+    [this.line, this.digits, this.number] = ['begin', 0, 0];
+    if (this.argumentsLeft === 0) {
+      need(number > 0, `the log holds a command without words at its byte ${this.size}`);
+      this.argumentsLeft = number;
+      this.words.length = 0;
       return;
     }
-    this.bytesLeft = Number(digits) + 2;
-    this.words.push('');
+    this.bytesLeft = number + 2;
+    const { length } = this.words;
+    this.isWanted =
+      length === 0 ? number >= 4 && number <= 6 : length === 1 && number < 10 && this.words[0] === 'select\r\n';
+    if (length < 2) this.words.push('');
   }
 
-  /** A part of an argument with the end of its line. Only the first two are looked at, and of these the beginning. */
-  argument(part) {
-    this.bytesLeft -= part.length;
-    const number = this.words.length - 1;
-    if (number < 2 && this.words[number].length < 16) this.words[number] += part.toString('latin1', 0, 16);
+  /** A part of an argument, or of the end of its line. */
+  argument(bytes, at, count) {
+    this.bytesLeft -= count;
+    if (this.isWanted) this.words.push(this.words.pop() + bytes.toString('latin1', at, at + count).toLowerCase());
     if (this.bytesLeft > 0) return;
     this.argumentsLeft -= 1;
-    if (this.argumentsLeft > 0) {
-      if (number >= 2) this.words.length = 2;
-      return;
-    }
-    const [name, first = ''] = this.words.map((word) => word.trimEnd().toLowerCase());
-    if (name === 'multi') this.isInTransaction = true;
-    if (name === 'exec') this.isInTransaction = false;
-    if (name === 'select') this.databases = Math.max(this.databases, Number(first) + 1);
+    if (this.argumentsLeft > 0) return;
+    const [name, first] = this.words;
+    if (name === 'multi\r\n') this.isInTransaction = true;
+    if (name === 'exec\r\n') this.isInTransaction = false;
+    if (name === 'select\r\n') this.databases = Math.max(this.databases, (Number.parseInt(first, 10) || 0) + 1);
     if (!this.isInTransaction) this.end = this.size;
   }
 }
