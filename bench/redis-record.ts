@@ -26,7 +26,7 @@ const HELP = `node bench/redis-record.ts [options]
   --only NAME   load or large; may be repeated
   --no-save     print only`;
 
-const POLL_MS = 100;
+const POLL_MS = 50;
 const KINDS = ['replica', 'recorder'] as const;
 type Kind = (typeof KINDS)[number];
 type Row = readonly string[];
@@ -106,19 +106,27 @@ async function load(port: number, requests: number): Promise<number> {
   return Number(rate);
 }
 
-/** As its agent says, and as the master's offset shows: the most of both. */
-async function mostBehind(
-  up: UpProcess,
-  done: AbortSignal,
-): Promise<{ readonly lagMs: number; readonly residentBytes: number }> {
-  let [lagMs, residentBytes] = [0, 0];
+type Watched = { readonly behindMs: number; readonly lagMs: number; readonly residentBytes: number };
+
+/**
+ * `behindMs`: from when the master was at an offset until it heard that all up to there is in the repository. `lagMs`: what the agent says of itself.
+ */
+async function mostBehind(up: UpProcess, master: Redis, done: AbortSignal): Promise<Watched> {
+  let [behindMs, lagMs, residentBytes] = [0, 0, 0];
+  const passed: { readonly offset: number; readonly atMs: number }[] = [];
   while (!done.aborted) {
+    const fields = await master.info('replication');
+    const nowMs = performance.now();
+    passed.push({ offset: Number(fields.get('master_repl_offset')), atMs: nowMs });
+    const heard = Number(/offset=(\d+)/.exec(fields.get('slave0') ?? '')?.[1] ?? 0);
+    while (passed.length > 1 && (passed[0]?.offset ?? Infinity) <= heard) passed.shift();
+    behindMs = Math.max(behindMs, nowMs - (passed[0]?.atMs ?? nowMs));
     const status = await up.status();
     lagMs = Math.max(lagMs, ...(status?.stores.map((store) => store.lagMs ?? 0) ?? []));
     residentBytes = Math.max(residentBytes, up.usage().residentBytes);
     await sleep(POLL_MS);
   }
-  return { lagMs, residentBytes };
+  return { behindMs, lagMs, residentBytes };
 }
 
 async function measureLoad(folder: string, { rounds, seconds, signal }: Options): Promise<readonly Row[]> {
@@ -126,7 +134,7 @@ async function measureLoad(folder: string, { rounds, seconds, signal }: Options)
   const up = new UpProcess(join(folder, 'up'), { store: `redis://127.0.0.1:${master.port}` }, { signal });
   const requests = Math.round((await load(master.port, 300_000)) * seconds * 0.6);
   const rates: Record<Kind, number[]> = { replica: [], recorder: [] };
-  let [mostLagMs, mostBytes] = [0, 0];
+  let [mostBehindMs, mostLagMs, mostBytes] = [0, 0, 0];
   for (let round = 0; round < rounds; round++) {
     for (const kind of orderOfTurn(KINDS, round)) {
       await master.client.call(['FLUSHALL'], { signal });
@@ -142,11 +150,13 @@ async function measureLoad(folder: string, { rounds, seconds, signal }: Options)
       }
       await up.start();
       const done = new AbortController();
-      const watched = mostBehind(up, done.signal);
+      const watched = mostBehind(up, master, done.signal);
       rates.recorder.push(await load(master.port, requests));
       done.abort();
-      const { lagMs, residentBytes } = await watched;
-      [mostLagMs, mostBytes] = [Math.max(mostLagMs, lagMs), Math.max(mostBytes, residentBytes)];
+      const { behindMs, lagMs, residentBytes } = await watched;
+      mostBehindMs = Math.max(mostBehindMs, behindMs);
+      mostLagMs = Math.max(mostLagMs, lagMs);
+      mostBytes = Math.max(mostBytes, residentBytes);
       await up.stop();
     }
   }
@@ -159,7 +169,12 @@ async function measureLoad(folder: string, { rounds, seconds, signal }: Options)
       '≥ 0.93',
       verdict(ratios.median >= 0.93),
     ],
-    ['most behind meanwhile', `${Math.round(mostLagMs)} ms`, '≤ 1,500 ms', verdict(mostLagMs <= 1_500)],
+    [
+      'most behind meanwhile, from the master’s write to the repository (as its agent says)',
+      `${Math.round(mostBehindMs)} ms (${Math.round(mostLagMs)} ms)`,
+      '≤ 1,500 ms',
+      verdict(Math.max(mostBehindMs, mostLagMs) <= 1_500),
+    ],
     ['its resident memory', `${Math.round(mostBytes / 1e6)} MB`, '≤ 250 MB', verdict(mostBytes <= 250e6)],
   ];
 }
