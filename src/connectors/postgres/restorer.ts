@@ -79,7 +79,8 @@ export class DataDirectoryRestorer implements Restorer {
     const { facts, owner, binFolder } = must(this.#restored, 'a base was restored');
     const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
     const folder = this.#place.fresh;
-    const pause = this.#settings.endRecovery === 'pause';
+    const { followBy } = this.#settings;
+    const pause = this.#isStandby;
     const { clock } = this.#context.runtime;
     const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
     await withSystemErrors(folder, async () => {
@@ -87,7 +88,7 @@ export class DataDirectoryRestorer implements Restorer {
         await recover(log, { ...recovery, binFolder }, run);
         moveOut(folder, this.#tablespaceHome(), owner);
       } else await this.#leaveLog(log, recovery, run);
-      if (pause) appendSettings(folder, PAUSED + setting(['recovery_target_timeline', String(place.timeline)]), owner);
+      if (pause) appendSettings(folder, standbySettings(place.timeline, followBy), owner);
     });
   }
 
@@ -105,6 +106,10 @@ export class DataDirectoryRestorer implements Restorer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#restored = undefined;
+  }
+
+  get #isStandby(): boolean {
+    return this.#settings.endRecovery === 'pause' || this.#settings.followBy !== undefined;
   }
 
   #tablespaceHome(): TablespaceHome {
@@ -128,7 +133,7 @@ export class DataDirectoryRestorer implements Restorer {
     await using feed = new WalFeed({ facts, to, folder: join(folder, 'pg_wal'), owner, durable: false });
     for await (const _ of feed.files(log, run)) run.signal.throwIfAborted();
     if (feed.hasTablespaces) appendSettings(folder, setting(['allow_in_place_tablespaces', 'on']), owner);
-    if (this.#settings.endRecovery === 'pause') {
+    if (this.#isStandby) {
       putOwned(join(folder, 'standby.signal'), '', owner);
       return;
     }
@@ -144,8 +149,25 @@ export class DataDirectoryRestorer implements Restorer {
 
 type WalFeedPlace = ConstructorParameters<typeof WalFeed>[0]['to'];
 
-/** A server that stands still: nothing but what it has is replayed, and nothing else is followed. */
-const PAUSED = Object.entries({ primary_conninfo: '', primary_slot_name: '', restore_command: '' }).map(setting).join('');
+/**
+ * Of a server that stands still at a place, where nothing but what it has is replayed and nothing else is followed; or of one that follows the
+ * repository, through timelines that come later as well.
+ */
+function standbySettings(timeline: number, followBy: readonly string[] | undefined): string {
+  const settings = {
+    primary_conninfo: '',
+    primary_slot_name: '',
+    restore_command: followBy === undefined ? '' : followBy.map(shellWord).join(' '),
+    recovery_target_timeline: followBy === undefined ? String(timeline) : 'latest',
+  };
+  return Object.entries(settings).map(setting).join('');
+}
+
+/** The server hands the command to a shell, after it has put in what `%f` and `%p` stand for; another `%` is written twice. */
+function shellWord(word: string): string {
+  if (word === '%f' || word === '%p') return `"${word}"`;
+  return `'${word.replaceAll("'", `'\\''`).replaceAll('%', '%%')}'`;
+}
 
 function notesOf({ shape }: BaseFacts, binFolder: string | undefined): string[] {
   const notes: string[] = [];

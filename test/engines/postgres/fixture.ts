@@ -82,7 +82,7 @@ export type LogOptions = {
 };
 
 /** The server's log as if it had been recorded, out of the files that it still has. */
-export function logOf(server: PostgresServer, options: LogOptions): LogReader {
+export function logOf(server: { readonly folder: string }, options: LogOptions): LogReader {
   return {
     async *read() {
       yield* transactions(server, options);
@@ -90,7 +90,7 @@ export function logOf(server: PostgresServer, options: LogOptions): LogReader {
   };
 }
 
-function* transactions(server: PostgresServer, { from, to, pieceBytes = 300_000 }: LogOptions): Generator<LoggedTransaction[]> {
+function* transactions(server: { readonly folder: string }, { from, to, pieceBytes = 300_000 }: LogOptions): Generator<LoggedTransaction[]> {
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
@@ -125,6 +125,10 @@ function switchesIn(folder: string): { timeline: number; end: bigint }[] {
     timeline: Number(timeline),
     end: must(parseLsn(end), 'a switch'),
   }));
+}
+
+export function switchesOf(folder: string): { timeline: number; end: bigint }[] {
+  return switchesIn(join(folder, 'pg_wal'));
 }
 
 function timelineAt(switches: { timeline: number; end: bigint }[], lsn: bigint): { timeline: number; end?: bigint } {
