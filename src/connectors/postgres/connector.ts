@@ -7,7 +7,7 @@ import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
-import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restore.ts';
+import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
 
 /** PostgreSQL servers: their data files and their log, or plain SQL. */
 export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connector<PostgresPlace>, 'openRecorder'>> = {

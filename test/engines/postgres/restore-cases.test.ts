@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import { previewDataDirectory } from '../../../src/connectors/postgres/preview.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
+import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from '../../../src/connectors/postgres/undo.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';

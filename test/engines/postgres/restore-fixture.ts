@@ -1,7 +1,7 @@
 import { chownSync } from 'node:fs';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import type { RestoreSettings } from '../../../src/connectors/postgres/restore-settings.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
+import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
