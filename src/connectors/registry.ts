@@ -31,20 +31,26 @@ export const connectorKinds: readonly ConnectorKind[] = [
     example: 'files:./data/uploads',
     loadKeys: async () => (await import('./files/options.ts')).filesOptions,
   },
+  {
+    name: 'postgres',
+    schemes: ['postgres', 'postgresql'],
+    summary: 'a PostgreSQL server, 13 or newer, with its log',
+    target: 'server',
+    example: 'postgres://backup@db1/orders',
+    loadKeys: async () => (await import('./postgres/options.ts')).postgresOptions,
+  },
+  {
+    name: 'redis',
+    schemes: ['redis', 'rediss'],
+    summary: 'a Redis server, 7 or newer, with its stream of commands',
+    target: 'server',
+    example: 'rediss://cache:6379',
+    loadKeys: async () => (await import('./redis/options.ts')).redisOptions,
+  },
 ];
 
 /** Schemes that a manifest may name one day; said to be missing instead of unknown. */
-export const laterSchemes: readonly string[] = [
-  'redis',
-  'rediss',
-  'etcd',
-  'consul',
-  'postgres',
-  'mysql',
-  'mariadb',
-  'sqlite',
-  'db2',
-];
+export const laterSchemes: readonly string[] = ['etcd', 'consul', 'mysql', 'mariadb', 'sqlite', 'db2'];
 
 export function connectorKind(scheme: string): ConnectorKind | undefined {
   return connectorKinds.find((kind) => kind.schemes.includes(scheme));

@@ -1,13 +1,15 @@
 import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
+import { readBaseFacts } from './base-facts.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { compareEntries, describeEntry, entryContent, entryMatcher, entryName, listEntries } from './list.ts';
-import { parseLsn } from './lsn.ts';
+import { parseLsn, positionBetween } from './lsn.ts';
 import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
 import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
+import { serveLogFile } from './wal/serve-log-file.ts';
 
 /** PostgreSQL servers: their data files and their log, or plain SQL. */
 export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connector<PostgresPlace>, 'openRecorder'>> = {
@@ -25,10 +27,14 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
   },
   undo: undoPostgres,
   discard: discardPostgres,
+  giveLogFile: async (log, request, run) =>
+    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
   parsePosition: (text) => {
-    const lsn = parseLsn(text);
+    // With the timeline before it, as positions are shown, or alone, as the server has it.
+    const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));
     return lsn === undefined ? undefined : orderOf(lsn);
   },
+  positionBetween,
   entryName,
   entryPath: (name) => name,
   content: entryContent,

@@ -25,9 +25,11 @@ import type { TablespaceHome } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
 import { assertNoServer } from './undo.ts';
+import { withBaseLog } from './wal/base-log.ts';
 import { WalFeed } from './wal-feed.ts';
 
 type Restored = {
+  readonly base: BaseReader;
   readonly facts: BaseFacts;
   readonly owner: Owner;
   readonly binFolder: string | undefined;
@@ -70,24 +72,25 @@ export class DataDirectoryRestorer implements Restorer {
     await rm(part, { recursive: true, force: true });
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, this.#settings.binFolder);
-    this.#restored = { facts, owner, binFolder, written };
+    this.#restored = { base, facts, owner, binFolder, written };
     const notes = notesOf(facts, binFolder);
     return { ...written, notes, noteCount: notes.length };
   }
 
   async rollForward(log: LogReader, to: Position, run: Run): Promise<void> {
-    const { facts, owner, binFolder } = must(this.#restored, 'a base was restored');
+    const { base, facts, owner, binFolder } = must(this.#restored, 'a base was restored');
     const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
+    const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
     const folder = this.#place.fresh;
-    const { followBy } = this.#settings;
+    const { followBy } = this.#context;
     const pause = this.#isStandby;
     const { clock } = this.#context.runtime;
     const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
     await withSystemErrors(folder, async () => {
       if (binFolder !== undefined) {
-        await recover(log, { ...recovery, binFolder }, run);
+        await recover(whole, { ...recovery, binFolder }, run);
         moveOut(folder, this.#tablespaceHome(), owner);
-      } else await this.#leaveLog(log, recovery, run);
+      } else await this.#leaveLog(whole, recovery, run);
       if (pause) appendSettings(folder, standbySettings(place.timeline, followBy), owner);
     });
   }
@@ -109,7 +112,7 @@ export class DataDirectoryRestorer implements Restorer {
   }
 
   get #isStandby(): boolean {
-    return this.#settings.endRecovery === 'pause' || this.#settings.followBy !== undefined;
+    return this.#settings.endRecovery === 'pause' || this.#context.followBy !== undefined;
   }
 
   #tablespaceHome(): TablespaceHome {

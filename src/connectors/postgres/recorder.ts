@@ -123,19 +123,22 @@ class PostgresRecorder implements Recorder {
     this.#sql = sql;
   }
 
+  /** Where no log is recorded beside it, it holds what it needs of that. */
   async openBase(run: Run): Promise<Base> {
     run.signal.throwIfAborted();
-    const { facts } = this.#parts;
+    const { facts, context } = this.#parts;
+    const withLog = context.stateFolder === undefined;
     const session = await this.#withSql((sql) => this.#replication(sql, run), run);
     return await openPhysicalBase(
       {
         socket: new ReplicationSocket(session),
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
+        withLog,
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
-          const cut = this.#history.cover(stop.lsn);
-          return { logFrom: this.#history.position(logFrom), cut: this.#history.position(cut) };
+          const cut = this.#history.position(this.#history.cover(stop.lsn));
+          return { logFrom: withLog ? cut : this.#history.position(logFrom), cut };
         },
       },
       run,

@@ -8,11 +8,6 @@ export type RestoreSettings = {
   readonly binFolder?: string | undefined;
   /** `pause`: the restored server can be read and goes no further until it is promoted. */
   readonly endRecovery: 'promote' | 'pause';
-  /**
-   * Makes a standby that follows the repository: the program and its arguments that give a file of the log, in which `%f` stands for its name and `%p` for
-   * where it goes. It ends with 1 for what is not there yet. Wins over `endRecovery`.
-   */
-  readonly followBy?: readonly string[] | undefined;
   /** Folders for tablespaces, by their OID or by where they were. Those that are not named go into a folder beside the data directory. */
   readonly tablespaces: Readonly<Record<string, string>>;
 };

@@ -76,9 +76,9 @@ export async function previewPostgres(
     return await previewServer(target, context, run);
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
-    const into = context.target ?? place.options.dataDirectory ?? placeName(place);
+    const into = context.target ?? place.options.dataDirectory;
     const blockers = [`${error.message}. ${error.hint}`];
-    return { into, inOneStep: false, replaces: false, freeBytes: 0, sideEffects: [], blockers };
+    return { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [], blockers };
   }
 }
 
@@ -97,7 +97,7 @@ async function previewServer(
     inOneStep: part !== undefined && part.tables.length > 0,
     replaces: replace,
     // The server's own disk can't be seen from here.
-    freeBytes: Number.MAX_SAFE_INTEGER,
+    freeBytes: undefined,
     sideEffects: replace ? [`${what} is kept as SQL on this host, and replaced`] : [],
     blockers: [],
   };

@@ -7,7 +7,7 @@ import { startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { waitUntil } from '../../servers/guarded.ts';
 import { flush, insertPosition, takeBase } from './fixture.ts';
-import { restoreTo, SEGMENT, SETTINGS, sharedFolder } from './restore-fixture.ts';
+import { restoreTo, SEGMENT, sharedFolder } from './restore-fixture.ts';
 
 const CHILD = join(import.meta.dirname, 'log-file-child.ts');
 const KEEP = { wal_keep_size: '4GB' };
@@ -36,7 +36,7 @@ test('a standby follows the repository over whole files, the last bytes, and a f
   tellHead(lsn);
   const target = folder.at('follower');
   const followBy = [process.execPath, CHILD, second.folder, headFile, folder.at('cache'), '%f', '%p'];
-  await restoreTo({ server: second, taken, target, lsn }, { ...SETTINGS, followBy });
+  await restoreTo({ server: second, taken, target, lsn, followBy });
   await using follower = await startPostgres({ folder: target, settings: { wal_retrieve_retry_interval: '100ms' } });
   const newest = async (): Promise<string> => await follower.value('SELECT max(n) FROM stamps');
   assert.equal(await newest(), '1');

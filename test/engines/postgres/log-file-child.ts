@@ -14,13 +14,13 @@ const switches = switchesOf(folder);
 const timelineAt = (lsn: bigint): number => switches.find(({ end }) => lsn <= end)?.timeline ?? (switches.at(-1)?.timeline ?? 0) + 1;
 const place = (lsn: bigint) => positionOf({ lsn, timeline: timelineAt(lsn) }, LINEAGE);
 const [start, end] = [must(from, 'a start'), must(to, 'an end')];
-const control = { majorVersion: 15, systemIdentifier: 0n, pageBytes: 8192, segmentBytes: 16 << 20 };
+const shape = { majorVersion: 15, systemIdentifier: 0n, pageBytes: 8192, segmentBytes: 16 << 20 };
 const found = await serveLogFile(
   {
-    shape: control,
     stretches: [{ after: place(start), upTo: place(end) }],
     read: (after, upTo) => logOf({ folder }, { from: BigInt(after.order), to: BigInt(upTo.order) }).read(run),
   },
+  shape,
   { name, path, cacheFolder, ahead: 3 },
   run,
 );

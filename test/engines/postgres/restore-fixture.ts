@@ -15,10 +15,11 @@ export const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: 
 export type RestoreAt = { readonly server: PostgresServer; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint;
   readonly timeline?: number;
   readonly from?: bigint;
+  readonly followBy?: readonly string[];
 };
 
-export async function restoreTo({ server, taken, target, lsn, timeline = 1, from }: RestoreAt, settings = SETTINGS): Promise<string | undefined> {
-  const context = { runtime, id: 'r1' };
+export async function restoreTo({ server, taken, target, lsn, timeline = 1, from, followBy }: RestoreAt, settings = SETTINGS): Promise<string | undefined> {
+  const context = { runtime, id: 'r1', followBy };
   await using restorer = new DataDirectoryRestorer(target, settings, context, []);
   await restorer.restoreBase(taken.base, run);
   const begin = from ?? taken.start - (taken.start % SEGMENT);

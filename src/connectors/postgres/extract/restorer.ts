@@ -29,10 +29,12 @@ import type { RestoreSettings } from '../restore-settings.ts';
 import { endLeftover } from '../scratch-server.ts';
 import type { ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
+import { withBaseLog } from '../wal/base-log.ts';
 import { scratchFolder } from './scratch-folder.ts';
 import type { Wanted } from './wanted.ts';
 
 type Restored = {
+  readonly base: BaseReader;
   readonly facts: BaseFacts;
   readonly owner: Owner;
   readonly folder: string;
@@ -103,7 +105,7 @@ export class ExtractRestorer implements Restorer {
       },
       run,
     );
-    this.#restored = { facts, owner, folder, binFolder };
+    this.#restored = { base, facts, owner, folder, binFolder };
     return { ...written, notes: [], noteCount: 0 };
   }
 
@@ -113,7 +115,9 @@ export class ExtractRestorer implements Restorer {
     const { users } = this.#options;
     const { clock } = this.#context.runtime;
     const use = async (server: ScratchServer, user: string): Promise<void> => await this.#dump(server, user, run);
-    await recover(log, { ...restored, to: place, clock, users, pause: false, use }, run);
+    const { base, facts } = restored;
+    const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
+    await recover(whole, { ...restored, to: place, clock, users, pause: false, use }, run);
     await this.#removeServer(restored.folder, run);
   }
 

@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:f
 import { join } from 'node:path';
 import { systemCode } from '../../../core/errors.ts';
 import type { Position } from '../../../core/position.ts';
-import type { LoggedTransaction } from '../../../core/restorer.ts';
+import type { LogFileRequest, StoredLog } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
 import { must } from '../../../core/must.ts';
 import { placeOf, positionOf } from '../lsn.ts';
@@ -15,32 +15,19 @@ import type { WalShape } from './shape.ts';
 import { Timelines } from './timelines.ts';
 import { walBytes } from './wal-bytes.ts';
 
-/** The log of one lineage as a repository has it now. */
-export interface StoredLog {
-  readonly shape: WalShape;
-  /** What is there, in order and without a gap between two. */
-  readonly stretches: readonly { readonly after: Position; readonly upTo: Position }[];
-  /** The bytes behind one place up to another, both in what is there. */
-  read(after: Position, upTo: Position, run: Run): AsyncIterable<readonly LoggedTransaction[]>;
-}
-
-export type LogFileRequest = {
-  /** As the server asks for it. */
-  readonly name: string;
-  /** Where the server wants it. */
-  readonly path: string;
-  /** For what is fetched ahead, and for what is not whole yet. A later request takes it from there. */
-  readonly cacheFolder: string;
-  /** How many files of the log are fetched beyond the one that is asked for. */
-  readonly ahead: number;
-};
+type Log = Omit<StoredLog, 'base'>;
 
 /**
  * Gives a server a file of its log, for `restore_command`. The newest one is given with zeros behind what is there, and may be asked for again. False when
  * the repository does not have it, or not yet: only then may the server be told so, because without the file it takes the log for ended.
  * @throws REPOSITORY_DAMAGED and whatever reading the log throws
  */
-export async function serveLogFile(log: StoredLog, request: LogFileRequest, run: Run): Promise<boolean> {
+export async function serveLogFile(
+  log: Log,
+  shape: WalShape,
+  request: LogFileRequest,
+  run: Run,
+): Promise<boolean> {
   const { name, path, cacheFolder } = request;
   const history = parseHistoryName(name);
   if (history !== undefined) {
@@ -50,15 +37,15 @@ export async function serveLogFile(log: StoredLog, request: LogFileRequest, run:
     await writeFile(path, formatHistory(switches), { mode: 0o600 });
     return true;
   }
-  const segment = parseSegmentName(name, log.shape.segmentBytes);
+  const segment = parseSegmentName(name, shape.segmentBytes);
   const [first, last] = [log.stretches.at(0), log.stretches.at(-1)];
   if (segment === undefined || first === undefined || last === undefined) return false;
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
   if (await moveFile(join(cacheFolder, name), path)) return true;
-  await forgetBefore(cacheFolder, segment.start, log.shape.segmentBytes);
+  await forgetBefore(cacheFolder, segment.start, shape.segmentBytes);
   const folder = await mkdtemp(join(cacheFolder, 'making-'));
   try {
-    const made = await makeFiles(log, { ...request, ...segment, folder }, run);
+    const made = await makeFiles(log, { ...request, ...segment, shape, folder }, run);
     for (const file of made.whole) await moveFile(join(folder, file), join(cacheFolder, file));
     if (made.whole.includes(name)) return await moveFile(join(cacheFolder, name), path);
     return made.last === name && (await moveFile(join(folder, name), path));
@@ -67,15 +54,15 @@ export async function serveLogFile(log: StoredLog, request: LogFileRequest, run:
   }
 }
 
-type Making = LogFileRequest & { readonly timeline: number; readonly start: bigint; readonly folder: string };
+type Making = LogFileRequest & { readonly timeline: number; readonly start: bigint; readonly folder: string; readonly shape: WalShape };
 
 /** The files from the one that is asked for on, in `folder`. `last` has zeros at its end, or is whole by chance. */
 async function makeFiles(
-  log: StoredLog,
-  { timeline, start, ahead, folder }: Making,
+  log: Log,
+  { timeline, start, ahead, folder, shape }: Making,
   run: Run,
 ): Promise<{ readonly whole: readonly string[]; readonly last: string | undefined }> {
-  const { shape, stretches } = log;
+  const { stretches } = log;
   const switches = await switchesIn(log, run);
   const newest = placeAt(stretches.at(-1)?.upTo);
   const oldest = placeAt(stretches.at(0)?.after);
@@ -102,7 +89,7 @@ async function makeFiles(
 }
 
 /** Where timelines were left, oldest first: only the stretches in which that happens are read. */
-async function switchesIn(log: StoredLog, run: Run): Promise<readonly TimelineSwitch[]> {
+async function switchesIn(log: Log, run: Run): Promise<readonly TimelineSwitch[]> {
   const switches: TimelineSwitch[] = [];
   for (const { after, upTo } of log.stretches) {
     let before = placeAt(after);
