@@ -45,17 +45,20 @@ function textOf(reply: unknown): string {
   if (reply instanceof Uint8Array) return Buffer.from(reply).toString('latin1');
   if (!Array.isArray(reply)) return String(reply);
   const parts = reply.map(textOf);
-  // How a stream lies in memory, and when a consumer was seen, are nothing that is stored.
-  return parts
-    .filter((_, index) => !/^(?:radix-tree|seen-time|active-time)/.test(parts[index % 2 ? index - 1 : index] ?? ''))
-    .join(' ');
+  // How a stream lies in memory and when a consumer was seen is nothing that is stored; a server tells its replicas not always how much a group has read.
+  const untold = /^(?:radix-tree|seen-time|active-time|entries-read|lag)/;
+  return parts.filter((_, index) => !untold.test(parts[index % 2 === 0 ? index : index - 1] ?? '')).join(' ');
 }
 
 /** What differs, in few words. */
 function assertSame(found: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>, message: string): void {
   const names = new Set([...found.keys(), ...wanted.keys()]);
   const differing = [...names].filter((name) => found.get(name) !== wanted.get(name)).slice(0, 5);
-  const told = differing.map((name) => `${name}: ${found.get(name)} instead of ${wanted.get(name)}`);
+  const told = differing.map((name) => {
+    const [is, should] = [found.get(name) ?? 'nothing', wanted.get(name) ?? 'nothing'];
+    const from = Math.max(0, [...is].findIndex((letter, at) => letter !== should[at]) - 60);
+    return `${name}: ${is.slice(from, from + 150)} instead of ${should.slice(from, from + 150)}`;
+  });
   assert.deepEqual(told, [], message);
   assert.ok(wanted.size > 1);
 }
@@ -87,7 +90,7 @@ suite('a Redis server', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_
   });
 
   test('is restored to any command of its log', async () => {
-    const seed = randomInt(2 ** 31);
+    const seed = Number(process.env['TIDEMARK_TEST_SEED'] ?? randomInt(2 ** 31));
     const random = createSeededRandom(seed);
     await using source = await startRedis();
     await using client = await clientOf(source);
