@@ -113,7 +113,7 @@ export class Recording {
 
   /** Up to where a store is in the repository. */
   position(store: string): Position | undefined {
-    return this.#journal.history(store)?.durable;
+    return this.#journal.history(store)?.durable ?? this.stores.get(store)?.standingBase?.cut;
   }
 
   /** How far the repository is behind a store, as far as this process knows. */
@@ -273,7 +273,15 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
     ({ summary: { store, cut } }) =>
       store === history && cut.lineage === position.lineage && cut.order === position.order,
   );
-  const lastBaseMs = newestBase(catalogue, history)?.summary.createdAtMs;
+  const newest = newestBase(catalogue, history);
+  const lastBaseMs = newest?.summary.createdAtMs;
   const unreached = view?.unreachedEnd(credential);
-  return { position, atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0, lastBaseMs, unreached };
+  const standing = newest?.credential === credential ? newest : undefined;
+  return {
+    position,
+    atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0,
+    lastBaseMs,
+    base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
+    unreached,
+  };
 }

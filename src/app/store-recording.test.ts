@@ -45,7 +45,18 @@ type Attempt = {
   readonly onDispose?: Promise<void>;
   /** It has no log, and nothing changes. */
   readonly isObserved?: boolean;
+  /** Neither a log nor observations. */
+  readonly hasOnlyBases?: boolean;
 };
+
+function dumperOf(): Recorder {
+  return {
+    lineage: { id: 'fixture' },
+    exact: 'observation',
+    openBase: () => Promise.reject(new Error('bases are taken by the test')),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
 
 function observerOf(): Recorder {
   return {
@@ -109,6 +120,7 @@ function recordingOf(
       const attempt = must(attempts[Math.min(at, attempts.length - 1)], 'an attempt');
       at += 1;
       if (attempt.opens !== undefined) throw attempt.opens;
+      if (attempt.hasOnlyBases === true) return dumperOf();
       return attempt.isObserved === true ? observerOf() : recorderOf(attempt);
     },
     openSpool: async () => ownSpool,
@@ -117,8 +129,9 @@ function recordingOf(
     writeBase: async (_, run) => {
       bases.push(clock.nowMs());
       if (bases.length > 1) await untilAborted(laterBases, run);
-      const end = { logFrom: positionAt(1), cut: positionAt(1) };
-      return { cut: end.cut, stored: { end } } as unknown as WrittenBase; // only where it begins and was cut is looked at
+      const end = { logFrom: positionAt(bases.length), cut: positionAt(bases.length) };
+      const base = { key: `base ${bases.length}`, cut: end.cut, startedAtMs: clock.nowMs(), stored: { end } };
+      return base as unknown as WrittenBase; // nothing else is looked at
     },
     onNews: (message) => news.push(message),
   });
@@ -253,4 +266,21 @@ test('where a base needs observations that were not stored a gap is noted and a 
   await during(broken, (advance) => advance(10_000));
   assert.deepEqual([broken.bases.length, broken.recording.gapCount], [1, 1]);
   assert.match(broken.news[0] ?? '', /a gap since .*: observations that the newest base needs were not stored/);
+});
+
+test('of a store without log or observations marks stand on its newest base, and tell how old that is', async () => {
+  const world = recordingOf([{ hasOnlyBases: true }]);
+  await during(world, async (advance) => {
+    await advance(10_000);
+    assert.deepEqual([world.recording.state, world.bases.length], ['recording', 1]);
+    assert.deepEqual(await world.recording.position(noRun), positionAt(1));
+    await world.recording.received(positionAt(1), noRun);
+    assert.deepEqual(world.recording.standingBase, { key: 'base 1', cut: positionAt(1), fromMs: 1_000_000 });
+    await world.recording.takeBase({ allowEmpty: false }, noRun);
+    assert.deepEqual(world.recording.standingBase, { key: 'base 2', cut: positionAt(2), fromMs: 1_010_000 });
+  });
+  const base = { key: 'older', cut: positionAt(7), fromMs: 5 };
+  const again = recordingOf([{ hasOnlyBases: true }], { known: { position: base.cut, atMs: 10, base } });
+  await during(again, (advance) => advance(10_000));
+  assert.deepEqual([again.bases.length, again.news], [0, ['orders: recording']]);
 });

@@ -23,11 +23,16 @@ const RECEIVE_STEP_MS = 5;
 const MOST_AGE_MS = 250;
 const SETTLE_STEP_MS = 50;
 
+/** A base that a mark names. `fromMs`: when it was begun. */
+export type StandingBase = { readonly key: string; readonly cut: Position; readonly fromMs: number };
+
 /** Where the repository stands with a store. */
 export type KnownHistory = {
   readonly position: Position;
   readonly atMs: number;
   readonly lastBaseMs?: number | undefined;
+  /** The newest. */
+  readonly base?: StandingBase | undefined;
   /** Where no base leads to `position`: the last place to which one does, and the one from which on it is so again. */
   readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
 };
@@ -60,7 +65,7 @@ export type StoreRecordingOptions = {
 };
 
 /**
- * Records one store without end: a first base where there is none, then its log or observations. What fails is tried again after a while; where the
+ * Records one store without end: a first base where there is none, then its log or observations; of a store that has neither only bases. What fails is tried again after a while; where the
  * history can't be followed on, a gap is noted and a base begins anew.
  */
 export class StoreRecording implements AsyncDisposable {
@@ -76,6 +81,9 @@ export class StoreRecording implements AsyncDisposable {
   #released = new AbortController();
   readonly #bases = new Set<Promise<WrittenBase>>();
   #observations: ObservationLog | undefined;
+  /** Of a store without log and observations: what marks stand on. */
+  #standing: StandingBase | undefined;
+  #hasOnlyBases = false;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
   #acknowledge: (durable: Position) => void = () => undefined;
@@ -152,8 +160,15 @@ export class StoreRecording implements AsyncDisposable {
     while (this.#state === 'starting') await this.#runtime.clock.sleep(SETTLE_STEP_MS, run);
   }
 
-  /** Covers all that anyone could see before. @throws STORE_UNREACHABLE when it is not recorded now */
+  /** What marks of a store stand on of which nothing but bases is recorded: it is as old as it says. */
+  get standingBase(): StandingBase | undefined {
+    return this.#hasOnlyBases && this.#state === 'recording' ? this.#standing : undefined;
+  }
+
+  /** Covers all that anyone could see before, but where there is a `standingBase`. @throws STORE_UNREACHABLE when it is not recorded now */
   async position(run: Run): Promise<Position> {
+    const standing = this.standingBase;
+    if (standing !== undefined) return standing.cut;
     this.#recorded();
     if (this.#observations !== undefined) return await this.#look(run);
     const head = await this.#recorder?.head?.(run);
@@ -163,12 +178,13 @@ export class StoreRecording implements AsyncDisposable {
 
   /** Writes a mark's name into the store's own log, where it has one for that. @throws STORE_UNREACHABLE when it is not recorded now */
   async label(name: string, run: Run): Promise<void> {
-    this.#recorded();
+    if (this.#state !== 'recording') throw this.#notRecorded();
     await this.#recorder?.label?.(name, run);
   }
 
   /** Resolves once everything up to a position has come. @throws STORE_UNREACHABLE when it does not */
   async received(position: Position, run: Run): Promise<void> {
+    if (this.standingBase !== undefined) return;
     const { clock } = this.#runtime;
     const untilMs = clock.monotonicMs() + RECEIVE_MS;
     for (;;) {
@@ -186,9 +202,8 @@ export class StoreRecording implements AsyncDisposable {
     options: { readonly allowEmpty: boolean },
     run: Run,
   ): Promise<{ readonly base: WrittenBase; readonly exact: Exactness }> {
-    this.#recorded();
     const recorder = this.#recorder;
-    if (recorder === undefined) throw this.#notRecorded();
+    if (recorder === undefined || this.#state !== 'recording') throw this.#notRecorded();
     const taken = this.#base(recorder, { signal: AbortSignal.any([run.signal, this.#released.signal]) }, options);
     this.#bases.add(taken);
     try {
@@ -238,6 +253,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#known = undefined;
     this.#history = undefined;
     this.#reach = { hasBase: false };
+    this.#standing = undefined;
     if (known === undefined) return false;
     this.#gapCount++;
     const { journal, onNews } = this.#options;
@@ -261,7 +277,9 @@ export class StoreRecording implements AsyncDisposable {
         this.#noteGap('the store is another one: it was restored or replaced');
       }
       await untilAborted(this.#ended, run);
-      if (recorder.openObservations === undefined) await this.#follow(recorder, run, onRecording);
+      this.#hasOnlyBases = recorder.openLog === undefined && recorder.openObservations === undefined;
+      if (this.#hasOnlyBases) await this.#takeBasesOnly(recorder, run, onRecording);
+      else if (recorder.openObservations === undefined) await this.#follow(recorder, run, onRecording);
       else await this.#observe(recorder, run, onRecording);
     } finally {
       this.#recorder = undefined;
@@ -299,6 +317,14 @@ export class StoreRecording implements AsyncDisposable {
     if (!this.#reach.hasBase) await this.#base(recorder, scope.run);
     this.#setRecording(onRecording);
     await scope.join();
+  }
+
+  /** Bases are asked for by their schedule. */
+  async #takeBasesOnly(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
+    this.#standing ??= this.#known?.base;
+    if (this.#standing === undefined) await this.#base(recorder, run);
+    this.#setRecording(onRecording);
+    await untilAborted(new Promise<never>(() => undefined), run);
   }
 
   async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
@@ -426,6 +452,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#reach.hasBase = true;
     this.#reach.logFrom = base.stored.end.logFrom;
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
+    this.#standing = { key: base.key, cut: base.cut, fromMs: base.startedAtMs };
     return base;
   }
 

@@ -14,14 +14,15 @@ const run: Run = { signal: new AbortController().signal };
 const READ_MS = 10;
 
 /** What becomes of a store while it is read: every read finds it one further. */
-type Fake = { readonly fails?: Error; readonly neverComes?: boolean; readonly stands?: number };
+type Fake = { readonly fails?: Error; readonly neverComes?: boolean; readonly stands?: number; readonly base?: string };
 
 /** Takes a mark over stores of which `orders` refers to `uploads`. Reads take 10 ms each, and what was read comes a second later. */
 async function taken(fakes: Readonly<Record<string, Fake>>) {
   const clock = createVirtualClock(1_000_000);
   const log: string[] = [];
   const reads = new Map<string, number>();
-  const recordingOf = (name: string, { fails, neverComes = false, stands }: Fake) => ({
+  const recordingOf = (name: string, { fails, neverComes = false, stands, base }: Fake) => ({
+    standingBase: base === undefined ? undefined : { key: base, cut: positionAt(stands ?? 0), fromMs: 400_000 },
     async position(): Promise<Position> {
       await clock.sleep(READ_MS, run);
       const at = (reads.get(name) ?? 0) + 1;
@@ -100,4 +101,10 @@ test('two marks stand at the same place when they have the same stores, each at 
   const { orders: _, ...fewer } = mark.positions;
   assert.equal(standsAtSamePlace(mark, { ...mark, positions: fewer }), false);
   assert.equal(standsAtSamePlace(mark, { ...mark, missing: ['orders'] }), false);
+});
+
+test('a store that stands at its newest base is named with it, and its age is part of the skew', async () => {
+  const { mark } = await taken({ orders: {}, catalog: { stands: 3, base: 'bases/1' }, uploads: {} });
+  assert.deepEqual([mark.bases, mark.missing], [{ catalog: 'bases/1' }, []]);
+  assert.equal(mark.skewMs, mark.atMs - 400_000);
 });

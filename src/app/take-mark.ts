@@ -1,13 +1,14 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import type { OpenApplication } from './application.ts';
 import { holdStores } from './hold-stores.ts';
 import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { StoreRecording } from './store-recording.ts';
+import type { StandingBase, StoreRecording } from './store-recording.ts';
 import { orderStores } from './store-order.ts';
 
 export type MarkOptions = {
@@ -39,7 +40,9 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
   );
   const read = await readAll(stores, positionOf, run);
   const atMs = clock.nowMs();
-  const skewMs = Math.ceil(clock.monotonicMs() - beganMs);
+  const standing = standingBases(options, read.positions);
+  const since = [...standing.values()].map(({ fromMs }) => atMs - fromMs);
+  const skewMs = Math.max(Math.ceil(clock.monotonicMs() - beganMs), ...since);
   // What came up to a position is waited for only now: it takes time, and changes nothing of the moment.
   const { positions, missing } = await readAll(
     stores.filter(({ name }) => read.positions[name] !== undefined),
@@ -58,7 +61,7 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
     atMs,
     skewMs,
     positions,
-    bases: {},
+    bases: Object.fromEntries([...standing].map(([name, { key }]) => [name, key])),
     floors: floorsBelow(floors.positions, positions),
     missing: [...read.missing, ...missing],
   };
@@ -83,6 +86,19 @@ function notSealed(why: string): TidemarkError {
   return new TidemarkError('FAILED', `no sealed mark was taken: ${why}`, {
     hint: 'Check that the pause stops everything that writes, or take a mark without --sealed.',
   });
+}
+
+/** Where a store stands at its newest base, that counts from when it was begun. */
+function standingBases(
+  { recordings }: MarkOptions,
+  positions: Readonly<Record<string, Position>>,
+): ReadonlyMap<string, StandingBase> {
+  const standing = new Map<string, StandingBase>();
+  for (const [name, position] of Object.entries(positions)) {
+    const base = recordings.get(name)?.standingBase;
+    if (base !== undefined && isSamePlace(base.cut, position)) standing.set(name, base);
+  }
+  return standing;
 }
 
 /** A store that can't be labelled is marked all the same: its position counts. */

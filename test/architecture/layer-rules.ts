@@ -54,7 +54,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   croner: /^src\/core\/cron-times\.ts$/,
-  ignore: /^src\/connectors\/files\//,
+  ignore: /^src\/connectors\/(?:files|postgres)\//,
   koffi: /^src\/io\/native[a-z-]*\.ts$/,
   yaml: /^src\/config\//,
 };

@@ -121,7 +121,7 @@ test('the status and complaint of a far program are told', programs, async (t) =
     const failing = runProgram(call('console.error("no such table"); process.exit(3)', { via }), t);
     await assert.rejects(failing, { code: 'FAILED', message: /ended with 3: no such table/ }, name);
     const absent = runProgram(call('', { command: ['no-such-program'], via }), t);
-    const message = via.length > 0 ? /no-such-program by \w+ ended with 127: .*not found/ : /can’t be started/;
+    const message = via.length > 0 ? /no-such-program by \w+ ended with 12[67]: .*(?:not found|denied)/ : /can’t be started/;
     await assert.rejects(absent, { code: 'FAILED', message }, name);
   }
 });

@@ -34,6 +34,10 @@ for pid in "${!processes[@]}"; do
   kill -KILL $(with_descendants "$pid") 2>/dev/null
 done
 for folder in "${!folders[@]}"; do
+  # A killed PostgreSQL leaves a piece of the system's shared memory, whose id stands on the seventh line.
+  if [[ -f $folder/data/postmaster.pid ]]; then
+    read -r _ id < <(sed -n 7p "$folder/data/postmaster.pid") && ipcrm -m "$id" 2>/dev/null
+  fi
   for attempt in 1 2 3 4 5; do
     rm -rf -- "$folder" 2>/dev/null && break
     sleep 0.2

@@ -20,6 +20,8 @@ const RELEASES: Readonly<Record<PostgresVersion, string>> = {
   '18': '18.6.0',
 };
 
+/** A registry may be away for a moment. */
+const TRIES = 3;
 const DEBIAN = '/usr/lib/postgresql/15/bin';
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64v8' };
 
@@ -47,7 +49,11 @@ export async function postgresBinaries(version: PostgresVersion): Promise<string
   const place = placeOf(version);
   if (existsSync(place)) return place;
   await withFileLock(join(cacheFolder(), 'fetch.lock'), async () => {
-    if (!existsSync(place)) await fetchRelease(version, join(place, '..'));
+    for (let tries = 1; !existsSync(place); tries += 1) {
+      await fetchRelease(version, join(place, '..')).catch((error: unknown) => {
+        if (tries === TRIES) throw error;
+      });
+    }
   });
   return place;
 }
@@ -57,9 +63,10 @@ async function fetchRelease(version: PostgresVersion, folder: string): Promise<v
   try {
     const artifact = `io.zonky.test.postgres:embedded-postgres-binaries-linux-${ARCHITECTURES[process.arch] ?? process.arch}:${RELEASES[version]}`;
     const maven = findProgram('mvn') ?? 'mvn';
-    await run(maven, ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${scratch}`], {
-      cwd: scratch,
-    });
+    const options = [`-Dartifact=${artifact}`, `-DoutputDirectory=${scratch}`];
+    // Of its own: who runs tests need not have a home that can be written.
+    const repository = `-Dmaven.repo.local=${join(cacheFolder(), 'maven')}`;
+    await run(maven, ['-q', '-B', repository, 'dependency:copy', ...options], { cwd: scratch });
     await run('unzip', ['-q', '-o', '*.jar'], { cwd: scratch });
     const archive = readdirSync(scratch).find((name) => name.endsWith('.txz'));
     if (archive === undefined) throw new Error(`${artifact} holds no .txz`);

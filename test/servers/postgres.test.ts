@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import pg from 'pg';
 import { makeCertificates } from './certificates.ts';
 import { needsPostgres } from './postgres-binaries.ts';
-import { startPostgres, untilCaughtUp } from './postgres.ts';
+import { promote, startPostgres, untilCaughtUp } from './postgres.ts';
 
 test('a server answers, keeps its data when it is killed and leaves nothing', needsPostgres(), async () => {
   const server = await startPostgres({ settings: { work_mem: '5MB' } });
@@ -36,8 +36,7 @@ test('a standby follows and can be promoted', needsPostgres(), async () => {
   await untilCaughtUp(standby, primary);
   assert.equal(await standby.value('SELECT count(*) FROM a'), '1');
   await primary.kill();
-  await standby.query('SELECT pg_promote(true)');
-  await standby.query('CHECKPOINT');
+  await promote(standby);
   await standby.query('INSERT INTO a VALUES (2)');
   assert.equal(await standby.value('SELECT timeline_id FROM pg_control_checkpoint()'), '2');
 });

@@ -16,6 +16,7 @@ import type { Certificates, KeyPair } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { GuardedFolder, GuardedProcess, waitUntil } from './guarded.ts';
 import type { Owner } from './guarded.ts';
+import { findProgram } from './needs.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import type { PostgresVersion } from './postgres-binaries.ts';
 import { makeDataFolder } from './postgres-template.ts';
@@ -96,6 +97,10 @@ export class PostgresServer implements AsyncDisposable {
     return this.#process?.pid;
   }
 
+  get isRunning(): boolean {
+    return this.#process?.isRunning ?? false;
+  }
+
   /** The end of its log. */
   log(): string {
     return this.#process?.log() ?? '';
@@ -150,7 +155,7 @@ export class PostgresServer implements AsyncDisposable {
   /** A program of Debian's client package against this server, such as `pgbench` or `psql`; its standard output. */
   async runClient(program: string, args: readonly string[]): Promise<string> {
     const environment = { ...process.env, PGHOST: this.socketFolder, PGPORT: String(this.port), PGUSER: 'postgres' };
-    const { stdout } = await run(program, args, { env: environment, maxBuffer: 1024 ** 3 });
+    const { stdout } = await run(findProgram(program) ?? program, args, { env: environment, maxBuffer: 1024 ** 3 });
     return stdout;
   }
 
@@ -231,6 +236,12 @@ export async function untilCaughtUp(standby: PostgresServer, primary: PostgresSe
   const position = await primary.value('SELECT pg_current_wal_flush_lsn()');
   const hasIt = `SELECT COALESCE(pg_last_wal_replay_lsn() >= '${position}', false)`;
   await waitUntil('the standby has caught up', async () => (await standby.value(hasIt)) === 'true');
+}
+
+/** Makes a standby a primary, on a timeline of its own, and waits until that is on the disk. */
+export async function promote(standby: PostgresServer): Promise<void> {
+  await standby.query('SELECT pg_promote(true)');
+  await standby.query('CHECKPOINT');
 }
 
 const OUR_SETTINGS: Parameters = {

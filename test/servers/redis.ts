@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Certificates, KeyPair } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { GuardedFolder, GuardedProcess, waitUntil } from './guarded.ts';
@@ -26,6 +28,8 @@ export type RedisOptions = {
   /** Made a replica of this one, and synchronised when the promise resolves. */
   readonly replicaOf?: RedisServer | undefined;
   readonly program?: 'redis-server' | 'redis-sentinel';
+  /** More lines of its configuration file, which the server may rewrite. */
+  readonly lines?: readonly string[];
 };
 
 /** A real Redis on 127.0.0.1. It saves nothing by itself. */
@@ -57,6 +61,10 @@ export class RedisServer implements AsyncDisposable {
     return this.#process?.pid;
   }
 
+  get isRunning(): boolean {
+    return this.#process?.isRunning ?? false;
+  }
+
   /** The end of its log. */
   log(): string {
     return this.#process?.log() ?? '';
@@ -79,25 +87,17 @@ export class RedisServer implements AsyncDisposable {
 
   /** One command by `redis-cli`; what it answers as raw text, without the last line's end. @throws Error on an error reply */
   async call(...args: readonly string[]): Promise<string> {
-    return await this.#client(['-e', ...args], '');
+    return await this.#client(['-e', ...args], []);
   }
 
   /** Commands of one line each in the syntax of `redis-cli`, over one connection; their answers, one after the other. */
   async script(lines: readonly string[]): Promise<string> {
-    return await this.#client([], `${lines.join('\n')}\n`);
+    return await this.#client([], [`${lines.join('\n')}\n`]);
   }
 
-  /** Commands in the protocol's own form by `redis-cli --pipe`, which is fast and carries any bytes. */
-  async pipe(commands: readonly (readonly (string | Uint8Array)[])[]): Promise<void> {
-    const parts: Uint8Array[] = [];
-    for (const command of commands) {
-      parts.push(Buffer.from(`*${command.length}\r\n`));
-      for (const word of command) {
-        const bytes = Buffer.from(word);
-        parts.push(Buffer.from(`$${bytes.byteLength}\r\n`), bytes, Buffer.from('\r\n'));
-      }
-    }
-    const answer = await this.#client(['--pipe'], Buffer.concat(parts));
+  /** Commands in the protocol's own form by `redis-cli --pipe`, which is fast and carries any bytes; they are pulled as they are taken. */
+  async pipe(commands: Iterable<readonly (string | Uint8Array)[]>): Promise<void> {
+    const answer = await this.#client(['--pipe'], encodeCommands(commands));
     if (!answer.includes('errors: 0')) throw new Error(answer);
   }
 
@@ -134,24 +134,64 @@ export class RedisServer implements AsyncDisposable {
     this.#owned?.[Symbol.dispose]();
   }
 
-  async #client(args: readonly string[], input: string | Uint8Array): Promise<string> {
+  /** `redis-cli --cluster` with this subcommand, as far as this node is what it needs to know. */
+  async cluster(...args: readonly string[]): Promise<string> {
+    return await this.#run([...this.#clientArgs, '--cluster', ...args], []);
+  }
+
+  async #client(args: readonly string[], input: Iterable<string | Uint8Array>): Promise<string> {
+    return await this.#run(['-h', '127.0.0.1', '-p', String(this.port), ...this.#clientArgs, ...args], input);
+  }
+
+  async #run(command: readonly string[], input: Iterable<string | Uint8Array>): Promise<string> {
     const login = this.password === undefined ? {} : { REDISCLI_AUTH: this.password };
-    const command = ['-h', '127.0.0.1', '-p', String(this.port), ...this.#clientArgs, ...args];
     const child = spawn('redis-cli', command, { env: { ...process.env, ...login }, stdio: 'pipe' });
     const output: Buffer[] = [];
     child.stdout.on('data', (piece: Buffer) => output.push(piece));
     child.stderr.on('data', (piece: Buffer) => output.push(piece));
-    // It may have ended before it read all.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-    const status = await new Promise((resolve, reject) => {
+    const ended = new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('close', resolve);
     });
+    // It may have ended before it read all.
+    await pipeline(Readable.from(input), child.stdin).catch(() => undefined);
+    const status = await ended;
     const text = Buffer.concat(output).toString().replace(/\n$/, '');
-    if (status !== 0) throw new Error(`redis-cli ${args.slice(0, 3).join(' ')}: ${text}`);
+    if (status !== 0) throw new Error(`redis-cli ${command.join(' ').slice(0, 200)}: ${text}`);
     return text;
   }
+}
+
+const ENCODED_BYTES = 256 * 1024;
+
+/** As a client sends them, in pieces of many. */
+export function* encodeCommands(commands: Iterable<readonly (string | Uint8Array)[]>): Generator<Uint8Array> {
+  let parts: (string | Uint8Array)[] = [];
+  let sizeBytes = 0;
+  for (const command of commands) {
+    parts.push(`*${command.length}\r\n`);
+    for (const word of command) {
+      const length = Buffer.byteLength(word);
+      parts.push(`$${length}\r\n`, word, '\r\n');
+      sizeBytes += length + 10;
+    }
+    if (sizeBytes < ENCODED_BYTES) continue;
+    yield joined(parts);
+    [parts, sizeBytes] = [[], 0];
+  }
+  if (parts.length > 0) yield joined(parts);
+}
+
+function joined(parts: readonly (string | Uint8Array)[]): Uint8Array {
+  const lengths = parts.map((part) => Buffer.byteLength(part));
+  const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + length, 0));
+  let offset = 0;
+  for (const [index, part] of parts.entries()) {
+    if (typeof part === 'string') bytes.write(part, offset);
+    else bytes.set(part, offset);
+    offset += lengths[index] ?? 0;
+  }
+  return bytes;
 }
 
 function clientArguments({ certificates, server }: NonNullable<RedisOptions['tls']>): readonly string[] {
@@ -162,22 +202,21 @@ function clientArguments({ certificates, server }: NonNullable<RedisOptions['tls
 
 function configurationOf(folder: string, options: RedisOptions & { readonly port: number }): string {
   const { port, tls, password, users = [], transfer = 'diskless', replicaOf } = options;
-  const lines = [`dir "${folder}"`, 'bind 127.0.0.1'];
-  if (options.program === 'redis-sentinel') return [...lines, `port ${port}`, ''].join('\n');
-  lines.push('save ""', 'enable-debug-command yes', `repl-diskless-sync ${transfer === 'disk' ? 'no' : 'yes'}`);
-  lines.push('repl-diskless-sync-delay 0');
+  const lines = [`dir "${folder}"`, 'bind 127.0.0.1', tls ? 'port 0' : `port ${port}`];
+  if (options.program !== 'redis-sentinel') {
+    lines.push('save ""', 'enable-debug-command yes', `repl-diskless-sync ${transfer === 'disk' ? 'no' : 'yes'}`);
+    lines.push('repl-diskless-sync-delay 0');
+  }
   if (tls) {
     const { cert, key } = tls.server ?? tls.certificates;
-    lines.push('port 0', `tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, 'tls-replication yes');
+    lines.push(`tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, 'tls-replication yes');
     lines.push(`tls-ca-cert-file ${tls.certificates.ca}`, `tls-auth-clients ${tls.clients === true ? 'yes' : 'no'}`);
-  } else {
-    lines.push(`port ${port}`);
   }
   if (password !== undefined) lines.push(`requirepass "${password}"`, `masterauth "${password}"`);
   for (const user of users) lines.push(`user ${user.name} on >${user.password} ${user.rules}`);
   if (replicaOf) lines.push(`replicaof 127.0.0.1 ${replicaOf.port}`);
   if (replicaOf?.password !== undefined && password === undefined) lines.push(`masterauth "${replicaOf.password}"`);
-  return [...lines, ''].join('\n');
+  return [...lines, ...(options.lines ?? []), ''].join('\n');
 }
 
 /** Starts one. It ends when it is disposed, and at the latest with this process. */
@@ -201,4 +240,10 @@ export async function untilSynchronised(replica: RedisServer): Promise<void> {
     const { master_link_status, master_sync_in_progress } = await replica.info('replication');
     return master_link_status === 'up' && master_sync_in_progress === '0';
   });
+}
+
+/** Makes a replica a master by hand. What it had from its former one stays. */
+export async function promote(replica: RedisServer): Promise<void> {
+  await replica.call('replicaof', 'no', 'one');
+  await waitUntil('the replica is a master', async () => (await replica.info('replication'))['role'] === 'master');
 }

@@ -38,25 +38,38 @@ export type ConnectOptions = {
   readonly name: string;
 };
 
-/** Connects to the first of the place's servers that has the wanted role. @throws STORE_UNREACHABLE */
+/** The timeline of one that is promoted is in the names of its log's files at once, and only later in its control file. */
+const ROLE = `
+SELECT pg_catalog.pg_is_in_recovery() AS standby,
+  CASE WHEN pg_catalog.pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())
+    ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::pg_catalog.bit(32)::pg_catalog.int4
+  END AS timeline`;
+
+/**
+ * Connects to the one of the place's servers that has the wanted role; of several, such as a primary that does not know yet that another one was
+ * promoted, to the one of the latest timeline. @throws STORE_UNREACHABLE
+ */
 export async function connectSql(place: PostgresPlace, options: ConnectOptions, run: Run): Promise<Session> {
   const troubles: TidemarkError[] = [];
+  await using left = new AsyncDisposableStack();
+  let best: { readonly session: Session; readonly timeline: number } | undefined;
   for (const address of place.addresses) {
-    await using left = new AsyncDisposableStack();
     try {
-      const session = left.use(await connect(place, { ...options, address, replication: false }, run));
-      const [row] = await session.query('SELECT pg_is_in_recovery() AS standby', run);
+      const session = await connect(place, { ...options, address, replication: false }, run);
+      left.defer(async () => {
+        if (session !== best?.session) await session[Symbol.asyncDispose]();
+      });
+      const [row] = await session.query(ROLE, run);
       const isStandby = row?.['standby'] === 't';
-      if (isStandby === (place.options.from === 'standby')) {
-        left.move();
-        return session;
-      }
-      troubles.push(wrongRole(address, isStandby));
+      const timeline = Number(row?.['timeline']);
+      if (isStandby !== (place.options.from === 'standby')) troubles.push(wrongRole(address, isStandby));
+      else if (best === undefined || timeline > best.timeline) best = { session, timeline };
     } catch (error) {
       run.signal.throwIfAborted();
       troubles.push(serverError(addressName(address), error));
     }
   }
+  if (best !== undefined) return best.session;
   const [first] = troubles;
   if (first !== undefined && troubles.length === 1) throw first;
   const told = troubles.map(({ message }) => message).join('; ');

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, symlinkSync, utimesSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fromSystem, TidemarkError } from '../../core/errors.ts';
 import { printable } from '../../core/printable.ts';
@@ -6,6 +6,8 @@ import type { BaseReader, FileResult, FileTarget, StoredEntry } from '../../core
 import type { Run } from '../../core/run.ts';
 import { decodeAttributes } from './attributes.ts';
 import type { Owner } from './owner.ts';
+import { makeTablespaces } from './tablespaces.ts';
+import type { TablespaceHome } from './tablespaces.ts';
 
 /** Folders that the server expects and that a base may not have, because it keeps nothing of what is in them. */
 const FOLDERS = [
@@ -50,8 +52,9 @@ export type DataDirectoryOptions = {
   readonly owner: Owner;
   /** Folders in which a file of the same path may hold the same content already. */
   readonly candidates: readonly string[];
-  /** Where tablespaces lie, by OID; relative to `pg_tblspc` or absolute. Those that are absent are folders in `pg_tblspc`. */
+  /** Where the tablespaces were, by OID, and where they go. */
   readonly tablespaces: ReadonlyMap<string, string>;
+  readonly tablespaceHome: TablespaceHome;
   /** Which entries are wanted; all where it is absent. */
   readonly wanted?: ((name: string) => boolean) | undefined;
 };
@@ -85,15 +88,11 @@ class DirectoryWriter {
 
   constructor(options: DataDirectoryOptions) {
     this.#options = options;
-    const { folder, tablespaces } = options;
+    const { folder, tablespaces, tablespaceHome, owner } = options;
     this.#makeFolder(folder);
     for (const name of FOLDERS) this.#ensureFolder(name);
-    for (const [oid, location] of tablespaces) {
-      const link = join(folder, 'pg_tblspc', oid);
-      symlinkSync(location, link);
-      this.#makeFolder(join(folder, 'pg_tblspc', location.startsWith('/') ? oid : location), true);
-      this.#folders.add(`pg_tblspc/${oid}`);
-    }
+    makeTablespaces(folder, tablespaces, tablespaceHome, owner);
+    for (const oid of tablespaces.keys()) this.#folders.add(`pg_tblspc/${oid}`);
   }
 
   async *targets(base: BaseReader, run: Run): AsyncGenerator<readonly FileTarget<string>[]> {
@@ -162,9 +161,9 @@ class DirectoryWriter {
     this.#folders.add(name);
   }
 
-  #makeFolder(path: string, recursive = false): void {
+  #makeFolder(path: string): void {
     const { uid, gid } = this.#options.owner;
-    mkdirSync(path, { mode: 0o700, recursive });
+    mkdirSync(path, { mode: 0o700 });
     chownSync(path, uid, gid);
     chmodSync(path, 0o700);
   }

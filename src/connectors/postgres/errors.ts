@@ -1,5 +1,6 @@
 import { operatorError, systemCode, TidemarkError } from '../../core/errors.ts';
 import type { ErrorDetails } from '../../core/errors.ts';
+import { BugError } from '../../core/must.ts';
 
 /** The server's own code of an error, five characters, or undefined for what it did not say. */
 export function sqlState(error: unknown): string | undefined {
@@ -44,6 +45,8 @@ const CERTIFICATE_CODE = /^(?:ERR_TLS_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_
 /** What pg, the socket or the server said about a server, as an operator can read it. */
 export function serverError(server: string, error: unknown): TidemarkError {
   if (error instanceof TidemarkError) return error;
+  // A fault of ours is told as one.
+  if (error instanceof BugError || error instanceof TypeError || error instanceof RangeError) throw error;
   const state = sqlState(error);
   const told = error instanceof Error ? error.message : String(error);
   if (state !== undefined) {

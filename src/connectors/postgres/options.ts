@@ -1,4 +1,4 @@
-import { choice, optional, text, withDefault } from '../../core/option-schema.ts';
+import { byName, choice, optional, text, withDefault } from '../../core/option-schema.ts';
 import type { ValuesOf } from '../../core/option-schema.ts';
 import { passwordSources, path, secretFile } from '../../core/option-types.ts';
 
@@ -20,6 +20,27 @@ export const postgresOptions = {
   dataDirectory: optional(
     path({ expects: 'the path of a folder' }),
     'Where the server keeps its data on this host: what a restore puts in place.',
+  ),
+  owner: optional(
+    text({ expects: 'the name of a user, or UID:GID', pattern: /^[^\s:]+(?::[0-9]+)?$/ }),
+    'Who owns a restored data directory, which is who the server runs as. Without it, who owns the one that is there, else postgres.',
+  ),
+  binFolder: optional(
+    path({ expects: 'the path of a folder' }),
+    'The folder with postgres, psql and their kin. Without it, where the packages of the systems put them.',
+  ),
+  endRecovery: withDefault(
+    choice(['promote', 'pause']),
+    'promote',
+    'Whether a restored server can be written to at once, or only read until it is promoted.',
+  ),
+  tablespaces: withDefault(
+    byName(path({ expects: 'the path of a folder' }), {
+      expects: 'folders by OID or path',
+      name: text({ expects: 'an OID or an absolute path', pattern: /^(?:[0-9]+|\/.*)$/s }),
+    }),
+    {},
+    'Folders for restored tablespaces, by their OID or by where they were. The others go into a folder beside the data directory.',
   ),
   strategy: withDefault(
     choice(['physical', 'sql']),

@@ -8,6 +8,6 @@ export type RestoreSettings = {
   readonly binFolder?: string | undefined;
   /** `pause`: the restored server can be read and goes no further until it is promoted. */
   readonly endRecovery: 'promote' | 'pause';
-  /** Where tablespaces go: by their OID, or by where they were. Those that are not named lie in the data directory. */
+  /** Folders for tablespaces, by their OID or by where they were. Those that are not named go into a folder beside the data directory. */
   readonly tablespaces: Readonly<Record<string, string>>;
 };

@@ -73,7 +73,7 @@ export function refusal(server: Address & { readonly user?: string | undefined }
     case 'NOPERM':
       return unreachable(server, `${who} lacks a permission: ${reply.message.replace(/^NOPERM /, '')}`, {
         cause: reply,
-        hint: `Grant what a recorder needs: ACL SETUSER ${user ?? 'default'} ${RECORDER_RULES}, and ACL SAVE or the same in the server’s own ACL file.`,
+        hint: permissionHint(user ?? 'default', reply.message),
       });
     case 'LOADING':
     case 'MASTERDOWN':
@@ -82,6 +82,12 @@ export function refusal(server: Address & { readonly user?: string | undefined }
     default:
       return unreachable(server, `it answers ${JSON.stringify(reply.message.slice(0, 200))}`, { cause: reply });
   }
+}
+
+function permissionHint(user: string, message: string): string {
+  const grant = `Grant what a recorder needs: ACL SETUSER ${user} ${RECORDER_RULES}, and ACL SAVE or the same in the server’s own ACL file.`;
+  if (!/psync|replconf/i.test(message)) return grant;
+  return `${grant} Where the service permits no replicas, source: scan takes bases without a log.`;
 }
 
 /** Whether the server will be ready by itself. */

@@ -11,6 +11,10 @@ const HEARTBEAT_MS = 1_000;
 /** How long the master may have more to send, and send nothing. */
 const STUCK_MS = 15_000;
 const CHECK_MASTER_MS = 5_000;
+/** What a master sends every ten seconds while nobody writes. */
+const PINGS = /^(?:\*1\r\n\$4\r\nping\r\n)+$/i;
+const PING_BYTES = 14;
+const MOST_PINGS_BYTES = 100 * PING_BYTES;
 
 export type RedisLogOptions = {
   readonly link: ReplicaLink;
@@ -22,11 +26,18 @@ export type RedisLogOptions = {
   readonly isMaster: ((run: Run) => Promise<boolean>) | undefined;
 };
 
-/** The stream of a master as it comes, uncut: the bytes of its commands. Each piece can be stopped at. Disposes the link. */
+/**
+ * The stream of a master as it comes, uncut: the bytes of its commands. Each piece can be stopped at. Its PINGs change nothing, and are held back until
+ * something follows on them: so a store to which nobody writes stands still. Disposes the link.
+ */
 export class RedisLog implements Log {
   readonly #options: RedisLogOptions;
   readonly #closed = new AbortController();
   readonly #run: Run;
+  #held: readonly Buffer[] = [];
+  #heldBytes = 0;
+  /** Somebody waits for all up to here. */
+  #wanted = 0n;
 
   constructor(options: RedisLogOptions, run: Run) {
     this.#options = options;
@@ -37,22 +48,30 @@ export class RedisLog implements Log {
     this.#options.link.acknowledge(placeOf(durable).offset);
   }
 
+  /** The same state as at an offset that the master has told: before the PINGs that lie before it, where they are held back. */
+  standing(offset: bigint): bigint {
+    const { link } = this.#options;
+    if (offset === link.offset) return offset - BigInt(this.#heldBytes);
+    if (offset > this.#wanted) this.#wanted = offset;
+    return offset;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
     const { link, clock } = this.#options;
     const run = this.#run;
     const idle = new Idle(this.#options);
     for (;;) {
-      const start = link.offset;
       const chunks = link.take();
       const atMs = clock.nowMs();
       await idle.check(chunks.length > 0, run);
-      if (chunks.length > 0) {
-        yield [...this.#pieces(chunks, start, atMs)];
+      this.#hold(chunks);
+      if (this.#heldBytes > 0 && (this.#wanted > this.#start || !arePings(this.#held))) {
+        yield [...this.#pieces(atMs)];
         continue;
       }
       await link.arrivedWithin(HEARTBEAT_MS, run);
       if (link.hasMore) continue;
-      const heartbeat = await idle.heartbeat(run);
+      const heartbeat = await idle.heartbeat(this.#start, run);
       if (heartbeat !== undefined) yield [heartbeat];
     }
   }
@@ -62,9 +81,22 @@ export class RedisLog implements Log {
     await this.#options.link[Symbol.asyncDispose]();
   }
 
-  *#pieces(chunks: readonly Buffer[], start: bigint, atMs: number): Generator<LogPiece> {
-    const all = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-    if (all === undefined) return;
+  /** Where what is held back begins. */
+  get #start(): bigint {
+    return this.#options.link.offset - BigInt(this.#heldBytes);
+  }
+
+  #hold(chunks: readonly Buffer[]): void {
+    if (chunks.length === 0) return;
+    this.#held = this.#heldBytes === 0 ? chunks : [...this.#held, ...chunks];
+    for (const { byteLength } of chunks) this.#heldBytes += byteLength;
+  }
+
+  *#pieces(atMs: number): Generator<LogPiece> {
+    const start = this.#start;
+    const [first, ...others] = this.#held;
+    const all = first !== undefined && others.length === 0 ? first : Buffer.concat(this.#held);
+    [this.#held, this.#heldBytes] = [[], 0];
     for (let at = 0; at < all.byteLength; at += PIECE_BYTES) {
       const bytes = all.subarray(at, at + PIECE_BYTES);
       const from = start + BigInt(at);
@@ -72,6 +104,15 @@ export class RedisLog implements Log {
       yield { changes: [logBytes(from, bytes)], commit: { position, atMs } };
     }
   }
+}
+
+function arePings(chunks: readonly Buffer[]): boolean {
+  return chunks.every(
+    (chunk) =>
+      chunk.byteLength % PING_BYTES === 0 &&
+      chunk.byteLength <= MOST_PINGS_BYTES &&
+      PINGS.test(chunk.toString('latin1')),
+  );
 }
 
 /** What has to be asked while nothing comes. */
@@ -95,8 +136,8 @@ class Idle {
     if (!(await isMaster(run))) throw unreachable(link.server, 'Sentinel names another master');
   }
 
-  /** A commit where the log is at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */
-  async heartbeat(run: Run): Promise<LogPiece | undefined> {
+  /** A commit at `end` where the log is at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */
+  async heartbeat(end: bigint, run: Run): Promise<LogPiece | undefined> {
     const { link, clock, headOffset, positionAt } = this.#options;
     const atMs = clock.nowMs();
     let head: bigint;
@@ -109,7 +150,7 @@ class Idle {
     }
     if (head === link.offset) {
       this.#behindSinceMs = undefined;
-      return { changes: [], commit: { position: positionAt(head), atMs } };
+      return { changes: [], commit: { position: positionAt(end), atMs } };
     }
     const nowMs = clock.monotonicMs();
     this.#behindSinceMs ??= nowMs;

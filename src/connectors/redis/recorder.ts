@@ -1,13 +1,12 @@
 import { rm } from 'node:fs/promises';
 import type { RecorderContext } from '../../core/connector.ts';
-import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, Log, Recorder } from '../../core/recorder.ts';
 import type { Clock, Run } from '../../core/run.ts';
 import { RdbBase } from './base.ts';
 import type { RdbOrigin } from './base.ts';
-import { ErrorReply, positionLost, unreachable } from './errors.ts';
+import { positionLost, unreachable } from './errors.ts';
 import { askReplication, findMaster, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
 import { isInBacklog, isInHistory, placeOf, positionAt, whyLost } from './link/history.ts';
@@ -81,7 +80,7 @@ type Setup = {
 };
 
 /** An RDB that has been received, and the link on which what follows it comes. */
-type Synced = AsyncDisposable & { readonly link: ReplicaLink; readonly position: Position; readonly path: string };
+type Synced = { readonly link: ReplicaLink; readonly position: Position; readonly path: string };
 
 class RedisRecorder implements Recorder {
   readonly exact = 'position';
@@ -98,6 +97,7 @@ class RedisRecorder implements Recorder {
   /** Has been asked for everything, and not been answered. */
   #asked: ReplicaLink | undefined;
   /** Began the history: its RDB is for the first base, its link for the log. */
+  #log: RedisLog | undefined;
   #begun: { path: string | undefined; link: ReplicaLink | undefined; readonly position: Position } | undefined;
 
   constructor({ place, clock, files, master, lineage, known, sync }: Setup) {
@@ -113,7 +113,8 @@ class RedisRecorder implements Recorder {
   }
 
   async head(run: Run): Promise<Position> {
-    return this.#at((await this.#ask(run)).offset);
+    const { offset } = await this.#ask(run);
+    return this.#at(this.#log?.standing(offset) ?? offset);
   }
 
   async begin(run: Run): Promise<Position> {
@@ -149,7 +150,8 @@ class RedisRecorder implements Recorder {
       headOffset: async (inner: Run) => (await this.#ask(inner)).offset,
       isMaster: this.#place.sentinel === undefined ? undefined : (inner: Run) => this.#isNamed(link, inner),
     };
-    return new RedisLog(options, run);
+    this.#log = new RedisLog(options, run);
+    return this.#log;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -205,7 +207,7 @@ class RedisRecorder implements Recorder {
   }
 
   /** A new state of it all, in a file. @throws POSITION_LOST where that is of another history */
-  async #syncFully(run: Run): Promise<Pick<Synced, 'link' | 'position' | 'path'>> {
+  async #syncFully(run: Run): Promise<Synced> {
     await using opened = new AsyncDisposableStack();
     const asked = this.#asked;
     this.#asked = undefined;
@@ -223,11 +225,7 @@ class RedisRecorder implements Recorder {
   }
 
   async #openLink(run: Run): Promise<ReplicaLink> {
-    try {
-      return await ReplicaLink.open(await findMaster(this.#place, run), this.#clock, run);
-    } catch (error) {
-      throw withScan(error);
-    }
+    return await ReplicaLink.open(await findMaster(this.#place, run), this.#clock, run);
   }
 
   /** A link on which what follows a place comes. @throws POSITION_LOST */
@@ -259,15 +257,4 @@ class RedisRecorder implements Recorder {
       return true;
     }
   }
-}
-
-/** Managed services permit no replicas. */
-function withScan(error: unknown): unknown {
-  const isRefused =
-    error instanceof TidemarkError && error.cause instanceof ErrorReply && /psync|replconf/i.test(error.cause.message);
-  if (!isRefused) return error;
-  return new TidemarkError(error.code, error.message, {
-    hint: `${error.hint} Where the service permits no replicas, source: scan takes bases without a log.`,
-    cause: error.cause,
-  });
 }

@@ -1,5 +1,4 @@
 import { TidemarkError } from '../../core/errors.ts';
-import { assume } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
 import { ErrorReply, refusal, unreachable } from './errors.ts';
@@ -28,7 +27,7 @@ export interface RedisClient extends AsyncDisposable {
 
 export type EncodedCommands = {
   readonly bytes: Uint8Array;
-  /** How many commands end in the bytes, or begin there and are ended by what is sent next; 0 where there are only more bytes of one. */
+  /** How many commands they are; more than 0. */
   readonly count: number;
   readonly sent?: (() => void) | undefined;
 };
@@ -93,18 +92,12 @@ class PipelinedClient implements RedisClient {
   async call(command: Command, run: Run): Promise<Reply> {
     const [reply] = await this.send({ bytes: encodeCommand(command), count: 1 }, run);
     if (reply instanceof ErrorReply) throw refusal(this.server, reply);
-    assume(reply !== undefined, 'a reply to a command');
-    return reply;
+    return reply ?? null;
   }
 
   async send({ bytes, count, sent }: EncodedCommands, run: Run): Promise<readonly Reply[]> {
     run.signal.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure;
-    if (count === 0) {
-      await this.#socket.write(bytes, run);
-      sent?.();
-      return [];
-    }
     const { promise, resolve, reject } = Promise.withResolvers<readonly Reply[]>();
     // The writing fails with it as well, and is heard first.
     promise.catch(() => undefined);

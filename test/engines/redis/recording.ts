@@ -120,7 +120,10 @@ export class Followed implements AsyncDisposable {
 
   /** Resolves with what the log fails with. */
   async failed(limitMs = 30_000): Promise<Error> {
-    await Promise.race([this.#following, runtime.clock.sleep(limitMs, forever)]);
+    const enough = new AbortController();
+    const limit = runtime.clock.sleep(limitMs, { signal: enough.signal }).catch(() => undefined);
+    await Promise.race([this.#following, limit]);
+    enough.abort();
     if (this.failure === undefined) throw new Error('the log did not fail');
     return this.failure;
   }
@@ -151,4 +154,11 @@ export async function feed(port: number, bytes: Uint8Array): Promise<void> {
 /** Told by the server about all that it holds. */
 export async function digestOf(server: RedisServer): Promise<string> {
   return await server.call('DEBUG', 'DIGEST');
+}
+
+/** Resolves when a replica has all that its master has now. */
+export async function untilCaughtUp(replica: RedisServer, master: RedisServer): Promise<void> {
+  const goal = Number((await master.info('replication'))['master_repl_offset']);
+  const offset = async (): Promise<number> => Number((await replica.info('replication'))['slave_repl_offset']);
+  while ((await offset()) < goal) await runtime.clock.sleep(10, forever);
 }

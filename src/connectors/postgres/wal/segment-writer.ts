@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TidemarkError } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
 import { writePieces } from '../../../io/file-pieces.ts';
 import { makePageHeader } from './page-header.ts';
@@ -53,6 +54,17 @@ export class SegmentWriter implements AsyncDisposable {
       if (offset + piece.byteLength === shape.segmentBytes) yield await this.#close(segment);
     }
     timelines.reach({ timeline, lsn: start + BigInt(bytes.byteLength) });
+  }
+
+  /** Writes again what was written. @throws UNSUPPORTED where a whole file holds it: that one may be in use */
+  async overwrite(lsn: bigint, bytes: Uint8Array, run: Run): Promise<void> {
+    const segment = this.#segment;
+    if (segment === undefined || lsn < segment.start) {
+      throw new TidemarkError('UNSUPPORTED', 'a tablespace was created exactly where two files of the log meet', {
+        hint: 'Restore to a moment before it, or from a base that was taken after it.',
+      });
+    }
+    await writePieces(segment.file, [bytes], { offset: Number(lsn - segment.start), run });
   }
 
   /** Ends the last file. */

@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const runFile = promisify(execFile);
+
+/** Where the packages of the systems put the programs of a version. */
+function knownFolders(majorVersion: number): readonly string[] {
+  return [
+    `/usr/lib/postgresql/${majorVersion}/bin`,
+    `/usr/pgsql-${majorVersion}/bin`,
+    `/usr/lib/postgresql${majorVersion}/bin`,
+    `/opt/homebrew/opt/postgresql@${majorVersion}/bin`,
+    '/usr/local/pgsql/bin',
+    '/usr/local/bin',
+    '/usr/bin',
+  ];
+}
+
+/** The folder with the server's program of this version; undefined where this host has none. */
+export async function findBinaries(majorVersion: number, named: string | undefined): Promise<string | undefined> {
+  for (const folder of named === undefined ? knownFolders(majorVersion) : [named]) {
+    const program = join(folder, 'postgres');
+    if (!isExecutable(program)) continue;
+    const { stdout } = await runFile(program, ['--version'], { env: {} }).catch(() => ({ stdout: '' }));
+    if (Number(/ ([0-9]+)[.a-z]/.exec(`${stdout}.`)?.[1]) === majorVersion) return folder;
+  }
+  return undefined;
+}
+
+/** A client's program: of the folder, else of any that this host has, where the newest understands all servers. */
+export function findClientProgram(name: string, folder: string | undefined): string | undefined {
+  const folders = [...(folder === undefined ? [] : [folder]), ...[18, 17, 16, 15, 14, 13].flatMap(knownFolders)];
+  return folders.map((found) => join(found, name)).find((path) => existsSync(path) && isExecutable(path));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,352 @@
+import { logBytes } from '../../../core/log-bytes.ts';
+import { must } from '../../../core/must.ts';
+import type { Position } from '../../../core/position.ts';
+import type { Log, LogPiece } from '../../../core/recorder.ts';
+import type { Clock, Run } from '../../../core/run.ts';
+import { positionLost, serverError, sqlState, SqlState, unreachable } from '../errors.ts';
+import { formatLsn, parseLsn, placeOf } from '../lsn.ts';
+import { MessageType, readRow } from '../replication-socket.ts';
+import type { Message, ReplicationSocket } from '../replication-socket.ts';
+import { agrees, RunningTail, TAIL_BYTES, tailEnd } from './kept-tail.ts';
+import type { Tail } from './kept-tail.ts';
+import { parseTimelines, timelineAfter } from './timelines.ts';
+import { segmentStart } from './wal-history.ts';
+import type { WalHistory } from './wal-history.ts';
+
+const BEAT_MS = 1_000;
+/** A server that is asked each second and says nothing for so long is away. */
+const SILENCE_MS = 30_000;
+/** Nobody has pulled for so long: a server that is to stop would wait for it. */
+const UNPULLED_MS = 30_000;
+/** A server that stops waits until all that it sent is confirmed. It waits no longer for a repository that is away. */
+const STOPPING_MS = 3_000;
+const BATCH_BYTES = 1024 * 1024;
+const PIECE_BYTES = 256n * 1024n;
+/** What one piece holds was sent within so long, so that a time of the log is found. */
+const PIECE_SPAN_MS = 200;
+const TAIL_EVERY_MS = 5_000;
+
+/** Milliseconds from 1970 to 2000, from where the server counts microseconds. */
+const SERVER_EPOCH_MS = 946_684_800_000;
+const WAL_HEADER_BYTES = 25;
+const KIND = { wal: 0x77, keepAlive: 0x6b, status: 0x72 } as const; // w k r
+
+export type PhysicalLogOptions = {
+  readonly socket: ReplicationSocket;
+  readonly server: string;
+  readonly slot: string;
+  readonly history: WalHistory;
+  readonly clock: Clock;
+  readonly after: bigint;
+  /** Where the slot stands. */
+  readonly restart: bigint;
+  /** What must come before `after`, if it is known. */
+  readonly tail: Tail | undefined;
+  /** Bytes of log that the server keeps for the slot at most; undefined when it sets no bound. */
+  readonly capBytes: bigint | undefined;
+  /** Remembers the end of what has been received and kept. */
+  keepTail?(tail: Tail, run: Run): Promise<void>;
+};
+
+/** Begins to stream. @throws POSITION_LOST when the log is not there any more, STORE_UNREACHABLE */
+export async function openPhysicalLog(options: PhysicalLogOptions, run: Run): Promise<Log> {
+  const log = new PhysicalLog(options, run);
+  try {
+    await log.start();
+    return log;
+  } catch (error) {
+    await log[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+type Received = { readonly start: bigint; readonly bytes: Buffer; readonly atMs: number };
+
+class PhysicalLog implements Log {
+  readonly #options: PhysicalLogOptions;
+  readonly #stop = new AbortController();
+  readonly #run: Run;
+  readonly #runningTail = new RunningTail();
+  /** All of the log before it has come. */
+  #received: bigint;
+  /** Of what has come, up to where it is on this host's disk: whoever asks for more has put it there. */
+  #taken: bigint;
+  #durable: bigint;
+  /** Up to where the server was told that it may forget. */
+  #released: bigint;
+  #serverEnd = 0n;
+  #lastAtMs: number;
+  #lastHeardMs: number;
+  #tailMs: number;
+  #isWaiting = false;
+  /** Since when the server asks for a confirmation of all. Told each second it does so only when it stops. */
+  #stoppingMs: number | undefined;
+  #beating: Promise<void> | undefined;
+  #keeping: Promise<void> | undefined;
+
+  constructor(options: PhysicalLogOptions, run: Run) {
+    this.#options = options;
+    this.#run = { signal: AbortSignal.any([run.signal, this.#stop.signal]) };
+    this.#received = options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
+    this.#taken = options.after;
+    this.#durable = options.after;
+    this.#released = options.restart;
+    this.#lastAtMs = options.clock.nowMs();
+    this.#lastHeardMs = options.clock.monotonicMs();
+    this.#tailMs = this.#lastHeardMs;
+    options.history.deliver(options.after);
+  }
+
+  async start(): Promise<void> {
+    await this.#asking(() => this.#startReplication());
+    this.#beating = this.#beat();
+  }
+
+  acknowledge(durable: Position): void {
+    const lsn = placeOf(durable)?.lsn;
+    if (lsn === undefined || lsn <= this.#durable) return;
+    this.#durable = lsn;
+    if (this.#stoppingMs !== undefined) this.#tell(false);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
+    for (;;) {
+      const batch = await this.#asking(() => this.#nextBatch());
+      if (batch.length === 0) continue;
+      const upTo = this.#received;
+      yield batch;
+      this.#taken = upTo;
+      this.#rememberTail();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#stop.signal.aborted) this.#stop.abort(new Error('the log was left'));
+    await this.#options.socket[Symbol.asyncDispose]();
+    await this.#beating;
+    await this.#keeping;
+  }
+
+  async #startReplication(): Promise<void> {
+    const { socket, slot, history } = this.#options;
+    const timeline = timelineAfter(history.timelines, this.#received);
+    socket.command(`START_REPLICATION SLOT "${slot}" PHYSICAL ${formatLsn(this.#received)} TIMELINE ${timeline}`);
+    const { type } = await socket.next(this.#run);
+    if (type !== MessageType.copyBoth) throw this.#unexpected(type);
+  }
+
+  /** What has come, at least one message; empty when that says nothing. */
+  async #nextBatch(): Promise<readonly LogPiece[]> {
+    const received: Received[] = [];
+    let receivedBytes = 0;
+    let isIdle = false;
+    do {
+      const { type, body } = await this.#message();
+      if (type === MessageType.copyDone) await this.#nextTimeline();
+      else if (type !== MessageType.copyData) throw this.#unexpected(type);
+      else if (body[0] === KIND.keepAlive) isIdle = this.#keepAlive(body);
+      else if (body[0] === KIND.wal) {
+        received.push(this.#wal(body));
+        receivedBytes += body.byteLength;
+      }
+    } while (this.#options.socket.isReady && receivedBytes < BATCH_BYTES);
+    const batch = piecesOf(received, this.#options);
+    for (const { commit } of batch.slice(-1)) this.#lastAtMs = must(commit, 'a commit').atMs;
+    if (batch.length > 0 || !isIdle || this.#received < this.#options.after) return batch;
+    return [{ changes: [], commit: { position: this.#options.history.position(this.#received), atMs: this.#lastAtMs } }];
+  }
+
+  async #message(): Promise<Message> {
+    this.#isWaiting = true;
+    if (!this.#options.socket.isReady) this.#lastHeardMs = Math.max(this.#lastHeardMs, this.#options.clock.monotonicMs() - BEAT_MS);
+    const message = await this.#options.socket.next(this.#run);
+    this.#isWaiting = false;
+    this.#lastHeardMs = this.#options.clock.monotonicMs();
+    return message;
+  }
+
+  #wal(body: Buffer): Received {
+    const start = body.readBigUInt64BE(1);
+    this.#serverEnd = body.readBigUInt64BE(9);
+    const bytes = body.subarray(WAL_HEADER_BYTES);
+    if (start !== this.#received) {
+      throw this.#lost(`the log goes on at ${formatLsn(start)} instead of ${formatLsn(this.#received)}`);
+    }
+    const { tail } = this.#options;
+    if (tail !== undefined && start < tailEnd(tail) && !agrees(tail, start, bytes)) {
+      throw this.#lost(`what it has before ${formatLsn(tailEnd(tail))} is not what was recorded: it is a copy that went its own way`);
+    }
+    this.#received += BigInt(bytes.byteLength);
+    this.#runningTail.push(start, bytes);
+    return { start, bytes, atMs: serverMs(body.readBigInt64BE(17)) };
+  }
+
+  /** Whether it says that nothing has happened. */
+  #keepAlive(body: Buffer): boolean {
+    this.#serverEnd = body.readBigUInt64BE(1);
+    this.#lastAtMs = Math.max(this.#lastAtMs, serverMs(body.readBigInt64BE(9)));
+    if (body[17] === 1) this.#stoppingMs ??= this.#options.clock.monotonicMs();
+    return this.#serverEnd <= this.#received;
+  }
+
+  /** The server that is followed was promoted, or the timeline had been left already: the next one goes on from there. */
+  async #nextTimeline(): Promise<void> {
+    const { socket, history } = this.#options;
+    socket.copyDone();
+    const [row] = await this.#rows();
+    const next = Number(row?.[0]);
+    const switchLsn = parseLsn(row?.[1] ?? '');
+    if (switchLsn !== this.#received) {
+      throw this.#lost(`timeline ${next} goes on from ${row?.[1]}, and ${formatLsn(this.#received)} was recorded`);
+    }
+    socket.command(`TIMELINE_HISTORY ${next}`);
+    const [file] = await this.#rows();
+    history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
+    if (timelineAfter(history.timelines, this.#received) !== next) throw this.#lost('its history does not hold together');
+    await this.#startReplication();
+  }
+
+  async #rows(): Promise<readonly (readonly (string | null)[])[]> {
+    const rows: (readonly (string | null)[])[] = [];
+    for (;;) {
+      const { type, body } = await this.#options.socket.next(this.#run);
+      if (type === MessageType.dataRow) rows.push(readRow(body));
+      if (type === MessageType.readyForQuery) return rows;
+    }
+  }
+
+  /** Tells the server each second how far it is, also while nobody pulls: it would take a silent one for dead. */
+  async #beat(): Promise<void> {
+    const { clock } = this.#options;
+    try {
+      while (!this.#stop.signal.aborted) {
+        await clock.sleep(BEAT_MS, this.#run);
+        this.#tell(this.#isWaiting);
+        const reason = this.#whyLeave(clock.monotonicMs());
+        if (reason === undefined) continue;
+        this.#stop.abort(unreachable(`${this.#options.server}: ${reason}`));
+        // The server must not have to wait for whoever disposes of this.
+        await this.#options.socket[Symbol.asyncDispose]();
+      }
+    } catch {
+      // It ends with the run.
+    }
+  }
+
+  #whyLeave(nowMs: number): string | undefined {
+    const quietMs = nowMs - this.#lastHeardMs;
+    if (this.#stoppingMs !== undefined && nowMs - this.#stoppingMs > STOPPING_MS) return 'it stops';
+    if (this.#isWaiting && quietMs > SILENCE_MS) return `it has said nothing for ${Math.round(quietMs / 1_000)} s`;
+    if (!this.#isWaiting && quietMs > UNPULLED_MS) return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    return undefined;
+  }
+
+  #tell(wantsReply: boolean): void {
+    const status = Buffer.alloc(34);
+    const released = this.#release();
+    status[0] = KIND.status;
+    status.writeBigUInt64BE(this.#received, 1);
+    status.writeBigUInt64BE(released, 9);
+    status.writeBigUInt64BE(released, 17);
+    status.writeBigInt64BE(BigInt(Math.round((this.#options.clock.nowMs() - SERVER_EPOCH_MS) * 1_000)), 25);
+    status[33] = wantsReply ? 1 : 0;
+    this.#options.socket.copyData(status);
+  }
+
+  /**
+   * What the server may forget: what is durable in the repository; once half of what it keeps at most is used, what is on this host's disk is
+   * enough. The tail that is compared next time stays, with the segment that it begins in.
+   */
+  #release(): bigint {
+    const { capBytes, history } = this.#options;
+    const isPressed = capBytes !== undefined && this.#serverEnd - this.#durable > capBytes / 2n;
+    const free = isPressed && this.#taken > this.#durable ? this.#taken : this.#durable;
+    const intoSegment = free - segmentStart(free, history.shape);
+    const released = intoSegment < BigInt(TAIL_BYTES) ? free - BigInt(TAIL_BYTES) : free;
+    if (released > this.#released) this.#released = released;
+    return this.#released;
+  }
+
+  #rememberTail(): void {
+    const { keepTail, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (keepTail === undefined || this.#keeping !== undefined || nowMs - this.#tailMs < TAIL_EVERY_MS) return;
+    const tail = this.#runningTail.take();
+    if (tail === undefined) return;
+    this.#tailMs = nowMs;
+    const keeping = keepTail(tail, this.#run)
+      .catch(() => undefined)
+      .finally(() => {
+        this.#keeping = undefined;
+      });
+    this.#keeping = keeping;
+  }
+
+  #lost(reason: string): Error {
+    return positionLost(`${this.#options.server}: ${reason}`);
+  }
+
+  #unexpected(type: number): Error {
+    return unreachable(`${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`);
+  }
+
+  async #asking<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      const state = sqlState(error);
+      const told = error instanceof Error ? error.message : String(error);
+      if (state === SqlState.fileGone || state === SqlState.notPrepared || state === SqlState.noSuchObject) {
+        throw positionLost(`${this.#options.server} does not have the log any more: ${told}`, {
+          cause: error,
+          hint: `Raise max_slot_wal_keep_size, and see what kept the slot ${this.#options.slot} from being used.`,
+        });
+      }
+      throw state === undefined ? error : serverError(this.#options.server, error);
+    }
+  }
+}
+
+function serverMs(microseconds: bigint): number {
+  return SERVER_EPOCH_MS + Number(microseconds / 1_000n);
+}
+
+/** Cuts what has come where the log may be cut. Nothing can come between: who names a place meanwhile finds all of it delivered, or none. */
+function piecesOf(received: readonly Received[], { history, after }: PhysicalLogOptions): readonly LogPiece[] {
+  const pieces: LogPiece[] = [];
+  let open: Received[] = [];
+  const close = (): void => {
+    const [first, last] = [open[0], open.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const upTo = endOf(last);
+    const bytes = open.length === 1 ? first.bytes : Buffer.concat(open.map((run) => run.bytes));
+    pieces.push({ changes: [logBytes(first.start, bytes)], commit: { position: history.position(upTo), atMs: last.atMs } });
+    open = [];
+  };
+  for (const { start, bytes, atMs } of received) {
+    const end = start + BigInt(bytes.byteLength);
+    // What comes only to be compared is known already.
+    for (let from = start > after ? start : after; from < end; ) {
+      const cut = history.cutOf(from, end);
+      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(cut - start)), atMs };
+      if (isFull(open, run)) close();
+      open.push(run);
+      if (history.mustEndAt(cut)) close();
+      from = cut;
+    }
+  }
+  close();
+  const upTo = received.at(-1);
+  if (upTo !== undefined && endOf(upTo) > after) history.deliver(endOf(upTo));
+  return pieces;
+}
+
+function isFull(open: readonly Received[], { start, bytes, atMs }: Received): boolean {
+  const [first] = open;
+  if (first === undefined) return false;
+  return start - first.start + BigInt(bytes.byteLength) > PIECE_BYTES || atMs - first.atMs > PIECE_SPAN_MS;
+}
+
+function endOf({ start, bytes }: Received): bigint {
+  return start + BigInt(bytes.byteLength);
+}

@@ -1,0 +1,77 @@
+import { accessSync, constants, existsSync, readdirSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { PreviewContext, RestorePreview } from '../../core/connector.ts';
+import { isTidemarkError, systemCode, systemMeaning } from '../../core/errors.ts';
+import { chooseOwner } from './owner.ts';
+import type { RestoreSettings } from './restore-settings.ts';
+import { runningServer } from './scratch-server.ts';
+import { findTarget } from './target-place.ts';
+import type { TargetPlace } from './target-place.ts';
+
+/** Stands for an id that is not known yet; nothing is ever written under it. */
+const NO_ID = 'id';
+
+/** What a restore into a data directory would do. Writes nothing. */
+export function previewDataDirectory(
+  path: string | undefined,
+  settings: RestoreSettings,
+  { id }: PreviewContext,
+): RestorePreview {
+  const nowhere = { into: path ?? '', inOneStep: false, replaces: false, freeBytes: 0, sideEffects: [] };
+  if (path === undefined) {
+    const blocker = 'it is not known where the data directory is: name it with --into, or as dataDirectory in the manifest';
+    return { ...nowhere, blockers: [blocker] };
+  }
+  try {
+    return previewPlace(findTarget(path, id ?? NO_ID), settings, id);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    return { ...nowhere, blockers: [error.message] };
+  }
+}
+
+function previewPlace(place: TargetPlace, settings: RestoreSettings, id: string | undefined): RestorePreview {
+  const { target, exists, home, aside } = place;
+  const existing = existingFolder(home);
+  const { bavail, bsize } = statfsSync(existing);
+  const replaces = exists && readdirSync(target).length > 0;
+  const asideText = id === undefined ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses` : `as ${aside}`;
+  return {
+    into: target,
+    inOneStep: !place.mounted,
+    replaces,
+    freeBytes: bavail * bsize,
+    sideEffects: [
+      ...(replaces ? [`what is there now is kept aside ${asideText}`] : []),
+      settings.endRecovery === 'pause'
+        ? 'the restored server only reads, until it is promoted'
+        : 'the restored server begins a timeline of its own',
+    ],
+    blockers: blockersOf(place, settings, existing),
+  };
+}
+
+function blockersOf({ target, exists, mounted }: TargetPlace, settings: RestoreSettings, existing: string): string[] {
+  const blockers: string[] = [];
+  const pid = exists ? runningServer(target) : undefined;
+  if (pid !== undefined) blockers.push(`a server runs on ${target}, with the process ${pid}: stop it first`);
+  if (mounted) blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  try {
+    accessSync(existing, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    blockers.push(`nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`);
+  }
+  try {
+    chooseOwner(settings.owner, exists ? target : undefined);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    blockers.push(error.message);
+  }
+  return blockers;
+}
+
+function existingFolder(path: string): string {
+  let at = path;
+  while (at !== '/' && !existsSync(at)) at = dirname(at);
+  return at;
+}

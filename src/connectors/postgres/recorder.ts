@@ -1,0 +1,311 @@
+import { createHash } from 'node:crypto';
+import { toHex } from '../../core/bytes.ts';
+import type { RecorderContext } from '../../core/connector.ts';
+import { must } from '../../core/must.ts';
+import type { Lineage, Position } from '../../core/position.ts';
+import type { Base, Log, Recorder } from '../../core/recorder.ts';
+import type { Run } from '../../core/run.ts';
+import { openPhysicalBase } from './base/physical-base.ts';
+import { connectReplication, connectSql } from './connection.ts';
+import type { ClientSession, Session } from './connection.ts';
+import { positionLost, serverError, unreachable } from './errors.ts';
+import { assertGoesOn, identify, whyNotOn } from './log/identity.ts';
+import type { Identity } from './log/identity.ts';
+import { readTail, writeTail } from './log/kept-tail.ts';
+import { openPhysicalLog } from './log/physical-log.ts';
+import { createSlot, findSlot, freeSlot } from './log/slot.ts';
+import type { Slot } from './log/slot.ts';
+import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
+import { formatLsn, parseLsn, placeOf } from './lsn.ts';
+import { addressName } from './place.ts';
+import type { PostgresPlace } from './place.ts';
+import { ReplicationSocket } from './replication-socket.ts';
+
+const LEAST_VERSION = 130_000;
+const MEBIBYTE = 1024n * 1024n;
+
+/** What is asked once of a server. `capBytes`: of log that it keeps for a slot; undefined for no bound. */
+type ServerFacts = {
+  readonly versionNumber: number;
+  readonly segmentBytes: bigint;
+  readonly pageBytes: bigint;
+  readonly capBytes: bigint | undefined;
+};
+
+const FACTS = `
+SELECT pg_catalog.current_setting('server_version_num') AS version,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size') AS segment,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_block_size') AS page,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS cap`;
+
+const HEAD = `
+SELECT pg_catalog.pg_is_in_recovery() AS standby,
+  pg_catalog.pg_current_wal_insert_lsn() AS inserted, pg_catalog.pg_current_wal_flush_lsn() AS flushed`;
+
+/** What was asked is in the log, and that is on the server's disk. Empty, but a transaction of its own, which a commit flushes. */
+const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
+
+const STANDBY_HEAD = 'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
+
+/** Records a PostgreSQL server: its files, and its log over replication. @throws STORE_UNREACHABLE, UNSUPPORTED */
+export async function openPostgresRecorder(place: PostgresPlace, context: RecorderContext, run: Run): Promise<Recorder> {
+  const owner = ownerName(context);
+  const sql = await connectSql(place, { name: owner }, run);
+  try {
+    const facts = await askFacts(sql, run);
+    await using replication = await connectReplication(place, { name: owner, address: sql.address }, run);
+    const identity = await identify(replication, run);
+    const { segmentBytes, pageBytes } = facts;
+    const history = new WalHistory({
+      lineage: lineageOf(identity, context),
+      systemId: identity.systemId,
+      shape: { segmentBytes, pageBytes },
+      timelines: identity.timelines,
+    });
+    return new PostgresRecorder({ place, context, owner, facts, history }, sql);
+  } catch (error) {
+    await sql[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The same for all recorders of one history on this host, and for nobody else. */
+function ownerName({ stateFolder, runtime }: RecorderContext): string {
+  return `tidemark/${stateFolder === undefined ? toHex(runtime.random(6)) : digestOf(stateFolder)}`;
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 12);
+}
+
+async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
+  const [row] = await sql.query(FACTS, run);
+  const versionNumber = Number(row?.['version']);
+  if (!(versionNumber >= LEAST_VERSION)) {
+    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, { disposition: 'stop' });
+  }
+  const capMebibytes = BigInt(row?.['cap'] ?? '-1');
+  return {
+    versionNumber,
+    segmentBytes: BigInt(must(row?.['segment'], 'the size of a segment')),
+    pageBytes: BigInt(must(row?.['page'], 'the size of a page')),
+    capBytes: capMebibytes < 0n ? undefined : capMebibytes * MEBIBYTE,
+  };
+}
+
+/** A history that begins is told from all others, also from that of a copy of the same server. */
+function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): Lineage {
+  const { systemId, timelines } = identity;
+  const known = previous?.lineage.startsWith(`${systemId}-`) ? previous : undefined;
+  if (known !== undefined && whyNotOn(identity, systemId, known) === undefined) return { id: known.lineage };
+  return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
+}
+
+type Parts = {
+  readonly place: PostgresPlace;
+  readonly context: RecorderContext;
+  readonly owner: string;
+  readonly facts: ServerFacts;
+  readonly history: WalHistory;
+};
+
+class PostgresRecorder implements Recorder {
+  readonly exact = 'position';
+  readonly lineage: Lineage;
+  readonly #parts: Parts;
+  readonly #history: WalHistory;
+  #sql: Session;
+  /** Over one connection only one thing is asked at a time. */
+  #asking: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: Parts, sql: Session) {
+    this.#parts = parts;
+    this.#history = parts.history;
+    this.lineage = parts.history.lineage;
+    this.#sql = sql;
+  }
+
+  async openBase(run: Run): Promise<Base> {
+    run.signal.throwIfAborted();
+    const { facts } = this.#parts;
+    const session = await this.#withSql((sql) => this.#replication(sql, run), run);
+    return await openPhysicalBase(
+      {
+        socket: new ReplicationSocket(session),
+        server: addressName(session.address),
+        versionNumber: facts.versionNumber,
+        ends: async ({ start, stop }) => {
+          const logFrom = segmentStart(start.lsn, this.#history.shape);
+          const cut = this.#history.cover(stop.lsn);
+          return { logFrom: this.#history.position(logFrom), cut: this.#history.position(cut) };
+        },
+      },
+      run,
+    );
+  }
+
+  async head(run: Run): Promise<Position> {
+    return await this.#withSql((sql) => this.#headOf(sql, run), run);
+  }
+
+  async begin(run: Run): Promise<Position> {
+    return await this.#withSql(async (sql) => {
+      await using replication = await this.#replication(sql, run);
+      const slot = await this.#freeSlot(sql, run);
+      if (slot?.isLost === true || (slot !== undefined && slot.restart === undefined)) {
+        await sql.query('SELECT pg_catalog.pg_drop_replication_slot($1)', run, [this.#slotName]);
+      }
+      await createSlot(replication, this.#slotName, run);
+      const { flushed } = await this.#identify(replication, run);
+      const from = segmentStart(flushed, this.#history.shape);
+      await this.#beginTail(from, run);
+      return this.#history.position(from);
+    }, run);
+  }
+
+  async openLog(after: Position, run: Run): Promise<Log> {
+    return await this.#withSql(async (sql) => {
+      const session = await connectReplication(this.#parts.place, { name: this.#parts.owner, address: sql.address }, run);
+      try {
+        return await this.#openLogOn(sql, session, after, run);
+      } catch (error) {
+        session.destroy();
+        throw error;
+      }
+    }, run);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sql[Symbol.asyncDispose]();
+  }
+
+  get #slotName(): string {
+    const { place, context } = this.#parts;
+    if (place.options.slot !== undefined) return place.options.slot;
+    return context.stateFolder === undefined ? 'tidemark' : `tidemark_${digestOf(context.stateFolder)}`;
+  }
+
+  async #openLogOn(sql: Session, session: ClientSession, after: Position, run: Run): Promise<Log> {
+    const { context, facts } = this.#parts;
+    const { stateFolder, runtime } = context;
+    const server = addressName(sql.address);
+    const identity = await identify(session, run);
+    assertGoesOn(identity, this.#history.systemId, after, server);
+    this.#history.timelines = identity.timelines;
+    const place = must(placeOf(after), 'a position of PostgreSQL');
+    const tail = stateFolder === undefined ? undefined : await readTail(stateFolder);
+    if (stateFolder !== undefined && tail === undefined) {
+      throw positionLost(`${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`);
+    }
+    const slot = await this.#slotFor({ sql, session, hasSwitched: place.timeline !== identity.timelines.current }, run);
+    return await openPhysicalLog(
+      {
+        socket: new ReplicationSocket(session),
+        server,
+        slot: this.#slotName,
+        history: this.#history,
+        clock: runtime.clock,
+        after: place.lsn,
+        restart: slot.restart ?? place.lsn,
+        tail,
+        capBytes: facts.capBytes,
+        ...(stateFolder !== undefined && { keepTail: (kept, run) => writeTail(stateFolder, kept, runtime.random, run) }),
+      },
+      run,
+    );
+  }
+
+  /** On a server that was promoted there is none yet. On one that had it, a new one would not keep what is needed. */
+  async #slotFor(
+    { sql, session, hasSwitched }: { readonly sql: Session; readonly session: Session; readonly hasSwitched: boolean },
+    run: Run,
+  ): Promise<Slot> {
+    const server = addressName(sql.address);
+    const name = this.#slotName;
+    const slot = await this.#freeSlot(sql, run);
+    if (slot === undefined && hasSwitched) {
+      await createSlot(session, name, run);
+      return must(await findSlot(sql, name, run), 'the slot that was created');
+    }
+    if (slot === undefined) {
+      throw positionLost(`${server}: the replication slot ${name} is gone: somebody dropped it, or the server is a copy`);
+    }
+    if (slot.isLost) {
+      throw positionLost(`${server}: the replication slot ${name} is lost: the server had to remove log that was not stored yet`, {
+        hint: 'Raise max_slot_wal_keep_size, and see what kept this recorder from storing the log.',
+      });
+    }
+    return slot;
+  }
+
+  async #freeSlot(sql: Session, run: Run): Promise<Slot | undefined> {
+    const { owner, context } = this.#parts;
+    return await freeSlot({ sql, name: this.#slotName, owner, clock: context.runtime.clock }, run);
+  }
+
+  async #beginTail(from: bigint, run: Run): Promise<void> {
+    const { stateFolder, runtime } = this.#parts.context;
+    if (stateFolder === undefined) return;
+    await writeTail(stateFolder, { start: from, bytes: new Uint8Array(0) }, runtime.random, run);
+  }
+
+  async #headOf(sql: Session, run: Run): Promise<Position> {
+    const history = this.#history;
+    const { from } = this.#parts.place.options;
+    const [row] = await sql.query(from === 'standby' ? STANDBY_HEAD : HEAD, run);
+    const lsnOf = (name: string): bigint => withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
+    if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
+    const covered = history.cover(lsnOf('inserted'));
+    if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
+    return history.position(covered);
+  }
+
+  async #replication(sql: Session, run: Run): Promise<ClientSession> {
+    const { place, owner } = this.#parts;
+    const session = await connectReplication(place, { name: `${owner}/base`, address: sql.address }, run);
+    try {
+      await this.#identify(session, run);
+      return session;
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
+  }
+
+  /** @throws POSITION_LOST when this is not the server any more whose log is recorded */
+  async #identify(session: Session, run: Run): Promise<Identity> {
+    const identity = await identify(session, run);
+    const { delivered } = this.#history;
+    const reached = this.#history.position(delivered);
+    if (delivered > 0n || identity.systemId !== this.#history.systemId) {
+      assertGoesOn(identity, this.#history.systemId, reached, addressName(session.address));
+    }
+    this.#history.timelines = identity.timelines;
+    return identity;
+  }
+
+  /** One after another. A connection that was lost is opened again, once, and only for the next call. */
+  async #withSql<Result>(work: (sql: Session) => Promise<Result>, run: Run): Promise<Result> {
+    run.signal.throwIfAborted();
+    const before = this.#asking;
+    const turn = Promise.withResolvers<void>();
+    this.#asking = turn.promise;
+    try {
+      await before;
+      if (!this.#sql.isOpen) await this.#reconnect(run);
+      return await work(this.#sql);
+    } catch (error) {
+      run.signal.throwIfAborted();
+      throw serverError(addressName(this.#sql.address), error);
+    } finally {
+      turn.resolve();
+    }
+  }
+
+  async #reconnect(run: Run): Promise<void> {
+    const { place, owner } = this.#parts;
+    this.#sql = await connectSql(place, { name: owner }, run);
+    await using session = await this.#replication(this.#sql, run);
+    if (!session.isOpen) throw unreachable(`${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`);
+  }
+}

@@ -1,0 +1,159 @@
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TidemarkError } from '../../core/errors.ts';
+import type { LogReader } from '../../core/restorer.ts';
+import type { Clock, Run } from '../../core/run.ts';
+import type { BaseFacts } from './base-facts.ts';
+import { formatLsn, parseLsn } from './lsn.ts';
+import type { WalPlace } from './lsn.ts';
+import type { Owner } from './owner.ts';
+import { ScratchServer, WORK } from './scratch-server.ts';
+import { parseHistory, parseHistoryName } from './wal/history.ts';
+import { headerBytesAt } from './wal/page-header.ts';
+import { startOf } from './wal/shape.ts';
+import { WalFeed } from './wal-feed.ts';
+
+/** How many files of the log wait for the server at most: what is fetched ahead of it takes room. */
+const MOST_WAITING = 16;
+const POLL_MS = 10;
+
+export type RecoveryOptions = {
+  /** The data directory as the base has it. */
+  readonly folder: string;
+  readonly facts: BaseFacts;
+  readonly owner: Owner;
+  readonly clock: Clock;
+  readonly to: WalPlace;
+  readonly binFolder: string;
+  /** Who may look into the databases, tried in turn. */
+  readonly users: readonly string[];
+  /** It stays a server that reads only, and that goes on when it is promoted. */
+  readonly pause: boolean;
+};
+
+/**
+ * Recovers a data directory by a private server to the end of the log, looks into each of its databases, and leaves it as a server leaves it
+ * that was stopped in an orderly way. Fetching and replaying overlap. @throws RESTORE_FAILED unless the recovery ends exactly there
+ */
+export async function recover(log: LogReader, options: RecoveryOptions, run: Run): Promise<void> {
+  const { folder, owner, to, facts, clock, pause } = options;
+  const work = ScratchServer.prepare(folder, owner);
+  const walFolder = join(work, 'wal');
+  mkdirSync(walFolder, { mode: 0o700 });
+  chownSync(walFolder, owner.uid, owner.gid);
+  putOwned(join(folder, pause ? 'standby.signal' : 'recovery.signal'), '', owner);
+  await using server = new ScratchServer({
+    ...options,
+    settings: {
+      ...facts.control.settings,
+      restore_command: restoreCommand(),
+      recovery_target_timeline: String(to.timeline),
+      ...(pause ? { hot_standby: 'on' } : {}),
+    },
+  });
+  await using feed = new WalFeed({ facts, to, folder: walFolder, owner, durable: false });
+  for await (const timeline of feed.files(log, run)) {
+    // Before that its history is not known.
+    if (!server.isRunning && timeline === to.timeline) server.start();
+    while (server.isRunning && readdirSync(walFolder).length > MOST_WAITING) await clock.sleep(POLL_MS, run);
+    if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
+  }
+  writeFileSync(join(work, 'end'), '');
+  if (!server.isRunning) server.start();
+  await server.ready(run);
+  if (pause) await untilReplayed(server, feed.end, options, run);
+  else assertEnded(folder, feed.end, options);
+  await lookInto(server, options);
+  await server.stop(run);
+}
+
+/**
+ * Gives a file as soon as it is there, and says that there is none once the log has ended. Ends the recovery when this process is gone.
+ * Files of timelines are all there before the server starts.
+ */
+function restoreCommand(): string {
+  const file = `${WORK}/wal/%f`;
+  return [
+    `case %f in *.history) cp ${file} "%p" 2>/dev/null; exit;; *.*) exit 1;; esac`,
+    `until mv ${file} "%p" 2>/dev/null`,
+    `do if [ -d /proc/self ] && [ ! -d /proc/${process.pid} ]; then exit 255; fi`,
+    `if [ -e ${WORK}/end ] && [ ! -e ${file} ]; then exit 1; fi`,
+    'sleep 0.02',
+    'done',
+  ].join('; ');
+}
+
+/** The server writes into the history of the timeline that it begins where it found the end of the one before. */
+function assertEnded(folder: string, end: bigint, { to, facts }: RecoveryOptions): void {
+  const wal = join(folder, 'pg_wal');
+  const timelines = readdirSync(wal).map((name) => parseHistoryName(name) ?? 0);
+  const newest = Math.max(...timelines);
+  const name = readdirSync(wal).find((found) => parseHistoryName(found) === newest);
+  const last = name === undefined ? undefined : parseHistory(readFileSync(join(wal, name)))?.at(-1);
+  if (newest > to.timeline && last?.from === to.timeline && isSamePlace(last.at, end, facts)) return;
+  const told = last === undefined ? 'nowhere' : `at ${last.from}/${formatLsn(last.at)}`;
+  throw new TidemarkError('RESTORE_FAILED', `the recovery ended ${told} instead of ${to.timeline}/${formatLsn(end)}`);
+}
+
+/** A place at the start of a page is also the one behind the page's header. */
+function isSamePlace(left: bigint, right: bigint, { shape }: BaseFacts): boolean {
+  const behindHeader = (lsn: bigint): bigint =>
+    lsn === startOf(lsn, shape.pageBytes) ? lsn + BigInt(headerBytesAt(lsn, shape)) : lsn;
+  return behindHeader(left) === behindHeader(right);
+}
+
+async function untilReplayed(server: ScratchServer, end: bigint, options: RecoveryOptions, run: Run): Promise<void> {
+  const user = await knownUser(server, options);
+  for (;;) {
+    const [[text = ''] = []] = await server.query(FIRST_DATABASE, user, 'SELECT pg_last_wal_replay_lsn()');
+    const replayed = parseLsn(text);
+    if (replayed !== undefined && isSamePlace(replayed, end, options.facts)) return;
+    if (replayed !== undefined && replayed > end) throw server.failure(`has replayed up to ${text}`);
+    if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
+    await options.clock.sleep(POLL_MS, run);
+  }
+}
+
+const FIRST_DATABASE = 'template1';
+
+/** Each database can be connected to, and its catalogue be read. */
+async function lookInto(server: ScratchServer, options: RecoveryOptions): Promise<void> {
+  const user = await knownUser(server, options);
+  const rows = await server.query(FIRST_DATABASE, user, 'SELECT datname FROM pg_database WHERE datallowconn');
+  for (const [database = ''] of rows) {
+    await server.query(database, user, 'SELECT count(*) FROM pg_class').catch((error: unknown) => {
+      const told = error instanceof Error ? error.message : String(error);
+      throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, { cause: error });
+    });
+  }
+}
+
+async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Promise<string> {
+  const told: unknown[] = [];
+  for (const user of users) {
+    try {
+      await server.query(FIRST_DATABASE, user, 'SELECT 1');
+      return user;
+    } catch (error) {
+      told.push(error);
+    }
+  }
+  const message = `none of the users ${users.join(', ')} can look into the restored server`;
+  throw new TidemarkError('RESTORE_FAILED', message, {
+    cause: told.at(-1),
+    hint: 'Name a superuser of the server in the URL of the store.',
+  });
+}
+
+/** Writes a file of the data directory. */
+export function putOwned(path: string, content: string, owner: Owner): void {
+  writeFileSync(path, content, { mode: 0o600 });
+  chownSync(path, owner.uid, owner.gid);
+}
+
+/** Adds settings to those that the server has made itself. */
+export function appendSettings(folder: string, lines: string, owner: Owner): void {
+  const path = join(folder, 'postgresql.auto.conf');
+  const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  putOwned(path, `${before}${lines}`, owner);
+}

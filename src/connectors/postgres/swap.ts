@@ -1,0 +1,93 @@
+import { existsSync, lstatSync, readFileSync, renameSync } from 'node:fs';
+import { systemCode, TidemarkError } from '../../core/errors.ts';
+import { assume } from '../../core/must.ts';
+import type { RandomBytes, Run } from '../../core/run.ts';
+import { removePartials, replaceFile, syncFolder } from '../../io/atomic-file.ts';
+import { renameAt, WORKING_FOLDER } from '../../io/native-folder.ts';
+import type { TargetPlace } from './target-place.ts';
+
+/**
+ * What is durable of the exchange of two data directories. `verified`: the new one is whole, nothing was exchanged. `exchanging`: begun, only
+ * going on is possible. Inodes tell the folders apart after a crash at any moment.
+ */
+export type SwapJournal = {
+  readonly version: 1;
+  readonly state: 'verified' | 'exchanging' | 'exchanged';
+  /** How many undos there were, one that has begun included. */
+  readonly turn: number;
+  /** Inode of the folder that comes in, and of the one that goes out; null for none. */
+  readonly coming: string | null;
+  readonly going: string | null;
+};
+
+/** @throws RESTORE_FAILED when it can't be understood */
+export function readJournal({ journal }: TargetPlace): SwapJournal | undefined {
+  if (!existsSync(journal)) return undefined;
+  try {
+    const parsed = JSON.parse(readFileSync(journal, 'utf8')) as SwapJournal; // only `writeJournal` writes it
+    assume(parsed.version === 1, 'a journal of version 1');
+    return parsed;
+  } catch (error) {
+    throw new TidemarkError('RESTORE_FAILED', `the journal ${journal} of an earlier restore is damaged`, { cause: error });
+  }
+}
+
+/** Durable when it resolves; a crash leaves the old one or the new one. */
+export async function writeJournal(
+  place: TargetPlace,
+  journal: SwapJournal,
+  random: RandomBytes,
+  run: Run,
+): Promise<SwapJournal> {
+  await replaceFile(place.journal, [Buffer.from(JSON.stringify(journal))], { mode: 0o600, random }, run);
+  await removePartials(place.journal);
+  return journal;
+}
+
+export function inodeOf(path: string): string | null {
+  return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.ino.toString() ?? null;
+}
+
+/**
+ * Brings the folder with the inode `coming` to the target's name and the one with `going` to the aside name, in one step where the file system
+ * can. Looks at what is where and does what is missing: it may be called again after a crash between any two steps.
+ * @throws RESTORE_CONFLICT when something else came in between
+ */
+export async function exchangeFolders(place: TargetPlace, journal: SwapJournal): Promise<void> {
+  for (let step = nextStep(place, journal); step !== undefined; step = nextStep(place, journal)) step();
+  await syncFolder(place.home);
+}
+
+/** What is to be done next; undefined when all is where it should be. */
+function nextStep({ target, fresh, aside }: TargetPlace, { coming, going }: SwapJournal): (() => void) | undefined {
+  const [atTarget, atFresh, atAside] = [target, fresh, aside].map(inodeOf);
+  const is = (wantTarget: string | null, wantFresh: string | null, wantAside: string | null): boolean =>
+    atTarget === wantTarget && atFresh === wantFresh && atAside === wantAside;
+  if (is(coming, null, going)) return undefined;
+  // An undo begins with the folder at the aside name.
+  if (coming !== null && is(going, null, coming)) return () => renameSync(aside, fresh);
+  if (coming === null && is(going, null, null)) return () => renameSync(target, aside);
+  if (going === null && is(null, coming, null)) return () => renameSync(fresh, target);
+  if (is(going, coming, null)) {
+    return () => {
+      if (!tryExchange(fresh, target)) renameSync(target, aside);
+    };
+  }
+  if (is(coming, going, null)) return () => renameSync(fresh, aside);
+  if (is(null, coming, going)) return () => renameSync(fresh, target);
+  throw new TidemarkError('RESTORE_CONFLICT', `another folder took the place of ${target} meanwhile`, {
+    hint: 'Look at the names beside it that contain “tidemark”; nothing was deleted.',
+  });
+}
+
+function tryExchange(from: string, to: string): boolean {
+  const places = { from: Buffer.from(from), to: Buffer.from(to) };
+  try {
+    renameAt({ fromFolder: WORKING_FOLDER, toFolder: WORKING_FOLDER, ...places }, 'exchange');
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EINVAL' || code === 'ENOSYS' || code === 'ENOTSUP') return false;
+    throw error;
+  }
+}
