@@ -130,7 +130,10 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
   test('that is no master, that refuses a value, or that drops keys, is told of by name', async () => {
     await using source = await startRedis();
     await using folder = temporaryFolder();
-    await source.pipe([['SET', 'small', '1'], ['SET', 'large', randomBytes(3_000_000)]]);
+    await source.pipe([
+      ['SET', 'small', '1'],
+      ['SET', 'large', randomBytes(3_000_000)],
+    ]);
     await using recording = await record(source);
     const to = await recording.position();
     const options = { recording, to, workFolder: folder.at('work') };

@@ -56,14 +56,15 @@ async function loadAndSave(data: string, socket: string, run: Run): Promise<void
   const ended = once(child, 'close');
   ended.catch(() => undefined);
   let log = '';
+  let isTold = false;
   try {
     child.stdin.on('error', () => undefined);
     child.stdin.end(configuration(data, socket));
     for await (const piece of output(child)) {
       log = `${log}${piece.toString()}`.slice(-MOST_LOG_CHARACTERS);
-      if (!log.includes('Ready to accept connections')) continue;
+      if (isTold || !/ready to accept connections/i.test(log)) continue;
+      isTold = true;
       child.kill('SIGTERM');
-      log = log.replaceAll('Ready to accept connections', '');
     }
     const [status] = (await ended) as readonly unknown[];
     run.signal.throwIfAborted();
