@@ -47,7 +47,7 @@ function previewFolder(folder: string, { id, only }: PreviewContext): RestorePre
 async function previewServer(place: RedisPlace, context: PreviewContext, run: Run): Promise<RestorePreview> {
   const only = context.only !== undefined && context.only.length > 0 ? context.only : undefined;
   const into = `${place.tls === undefined ? 'redis' : 'rediss'}://${shownAddress(place)}`;
-  const preview = { into, inOneStep: false, replaces: false, freeBytes: Number.MAX_SAFE_INTEGER, sideEffects: [] };
+  const preview = { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
   try {
     await using target = await openTarget(place, run);
     const { client, shown } = target;
@@ -67,7 +67,7 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
     return {
       ...preview,
       replaces: there !== undefined,
-      freeBytes: limit === 0 ? preview.freeBytes : Math.max(0, limit - used),
+      freeBytes: limit === 0 ? undefined : Math.max(0, limit - used),
       sideEffects,
       blockers,
     };

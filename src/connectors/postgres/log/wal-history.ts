@@ -22,16 +22,14 @@ export function segmentStart(lsn: bigint, { segmentBytes }: WalShape): bigint {
 /** What one recorder knows of the log that it follows. Whoever names a position that can be restored says so here, and the log is cut there. */
 export class WalHistory {
   readonly lineage: Lineage;
-  readonly systemId: string;
   readonly shape: WalShape;
   timelines: Timelines;
   /** Ascending, all behind what was delivered. */
-  #stops: bigint[] = [];
+  readonly #stops: bigint[] = [];
   #delivered = 0n;
 
-  constructor(options: { readonly lineage: Lineage; readonly systemId: string; readonly shape: WalShape; readonly timelines: Timelines }) {
+  constructor(options: { readonly lineage: Lineage; readonly shape: WalShape; readonly timelines: Timelines }) {
     this.lineage = options.lineage;
-    this.systemId = options.systemId;
     this.shape = options.shape;
     this.timelines = options.timelines;
   }

@@ -1,0 +1,48 @@
+import type { Connector } from '../../core/connector.ts';
+import { orderOf } from '../../core/position.ts';
+import { must } from '../../core/must.ts';
+import { diagnoseRedis } from './diagnose.ts';
+import { holdStore } from './hold.ts';
+import { parseResume } from './link/history.ts';
+import { compareRdbs, describeRdb, keyMatcher, listKeys, rdbContent, readKey } from './look.ts';
+import { resolvePlace } from './place.ts';
+import type { RedisPlace } from './place.ts';
+import { previewRestore } from './preview.ts';
+import { openRedisRecorder } from './recorder.ts';
+import { openScanRecorder } from './scan-recorder.ts';
+import { openRedisRestorer } from './restorer.ts';
+import { discardRestore, undoRestore } from './undo.ts';
+
+/** Redis servers, recorded as their replica. */
+export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<RedisPlace>, 'openRecorder'>> = {
+  schemes: ['redis', 'rediss'],
+  log: 'bytes',
+  resolve: resolvePlace,
+  openRecorder: (place, context, run) =>
+    place.source === 'scan' ? openScanRecorder(place, context, run) : openRedisRecorder(place, context, run),
+  hold: holdStore,
+  preview: previewRestore,
+  openRestorer: async (place, context, { signal }) => {
+    signal.throwIfAborted();
+    return openRedisRestorer(place, context);
+  },
+  undo: undoRestore,
+  discard: discardRestore,
+  parsePosition: (text) => {
+    const offset = /^(?:[0-9a-f]{40}:)?(\d{1,19})$/.exec(text)?.[1];
+    return offset === undefined ? undefined : orderOf(BigInt(offset));
+  },
+  positionBetween: (order, next) => {
+    const { replId } = must(parseResume(next.resume), 'a position of a Redis server');
+    return { lineage: next.lineage, order, resume: `${replId}:${BigInt(order)}` };
+  },
+  entryName: (path) => path,
+  entryPath: (name) => name,
+  content: rdbContent,
+  readWithin: readKey,
+  list: listKeys,
+  describe: describeRdb,
+  matcher: keyMatcher,
+  compare: compareRdbs,
+  diagnose: diagnoseRedis,
+};
