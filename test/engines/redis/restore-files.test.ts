@@ -68,6 +68,26 @@ suite('a data folder that was restored', { ...needs('redis-server', 'redis-cli')
     }
   });
 
+  test('says how many databases its server must have, and a server that has fewer is not touched', async () => {
+    await using source = await startRedis({ args: ['--databases', '40'] });
+    await using folder = temporaryFolder();
+    await source.script(['SET a 1', 'SELECT 20', 'SET b 2']);
+    await using recording = await record(source);
+    await source.script(['SELECT 30', 'SET c 3', 'COPY c d DB 35']);
+    const to = await recording.position();
+    const target = folder.at('data');
+    await restore(source, { recording, to, workFolder: folder.at('work'), context: { target } });
+    const [, databases = ''] = /^databases (\d+)$/m.exec(readFileSync(join(target, 'redis.conf'), 'utf8')) ?? [];
+    assert.equal(databases, '36');
+    await using server = await startRedis({ folder: target, args: [...APPEND, '--databases', databases] });
+    assert.deepEqual((await server.info('keyspace'))['db35']?.slice(0, 6), 'keys=1');
+    await using narrow = await startRedis();
+    await narrow.call('set', 'mine', '1');
+    const options = { recording, to, workFolder: folder.at('other'), context: { replace: true } };
+    await assert.rejects(restore(narrow, options), /has 16 databases, and 36 are needed/);
+    assert.equal(await narrow.call('get', 'mine'), '1');
+  });
+
   test('takes the place of one that was there, which is kept aside and comes back by an undo', async () => {
     await using source = await startRedis();
     await using folder = temporaryFolder();
