@@ -9,7 +9,6 @@ import { parseResume } from './link/history.ts';
 import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { openScanRecorder } from './scan-recorder.ts';
 import { openRedisRestorer } from './restorer.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -17,8 +16,7 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   schemes: ['redis', 'rediss'],
   log: 'bytes',
   resolve: resolvePlace,
-  openRecorder: (place, context, run) =>
-    place.source === 'scan' ? openScanRecorder(place, context, run) : openRedisRecorder(place, context, run),
+  openRecorder: openRedisRecorder,
   hold: holdStore,
   preview: async (_, { target }) => ({
     into: target ?? 'here',
