@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { must } from '../../../src/core/must.ts';
 import type { Position } from '../../../src/core/position.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
+import type { Runtime } from '../../../src/core/run.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { parseLsn, placeOf } from '../../../src/connectors/postgres/lsn.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -204,3 +205,43 @@ test(
     while ((await flushed()) - acknowledged < 8n * 1024n * 1024n) await recording.next();
   },
 );
+
+test('the log can be cut at a head also when the recorder that named it was gone before it came there', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await using state = temporaryFolder();
+  const run = { signal: t.signal };
+  let head: Position;
+  let after: Position;
+  {
+    await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime, stateFolder: state.path }, run);
+    after = await must(recorder.begin, 'a begin').call(recorder, run);
+    await server.query('CREATE TABLE t (n int)');
+    head = await headOf(recorder, t);
+  }
+  await server.query('INSERT INTO t SELECT generate_series(1, 100)');
+  const context = { runtime, stateFolder: state.path, previous: after };
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
+  await using recording = await Recording.open(recorder, after, run);
+  await recording.reaches(await headOf(recorder, t));
+  assert.ok(recording.pieces.some(({ commit }) => commit?.position.order === head.order));
+});
+
+test('a server that stands still is told within a minute', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  const { clock } = runtime;
+  const hasty: Runtime = {
+    ...runtime,
+    clock: {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs() * 20,
+      sleep: (delayMs, run) => clock.sleep(delayMs / 20, run),
+    },
+  };
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime: hasty }, { signal: t.signal });
+  await using recording = await begun(recorder, t);
+  await recording.reaches(await headOf(recorder, t));
+  while (recording.heartbeats < 80) await recording.next();
+  await server.pause();
+  await assert.rejects(recording.reaches({ ...recording.last, order: 'z' }), tells('STORE_UNREACHABLE', /has said nothing for/));
+  await server.resume();
+});
