@@ -88,7 +88,7 @@ function overlaps(stores: readonly PlannedStore[]): readonly string[] {
   return stores.flatMap((store, index) =>
     stores
       .slice(index + 1)
-      .filter((other) => holds(store.preview.into, other.preview.into) || holds(other.preview.into, store.preview.into))
+      .filter(({ preview: { into } }) => lieInEachOther(store.preview.into, into))
       .map((other) => `${store.store} and ${other.store} would go into each other: name other places with --into`),
   );
 }
@@ -100,11 +100,15 @@ async function repositoryInTheWay(
 ): Promise<readonly string[]> {
   const repository = await realPathOf(context.repositoryUrl);
   return stores
-    .filter(({ preview: { into } }) => holds(into, repository) || holds(repository, into))
+    .filter(({ preview: { into } }) => lieInEachOther(into, repository))
     .map(
       ({ store, preview }) =>
         `${store}: the repository ${repository} and ${preview.into} lie in each other; restore elsewhere with --into`,
     );
+}
+
+function lieInEachOther(one: string | undefined, other: string | undefined): boolean {
+  return one !== undefined && other !== undefined && (holds(one, other) || holds(other, one));
 }
 
 /** Whether `inner` is `outer` or lies in it. */

@@ -327,6 +327,7 @@ async function writeBeside(
   await restorer.verify(run);
   return {
     ...storeResult(reader, store, report),
+    ...(restorer.rollForward === undefined ? {} : { segments: point.segments.length }),
     damaged: damaged.slice(0, MOST_DAMAGED).map(shownName),
     damagedCount: damaged.length,
   };

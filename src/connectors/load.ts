@@ -8,6 +8,10 @@ export async function loadConnector(kind: string): Promise<Connector<unknown>> {
       return (await import('./embedded/connector.ts')).embeddedConnector;
     case 'files':
       return (await import('./files/connector.ts')).filesConnector;
+    case 'postgres':
+      return (await import('./postgres/connector.ts')).postgresConnector;
+    case 'redis':
+      return (await import('./redis/connector.ts')).redisConnector;
     default:
       throw new BugError(`no connector for ${kind}, which the manifest's schema allowed`);
   }

@@ -1,3 +1,4 @@
+import { isTidemarkError } from '../core/errors.ts';
 import type { Options } from '../core/option-schema.ts';
 
 /**
@@ -12,6 +13,8 @@ export type ConnectorKind = {
   readonly target: 'path' | 'server';
   readonly example: string;
   loadKeys(): Promise<Options>;
+  /** What is wrong with what follows the scheme, without repeating it, as it may hold a password. Absent where every text will do. */
+  targetMistake?(scheme: string, target: string): Promise<string | undefined>;
 };
 
 export const connectorKinds: readonly ConnectorKind[] = [
@@ -31,20 +34,41 @@ export const connectorKinds: readonly ConnectorKind[] = [
     example: 'files:./data/uploads',
     loadKeys: async () => (await import('./files/options.ts')).filesOptions,
   },
+  {
+    name: 'postgres',
+    schemes: ['postgres', 'postgresql'],
+    summary: 'a PostgreSQL server, 13 or newer, with its log',
+    target: 'server',
+    example: 'postgres://backup@db1/orders',
+    loadKeys: async () => (await import('./postgres/options.ts')).postgresOptions,
+    targetMistake: async (_, target) => mistakeOf((await import('./postgres/place.ts')).parseServerUrl, target),
+  },
+  {
+    name: 'redis',
+    schemes: ['redis', 'rediss'],
+    summary: 'a Redis server, 7 or newer, with its stream of commands',
+    target: 'server',
+    example: 'rediss://cache:6379',
+    loadKeys: async () => (await import('./redis/options.ts')).redisOptions,
+    targetMistake: async (...place) => mistakeOf((await import('./redis/place.ts')).parseTarget, ...place),
+  },
 ];
 
+function mistakeOf<Words extends readonly string[]>(
+  parse: (...words: Words) => unknown,
+  ...words: Words
+): string | undefined {
+  try {
+    parse(...words);
+    return undefined;
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    return `${error.message}. ${error.hint}`;
+  }
+}
+
 /** Schemes that a manifest may name one day; said to be missing instead of unknown. */
-export const laterSchemes: readonly string[] = [
-  'redis',
-  'rediss',
-  'etcd',
-  'consul',
-  'postgres',
-  'mysql',
-  'mariadb',
-  'sqlite',
-  'db2',
-];
+export const laterSchemes: readonly string[] = ['etcd', 'consul', 'mysql', 'mariadb', 'sqlite', 'db2'];
 
 export function connectorKind(scheme: string): ConnectorKind | undefined {
   return connectorKinds.find((kind) => kind.schemes.includes(scheme));

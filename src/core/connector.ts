@@ -35,12 +35,15 @@ export type RestorerContext = {
 /** Of a restore that may never be: without `id`, which it would get when it begins. */
 export type PreviewContext = Omit<RestorerContext, 'id' | 'workFolder'> & { readonly id: string | undefined };
 
-/** What a restore of one store would need and do. Nothing is written to find out. */
+/**
+ * What a restore of one store would need and do. Nothing is written to find out. `into`: a path or a server; undefined where there is no place for it,
+ * which is a blocker. `freeBytes`: undefined where nobody can know.
+ */
 export type RestorePreview = {
-  readonly into: string;
+  readonly into: string | undefined;
   readonly inOneStep: boolean;
   readonly replaces: boolean;
-  readonly freeBytes: number;
+  readonly freeBytes: number | undefined;
   readonly sideEffects: readonly string[];
   readonly blockers: readonly string[];
 };

@@ -136,10 +136,9 @@ export async function restoredCounters(
   await using redis = await startRedis();
   const into = shop.at(`restored-${mark}`);
   mkdirSync(into, { mode: 0o755 });
+  if (serverOwner() !== undefined) openTo(shop.folder.path);
   try {
     shop.ok(['restore', '--to', mark, '--into', into, '--into', `cache=${redis.url}`, '--yes']);
-    const owner = serverOwner();
-    if (owner !== undefined) for (const path of [shop.folder.path, into]) openTo(path);
     await using postgres = await startPostgres({ folder: join(into, 'orders') });
     using catalog = openEmbedded(join(into, 'catalog'), { mustExist: true });
     return {

@@ -94,10 +94,14 @@ function printRestored({ mark, at, stores }: RestoreResult, printer: Printer): v
     printer.line(`${printer.paint('bold', store.store)} into ${printable(store.into)}${asideText(store.keptAside)}`);
     if (store.nearest !== undefined) printer.line(`  ${nearestText(store.nearest, store.exact, printer)}`);
     printer.line(
-      `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}, ${verified}`,
+      `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}${logText(store)}, ${verified}`,
     );
     printMissing(store, printer);
   }
+}
+
+function logText({ segments = 0 }: RestoreResult['stores'][number]): string {
+  return segments === 0 ? '' : `, then ${formatNumberOf(segments, 'segment')} of log`;
 }
 
 /** What is not as it was. */

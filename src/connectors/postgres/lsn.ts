@@ -1,3 +1,4 @@
+import { must } from '../../core/must.ts';
 import { orderOf } from '../../core/position.ts';
 import type { Position } from '../../core/position.ts';
 
@@ -25,4 +26,10 @@ export function placeOf({ resume }: Position): WalPlace | undefined {
   const match = /^([1-9][0-9]{0,9})\/(.+)$/.exec(resume);
   const lsn = parseLsn(match?.[2] ?? '');
   return lsn === undefined ? undefined : { timeline: Number(match?.[1]), lsn };
+}
+
+/** The position of an order within what `next` ends. */
+export function positionBetween(order: string, next: Position): Position {
+  const { timeline } = must(placeOf(next), 'a position of a PostgreSQL server');
+  return positionOf({ timeline, lsn: BigInt(order) }, next.lineage);
 }

@@ -11,7 +11,6 @@ import type { ClientSession, Session } from './connection.ts';
 import { positionLost, serverError, unreachable } from './errors.ts';
 import { assertGoesOn, identify, whyNotOn } from './log/identity.ts';
 import type { Identity } from './log/identity.ts';
-import { keepStops, readStops } from './log/kept-stops.ts';
 import { readTail, writeTail } from './log/kept-tail.ts';
 import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
@@ -131,19 +130,22 @@ class PostgresRecorder implements Recorder {
     this.#sql = sql;
   }
 
+  /** Where no log is recorded beside it, it holds what it needs of that. */
   async openBase(run: Run): Promise<Base> {
     run.signal.throwIfAborted();
-    const { facts } = this.#parts;
+    const { facts, context } = this.#parts;
+    const withLog = context.stateFolder === undefined;
     const session = await this.#withSql((sql) => this.#replication(sql, run), run);
     return await openPhysicalBase(
       {
         socket: new ReplicationSocket(session),
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
+        withLog,
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
-          const cut = await this.#cover(stop.lsn);
-          return { logFrom: this.#history.position(logFrom), cut: this.#history.position(cut) };
+          const cut = this.#history.position(this.#history.cover(stop.lsn));
+          return { logFrom: withLog ? cut : this.#history.position(logFrom), cut };
         },
       },
       run,
@@ -209,7 +211,6 @@ class PostgresRecorder implements Recorder {
         `${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`,
       );
     }
-    if (stateFolder !== undefined) for (const stop of await readStops(stateFolder)) this.#history.cover(stop);
     const slot = await this.#slotFor({ sql, session, hasSwitched: place.timeline !== identity.timelines.current }, run);
     return await openPhysicalLog(
       {
@@ -276,19 +277,10 @@ class PostgresRecorder implements Recorder {
     }
     const lsnOf = (name: string): bigint =>
       withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
-    if (from === 'standby') return history.position(await this.#cover(lsnOf('replayed')));
-    const covered = await this.#cover(lsnOf('inserted'));
+    if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
+    const covered = history.cover(lsnOf('inserted'));
     if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
     return history.position(covered);
-  }
-
-  /** Also where this recorder is gone by then, the log is cut there. */
-  async #cover(lsn: bigint): Promise<bigint> {
-    const { stateFolder } = this.#parts.context;
-    const covered = this.#history.cover(lsn);
-    const { stops } = this.#history;
-    if (stateFolder !== undefined && stops.includes(covered)) await keepStops(stateFolder, stops);
-    return covered;
   }
 
   async #replication(sql: Session, run: Run): Promise<ClientSession> {

@@ -1,4 +1,4 @@
-import { existsSync, openSync, closeSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RestorerContext } from '../../core/connector.ts';
@@ -8,7 +8,6 @@ import type { Position } from '../../core/position.ts';
 import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { ensureFolder } from '../../io/atomic-file.ts';
-import { syncFileSystem } from '../../io/native-file.ts';
 import { readBaseFacts } from './base-facts.ts';
 import type { BaseFacts } from './base-facts.ts';
 import { findBinaries } from './binaries.ts';
@@ -20,15 +19,17 @@ import type { Owner } from './owner.ts';
 import { appendSettings, putOwned, recover } from './recovery.ts';
 import type { RestoreSettings } from './restore-settings.ts';
 import { endLeftover, setting } from './scratch-server.ts';
-import { exchangeFolders, inodeOf, readJournal, writeJournal } from './swap.ts';
+import { forgetVerified, markVerified, swapIn } from './swap.ts';
 import { moveOut, tablespaceHome } from './tablespaces.ts';
 import type { TablespaceHome } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
 import { assertNoServer } from './undo.ts';
+import { withBaseLog } from './wal/base-log.ts';
 import { WalFeed } from './wal-feed.ts';
 
 type Restored = {
+  readonly base: BaseReader;
   readonly facts: BaseFacts;
   readonly owner: Owner;
   readonly binFolder: string | undefined;
@@ -48,13 +49,13 @@ export class DataDirectoryRestorer implements Restorer {
     this.#place = findTarget(target, context.id);
     this.#settings = settings;
     this.#context = context;
-    this.#users = [...new Set([...users, 'postgres'])];
+    this.#users = users;
   }
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     run.signal.throwIfAborted();
     const { target, fresh, part, exists, home } = this.#place;
-    await this.#forgetVerified();
+    await forgetVerified(this.#place);
     assertReplaceable(this.#place);
     const facts = await readBaseFacts(base, run);
     const owner = chooseOwner(this.#settings.owner, exists ? target : undefined);
@@ -71,61 +72,38 @@ export class DataDirectoryRestorer implements Restorer {
     await rm(part, { recursive: true, force: true });
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, this.#settings.binFolder);
-    this.#restored = { facts, owner, binFolder, written };
+    this.#restored = { base, facts, owner, binFolder, written };
     const notes = notesOf(facts, binFolder);
     return { ...written, notes, noteCount: notes.length };
   }
 
   async rollForward(log: LogReader, to: Position, run: Run): Promise<void> {
-    const { facts, owner, binFolder } = must(this.#restored, 'a base was restored');
+    const { base, facts, owner, binFolder } = must(this.#restored, 'a base was restored');
     const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
+    const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
     const folder = this.#place.fresh;
     const pause = this.#settings.endRecovery === 'pause';
     const { clock } = this.#context.runtime;
     const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
     await withSystemErrors(folder, async () => {
       if (binFolder !== undefined) {
-        await recover(log, { ...recovery, binFolder }, run);
+        await recover(whole, { ...recovery, binFolder }, run);
         moveOut(folder, this.#tablespaceHome(), owner);
-      } else await this.#leaveLog(log, recovery, run);
+      } else await this.#leaveLog(whole, recovery, run);
       if (pause) appendSettings(folder, PAUSED + setting(['recovery_target_timeline', String(place.timeline)]), owner);
     });
   }
 
   async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
     const { entries, bytes } = must(this.#restored, 'a base was restored').written;
-    const { fresh } = this.#place;
-    const folder = openSync(fresh, 'r');
-    try {
-      await syncFileSystem(folder);
-    } finally {
-      closeSync(folder);
-    }
-    const journal = { version: 1, state: 'verified', turn: 0, coming: inodeOf(fresh), going: null } as const;
-    await writeJournal(this.#place, journal, this.#context.runtime.random, run);
+    await markVerified(this.#place, this.#context.runtime.random, run);
     return { entries, bytes };
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
-    const { target, fresh, aside } = this.#place;
     const { random } = this.#context.runtime;
-    let journal = readJournal(this.#place);
-    if (journal === undefined || journal.turn > 0) {
-      throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified beside ${target}`);
-    }
-    if (journal.state === 'verified') {
-      assertReplaceable(this.#place);
-      if (inodeOf(fresh) !== journal.coming) {
-        throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
-      }
-      journal = await writeJournal(this.#place, { ...journal, state: 'exchanging', going: inodeOf(target) }, random, run);
-    }
-    if (journal.state === 'exchanging') {
-      const begun = journal;
-      await withSystemErrors(target, () => exchangeFolders(this.#place, begun));
-      journal = await writeJournal(this.#place, { ...journal, state: 'exchanged' }, random, run);
-    }
-    return journal.going === null ? {} : { keptAside: aside };
+    const check = (): void => assertReplaceable(this.#place);
+    return await withSystemErrors(this.#place.target, async () => await swapIn(this.#place, { random, check }, run));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -134,16 +112,6 @@ export class DataDirectoryRestorer implements Restorer {
 
   #tablespaceHome(): TablespaceHome {
     return tablespaceHome(this.#place.target, this.#context.id, this.#settings.tablespaces);
-  }
-
-  /** @throws RESTORE_UNFINISHED when the exchange has begun: from then on only `swap` may go on. */
-  async #forgetVerified(): Promise<void> {
-    const journal = readJournal(this.#place);
-    if (journal === undefined) return;
-    if (journal.state !== 'verified') {
-      throw new TidemarkError('RESTORE_UNFINISHED', `the exchange of ${this.#place.target} has begun already`);
-    }
-    await rm(this.#place.journal);
   }
 
   async #saveLeftover(run: Run): Promise<void> {
@@ -200,7 +168,8 @@ function assertReplaceable({ exists, target, mounted }: TargetPlace): void {
   });
 }
 
-async function withSystemErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Of what the system refuses while a folder is restored. */
+export async function withSystemErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -148,7 +148,7 @@ export class ScratchServer implements AsyncDisposable {
 
   /** Rows as text. @throws pg's errors */
   async query(database: string, user: string, sql: string): Promise<readonly (readonly string[])[]> {
-    const socket = await this.#socketFolder();
+    const socket = this.socketFolder();
     try {
       const client = new pg.Client({ host: socket.path, port: PORT, user, database, connectionTimeoutMillis: 60_000 });
       client.on('error', () => undefined);
@@ -164,10 +164,10 @@ export class ScratchServer implements AsyncDisposable {
     }
   }
 
-  /** The folder of its socket, under a short name: the system limits the length of a socket's path. */
-  async #socketFolder(): Promise<{ readonly path: string; close(): void }> {
+  /** The folder of its socket, under a short name: the system limits the length of a socket's path. Also for other processes of this user. */
+  socketFolder(): { readonly path: string; readonly port: number; close(): void } {
     const folder = openSync(this.#work, 'r');
-    return { path: `/proc/self/fd/${folder}`, close: () => closeSync(folder) };
+    return { path: `/proc/${process.pid}/fd/${folder}`, port: PORT, close: () => closeSync(folder) };
   }
 
   /** Ends it in an orderly way, and takes away what this restore put there. @throws RESTORE_FAILED when it does not end so */

@@ -4,12 +4,11 @@ import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, Log, Recorder } from '../../core/recorder.ts';
 import type { Clock, Run } from '../../core/run.ts';
-import { RdbBase } from './base.ts';
-import type { RdbOrigin } from './base.ts';
+import { originOf, RdbBase } from './base.ts';
 import { positionLost, unreachable } from './errors.ts';
 import { askReplication, findMaster, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
-import { isInBacklog, isInHistory, placeOf, positionAt, whyLost } from './link/history.ts';
+import { isInBacklog, isInHistory, parseResume, placeOf, positionAt, whyLost } from './link/history.ts';
 import type { StreamPlace } from './link/history.ts';
 import { ReplicaLink } from './link/replica-link.ts';
 import type { InfoFields, ReplicationInfo } from './link/replication-info.ts';
@@ -33,7 +32,8 @@ export async function openRedisRecorder(place: RedisPlace, context: RecorderCont
   const files = opened.use(await ScratchFiles.open(context));
   const { client, info, server } = await openMaster(place, clock, run);
   opened.use(client);
-  const known = context.previous === undefined ? undefined : placeOf(context.previous);
+  // A scan's positions are none of a replica.
+  const known = context.previous === undefined ? undefined : parseResume(context.previous.resume);
   const isSame = known !== undefined && isInHistory(known, info);
   // A server that keeps nothing takes a new id for its first replica, which we are.
   const sync = info.backlog === undefined ? opened.use(await ReplicaLink.open(client.server, clock, run)) : undefined;
@@ -96,8 +96,8 @@ class RedisRecorder implements Recorder {
   #known: StreamPlace | undefined;
   /** Has been asked for everything, and not been answered. */
   #asked: ReplicaLink | undefined;
-  /** Began the history: its RDB is for the first base, its link for the log. */
   #log: RedisLog | undefined;
+  /** Began the history: its RDB is for the first base, its link for the log. */
   #begun: { path: string | undefined; link: ReplicaLink | undefined; readonly position: Position } | undefined;
 
   constructor({ place, clock, files, master, lineage, known, sync }: Setup) {
@@ -166,16 +166,7 @@ class RedisRecorder implements Recorder {
   }
 
   #base(path: string, position: Position): Base {
-    const { replId, offset } = placeOf(position);
-    const valkey = this.#server.get('valkey_version');
-    const version = valkey ?? this.#server.get('redis_version') ?? '';
-    const origin: RdbOrigin = {
-      server: valkey === undefined ? 'redis' : 'valkey',
-      version,
-      replId,
-      offset: String(offset),
-    };
-    return new RdbBase({ path, cut: position, origin });
+    return new RdbBase({ path, cut: position, origin: originOf(this.#server, placeOf(position)) });
   }
 
   async #dropBegun(): Promise<void> {

@@ -15,6 +15,18 @@ const MOST_DEPTH = 16;
 const MOST_LINE_BYTES = 64 * 1024;
 const LINE_END = Buffer.from('\r\n');
 
+/** Of an array; none of anything else. */
+export function itemsOf(reply: Reply): readonly Reply[] {
+  // What is an array here is one of replies.
+  return Array.isArray(reply) ? (reply as readonly Reply[]) : [];
+}
+
+/** Of bytes or a line of text; '' of anything else. */
+export function textOf(reply: Reply | undefined): string {
+  if (reply instanceof Uint8Array) return Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength).toString();
+  return typeof reply === 'string' ? reply : '';
+}
+
 /** A command as a server takes it. Text is encoded as UTF-8. */
 export function encodeCommand(words: readonly (string | Uint8Array)[]): Buffer {
   const parts: Uint8Array[] = [Buffer.from(`*${words.length}\r\n`)];

@@ -206,26 +206,6 @@ test(
   },
 );
 
-test('the log can be cut at a head also when the recorder that named it was gone before it came there', TIMEOUT, async (t) => {
-  await using server = await startPostgres();
-  await using state = temporaryFolder();
-  const run = { signal: t.signal };
-  let head: Position;
-  let after: Position;
-  {
-    await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime, stateFolder: state.path }, run);
-    after = await must(recorder.begin, 'a begin').call(recorder, run);
-    await server.query('CREATE TABLE t (n int)');
-    head = await headOf(recorder, t);
-  }
-  await server.query('INSERT INTO t SELECT generate_series(1, 100)');
-  const context = { runtime, stateFolder: state.path, previous: after };
-  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
-  await using recording = await Recording.open(recorder, after, run);
-  await recording.reaches(await headOf(recorder, t));
-  assert.ok(recording.pieces.some(({ commit }) => commit?.position.order === head.order));
-});
-
 test('a server that stands still is told within a minute', TIMEOUT, async (t) => {
   await using server = await startPostgres();
   const { clock } = runtime;

@@ -34,12 +34,12 @@ export class BackupStream {
     this.#onWarning = onWarning;
   }
 
-  /** Where the log has to be followed from. The WAL is not in the archives, and its archiving is not waited for: it is recorded beside. */
-  async begin(run: Run): Promise<WalPlace> {
+  /** Where the log has to be followed from. That it is archived is not waited for: it comes with the files, with `withLog`, or is recorded beside. */
+  async begin({ withLog }: { readonly withLog: boolean }, run: Run): Promise<WalPlace> {
     this.#socket.command(
       this.#isFramed
-        ? "BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
-        : "BASE_BACKUP LABEL 'tidemark' FAST NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
+        ? `BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAL ${withLog}, WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')`
+        : `BASE_BACKUP LABEL 'tidemark' FAST ${withLog ? 'WAL ' : ''}NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'`,
     );
     const [first] = await this.#rows(run);
     const tablespaces = await this.#rows(run);

@@ -13,6 +13,7 @@ import { BackupStream } from './backup-stream.ts';
 import type { BackupPart } from './backup-stream.ts';
 import { ManifestCheck, manifestCrc } from './backup-manifest.ts';
 import type { FileSum } from './backup-manifest.ts';
+import { isWalSegment } from '../wal/base-log.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarEntry } from './tar-reader.ts';
 
@@ -30,6 +31,8 @@ export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
   readonly server: string;
   readonly versionNumber: number;
+  /** Also the log that it needs to be whole. */
+  readonly withLog: boolean;
   /** What the positions of the base are. Called once, when all has come. */
   ends(
     places: { readonly start: WalPlace; readonly stop: WalPlace },
@@ -73,7 +76,7 @@ class PhysicalBase implements Base {
   }
 
   async begin(): Promise<void> {
-    this.#start = await this.#asking(() => this.#stream.begin(this.#run));
+    this.#start = await this.#asking(() => this.#stream.begin(this.#options, this.#run));
   }
 
   /** What was sent is sent once: there is no other try, and nothing of a server may be left out. */
@@ -124,6 +127,8 @@ class PhysicalBase implements Base {
       if (found.type === 'folder') continue;
       if (found.sizeBytes === 0) this.#sums.set(path, { sizeBytes: 0, crc: this.#emptySum() });
       assume(tar.isAtEnd && this.#sums.has(path), `${path} was read to its end`);
+      // The manifest tells of the log as a range, not of its files.
+      if (isWalSegment(path)) this.#sums.delete(path);
       run = this.#run;
     }
   }

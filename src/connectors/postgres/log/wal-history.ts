@@ -39,11 +39,6 @@ export class WalHistory {
     return this.#delivered;
   }
 
-  /** The places that were named, and that have not been delivered. Ascending. */
-  get stops(): readonly bigint[] {
-    return this.#stops;
-  }
-
   position(lsn: bigint): Position {
     return positionOf({ timeline: timelineBefore(this.timelines, lsn), lsn }, this.lineage.id);
   }

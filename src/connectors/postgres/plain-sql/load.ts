@@ -4,9 +4,15 @@ import { streamProgram } from '../../../io/program.ts';
 import { clientCall } from '../client-program.ts';
 import type { PostgresPlace } from '../place.ts';
 
-/** Runs a dump against a server, up to the first error. It drops what it brings, so that it may be run again. @throws FAILED */
-export async function loadDump(place: PostgresPlace, file: string, run: Run): Promise<void> {
-  const args = ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', '--dbname', place.database, '--file', '-'];
+/** Runs a dump against a server, up to the first error. It drops what it brings, so that it may be run again. `options`: of psql. @throws FAILED */
+export async function loadDump(
+  place: PostgresPlace,
+  file: string,
+  run: Run,
+  options: readonly string[] = [],
+): Promise<void> {
+  const fixed = ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', '--dbname', place.database, '--file', '-'];
+  const args = [...options, ...fixed];
   const call = await clientCall(place, 'psql', args, run);
   const input = (inputRun: Run): AsyncIterable<Uint8Array> => withoutOwnRole(readPieces(file, inputRun), place.user);
   for await (const _ of streamProgram({ ...call, input }, run)) run.signal.throwIfAborted();

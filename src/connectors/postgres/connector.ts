@@ -1,0 +1,42 @@
+import type { Connector } from '../../core/connector.ts';
+import { orderOf } from '../../core/position.ts';
+import { diagnosePostgres } from './diagnose.ts';
+import { compareEntries, describeEntry, entryContent, entryMatcher, entryName, listEntries } from './list.ts';
+import { parseLsn, positionBetween } from './lsn.ts';
+import { resolvePlace } from './place.ts';
+import type { PostgresPlace } from './place.ts';
+import { openSqlRecorder } from './plain-sql/recorder.ts';
+import { openPostgresRecorder } from './recorder.ts';
+import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restore.ts';
+
+/** PostgreSQL servers: their data files and their log, or plain SQL. */
+export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connector<PostgresPlace>, 'openRecorder'>> = {
+  schemes: ['postgres', 'postgresql'],
+  log: 'bytes',
+  resolve: (place) => ({ options: resolvePlace(place), warnings: [] }),
+  openRecorder: async (place, context, run) =>
+    place.options.strategy === 'sql'
+      ? await openSqlRecorder(place, context, run)
+      : await openPostgresRecorder(place, context, run),
+  preview: previewPostgres,
+  openRestorer: async (place, context, { signal }) => {
+    signal.throwIfAborted();
+    return openPostgresRestorer(place, context);
+  },
+  undo: undoPostgres,
+  discard: discardPostgres,
+  parsePosition: (text) => {
+    // With the timeline before it, as positions are shown, or alone, as the server has it.
+    const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));
+    return lsn === undefined ? undefined : orderOf(lsn);
+  },
+  positionBetween,
+  entryName,
+  entryPath: (name) => name,
+  content: entryContent,
+  list: listEntries,
+  describe: describeEntry,
+  matcher: entryMatcher,
+  compare: compareEntries,
+  diagnose: diagnosePostgres,
+};
