@@ -144,7 +144,7 @@ class PostgresRecorder implements Recorder {
         withLog,
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
-          const cut = this.#history.position(this.#history.cover(stop.lsn));
+          const cut = this.#history.position(stop.lsn);
           return { logFrom: withLog ? cut : this.#history.position(logFrom), cut };
         },
       },
@@ -277,10 +277,10 @@ class PostgresRecorder implements Recorder {
     }
     const lsnOf = (name: string): bigint =>
       withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
-    if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
-    const covered = history.cover(lsnOf('inserted'));
-    if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
-    return history.position(covered);
+    if (from === 'standby') return history.position(lsnOf('replayed'));
+    const inserted = lsnOf('inserted');
+    if (lsnOf('flushed') < inserted) await sql.query(FLUSH, run);
+    return history.position(inserted);
   }
 
   async #replication(sql: Session, run: Run): Promise<ClientSession> {
