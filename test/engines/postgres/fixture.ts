@@ -87,7 +87,7 @@ export type LogOptions = {
 };
 
 /** The server's log as if it had been recorded, out of the files that it still has. */
-export function logOf(server: PostgresServer, options: LogOptions): LogReader {
+export function logOf(server: { readonly folder: string }, options: LogOptions): LogReader {
   return {
     async *read() {
       yield* transactions(server, options);
@@ -96,7 +96,7 @@ export function logOf(server: PostgresServer, options: LogOptions): LogReader {
 }
 
 function* transactions(
-  server: PostgresServer,
+  server: { readonly folder: string },
   { from, to, pieceBytes = 300_000 }: LogOptions,
 ): Generator<LoggedTransaction[]> {
   const folder = join(server.folder, 'pg_wal');
@@ -140,6 +140,10 @@ function switchesIn(folder: string): { timeline: number; end: bigint }[] {
       end: must(parseLsn(end), 'a switch'),
     }),
   );
+}
+
+export function switchesOf(folder: string): { timeline: number; end: bigint }[] {
+  return switchesIn(join(folder, 'pg_wal'));
 }
 
 function timelineAt(switches: { timeline: number; end: bigint }[], lsn: bigint): { timeline: number; end?: bigint } {
