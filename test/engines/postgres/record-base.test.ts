@@ -116,8 +116,8 @@ for (const version of ['13', '14', '15', '16', '17', '18'] as const) {
       await server.query('CREATE UNLOGGED TABLE fleeting (n int)');
       await server.query('INSERT INTO there SELECT generate_series(1, 1000)');
       await using state = temporaryFolder();
-    const context = { runtime, stateFolder: state.path };
-    await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
+      const context = { runtime, stateFolder: state.path };
+      await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
       await using recording = await Recording.open(
         recorder,
         await must(recorder.begin, 'a begin').call(recorder, run),

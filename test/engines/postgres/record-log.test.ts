@@ -224,3 +224,16 @@ test('a server that stands still is told within a minute', TIMEOUT, async (t) =>
   );
   await server.resume();
 });
+
+test('a mark’s name is a restore point in the log, before the head that is asked next', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, { signal: t.signal });
+  await using recording = await begun(recorder, t);
+  await must(recorder.label, 'labels').call(recorder, 'before-the-deploy', { signal: t.signal });
+  await must(recorder.label, 'labels').call(recorder, 'x'.repeat(200), { signal: t.signal });
+  const head = await headOf(recorder, t);
+  await recording.reaches(head);
+  const { start, bytes } = recording.bytes();
+  const at = bytes.indexOf('before-the-deploy');
+  assert.ok(at > 0 && start + BigInt(at) < BigInt(head.order));
+});
