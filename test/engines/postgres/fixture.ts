@@ -35,16 +35,21 @@ export async function takeBase(server: PostgresServer, folder: string): Promise<
   );
   const mapping = tablespaces.map(({ oid, path }) => `--tablespace-mapping=${String(path)}=${folder}-${String(oid)}`);
   await server.runClient('pg_basebackup', ['-D', folder, '-Fp', '-X', 'none', '-c', 'fast', ...mapping]);
+  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
+  const extra = map === '' ? [] : [fileEntry('tablespace_map', Buffer.from(map), 0)];
+  return readBase(folder, server.folder, extra);
+}
+
+/** The base in a folder, and the history of its timeline from the server's. */
+export function readBase(folder: string, serverFolder: string, extra: readonly StoredEntry[] = []): TakenBase {
   const manifest = readFileSync(join(folder, 'backup_manifest'), 'utf8');
   const [, end = ''] = /"End-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const [, start = ''] = /"Start-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const timeline = Number(/"Timeline": ([0-9]+)/.exec(manifest)?.[1]);
-  const entries = entriesOf(folder, '');
-  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
-  if (map !== '') entries.push(fileEntry('tablespace_map', Buffer.from(map), 0));
+  const entries = [...entriesOf(folder, ''), ...extra];
   const historyFile = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   if (timeline > 1) {
-    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(server.folder, 'pg_wal', historyFile)), 0));
+    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(serverFolder, 'pg_wal', historyFile)), 0));
   }
   entries.sort((left, right) => compareBytes(left.name, right.name));
   return {

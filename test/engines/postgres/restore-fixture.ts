@@ -5,14 +5,13 @@ import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-dir
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
-import type { PostgresServer } from '../../servers/postgres.ts';
 import { LINEAGE, logOf, run, runtime } from './fixture.ts';
 import type { TakenBase } from './fixture.ts';
 
 export const SEGMENT = 16n * 1024n * 1024n;
 export const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: {} };
 
-export type RestoreAt = { readonly server: PostgresServer; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint;
+export type RestoreAt = { readonly server: { readonly folder: string }; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint;
   readonly timeline?: number;
   readonly from?: bigint;
   readonly followBy?: readonly string[];
