@@ -99,12 +99,15 @@ function* transactions(server: { readonly folder: string }, { from, to, pieceByt
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
+  let [name, bytes] = ['', Buffer.alloc(0)];
   for (let at = from; at < to; ) {
     const { timeline, end } = timelineAt(switches, at);
     const segmentStart = at - (at % BigInt(segmentBytes));
     const segmentEnd = segmentStart + BigInt(segmentBytes);
     const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) => (one < other ? one : other));
-    const bytes = readFileSync(join(folder, fileOf(folder, segmentStart, segmentBytes)));
+    const wanted = fileOf(folder, segmentStart, segmentBytes);
+    if (wanted !== name) bytes = readFileSync(join(folder, wanted));
+    name = wanted;
     const piece = bytes.subarray(Number(at - segmentStart), Number(upTo - segmentStart));
     const entry = logBytes(at, piece);
     if ('removed' in entry) throw new Error('bytes are never removed');
