@@ -26,7 +26,12 @@ export const runtime: Runtime = {
 };
 export const LINEAGE = 'a-lineage';
 
-export type TakenBase = { readonly base: BaseReader; readonly start: bigint; readonly cut: bigint; readonly timeline: number };
+export type TakenBase = {
+  readonly base: BaseReader;
+  readonly start: bigint;
+  readonly cut: bigint;
+  readonly timeline: number;
+};
 
 /** A base by PostgreSQL's own program, as if it had been recorded. `folder` must not exist; the server's user must be able to write it. */
 export async function takeBase(server: PostgresServer, folder: string): Promise<TakenBase> {
@@ -95,7 +100,10 @@ export function logOf(server: { readonly folder: string }, options: LogOptions):
   };
 }
 
-function* transactions(server: { readonly folder: string }, { from, to, pieceBytes = 300_000 }: LogOptions): Generator<LoggedTransaction[]> {
+function* transactions(
+  server: { readonly folder: string },
+  { from, to, pieceBytes = 300_000 }: LogOptions,
+): Generator<LoggedTransaction[]> {
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
@@ -104,7 +112,9 @@ function* transactions(server: { readonly folder: string }, { from, to, pieceByt
     const { timeline, end } = timelineAt(switches, at);
     const segmentStart = at - (at % BigInt(segmentBytes));
     const segmentEnd = segmentStart + BigInt(segmentBytes);
-    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) => (one < other ? one : other));
+    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) =>
+      one < other ? one : other,
+    );
     const wanted = fileOf(folder, segmentStart, segmentBytes);
     if (wanted !== name) bytes = readFileSync(join(folder, wanted));
     name = wanted;
@@ -127,12 +137,17 @@ function fileOf(folder: string, start: bigint, segmentBytes: number): string {
 }
 
 function switchesIn(folder: string): { timeline: number; end: bigint }[] {
-  const newest = readdirSync(folder).filter((name) => name.endsWith('.history')).sort().at(-1);
+  const newest = readdirSync(folder)
+    .filter((name) => name.endsWith('.history'))
+    .sort()
+    .at(-1);
   if (newest === undefined) return [];
-  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(([, timeline, end = '']) => ({
-    timeline: Number(timeline),
-    end: must(parseLsn(end), 'a switch'),
-  }));
+  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(
+    ([, timeline, end = '']) => ({
+      timeline: Number(timeline),
+      end: must(parseLsn(end), 'a switch'),
+    }),
+  );
 }
 
 export function switchesOf(folder: string): { timeline: number; end: bigint }[] {

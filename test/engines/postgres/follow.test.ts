@@ -19,7 +19,9 @@ async function stamp(server: PostgresServer, n: number): Promise<bigint> {
   return lsn;
 }
 
-test('a standby follows the repository over whole files, the last bytes, and a failover', { timeout: 240_000 }, async () => {
+test('a standby follows the repository over whole files, the last bytes, and a failover', {
+  timeout: 240_000,
+}, async () => {
   await using primary = await startPostgres({ settings: KEEP });
   await primary.query('CREATE TABLE stamps (n int PRIMARY KEY)');
   await using folder = sharedFolder();

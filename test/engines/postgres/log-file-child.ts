@@ -11,7 +11,8 @@ const [from, to] = readFileSync(headFile, 'utf8')
   .split('\n')
   .map((line) => must(parseLsn(line), 'a position'));
 const switches = switchesOf(folder);
-const timelineAt = (lsn: bigint): number => switches.find(({ end }) => lsn <= end)?.timeline ?? (switches.at(-1)?.timeline ?? 0) + 1;
+const timelineAt = (lsn: bigint): number =>
+  switches.find(({ end }) => lsn <= end)?.timeline ?? (switches.at(-1)?.timeline ?? 0) + 1;
 const place = (lsn: bigint) => positionOf({ lsn, timeline: timelineAt(lsn) }, LINEAGE);
 const [start, end] = [must(from, 'a start'), must(to, 'an end')];
 const shape = { majorVersion: 15, systemIdentifier: 0n, pageBytes: 8192, segmentBytes: 16 << 20 };

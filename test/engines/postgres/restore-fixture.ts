@@ -11,13 +11,20 @@ import type { TakenBase } from './fixture.ts';
 export const SEGMENT = 16n * 1024n * 1024n;
 export const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: {} };
 
-export type RestoreAt = { readonly server: { readonly folder: string }; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint;
+export type RestoreAt = {
+  readonly server: { readonly folder: string };
+  readonly taken: TakenBase;
+  readonly target: string;
+  readonly lsn: bigint;
   readonly timeline?: number;
   readonly from?: bigint;
   readonly followBy?: readonly string[];
 };
 
-export async function restoreTo({ server, taken, target, lsn, timeline = 1, from, followBy }: RestoreAt, settings = SETTINGS): Promise<string | undefined> {
+export async function restoreTo(
+  { server, taken, target, lsn, timeline = 1, from, followBy }: RestoreAt,
+  settings = SETTINGS,
+): Promise<string | undefined> {
   const context = { runtime, id: 'r1', followBy };
   await using restorer = new DataDirectoryRestorer(target, settings, context, []);
   await restorer.restoreBase(taken.base, run);
@@ -39,4 +46,3 @@ export async function numbersIn(folder: string): Promise<readonly number[]> {
   await using restored = await startPostgres({ folder });
   return (await restored.query('SELECT n FROM stamps ORDER BY n')).map(({ n }) => Number(n));
 }
-

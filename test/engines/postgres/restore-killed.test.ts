@@ -20,7 +20,10 @@ const CHILD = join(import.meta.dirname, 'restore-child.ts');
 function serversBelow(folder: string): number {
   return readdirSync('/proc').filter((pid) => {
     try {
-      return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) && /postgres/.test(readFileSync(`/proc/${pid}/comm`, 'utf8'));
+      return (
+        readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) &&
+        /postgres/.test(readFileSync(`/proc/${pid}/comm`, 'utf8'))
+      );
     } catch {
       // It is no process, or not any more.
       return false;
@@ -39,7 +42,9 @@ async function finish(restore: RestoreAt): Promise<void> {
   }
 }
 
-test('a restore that is killed at any moment is finished by the next call, and no server is left', { timeout: 300_000 }, async () => {
+test('a restore that is killed at any moment is finished by the next call, and no server is left', {
+  timeout: 300_000,
+}, async () => {
   await using server = await startPostgres({ settings: { wal_keep_size: '4GB' } });
   await server.query('CREATE TABLE stamps (n int PRIMARY KEY)');
   await using folder = sharedFolder();
@@ -51,7 +56,9 @@ test('a restore that is killed at any moment is finished by the next call, and n
   const target = folder.at('restored');
   let killed = 0;
   for (const afterMs of [400, 900, 1500, 2200, 3000]) {
-    const child = spawn(process.execPath, [CHILD, server.folder, folder.at('base'), target, String(lsn)], { stdio: 'ignore' });
+    const child = spawn(process.execPath, [CHILD, server.folder, folder.at('base'), target, String(lsn)], {
+      stdio: 'ignore',
+    });
     const exit = once(child, 'exit');
     await Promise.race([exit, sleep(afterMs)]);
     if (child.exitCode === null && child.signalCode === null) killed++;

@@ -47,9 +47,14 @@ test('places, names of files and histories are written as the server writes them
   assert.deepEqual(parseSegmentName('0000001A0000000100000002', 16 << 20), { timeline: 26, start: 0x1_0200_0000n });
   assert.equal(parseSegmentName('0000001A.history', 16 << 20), undefined);
   assert.equal(parseHistoryName(historyName(26)), 26);
-  const switches = [{ from: 1, at: 5n }, { from: 2, at: 0x1_0000_0000n }];
+  const switches = [
+    { from: 1, at: 5n },
+    { from: 2, at: 0x1_0000_0000n },
+  ];
   assert.deepEqual(parseHistory(formatHistory(switches)), switches);
-  assert.deepEqual(parseHistory(Buffer.from('# a remark\n1\t0/5\tno recovery target specified\n\n')), [{ from: 1, at: 5n }]);
+  assert.deepEqual(parseHistory(Buffer.from('# a remark\n1\t0/5\tno recovery target specified\n\n')), [
+    { from: 1, at: 5n },
+  ]);
   assert.equal(parseHistory(Buffer.from('what is this')), undefined);
 });
 
@@ -119,11 +124,16 @@ test('a log is given file by file, the newest with zeros behind what is there', 
     if (left <= 0) return [{ timeline: 2, start, bytes: piece }];
     if (left >= piece.byteLength) return [{ timeline: 1, start, bytes: piece }];
     const [before, behind] = [piece.subarray(0, left), piece.subarray(left)];
-    return [{ timeline: 1, start, bytes: before }, { timeline: 2, start: switchAt, bytes: behind }];
+    return [
+      { timeline: 1, start, bytes: before },
+      { timeline: 2, start: switchAt, bytes: behind },
+    ];
   });
   const end = START + BigInt(bytes.byteLength);
   const log = {
-    stretches: [{ after: positionOf({ timeline: 1, lsn: START }, 'l'), upTo: positionOf({ timeline: 2, lsn: end }, 'l') }],
+    stretches: [
+      { after: positionOf({ timeline: 1, lsn: START }, 'l'), upTo: positionOf({ timeline: 2, lsn: end }, 'l') },
+    ],
     async *read(after: { readonly order: string }, upTo: { readonly order: string }) {
       for (const { timeline, start, bytes: piece } of pieces) {
         const from = BigInt(after.order) > start ? Number(BigInt(after.order) - start) : 0;
@@ -138,7 +148,8 @@ test('a log is given file by file, the newest with zeros behind what is there', 
     return (await serveLogFile(log, SHAPE, request, run)) ? readFileSync(path) : undefined;
   };
   const segment = 1 << 20;
-  const name = (timeline: number, index: number): string => segmentName(timeline, START + BigInt(index * segment), segment);
+  const name = (timeline: number, index: number): string =>
+    segmentName(timeline, START + BigInt(index * segment), segment);
   assert.deepEqual(await ask(name(1, 0)), bytes.subarray(0, segment));
   // Of a timeline that was left nothing is fetched behind where that happened.
   assert.deepEqual(readdirSync(folder.at('cache')), []);
@@ -150,7 +161,15 @@ test('a log is given file by file, the newest with zeros behind what is there', 
   const newest = Buffer.concat([bytes.subarray(2 * segment), Buffer.alloc(segment - (bytes.byteLength - 2 * segment))]);
   assert.deepEqual(await ask(name(2, 2)), newest);
   assert.deepEqual(await ask(name(2, 2)), newest);
-  for (const absent of [name(2, 0), name(1, 2), name(2, 3), name(3, 1), name(1, -1), '00000003.history', `${name(1, 0)}.00000028.backup`]) {
+  for (const absent of [
+    name(2, 0),
+    name(1, 2),
+    name(2, 3),
+    name(3, 1),
+    name(1, -1),
+    '00000003.history',
+    `${name(1, 0)}.00000028.backup`,
+  ]) {
     assert.equal(await ask(absent), undefined, absent);
   }
   assert.deepEqual(parseHistory((await ask('00000002.history')) ?? Buffer.alloc(0)), [{ from: 1, at: switchAt }]);

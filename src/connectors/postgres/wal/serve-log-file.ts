@@ -22,12 +22,7 @@ type Log = Omit<StoredLog, 'base'>;
  * the repository does not have it, or not yet: only then may the server be told so, because without the file it takes the log for ended.
  * @throws REPOSITORY_DAMAGED and whatever reading the log throws
  */
-export async function serveLogFile(
-  log: Log,
-  shape: WalShape,
-  request: LogFileRequest,
-  run: Run,
-): Promise<boolean> {
+export async function serveLogFile(log: Log, shape: WalShape, request: LogFileRequest, run: Run): Promise<boolean> {
   const { name, path, cacheFolder } = request;
   const history = parseHistoryName(name);
   if (history !== undefined) {
@@ -54,7 +49,12 @@ export async function serveLogFile(
   }
 }
 
-type Making = LogFileRequest & { readonly timeline: number; readonly start: bigint; readonly folder: string; readonly shape: WalShape };
+type Making = LogFileRequest & {
+  readonly timeline: number;
+  readonly start: bigint;
+  readonly folder: string;
+  readonly shape: WalShape;
+};
 
 /** The files from the one that is asked for on, in `folder`. `last` has zeros at its end, or is whole by chance. */
 async function makeFiles(
