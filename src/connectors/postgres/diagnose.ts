@@ -72,7 +72,9 @@ async function replicationFindings(place: PostgresPlace, sql: Session, run: Run)
   } catch (error) {
     run.signal.throwIfAborted();
     if (!isTidemarkError(error)) throw error;
-    return [failing('POSTGRES_NO_REPLICATION', `no connection for replication is possible: ${error.message}`, error.hint)];
+    return [
+      failing('POSTGRES_NO_REPLICATION', `no connection for replication is possible: ${error.message}`, error.hint),
+    ];
   }
 }
 
@@ -81,44 +83,84 @@ type Rule = (facts: Facts) => Finding | readonly Finding[] | undefined;
 const RULES: readonly Rule[] = [
   ({ server, settings }) =>
     number(settings, 'server_version_num') < 130_000
-      ? failing('POSTGRES_VERSION', `${server} is older than PostgreSQL 13`, 'Upgrade the server; 13 to 18 are supported.')
+      ? failing(
+          'POSTGRES_VERSION',
+          `${server} is older than PostgreSQL 13`,
+          'Upgrade the server; 13 to 18 are supported.',
+        )
       : undefined,
   ({ server, settings }) =>
     settings.get('wal_level') === 'minimal'
-      ? failing('POSTGRES_WAL_LEVEL', `${server} has wal_level minimal, which nothing can be rolled forward from`, 'Set wal_level to replica, and restart the server.')
+      ? failing(
+          'POSTGRES_WAL_LEVEL',
+          `${server} has wal_level minimal, which nothing can be rolled forward from`,
+          'Set wal_level to replica, and restart the server.',
+        )
       : undefined,
   capRule,
   ({ server, role }) =>
     role['replication'] === 't' || role['super'] === 't'
       ? undefined
-      : failing('POSTGRES_NOT_PERMITTED', `${server}: the role ${role['name']} may not replicate`, `ALTER ROLE ${quoted(role)} REPLICATION`),
+      : failing(
+          'POSTGRES_NOT_PERMITTED',
+          `${server}: the role ${role['name']} may not replicate`,
+          `ALTER ROLE ${quoted(role)} REPLICATION`,
+        ),
   ({ server, role }) =>
     role['monitor'] === 't' || role['super'] === 't'
       ? undefined
-      : warning('POSTGRES_NO_MONITOR', `${server}: the role ${role['name']} does not see who else uses a slot`, `GRANT pg_monitor TO ${quoted(role)}`),
+      : warning(
+          'POSTGRES_NO_MONITOR',
+          `${server}: the role ${role['name']} does not see who else uses a slot`,
+          `GRANT pg_monitor TO ${quoted(role)}`,
+        ),
   sendersRule,
   slotsRule,
   ({ server, settings }) =>
     settings.get('data_checksums') === 'on'
       ? undefined
-      : warning('POSTGRES_NO_CHECKSUMS', `${server} has no checksums of its pages: damage of its disk gets into bases unnoticed`, 'Stop the server and run pg_checksums --enable.'),
+      : warning(
+          'POSTGRES_NO_CHECKSUMS',
+          `${server} has no checksums of its pages: damage of its disk gets into bases unnoticed`,
+          'Stop the server and run pg_checksums --enable.',
+        ),
   ({ server, settings, role }) =>
     settings.get('full_page_writes') === 'on'
       ? undefined
       : role['standby'] === 't'
-        ? failing('POSTGRES_FULL_PAGE_WRITES', `${server} has full_page_writes off, so that no base can be taken from a standby`, 'Set full_page_writes to on, on the primary.')
-        : warning('POSTGRES_FULL_PAGE_WRITES', `${server} has full_page_writes off: a crash can leave half-written pages`, 'Set full_page_writes to on.'),
+        ? failing(
+            'POSTGRES_FULL_PAGE_WRITES',
+            `${server} has full_page_writes off, so that no base can be taken from a standby`,
+            'Set full_page_writes to on, on the primary.',
+          )
+        : warning(
+            'POSTGRES_FULL_PAGE_WRITES',
+            `${server} has full_page_writes off: a crash can leave half-written pages`,
+            'Set full_page_writes to on.',
+          ),
   ({ server, settings }) =>
     settings.get('fsync') === 'on'
       ? undefined
-      : warning('POSTGRES_FSYNC', `${server} has fsync off: a crash of its machine can lose or damage everything, and what was recorded may be ahead of it then`, 'Set fsync to on.'),
+      : warning(
+          'POSTGRES_FSYNC',
+          `${server} has fsync off: a crash of its machine can lose or damage everything, and what was recorded may be ahead of it then`,
+          'Set fsync to on.',
+        ),
   ({ server, settings }) =>
     settings.get('archive_mode') === 'off'
       ? undefined
-      : note('POSTGRES_ARCHIVES', `${server} archives its log as well (archive_mode ${settings.get('archive_mode')}); Tidemark neither needs nor waits for it`, 'Keep it if another tool needs it: a failing archive_command fills the server’s disk whatever max_slot_wal_keep_size says.'),
+      : note(
+          'POSTGRES_ARCHIVES',
+          `${server} archives its log as well (archive_mode ${settings.get('archive_mode')}); Tidemark neither needs nor waits for it`,
+          'Keep it if another tool needs it: a failing archive_command fills the server’s disk whatever max_slot_wal_keep_size says.',
+        ),
   ({ server, role }) =>
     role['standby'] === 't'
-      ? note('POSTGRES_STANDBY', `${server} is a standby: marks hold what it had applied, which may be less than its primary had`, 'Name the primary for marks that hold all that was committed.')
+      ? note(
+          'POSTGRES_STANDBY',
+          `${server} is a standby: marks hold what it had applied, which may be less than its primary had`,
+          'Name the primary for marks that hold all that was committed.',
+        )
       : undefined,
   keptRule,
   spaceRule,
@@ -137,15 +179,24 @@ function sendersRule({ server, settings, role }: Facts): Finding | undefined {
   const most = number(settings, 'max_wal_senders');
   const used = Number(role['senders']);
   const hint = 'Raise max_wal_senders, and restart the server.';
-  if (most < SENDERS_NEEDED) return failing('POSTGRES_SENDERS', `${server} has max_wal_senders ${most}; ${SENDERS_NEEDED} are needed`, hint);
+  if (most < SENDERS_NEEDED) {
+    return failing('POSTGRES_SENDERS', `${server} has max_wal_senders ${most}; ${SENDERS_NEEDED} are needed`, hint);
+  }
   if (most - used >= SENDERS_NEEDED || Number(role['own']) > 0) return undefined;
-  return warning('POSTGRES_SENDERS', `${server} has ${most - used} of ${most} max_wal_senders left; ${SENDERS_NEEDED} are needed`, hint);
+  return warning(
+    'POSTGRES_SENDERS',
+    `${server} has ${most - used} of ${most} max_wal_senders left; ${SENDERS_NEEDED} are needed`,
+    hint,
+  );
 }
 
 function slotsRule({ server, settings, role }: Facts): Finding | undefined {
   const most = number(settings, 'max_replication_slots');
   if (most > Number(role['slots']) || Number(role['own']) > 0) return undefined;
-  const [message, hint] = [`${server} has no replication slot left of ${most}`, 'Raise max_replication_slots, and restart the server.'];
+  const [message, hint] = [
+    `${server} has no replication slot left of ${most}`,
+    'Raise max_replication_slots, and restart the server.',
+  ];
   return failing('POSTGRES_SLOTS', message, hint);
 }
 
@@ -154,14 +205,28 @@ function keptRule({ server, settings, slots }: Facts): readonly Finding[] {
   return slots.flatMap(({ name, status, active, kept }) => {
     const about = `${server}: the replication slot ${name}`;
     if (status === 'lost') {
-      return [failing('POSTGRES_SLOT_LOST', `${about} is lost: the server removed log that was not stored yet`, 'A new base is taken by itself; raise max_slot_wal_keep_size so that it does not happen again.')];
+      return [
+        failing(
+          'POSTGRES_SLOT_LOST',
+          `${about} is lost: the server removed log that was not stored yet`,
+          'A new base is taken by itself; raise max_slot_wal_keep_size so that it does not happen again.',
+        ),
+      ];
     }
     if (capBytes > 0 && Number(kept) > capBytes / 2) {
       const message = `${about} keeps ${Math.round(Number(kept) / MEBIBYTE)} MiB of log, more than half of what it may`;
-      return [warning('POSTGRES_SLOT_BEHIND', message, 'See why the log is not stored, before the server has to drop it.')];
+      return [
+        warning('POSTGRES_SLOT_BEHIND', message, 'See why the log is not stored, before the server has to drop it.'),
+      ];
     }
     if (active === 't') return [];
-    return [note('POSTGRES_SLOT_IDLE', `${about} is not used now, and keeps ${Math.round(Number(kept) / MEBIBYTE)} MiB of log`, `Start tidemark up, or, if nobody records any more: SELECT pg_drop_replication_slot('${name}')`)];
+    return [
+      note(
+        'POSTGRES_SLOT_IDLE',
+        `${about} is not used now, and keeps ${Math.round(Number(kept) / MEBIBYTE)} MiB of log`,
+        `Start tidemark up, or, if nobody records any more: SELECT pg_drop_replication_slot('${name}')`,
+      ),
+    ];
   });
 }
 

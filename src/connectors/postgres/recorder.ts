@@ -45,10 +45,15 @@ SELECT pg_catalog.pg_is_in_recovery() AS standby,
 /** What was asked is in the log, and that is on the server's disk. Empty, but a transaction of its own, which a commit flushes. */
 const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
 
-const STANDBY_HEAD = 'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
+const STANDBY_HEAD =
+  'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
 
 /** Records a PostgreSQL server: its files, and its log over replication. @throws STORE_UNREACHABLE, UNSUPPORTED */
-export async function openPostgresRecorder(place: PostgresPlace, context: RecorderContext, run: Run): Promise<Recorder> {
+export async function openPostgresRecorder(
+  place: PostgresPlace,
+  context: RecorderContext,
+  run: Run,
+): Promise<Recorder> {
   const owner = ownerName(context);
   const sql = await connectSql(place, { name: owner }, run);
   try {
@@ -81,7 +86,9 @@ async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
   const [row] = await sql.query(FACTS, run);
   const versionNumber = Number(row?.['version']);
   if (!(versionNumber >= LEAST_VERSION)) {
-    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, { disposition: 'stop' });
+    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, {
+      disposition: 'stop',
+    });
   }
   const capMebibytes = BigInt(row?.['cap'] ?? '-1');
   return {
@@ -166,7 +173,11 @@ class PostgresRecorder implements Recorder {
 
   async openLog(after: Position, run: Run): Promise<Log> {
     return await this.#withSql(async (sql) => {
-      const session = await connectReplication(this.#parts.place, { name: this.#parts.owner, address: sql.address }, run);
+      const session = await connectReplication(
+        this.#parts.place,
+        { name: this.#parts.owner, address: sql.address },
+        run,
+      );
       try {
         return await this.#openLogOn(sql, session, after, run);
       } catch (error) {
@@ -196,7 +207,9 @@ class PostgresRecorder implements Recorder {
     const place = must(placeOf(after), 'a position of PostgreSQL');
     const tail = stateFolder === undefined ? undefined : await readTail(stateFolder);
     if (stateFolder !== undefined && tail === undefined) {
-      throw positionLost(`${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`);
+      throw positionLost(
+        `${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`,
+      );
     }
     const slot = await this.#slotFor({ sql, session, hasSwitched: place.timeline !== identity.timelines.current }, run);
     return await openPhysicalLog(
@@ -229,12 +242,17 @@ class PostgresRecorder implements Recorder {
       return must(await findSlot(sql, name, run), 'the slot that was created');
     }
     if (slot === undefined) {
-      throw positionLost(`${server}: the replication slot ${name} is gone: somebody dropped it, or the server is a copy`);
+      throw positionLost(
+        `${server}: the replication slot ${name} is gone: somebody dropped it, or the server is a copy`,
+      );
     }
     if (slot.isLost) {
-      throw positionLost(`${server}: the replication slot ${name} is lost: the server had to remove log that was not stored yet`, {
-        hint: 'Raise max_slot_wal_keep_size, and see what kept this recorder from storing the log.',
-      });
+      throw positionLost(
+        `${server}: the replication slot ${name} is lost: the server had to remove log that was not stored yet`,
+        {
+          hint: 'Raise max_slot_wal_keep_size, and see what kept this recorder from storing the log.',
+        },
+      );
     }
     return slot;
   }
@@ -257,7 +275,8 @@ class PostgresRecorder implements Recorder {
     if ((row?.['standby'] === 't') !== (from === 'standby')) {
       throw unreachable(`${addressName(sql.address)} is no ${from} any more`);
     }
-    const lsnOf = (name: string): bigint => withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
+    const lsnOf = (name: string): bigint =>
+      withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
     if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
     const covered = history.cover(lsnOf('inserted'));
     if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
@@ -306,6 +325,10 @@ class PostgresRecorder implements Recorder {
     const { place, owner } = this.#parts;
     this.#sql = await connectSql(place, { name: owner }, run);
     await using session = await this.#replication(this.#sql, run);
-    if (!session.isOpen) throw unreachable(`${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`);
+    if (!session.isOpen) {
+      throw unreachable(
+        `${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`,
+      );
+    }
   }
 }

@@ -126,7 +126,9 @@ async function lookInto(server: ScratchServer, options: RecoveryOptions): Promis
   for (const [database = ''] of rows) {
     await server.query(database, user, 'SELECT count(*) FROM pg_class').catch((error: unknown) => {
       const told = error instanceof Error ? error.message : String(error);
-      throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, { cause: error });
+      throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, {
+        cause: error,
+      });
     });
   }
   return user;

@@ -30,7 +30,9 @@ export function readJournal({ journal }: TargetPlace): SwapJournal | undefined {
     assume(parsed.version === 1, 'a journal of version 1');
     return parsed;
   } catch (error) {
-    throw new TidemarkError('RESTORE_FAILED', `the journal ${journal} of an earlier restore is damaged`, { cause: error });
+    throw new TidemarkError('RESTORE_FAILED', `the journal ${journal} of an earlier restore is damaged`, {
+      cause: error,
+    });
   }
 }
 

@@ -3,11 +3,13 @@ import type { Connector } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { orderOf } from '../../core/position.ts';
 import { must } from '../../core/must.ts';
+import { diagnoseRedis } from './diagnose.ts';
 import { holdStore } from './hold.ts';
 import { parseResume } from './link/history.ts';
 import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { openRedisRecorder } from './recorder.ts';
+import { openScanRecorder } from './scan-recorder.ts';
 import { openRedisRestorer } from './restorer.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -15,7 +17,8 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   schemes: ['redis', 'rediss'],
   log: 'bytes',
   resolve: resolvePlace,
-  openRecorder: openRedisRecorder,
+  openRecorder: (place, context, run) =>
+    place.source === 'scan' ? openScanRecorder(place, context, run) : openRedisRecorder(place, context, run),
   hold: holdStore,
   preview: async (_, { target }) => ({
     into: target ?? 'here',
@@ -55,5 +58,5 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   matcher: () => () => true,
   compare: (left, right, sameContent) =>
     sameContent && compareBytes(left.name, right.name) === 0 ? 'none' : 'content',
-  diagnose: async () => [],
+  diagnose: diagnoseRedis,
 };

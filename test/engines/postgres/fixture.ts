@@ -26,7 +26,12 @@ export const runtime: Runtime = {
 };
 export const LINEAGE = 'a-lineage';
 
-export type TakenBase = { readonly base: BaseReader; readonly start: bigint; readonly cut: bigint; readonly timeline: number };
+export type TakenBase = {
+  readonly base: BaseReader;
+  readonly start: bigint;
+  readonly cut: bigint;
+  readonly timeline: number;
+};
 
 /** A base by PostgreSQL's own program, as if it had been recorded. `folder` must not exist; the server's user must be able to write it. */
 export async function takeBase(server: PostgresServer, folder: string): Promise<TakenBase> {
@@ -82,7 +87,7 @@ export type LogOptions = {
 };
 
 /** The server's log as if it had been recorded, out of the files that it still has. */
-export function logOf(server: PostgresServer, options: LogOptions): LogReader {
+export function logOf(server: { readonly folder: string }, options: LogOptions): LogReader {
   return {
     async *read() {
       yield* transactions(server, options);
@@ -90,7 +95,10 @@ export function logOf(server: PostgresServer, options: LogOptions): LogReader {
   };
 }
 
-function* transactions(server: PostgresServer, { from, to, pieceBytes = 300_000 }: LogOptions): Generator<LoggedTransaction[]> {
+function* transactions(
+  server: { readonly folder: string },
+  { from, to, pieceBytes = 300_000 }: LogOptions,
+): Generator<LoggedTransaction[]> {
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
@@ -98,7 +106,9 @@ function* transactions(server: PostgresServer, { from, to, pieceBytes = 300_000 
     const { timeline, end } = timelineAt(switches, at);
     const segmentStart = at - (at % BigInt(segmentBytes));
     const segmentEnd = segmentStart + BigInt(segmentBytes);
-    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) => (one < other ? one : other));
+    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) =>
+      one < other ? one : other,
+    );
     const bytes = readFileSync(join(folder, fileOf(folder, segmentStart, segmentBytes)));
     const piece = bytes.subarray(Number(at - segmentStart), Number(upTo - segmentStart));
     const entry = logBytes(at, piece);
@@ -119,12 +129,21 @@ function fileOf(folder: string, start: bigint, segmentBytes: number): string {
 }
 
 function switchesIn(folder: string): { timeline: number; end: bigint }[] {
-  const newest = readdirSync(folder).filter((name) => name.endsWith('.history')).sort().at(-1);
+  const newest = readdirSync(folder)
+    .filter((name) => name.endsWith('.history'))
+    .sort()
+    .at(-1);
   if (newest === undefined) return [];
-  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(([, timeline, end = '']) => ({
-    timeline: Number(timeline),
-    end: must(parseLsn(end), 'a switch'),
-  }));
+  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(
+    ([, timeline, end = '']) => ({
+      timeline: Number(timeline),
+      end: must(parseLsn(end), 'a switch'),
+    }),
+  );
+}
+
+export function switchesOf(folder: string): { timeline: number; end: bigint }[] {
+  return switchesIn(join(folder, 'pg_wal'));
 }
 
 function timelineAt(switches: { timeline: number; end: bigint }[], lsn: bigint): { timeline: number; end?: bigint } {

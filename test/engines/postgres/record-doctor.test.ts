@@ -9,7 +9,12 @@ import { placeOfUrl, runtime } from './recording.ts';
 const TIMEOUT = { timeout: 60_000 };
 const SOUND = { max_slot_wal_keep_size: '1GB', fsync: 'on' };
 
-async function found(server: PostgresServer, t: TestContext, user = 'postgres', options: Readonly<Record<string, unknown>> = {}) {
+async function found(
+  server: PostgresServer,
+  t: TestContext,
+  user = 'postgres',
+  options: Readonly<Record<string, unknown>> = {},
+) {
   const place = placeOfUrl(server.url.replace('postgres@', `${user}@`), { options });
   const findings = await diagnosePostgres(place, runtime, { signal: t.signal });
   for (const { message, hint } of findings) assert.ok(message.length > 0 && hint.length > 0);
@@ -24,7 +29,9 @@ test('nothing is found in a server that is set up well', TIMEOUT, async (t) => {
 });
 
 test('what is missing in a server is found', TIMEOUT, async (t) => {
-  await using server = await startPostgres({ settings: { full_page_writes: 'off', archive_mode: 'on', max_wal_senders: '1', max_replication_slots: '0' } });
+  await using server = await startPostgres({
+    settings: { full_page_writes: 'off', archive_mode: 'on', max_wal_senders: '1', max_replication_slots: '0' },
+  });
   await server.query('CREATE ROLE weak LOGIN');
   const expected = [
     'error POSTGRES_NO_CAP',
@@ -45,7 +52,10 @@ test('what is missing in a server is found', TIMEOUT, async (t) => {
 });
 
 test('wal_level minimal is found', TIMEOUT, async (t) => {
-  await using server = await startPostgres({ settings: { ...SOUND, wal_level: 'minimal', max_wal_senders: '0' }, initdb: ['--data-checksums'] });
+  await using server = await startPostgres({
+    settings: { ...SOUND, wal_level: 'minimal', max_wal_senders: '0' },
+    initdb: ['--data-checksums'],
+  });
   const findings = await found(server, t);
   assert.ok(findings.includes('error POSTGRES_WAL_LEVEL'));
   assert.ok(findings.includes('error POSTGRES_NO_REPLICATION'));

@@ -32,12 +32,16 @@ test('over a network that breaks all the time the log is whole', TIMEOUT, async 
   const ended = new AbortController();
   const writing = (async () => {
     await server.query('CREATE TABLE t AS SELECT 1 AS n');
-    while (!ended.signal.aborted) await server.query("INSERT INTO t SELECT generate_series(1, 2000)");
+    while (!ended.signal.aborted) await server.query('INSERT INTO t SELECT generate_series(1, 2000)');
   })();
   let breaks = 0;
   while (breaks < 10) {
     try {
-      await using recorder = await openPostgresRecorder(place, { runtime, stateFolder: state.path, previous: after }, run);
+      await using recorder = await openPostgresRecorder(
+        place,
+        { runtime, stateFolder: state.path, previous: after },
+        run,
+      );
       const from: Position = after ?? (await must(recorder.begin, 'a begin').call(recorder, run));
       after ??= from;
       await using recording = await Recording.open(recorder, from, run);
@@ -62,21 +66,33 @@ test('over a network that breaks all the time the log is whole', TIMEOUT, async 
   await recording.reaches(await headOf(recorder, t));
 });
 
-test('what an own connection left behind at the server, whose end was not told, does not keep the next one out', TIMEOUT, async (t) => {
-  await using server = await startPostgres();
-  await using proxy = await startProxy({ toPort: server.port });
-  await using state = temporaryFolder();
-  const run = { signal: t.signal };
-  await using recorder = await openPostgresRecorder(placeOfUrl(urlOf(proxy.port)), { runtime, stateFolder: state.path }, run);
-  await using recording = await Recording.open(recorder, await must(recorder.begin, 'a begin').call(recorder, run), run);
-  await recording.reaches(await headOf(recorder, t));
-  proxy.pause();
-  const context = { runtime, stateFolder: state.path, previous: recording.last };
-  await using other = await openPostgresRecorder(placeOfUrl(server.url), context, run);
-  await using next = await Recording.open(other, recording.last, run);
-  await server.query('CREATE TABLE t (n int)');
-  await next.reaches(await headOf(other, t));
-});
+test(
+  'what an own connection left behind at the server, whose end was not told, does not keep the next one out',
+  TIMEOUT,
+  async (t) => {
+    await using server = await startPostgres();
+    await using proxy = await startProxy({ toPort: server.port });
+    await using state = temporaryFolder();
+    const run = { signal: t.signal };
+    await using recorder = await openPostgresRecorder(
+      placeOfUrl(urlOf(proxy.port)),
+      { runtime, stateFolder: state.path },
+      run,
+    );
+    await using recording = await Recording.open(
+      recorder,
+      await must(recorder.begin, 'a begin').call(recorder, run),
+      run,
+    );
+    await recording.reaches(await headOf(recorder, t));
+    proxy.pause();
+    const context = { runtime, stateFolder: state.path, previous: recording.last };
+    await using other = await openPostgresRecorder(placeOfUrl(server.url), context, run);
+    await using next = await Recording.open(other, recording.last, run);
+    await server.query('CREATE TABLE t (n int)');
+    await next.reaches(await headOf(other, t));
+  },
+);
 
 test('a server that is killed in the middle of a base fails it, and one that is away is told', TIMEOUT, async (t) => {
   await using server = await startPostgres();
@@ -104,7 +120,10 @@ test('a server that is killed in the middle of a base fails it, and one that is 
   await server.start();
   await headOf(recorder, t);
   await proxy.refuse();
-  await assert.rejects(openPostgresRecorder(placeOfUrl(urlOf(proxy.port)), { runtime }, run), tells('STORE_UNREACHABLE', /nobody listens/));
+  await assert.rejects(
+    openPostgresRecorder(placeOfUrl(urlOf(proxy.port)), { runtime }, run),
+    tells('STORE_UNREACHABLE', /nobody listens/),
+  );
 });
 
 test('who stops waiting is let go at once, also by a server that stands still', TIMEOUT, async (t) => {
@@ -129,7 +148,11 @@ test('TLS proves who the server is, a password who we are', TIMEOUT, async (t) =
   await server.query("CREATE ROLE backup LOGIN REPLICATION PASSWORD 'right one'; GRANT pg_monitor TO backup");
   const attempt = async (more: string, { password, options }: PlaceOptions): Promise<void> => {
     const url = `postgres://backup@localhost:${server.port}/postgres${more}`;
-    await using recorder = await openPostgresRecorder(placeOfUrl(url, { ...(password && { password }), options: options ?? {} }), { runtime }, { signal: t.signal });
+    await using recorder = await openPostgresRecorder(
+      placeOfUrl(url, { ...(password && { password }), options: options ?? {} }),
+      { runtime },
+      { signal: t.signal },
+    );
     await using base = await recorder.openBase({ signal: t.signal });
     for await (const _ of base.entries) break;
     await headOf(recorder, t);
@@ -139,11 +162,26 @@ test('TLS proves who the server is, a password who we are', TIMEOUT, async (t) =
   await attempt('?sslmode=verify-ca', right);
   await attempt('?sslmode=require', { password: 'right one' });
   await assert.rejects(attempt('', right), tells('STORE_UNREACHABLE', /refuses/));
-  await assert.rejects(attempt('?sslmode=verify-full', { ...right, options: { caFile: certificates.wrongCa } }), tells('STORE_UNREACHABLE', /can’t prove who it is/));
-  await assert.rejects(attempt('?sslmode=verify-full', { password: 'right one' }), tells('STORE_UNREACHABLE', /can’t prove who it is/));
-  await assert.rejects(attempt('?sslmode=verify-full', { ...right, password: 'wrong one' }), tells('STORE_UNREACHABLE', /refuses/));
-  await assert.rejects(attempt('?sslmode=verify-full', { options: { caFile: certificates.ca } }), tells('STORE_UNREACHABLE', /asks for a password/));
-  await assert.rejects(attempt('?sslmode=verify-full', { ...right, options: { caFile: '/nowhere.pem' } }), tells('STORE_UNREACHABLE', /nowhere.pem can’t be read/));
+  await assert.rejects(
+    attempt('?sslmode=verify-full', { ...right, options: { caFile: certificates.wrongCa } }),
+    tells('STORE_UNREACHABLE', /can’t prove who it is/),
+  );
+  await assert.rejects(
+    attempt('?sslmode=verify-full', { password: 'right one' }),
+    tells('STORE_UNREACHABLE', /can’t prove who it is/),
+  );
+  await assert.rejects(
+    attempt('?sslmode=verify-full', { ...right, password: 'wrong one' }),
+    tells('STORE_UNREACHABLE', /refuses/),
+  );
+  await assert.rejects(
+    attempt('?sslmode=verify-full', { options: { caFile: certificates.ca } }),
+    tells('STORE_UNREACHABLE', /asks for a password/),
+  );
+  await assert.rejects(
+    attempt('?sslmode=verify-full', { ...right, options: { caFile: '/nowhere.pem' } }),
+    tells('STORE_UNREACHABLE', /nowhere.pem can’t be read/),
+  );
 });
 
 test('a certificate for another name is refused unless only its authority counts', TIMEOUT, async (t) => {
@@ -168,5 +206,8 @@ test('a client certificate is shown where the server asks for one', TIMEOUT, asy
   await using recorder = await openPostgresRecorder(placeOfUrl(url, { options }), { runtime }, { signal: t.signal });
   await headOf(recorder, t);
   const without = placeOfUrl(url, { options: { caFile: certificates.ca } });
-  await assert.rejects(openPostgresRecorder(without, { runtime }, { signal: t.signal }), tells('STORE_UNREACHABLE', /certificate/));
+  await assert.rejects(
+    openPostgresRecorder(without, { runtime }, { signal: t.signal }),
+    tells('STORE_UNREACHABLE', /certificate/),
+  );
 });

@@ -10,7 +10,9 @@ import type { Message, ReplicationSocket } from '../replication-socket.ts';
 const FRAMED_SINCE = 150_000;
 
 /** What `BASE_BACKUP` sends: archives, then the manifest. `tablespace`: its OID; undefined for the data directory itself. */
-export type BackupPart = { readonly kind: 'archive'; readonly tablespace?: string | undefined } | { readonly kind: 'manifest' };
+export type BackupPart =
+  | { readonly kind: 'archive'; readonly tablespace?: string | undefined }
+  | { readonly kind: 'manifest' };
 
 type Happening = { readonly part: BackupPart } | { readonly data: Buffer } | 'ended';
 
@@ -73,8 +75,10 @@ export class BackupStream {
     return this.#next;
   }
 
-  async #look({ type, body }: Message, run: Run): Promise<Happening | undefined> {
-    if (type === MessageType.copyData) return this.#isFramed ? framed(body) : { data: body };
+  async #look({ type, body, isContinued }: Message, run: Run): Promise<Happening | undefined> {
+    if (type === MessageType.copyData) {
+      return this.#isFramed && isContinued !== true ? framed(body) : { data: body };
+    }
     if (type === MessageType.copyOut) return this.#isFramed ? undefined : { part: this.#unframedPart() };
     if (type === MessageType.copyDone) return undefined;
     if (type !== MessageType.rowDescription) throw unexpected(type);
@@ -101,7 +105,7 @@ export class BackupStream {
   }
 
   async #message(run: Run): Promise<Message> {
-    return await this.#socket.next(run, this.#onWarning);
+    return await this.#socket.nextPiece(run, this.#onWarning);
   }
 }
 

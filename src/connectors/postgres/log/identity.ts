@@ -51,7 +51,9 @@ export function whyNotOn({ systemId, timelines, flushed }: Identity, after: Posi
   const expectedId = systemIdOf(after);
   const place = placeOf(after);
   if (place === undefined) return `its position ${JSON.stringify(after.resume)} is none of PostgreSQL`;
-  if (systemId !== expectedId) return `the server is another one: its system identifier is ${systemId}, and ${expectedId} was recorded`;
+  if (systemId !== expectedId) {
+    return `the server is another one: its system identifier is ${systemId}, and ${expectedId} was recorded`;
+  }
   if (!isOnTheWay(timelines, place)) {
     return `the server’s history left timeline ${place.timeline} before ${formatLsn(place.lsn)}, up to where it was recorded`;
   }

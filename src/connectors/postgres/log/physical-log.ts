@@ -87,7 +87,8 @@ class PhysicalLog implements Log {
   constructor(options: PhysicalLogOptions, run: Run) {
     this.#options = options;
     this.#run = { signal: AbortSignal.any([run.signal, this.#stop.signal]) };
-    this.#received = options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
+    this.#received =
+      options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
     this.#taken = options.after;
     this.#durable = options.after;
     this.#released = options.restart;
@@ -156,12 +157,16 @@ class PhysicalLog implements Log {
     const batch = piecesOf(received, this.#options);
     for (const { commit } of batch.slice(-1)) this.#lastAtMs = must(commit, 'a commit').atMs;
     if (batch.length > 0 || !isIdle || this.#received < this.#options.after) return batch;
-    return [{ changes: [], commit: { position: this.#options.history.position(this.#received), atMs: this.#lastAtMs } }];
+    return [
+      { changes: [], commit: { position: this.#options.history.position(this.#received), atMs: this.#lastAtMs } },
+    ];
   }
 
   async #message(): Promise<Message> {
     this.#isWaiting = true;
-    if (!this.#options.socket.isReady) this.#lastHeardMs = Math.max(this.#lastHeardMs, this.#options.clock.monotonicMs() - BEAT_MS);
+    if (!this.#options.socket.isReady) {
+      this.#lastHeardMs = Math.max(this.#lastHeardMs, this.#options.clock.monotonicMs() - BEAT_MS);
+    }
     const message = await this.#options.socket.next(this.#run);
     this.#isWaiting = false;
     this.#lastHeardMs = this.#options.clock.monotonicMs();
@@ -177,7 +182,9 @@ class PhysicalLog implements Log {
     }
     const { tail } = this.#options;
     if (tail !== undefined && start < tailEnd(tail) && !agrees(tail, start, bytes)) {
-      throw this.#lost(`what it has before ${formatLsn(tailEnd(tail))} is not what was recorded: it is a copy that went its own way`);
+      throw this.#lost(
+        `what it has before ${formatLsn(tailEnd(tail))} is not what was recorded: it is a copy that went its own way`,
+      );
     }
     this.#received += BigInt(bytes.byteLength);
     this.#runningTail.push(start, bytes);
@@ -205,7 +212,9 @@ class PhysicalLog implements Log {
     socket.command(`TIMELINE_HISTORY ${next}`);
     const [file] = await this.#rows();
     history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
-    if (timelineAfter(history.timelines, this.#received) !== next) throw this.#lost('its history does not hold together');
+    if (timelineAfter(history.timelines, this.#received) !== next) {
+      throw this.#lost('its history does not hold together');
+    }
     await this.#startReplication();
   }
 
@@ -240,7 +249,9 @@ class PhysicalLog implements Log {
     const quietMs = nowMs - this.#lastHeardMs;
     if (this.#stoppingMs !== undefined && nowMs - this.#stoppingMs > STOPPING_MS) return 'it stops';
     if (this.#isWaiting && quietMs > SILENCE_MS) return `it has said nothing for ${Math.round(quietMs / 1_000)} s`;
-    if (!this.#isWaiting && quietMs > UNPULLED_MS) return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    if (!this.#isWaiting && quietMs > UNPULLED_MS) {
+      return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    }
     return undefined;
   }
 
@@ -290,7 +301,9 @@ class PhysicalLog implements Log {
   }
 
   #unexpected(type: number): Error {
-    return unreachable(`${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`);
+    return unreachable(
+      `${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`,
+    );
   }
 
   async #asking<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -323,7 +336,10 @@ function piecesOf(received: readonly Received[], { history, after }: PhysicalLog
     if (first === undefined || last === undefined) return;
     const upTo = endOf(last);
     const bytes = open.length === 1 ? first.bytes : Buffer.concat(open.map((run) => run.bytes));
-    pieces.push({ changes: [logBytes(first.start, bytes)], commit: { position: history.position(upTo), atMs: last.atMs } });
+    pieces.push({
+      changes: [logBytes(first.start, bytes)],
+      commit: { position: history.position(upTo), atMs: last.atMs },
+    });
     open = [];
   };
   for (const { start, bytes, atMs } of received) {

@@ -25,7 +25,7 @@ export class WalHistory {
   readonly shape: WalShape;
   timelines: Timelines;
   /** Ascending, all behind what was delivered. */
-  #stops: bigint[] = [];
+  readonly #stops: bigint[] = [];
   #delivered = 0n;
 
   constructor(options: { readonly lineage: Lineage; readonly shape: WalShape; readonly timelines: Timelines }) {
