@@ -1856,31 +1856,6 @@ function parseOrigin({ name, attributes }) {
   return origin;
 }
 
-/** The database in which the stream goes on that follows an RDB: it is in one of the fields that an RDB begins with. */
-function streamDatabaseOf(rdb) {
-  need(/^REDIS\d{4}$/.test(rdb.toString('latin1', 0, 9)), 'dump.rdb is no RDB');
-  let at = 9;
-  const text = () => {
-    const first = rdb[at];
-    at += 1;
-    if (first < 0x40) return rdb.toString('latin1', at, (at += first));
-    if (first === 0xc0) return String(rdb.readInt8((at += 1) - 1));
-    if (first === 0xc1) return String(rdb.readInt16LE((at += 2) - 2));
-    if (first === 0xc2) return String(rdb.readInt32LE((at += 4) - 4));
-    return undefined;
-  };
-  while (rdb[at] === 0xfa) {
-    at += 1;
-    const [field, value] = [text(), text()];
-    if (field === 'repl-stream-db') return Number(value);
-    if (field === undefined || value === undefined) break;
-  }
-  return 0;
-}
-
-const commandOf = (...words) =>
-  `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
-
 /** Goes through commands in the form in which a master sends them and an append-only file holds them. */
 class CommandScanner {
   constructor() {
@@ -1957,10 +1932,9 @@ class CommandScanner {
 
 /** An append-only file of a log: what comes behind the last whole command is not in it. */
 class CommandFile {
-  constructor(place, database) {
+  constructor(place) {
     this.file = fs.openSync(place, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     this.scanner = new CommandScanner();
-    this.write(0n, Buffer.from(commandOf('SELECT', String(database))));
   }
 
   write(_start, bytes) {
@@ -1988,8 +1962,7 @@ function restoreRedis(repo, history, base, target) {
     const finder = new ChunkFinder(repo, base);
     const entry = findEntry(finder, 'dump.rdb') ?? fail('its dump.rdb is lost');
     const origin = parseOrigin(entry);
-    const database = streamDatabaseOf(readContent(finder, entry, 4096));
-    const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof'), database));
+    const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof')));
     const state = rolled(repo, history, base, open);
     if (state === undefined) return false;
     const { sink } = state.log;
