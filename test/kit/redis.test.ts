@@ -153,9 +153,7 @@ test('the kit brings Redis to each byte of its log, by whole commands and transa
   );
   const verified = kit('verify', path);
   assert.deepEqual([verified.status, verified.err], [0, '']);
-  const partial = kit('restore', path, 'latest', out.at('some'), '--only', 'a');
-  assert.equal(partial.status, 2);
-  assert.match(partial.err, /main is restored whole/);
+  assert.match(kit('restore', path, 'latest', out.at('some'), '--only', 'a').err, /main is restored whole/);
 
   // Without a part of its log there is nothing to start a server on by mistake.
   const bodies = readdirSync(join(path, 'logs'), { recursive: true, withFileTypes: true });
