@@ -16,6 +16,10 @@ const ROUNDS = 4;
 
 type Moment = { readonly redis: Awaited<ReturnType<typeof digests>>; readonly postgres: string; readonly file: string };
 
+function withoutExpiry(held: Moment['redis']): ReadonlyMap<string, string> {
+  return new Map([...held].map(([name, { digest }]) => [name, digest]));
+}
+
 test(
   'what `up` has recorded of servers the kit restores to every mark, and the servers start on it',
   NEEDED,
@@ -66,7 +70,7 @@ stores:
       assert.equal(readFileSync(shop.at(id, 'uploads', 'file'), 'utf8'), moment.file);
       {
         await using restored = await startRedis({ args: ['--include', shop.at(id, 'cache', 'redis.conf')] });
-        assert.deepEqual(await digests(restored), moment.redis, id);
+        assert.deepEqual(withoutExpiry(await digests(restored)), withoutExpiry(moment.redis), id);
       }
       if (owner) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, shop.at(id, 'orders')]);
       await using restored = await startPostgres({ folder: shop.at(id, 'orders') });
@@ -94,7 +98,7 @@ test('what one `backup` alone has read of servers the kit restores', NEEDED, asy
   const ended = kit('restore', shop.at('backups'), 'latest', shop.at('out'));
   assert.equal(ended.status, 0, ended.err);
   await using restored = await startRedis({ args: ['--include', shop.at('out', 'cache', 'redis.conf')] });
-  assert.deepEqual(await digests(restored), told);
+  assert.deepEqual(withoutExpiry(await digests(restored)), withoutExpiry(told));
   const owner = serverOwner();
   if (owner) execFileSync('chmod', ['711', shop.folder.path]);
   if (owner) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, shop.at('out', 'orders')]);
