@@ -1,7 +1,7 @@
 import type { Finding } from './finding.ts';
 import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
-import type { BaseReader, Restorer, StoredEntry } from './restorer.ts';
+import type { BaseReader, LogFileRequest, Restorer, StoredEntry, StoredLog } from './restorer.ts';
 import type { Run, Runtime } from './run.ts';
 import type { Sink } from './sink.ts';
 import type { Source } from './source.ts';
@@ -28,6 +28,11 @@ export type RestorerContext = {
   readonly only?: readonly string[] | undefined;
   /** The operator allows that what a server holds is replaced. */
   readonly replace?: boolean | undefined;
+  /**
+   * What is restored is to follow the repository: a program with its arguments that gives the engine a file of the log (see `giveLogFile`), in which `%f`
+   * stands for the file's name and `%p` for where it goes. It ends with 0, with 1 for what is not there yet, and with 255 when it can't tell.
+   */
+  readonly followBy?: readonly string[] | undefined;
   /** On this host, of this restore and store alone: private, and there until the restore is discarded. Not created yet. */
   readonly workFolder?: string | undefined;
 };
@@ -92,6 +97,11 @@ export interface Connector<Options> {
   ): Promise<{ readonly keptAside?: string | undefined }>;
   /** Deletes what a restore kept aside or left unfinished. */
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
+  /**
+   * Gives the engine a file of the log as a repository has it now. False: it is not there, or not yet. An engine takes that for the end of the log, so
+   * whatever else goes wrong must not be told so.
+   */
+  giveLogFile?(log: StoredLog, request: LogFileRequest, run: Run): Promise<boolean>;
   /** The `order` of a position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
   parsePosition?(text: string): string | undefined;
   /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */

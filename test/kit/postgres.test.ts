@@ -57,7 +57,8 @@ test('the kit brings PostgreSQL to each byte of its log, in a data directory on 
   await server.query(`CREATE TABLESPACE early LOCATION '${out.at('early')}'`);
   await server.query('CREATE TABLE stamps (n int PRIMARY KEY, filler text)');
   await server.query('CREATE TABLE apart (n int) TABLESPACE early; INSERT INTO apart VALUES (1)');
-  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, run);
+  const stateFolder = out.at('state');
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime, stateFolder }, run);
   const from = await must(recorder.begin, 'a beginning').call(recorder, run);
   await using recording = await Recording.open(recorder, from, run);
   await using repository = await EngineRepository.create('postgres');

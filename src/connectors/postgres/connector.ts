@@ -1,5 +1,6 @@
 import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
+import { readBaseFacts } from './base-facts.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { compareEntries, describeEntry, entryContent, entryMatcher, entryName, listEntries } from './list.ts';
 import { parseLsn, positionBetween } from './lsn.ts';
@@ -7,7 +8,8 @@ import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
-import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restore.ts';
+import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
+import { serveLogFile } from './wal/serve-log-file.ts';
 
 /** PostgreSQL servers: their data files and their log, or plain SQL. */
 export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connector<PostgresPlace>, 'openRecorder'>> = {
@@ -25,6 +27,8 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
   },
   undo: undoPostgres,
   discard: discardPostgres,
+  giveLogFile: async (log, request, run) =>
+    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
   parsePosition: (text) => {
     // With the timeline before it, as positions are shown, or alone, as the server has it.
     const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));

@@ -16,11 +16,12 @@ const OWNER = 'tidemark/doctor';
 const SETTINGS = `
 SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN (
   'server_version_num', 'wal_level', 'max_wal_senders', 'max_replication_slots', 'max_slot_wal_keep_size', 'data_checksums',
-  'full_page_writes', 'fsync', 'archive_mode', 'wal_sender_timeout')`;
+  'full_page_writes', 'fsync', 'archive_mode', 'synchronous_standby_names')`;
 
 const ROLE = `
 SELECT current_user AS name, rolsuper AS super, rolreplication AS replication,
   pg_catalog.pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitor,
+  pg_catalog.has_function_privilege('pg_catalog.pg_create_restore_point(text)', 'EXECUTE') AS points,
   pg_catalog.pg_is_in_recovery() AS standby,
   (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders,
   (SELECT count(*) FROM pg_catalog.pg_replication_slots) AS slots,
@@ -114,6 +115,23 @@ const RULES: readonly Rule[] = [
           `${server}: the role ${role['name']} does not see who else uses a slot`,
           `GRANT pg_monitor TO ${quoted(role)}`,
         ),
+  ({ server, role }) =>
+    role['points'] === 't' || role['standby'] === 't'
+      ? undefined
+      : note(
+          'POSTGRES_NO_RESTORE_POINTS',
+          `${server}: the role ${role['name']} may not write restore points, so that marks are named in the repository only`,
+          `GRANT EXECUTE ON FUNCTION pg_create_restore_point TO ${quoted(role)}`,
+        ),
+  // A name that fits all fits us as well, and we confirm only what is in the repository.
+  ({ server, settings }) =>
+    settings.get('synchronous_standby_names')?.includes('*') === true
+      ? failing(
+          'POSTGRES_SYNCHRONOUS',
+          `${server} takes any standby for a synchronous one: its commits would wait for the repository`,
+          'Name the real standbys in synchronous_standby_names instead of *.',
+        )
+      : undefined,
   sendersRule,
   slotsRule,
   ({ server, settings }) =>

@@ -38,7 +38,10 @@ export function previewFolder(path: string, { id }: Pick<PreviewContext, 'id'>):
   const existing = existingFolder(home);
   const { bavail, bsize } = statfsSync(existing);
   const replaces = exists && readdirSync(target).length > 0;
-  const asideText = id === undefined ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses` : `as ${aside}`;
+  const asideText =
+    id === undefined
+      ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses`
+      : `as ${aside}`;
   return {
     into: target,
     inOneStep: !place.mounted,
@@ -51,11 +54,15 @@ export function previewFolder(path: string, { id }: Pick<PreviewContext, 'id'>):
 
 function folderBlockers({ target, mounted }: TargetPlace, existing: string): string[] {
   const blockers: string[] = [];
-  if (mounted) blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  if (mounted) {
+    blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  }
   try {
     accessSync(existing, constants.W_OK | constants.X_OK);
   } catch (error) {
-    blockers.push(`nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`);
+    blockers.push(
+      `nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`,
+    );
   }
   return blockers;
 }

@@ -45,6 +45,9 @@ SELECT pg_catalog.pg_is_in_recovery() AS standby,
 /** What was asked is in the log, and that is on the server's disk. Empty, but a transaction of its own, which a commit flushes. */
 const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
 
+const RESTORE_POINT = 'SELECT pg_catalog.pg_create_restore_point($1)';
+const LONGEST_LABEL = 63;
+
 const STANDBY_HEAD =
   'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
 
@@ -144,7 +147,7 @@ class PostgresRecorder implements Recorder {
         withLog,
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
-          const cut = this.#history.position(this.#history.cover(stop.lsn));
+          const cut = this.#history.position(stop.lsn);
           return { logFrom: withLog ? cut : this.#history.position(logFrom), cut };
         },
       },
@@ -154,6 +157,15 @@ class PostgresRecorder implements Recorder {
 
   async head(run: Run): Promise<Position> {
     return await this.#withSql((sql) => this.#headOf(sql, run), run);
+  }
+
+  /** As a restore point, for who recovers by `recovery_target_name`. Its name is as long as the server allows. */
+  async label(name: string, run: Run): Promise<void> {
+    if (this.#parts.place.options.from === 'standby') return;
+    await this.#withSql(
+      (sql) => sql.query(RESTORE_POINT, run, [Buffer.from(name).subarray(0, LONGEST_LABEL).toString()]),
+      run,
+    );
   }
 
   async begin(run: Run): Promise<Position> {
@@ -277,10 +289,10 @@ class PostgresRecorder implements Recorder {
     }
     const lsnOf = (name: string): bigint =>
       withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
-    if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
-    const covered = history.cover(lsnOf('inserted'));
-    if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
-    return history.position(covered);
+    if (from === 'standby') return history.position(lsnOf('replayed'));
+    const inserted = lsnOf('inserted');
+    if (lsnOf('flushed') < inserted) await sql.query(FLUSH, run);
+    return history.position(inserted);
   }
 
   async #replication(sql: Session, run: Run): Promise<ClientSession> {

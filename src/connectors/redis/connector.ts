@@ -9,7 +9,6 @@ import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { openScanRecorder } from './scan-recorder.ts';
 import { openRedisRestorer } from './restorer.ts';
 import { discardRestore, undoRestore } from './undo.ts';
 
@@ -18,8 +17,7 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   schemes: ['redis', 'rediss'],
   log: 'bytes',
   resolve: resolvePlace,
-  openRecorder: (place, context, run) =>
-    place.source === 'scan' ? openScanRecorder(place, context, run) : openRedisRecorder(place, context, run),
+  openRecorder: openRedisRecorder,
   hold: holdStore,
   preview: previewRestore,
   openRestorer: async (place, context, { signal }) => {

@@ -35,17 +35,26 @@ async function extract({ server, taken, lsn, only, workFolder, replace = false }
   const options = { server: placeOf(server, 'shop'), settings: SETTINGS, wanted, users: [] };
   await using restorer = new ExtractRestorer(options, context);
   await restorer.restoreBase(taken.base, run);
-  await restorer.rollForward(logOf(server, { from: taken.start, to: lsn }), positionOf({ timeline: 1, lsn }, LINEAGE), run);
+  await restorer.rollForward(
+    logOf(server, { from: taken.start, to: lsn }),
+    positionOf({ timeline: 1, lsn }, LINEAGE),
+    run,
+  );
   await restorer.verify(run);
   await restorer.swap(run);
   await restorer.swap(run);
   assert.ok(!existsSync(`${workFolder}/server`));
 }
 
-test('a table or a database comes back into the live server as it was at the position', { timeout: 240_000 }, async () => {
+test('a table or a database comes back into the live server as it was at the position', {
+  timeout: 240_000,
+}, async () => {
   await using server = await startPostgres({ settings: { wal_keep_size: '4GB' } });
   await server.query('CREATE DATABASE shop');
-  await server.query('CREATE TABLE orders (n int PRIMARY KEY); CREATE TABLE kept (n int); INSERT INTO orders VALUES (1)', 'shop');
+  await server.query(
+    'CREATE TABLE orders (n int PRIMARY KEY); CREATE TABLE kept (n int); INSERT INTO orders VALUES (1)',
+    'shop',
+  );
   await using folder = sharedFolder();
   const taken = await takeBase(server, folder.at('base'));
   await server.query('INSERT INTO orders VALUES (2)', 'shop');
@@ -54,7 +63,8 @@ test('a table or a database comes back into the live server as it was at the pos
   await server.query('DROP TABLE orders; INSERT INTO kept VALUES (7)', 'shop');
   const first = { server, taken, lsn, only: 'public.orders', workFolder: folder.at('first') };
   await extract(first);
-  const orders = async (): Promise<string> => await server.value("SELECT string_agg(n::text, ',' ORDER BY n) FROM orders", 'shop');
+  const orders = async (): Promise<string> =>
+    await server.value("SELECT string_agg(n::text, ',' ORDER BY n) FROM orders", 'shop');
   assert.equal(await orders(), '1,2');
   assert.equal(await server.value('SELECT n FROM kept', 'shop'), '7');
   // It is there now.
@@ -69,7 +79,12 @@ test('a table or a database comes back into the live server as it was at the pos
   assert.equal(await orders(), '1,2,3');
   await undoExtract(placeOf(server, 'shop'), wanted, { ...undoing, turn: 2 }, run);
   assert.equal(await orders(), '1,2');
-  await undoExtract(placeOf(server, 'shop'), wanted, { runtime, id: 'r1', workFolder: folder.at('first'), turn: 1 }, run);
+  await undoExtract(
+    placeOf(server, 'shop'),
+    wanted,
+    { runtime, id: 'r1', workFolder: folder.at('first'), turn: 1 },
+    run,
+  );
   assert.equal(await server.value("SELECT to_regclass('orders') IS NULL", 'shop'), 'true');
   await server.query('DROP DATABASE shop');
   await extract({ ...first, only: 'shop/', workFolder: folder.at('whole') });

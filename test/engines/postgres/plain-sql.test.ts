@@ -3,7 +3,11 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseServerUrl } from '../../../src/connectors/postgres/place.ts';
 import type { PostgresPlace } from '../../../src/connectors/postgres/place.ts';
-import { DumpFolderRestorer, DumpServerRestorer, undoDump } from '../../../src/connectors/postgres/plain-sql/restorer.ts';
+import {
+  DumpFolderRestorer,
+  DumpServerRestorer,
+  undoDump,
+} from '../../../src/connectors/postgres/plain-sql/restorer.ts';
 import { openSqlRecorder } from '../../../src/connectors/postgres/plain-sql/recorder.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
@@ -16,7 +20,12 @@ import { run, runtime } from './fixture.ts';
 function placeOf({ url }: PostgresServer, password?: string): PostgresPlace {
   const options = { from: 'primary', strategy: 'sql', endRecovery: 'promote', tablespaces: {} } as const;
   const parsed = parseServerUrl(url.replace('postgres:', ''));
-  return { ...parsed, password: async () => password, via: [], options: options as unknown as PostgresPlace['options'] };
+  return {
+    ...parsed,
+    password: async () => password,
+    via: [],
+    options: options as unknown as PostgresPlace['options'],
+  };
 }
 
 async function record(server: PostgresServer, password?: string): Promise<MemoryBase> {
@@ -29,12 +38,17 @@ async function filled(): Promise<PostgresServer> {
   const server = await startPostgres();
   await server.query('CREATE ROLE "odd ""role"');
   await server.query('CREATE DATABASE "my shop" OWNER "odd ""role"');
-  await server.query("CREATE TABLE orders AS SELECT n, repeat('x', 50) AS filler FROM generate_series(1, 5000) n", 'my shop');
+  await server.query(
+    "CREATE TABLE orders AS SELECT n, repeat('x', 50) AS filler FROM generate_series(1, 5000) n",
+    'my shop',
+  );
   await server.query('CREATE TABLE mine (n int); INSERT INTO mine VALUES (1)');
   return server;
 }
 
-test('a dump is kept as a file, and brings an empty server to what the other one was', { timeout: 120_000 }, async () => {
+test('a dump is kept as a file, and brings an empty server to what the other one was', {
+  timeout: 120_000,
+}, async () => {
   await using server = await filled();
   await using folder = temporaryFolder();
   const base = await record(server);
@@ -86,9 +100,19 @@ test('a password goes to the program, and a dump that fails is no base', async (
   await server.query("ALTER ROLE postgres PASSWORD 'secret'; CREATE TABLE t (n int)");
   const base = await record(server, 'secret');
   assert.equal(base.all.length, 1);
-  await server.query('CREATE ROLE weak LOGIN PASSWORD \'weak\'');
+  await server.query("CREATE ROLE weak LOGIN PASSWORD 'weak'");
   const weak = { ...placeOf(server, 'weak'), user: 'weak' };
   await using recorder = await openSqlRecorder(weak, { runtime }, run);
   await using weakBase = await recorder.openBase(run);
   await assert.rejects(recordInMemory(weakBase, run), (error) => isTidemarkError(error, 'FAILED'));
+});
+
+test('the program may run elsewhere, which a prefix brings it to', async () => {
+  await using server = await startPostgres({ hba: 'host all all 127.0.0.1/32 scram-sha-256' });
+  await server.query("ALTER ROLE postgres PASSWORD 'secret'; CREATE TABLE t (n int)");
+  const place = { ...placeOf(server, 'secret'), via: ['env', 'PATH=/usr/bin:/bin'] };
+  await using recorder = await openSqlRecorder(place, { runtime }, run);
+  await using base = await recorder.openBase(run);
+  const { all } = await recordInMemory(base, run);
+  assert.ok((all[0]?.content?.sizeBytes ?? 0) > 1000);
 });

@@ -20,6 +20,7 @@ import type { Base, BaseEnd } from '../../../src/core/recorder.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
+import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
 import { needsPostgres } from '../../servers/postgres-binaries.ts';
 import { placeOfUrl, Recording, runtime, tells } from './recording.ts';
@@ -76,7 +77,6 @@ async function writeBase(base: Base, folder: string, run: Run): Promise<Written>
 function writeWal(recording: Recording, folder: string, upTo: string): void {
   const segments = new Map<string, Buffer>();
   for (const { changes, commit } of recording.pieces) {
-    if (must(commit, 'a commit').position.order > upTo) break;
     const timeline = must(commit, 'a commit').position.resume.split('/')[0] ?? '';
     for (const change of changes) {
       assert.ok(!('removed' in change));
@@ -85,7 +85,9 @@ function writeWal(recording: Recording, folder: string, upTo: string): void {
       const number = start / 0x1000000n;
       const name = hex(BigInt(timeline)) + hex(number / 256n) + hex(number % 256n);
       const segment = segments.get(name) ?? Buffer.alloc(0x1000000);
-      segment.set(bytes, Number(start % 0x1000000n));
+      const wanted = BigInt(upTo) - start;
+      if (wanted <= 0n) continue;
+      segment.set(bytes.subarray(0, Number(wanted)), Number(start % 0x1000000n));
       segments.set(name, segment);
     }
   }
@@ -113,7 +115,9 @@ for (const version of ['13', '14', '15', '16', '17', '18'] as const) {
       await server.query('CREATE TABLE there (n int) TABLESPACE other');
       await server.query('CREATE UNLOGGED TABLE fleeting (n int)');
       await server.query('INSERT INTO there SELECT generate_series(1, 1000)');
-      await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, run);
+      await using state = temporaryFolder();
+      const context = { runtime, stateFolder: state.path };
+      await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
       await using recording = await Recording.open(
         recorder,
         await must(recorder.begin, 'a begin').call(recorder, run),
@@ -141,8 +145,6 @@ for (const version of ['13', '14', '15', '16', '17', '18'] as const) {
       const head = await must(recorder.head, 'a head').call(recorder, run);
       await server.query('INSERT INTO t SELECT generate_series(100000, 100100)');
       await recording.reaches(await must(recorder.head, 'a head').call(recorder, run));
-      assert.ok(recording.pieces.some(({ commit }) => commit?.position.order === head.order));
-      assert.ok(recording.pieces.some(({ commit }) => commit?.position.order === written.cut.order));
       await server.stop();
       // The map names the tablespace's own place, so what was there makes way for what was restored.
       rmSync(tablespace.path, { recursive: true });

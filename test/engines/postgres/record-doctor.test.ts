@@ -25,16 +25,26 @@ test('nothing is found in a server that is set up well', TIMEOUT, async (t) => {
   await using server = await startPostgres({ settings: SOUND, initdb: ['--data-checksums'] });
   await server.query('CREATE ROLE backup LOGIN REPLICATION; GRANT pg_monitor TO backup');
   assert.deepEqual(await found(server, t), []);
+  assert.deepEqual(await found(server, t, 'backup'), ['note POSTGRES_NO_RESTORE_POINTS']);
+  await server.query('GRANT EXECUTE ON FUNCTION pg_create_restore_point TO backup');
   assert.deepEqual(await found(server, t, 'backup'), []);
 });
 
 test('what is missing in a server is found', TIMEOUT, async (t) => {
   await using server = await startPostgres({
-    settings: { full_page_writes: 'off', archive_mode: 'on', max_wal_senders: '1', max_replication_slots: '0' },
+    settings: {
+      full_page_writes: 'off',
+      archive_mode: 'on',
+      max_wal_senders: '1',
+      max_replication_slots: '0',
+      synchronous_standby_names: '*',
+      synchronous_commit: 'local',
+    },
   });
   await server.query('CREATE ROLE weak LOGIN');
   const expected = [
     'error POSTGRES_NO_CAP',
+    'error POSTGRES_SYNCHRONOUS',
     'error POSTGRES_SENDERS',
     'error POSTGRES_SLOTS',
     'warning POSTGRES_NO_CHECKSUMS',

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { must } from '../../../src/core/must.ts';
 import type { Position } from '../../../src/core/position.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
+import type { Runtime } from '../../../src/core/run.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { parseLsn, placeOf } from '../../../src/connectors/postgres/lsn.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -53,10 +54,6 @@ test(
     assert.ok(bytes.byteLength > 1_000_000);
     assert.equal(start % 0x1000000n, 0n, 'it begins with a segment');
     assert.ok(file.subarray(0, common).equals(bytes.subarray(0, common)));
-    assert.ok(
-      recording.pieces.some(({ commit }) => commit?.position.order === head.order),
-      'it can be cut at the head',
-    );
     assert.match(head.resume, /^1\/[0-9A-F]+\/[0-9A-F]+$/);
     assert.equal(placeOf(head)?.lsn, BigInt(head.order));
   },
@@ -204,3 +201,39 @@ test(
     while ((await flushed()) - acknowledged < 8n * 1024n * 1024n) await recording.next();
   },
 );
+
+test('a server that stands still is told within a minute', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  const { clock } = runtime;
+  const hasty: Runtime = {
+    ...runtime,
+    clock: {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs() * 20,
+      sleep: (delayMs, run) => clock.sleep(delayMs / 20, run),
+    },
+  };
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime: hasty }, { signal: t.signal });
+  await using recording = await begun(recorder, t);
+  await recording.reaches(await headOf(recorder, t));
+  while (recording.heartbeats < 80) await recording.next();
+  await server.pause();
+  await assert.rejects(
+    recording.reaches({ ...recording.last, order: 'z' }),
+    tells('STORE_UNREACHABLE', /has said nothing for/),
+  );
+  await server.resume();
+});
+
+test('a mark’s name is a restore point in the log, before the head that is asked next', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, { signal: t.signal });
+  await using recording = await begun(recorder, t);
+  await must(recorder.label, 'labels').call(recorder, 'before-the-deploy', { signal: t.signal });
+  await must(recorder.label, 'labels').call(recorder, 'x'.repeat(200), { signal: t.signal });
+  const head = await headOf(recorder, t);
+  await recording.reaches(head);
+  const { start, bytes } = recording.bytes();
+  const at = bytes.indexOf('before-the-deploy');
+  assert.ok(at > 0 && start + BigInt(at) < BigInt(head.order));
+});

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import { previewDataDirectory } from '../../../src/connectors/postgres/preview.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
+import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from '../../../src/connectors/postgres/undo.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -195,7 +195,7 @@ test('nothing is restored onto the data directory of a running server', async ()
   await using server = await stampedServer();
   await using folder = sharedFolder();
   const taken = await takeBase(server, folder.at('base'));
-  const { blockers } = previewDataDirectory(server.folder, SETTINGS, { id: "r1" });
+  const { blockers } = previewDataDirectory(server.folder, SETTINGS, { id: 'r1' });
   assert.match(blockers.join(), /a server runs on .*: stop it first/);
   const lsn = await stamp(server, 1);
   const restoring = restoreTo({ server, taken, target: server.folder, lsn });

@@ -33,7 +33,13 @@ import { withBaseLog } from '../wal/base-log.ts';
 import { scratchFolder } from './scratch-folder.ts';
 import type { Wanted } from './wanted.ts';
 
-type Restored = { readonly base: BaseReader; readonly facts: BaseFacts; readonly owner: Owner; readonly folder: string; readonly binFolder: string };
+type Restored = {
+  readonly base: BaseReader;
+  readonly facts: BaseFacts;
+  readonly owner: Owner;
+  readonly folder: string;
+  readonly binFolder: string;
+};
 
 export type ExtractOptions = {
   /** The live server that they go into. */
@@ -64,7 +70,10 @@ export class ExtractRestorer implements Restorer {
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     if (this.#files.state()?.phase === 'loading') {
-      throw new TidemarkError('RESTORE_UNFINISHED', `loading into ${placeName(this.#options.server)} has begun already`);
+      throw new TidemarkError(
+        'RESTORE_UNFINISHED',
+        `loading into ${placeName(this.#options.server)} has begun already`,
+      );
     }
     await this.#files.make();
     const { settings } = this.#options;
@@ -73,9 +82,13 @@ export class ExtractRestorer implements Restorer {
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
     const dumper = findClientProgram('pg_dump', settings.binFolder);
     if (binFolder === undefined || dumper === undefined) {
-      throw new TidemarkError('UNSUPPORTED', `this host has no server and client programs of PostgreSQL ${majorVersion}, which a part of a base is taken out with`, {
-        hint: 'Install them, or name their folder by the option binFolder of the store.',
-      });
+      throw new TidemarkError(
+        'UNSUPPORTED',
+        `this host has no server and client programs of PostgreSQL ${majorVersion}, which a part of a base is taken out with`,
+        {
+          hint: 'Install them, or name their folder by the option binFolder of the store.',
+        },
+      );
     }
     const owner = chooseOwner(settings.owner, undefined);
     const folder = scratchFolder(this.#files.path, this.#context.runtime.temporaryFolder, owner);
@@ -243,7 +256,10 @@ function maintenanceDatabase({ database }: Wanted): string {
 async function createdBy(file: string): Promise<readonly string[]> {
   const names: string[] = [];
   for await (const line of createInterface({ input: createReadStream(file) })) {
-    const [, name] = /^CREATE (?:UNLOGGED |FOREIGN )?(?:TABLE|SEQUENCE|VIEW|MATERIALIZED VIEW) ((?:"(?:[^"]|"")+"|[^" (;])+)/.exec(line) ?? [];
+    const [, name] =
+      /^CREATE (?:UNLOGGED |FOREIGN )?(?:TABLE|SEQUENCE|VIEW|MATERIALIZED VIEW) ((?:"(?:[^"]|"")+"|[^" (;])+)/.exec(
+        line,
+      ) ?? [];
     if (name !== undefined) names.push(name);
   }
   return names;
@@ -260,7 +276,9 @@ async function presentParts(
   const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
   await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
   if (isDatabase) {
-    const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [wanted.database]);
+    const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
+      wanted.database,
+    ]);
     return rows.map((row) => row['datname'] ?? '');
   }
   const present: string[] = [];

@@ -16,9 +16,13 @@ export function scratchFolder(workFolder: string, temporaryFolder: string, owner
   }
   const name = createHash('sha256').update(workFolder).digest('hex').slice(0, 16);
   if (canEnter(temporaryFolder, owner)) return join(temporaryFolder, `tidemark-server-${name}`);
-  throw new TidemarkError('UNSUPPORTED', `the user ${owner.uid}, as whom a server has to run, can enter neither ${workFolder} nor ${temporaryFolder}`, {
-    hint: 'Name a folder for scratch files that this user can enter, by TMPDIR.',
-  });
+  throw new TidemarkError(
+    'UNSUPPORTED',
+    `the user ${owner.uid}, as whom a server has to run, can enter neither ${workFolder} nor ${temporaryFolder}`,
+    {
+      hint: 'Name a folder for scratch files that this user can enter, by TMPDIR.',
+    },
+  );
 }
 
 function canEnter(folder: string, { uid, gid }: Owner): boolean {

@@ -95,7 +95,7 @@ class PhysicalLog implements Log {
     this.#lastAtMs = options.clock.nowMs();
     this.#lastHeardMs = options.clock.monotonicMs();
     this.#tailMs = this.#lastHeardMs;
-    options.history.deliver(options.after);
+    options.history.delivered = options.after;
   }
 
   async start(): Promise<void> {
@@ -327,36 +327,33 @@ function serverMs(microseconds: bigint): number {
   return SERVER_EPOCH_MS + Number(microseconds / 1_000n);
 }
 
-/** Cuts what has come where the log may be cut. Nothing can come between: who names a place meanwhile finds all of it delivered, or none. */
+/** Cuts what has come at segments of the log, and where pieces would be long. What lies before `after` has come to be compared, and is known already. */
 function piecesOf(received: readonly Received[], { history, after }: PhysicalLogOptions): readonly LogPiece[] {
   const pieces: LogPiece[] = [];
   let open: Received[] = [];
   const close = (): void => {
     const [first, last] = [open[0], open.at(-1)];
     if (first === undefined || last === undefined) return;
-    const upTo = endOf(last);
     const bytes = open.length === 1 ? first.bytes : Buffer.concat(open.map((run) => run.bytes));
-    pieces.push({
-      changes: [logBytes(first.start, bytes)],
-      commit: { position: history.position(upTo), atMs: last.atMs },
-    });
+    const commit = { position: history.position(endOf(last)), atMs: last.atMs };
+    pieces.push({ changes: [logBytes(first.start, bytes)], commit });
+    history.delivered = endOf(last);
     open = [];
   };
+  const { segmentBytes } = history.shape;
   for (const { start, bytes, atMs } of received) {
     const end = start + BigInt(bytes.byteLength);
-    // What comes only to be compared is known already.
     for (let from = start > after ? start : after; from < end; ) {
-      const cut = history.cutOf(from, end);
-      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(cut - start)), atMs };
+      const segmentEnd = segmentStart(from, history.shape) + segmentBytes;
+      const upTo = end < segmentEnd ? end : segmentEnd;
+      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(upTo - start)), atMs };
       if (isFull(open, run)) close();
       open.push(run);
-      if (history.mustEndAt(cut)) close();
-      from = cut;
+      if (upTo === segmentEnd) close();
+      from = upTo;
     }
   }
   close();
-  const upTo = received.at(-1);
-  if (upTo !== undefined && endOf(upTo) > after) history.deliver(endOf(upTo));
   return pieces;
 }
 

@@ -28,10 +28,7 @@ async function* readPieces(file: string, run: Run): AsyncGenerator<Uint8Array> {
  * The role that loads a dump can neither be dropped nor created: the dump's commands for that are taken out. They stand at its start, before
  * the first database.
  */
-export async function* withoutOwnRole(
-  pieces: AsyncIterable<Uint8Array>,
-  role: string,
-): AsyncGenerator<Uint8Array> {
+export async function* withoutOwnRole(pieces: AsyncIterable<Uint8Array>, role: string): AsyncGenerator<Uint8Array> {
   const names = [role, `"${role.replaceAll('"', '""')}"`];
   const left = new Set(names.flatMap((name) => [`DROP ROLE IF EXISTS ${name};`, `CREATE ROLE ${name};`]));
   let head: Buffer | undefined = Buffer.alloc(0);

@@ -1,8 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Runtime } from '../../../core/run.ts';
-import type { Run } from '../../../core/run.ts';
+import type { Runtime, Run } from '../../../core/run.ts';
 import { replaceFile } from '../../../io/atomic-file.ts';
 
 /**
