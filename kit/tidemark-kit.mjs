@@ -1856,31 +1856,6 @@ function parseOrigin({ name, attributes }) {
   return origin;
 }
 
-/** The database in which the stream goes on that follows an RDB: it is in one of the fields that an RDB begins with. */
-function streamDatabaseOf(rdb) {
-  need(/^REDIS\d{4}$/.test(rdb.toString('latin1', 0, 9)), 'dump.rdb is no RDB');
-  let at = 9;
-  const text = () => {
-    const first = rdb[at];
-    at += 1;
-    if (first < 0x40) return rdb.toString('latin1', at, (at += first));
-    if (first === 0xc0) return String(rdb.readInt8((at += 1) - 1));
-    if (first === 0xc1) return String(rdb.readInt16LE((at += 2) - 2));
-    if (first === 0xc2) return String(rdb.readInt32LE((at += 4) - 4));
-    return undefined;
-  };
-  while (rdb[at] === 0xfa) {
-    at += 1;
-    const [field, value] = [text(), text()];
-    if (field === 'repl-stream-db') return Number(value);
-    if (field === undefined || value === undefined) break;
-  }
-  return 0;
-}
-
-const commandOf = (...words) =>
-  `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
-
 /** Goes through commands in the form in which a master sends them and an append-only file holds them. */
 class CommandScanner {
   constructor() {
@@ -1957,10 +1932,9 @@ class CommandScanner {
 
 /** An append-only file of a log: what comes behind the last whole command is not in it. */
 class CommandFile {
-  constructor(place, database) {
+  constructor(place) {
     this.file = fs.openSync(place, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     this.scanner = new CommandScanner();
-    this.write(0n, Buffer.from(commandOf('SELECT', String(database))));
   }
 
   write(_start, bytes) {
@@ -1978,8 +1952,25 @@ class CommandFile {
   }
 }
 
+/**
+ * A file of commands that runs after all others, while nothing expires yet: keys with a time to live get back the time that
+ * they had left at the mark. The number is fixed, so that each start comes to the same times.
+ */
+function moveExpiry(place, byMs) {
+  const script = `local database = 0
+while not redis.pcall('SELECT', database).err do
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local at = redis.call('PEXPIRETIME', key)
+    if at > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', at + ARGV[1])) end
+  end
+  database = database + 1
+end`;
+  const words = ['EVAL', script, '0', String(byMs)].map((word) => `$${word.length}\r\n${word}\r\n`);
+  writeText(place, `*4\r\n${words.join('')}`);
+}
+
 /** Restores a data folder on which Redis starts with the state at the position: its base as an RDB, its log as an append-only file. */
-function restoreRedis(repo, history, base, target) {
+function restoreRedis(repo, history, base, { target, atMs }) {
   const { store, position } = base;
   const folder = path.join(target, store);
   fs.mkdirSync(path.join(folder, 'appendonlydir'), { recursive: true, mode: 0o700 });
@@ -1988,8 +1979,7 @@ function restoreRedis(repo, history, base, target) {
     const finder = new ChunkFinder(repo, base);
     const entry = findEntry(finder, 'dump.rdb') ?? fail('its dump.rdb is lost');
     const origin = parseOrigin(entry);
-    const database = streamDatabaseOf(readContent(finder, entry, 4096));
-    const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof'), database));
+    const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof')));
     const state = rolled(repo, history, base, open);
     if (state === undefined) return false;
     const { sink } = state.log;
@@ -1998,10 +1988,9 @@ function restoreRedis(repo, history, base, target) {
     const { end, databases } = sink.scanner;
     const bytes = writeContent(finder, entry, at('1.base.rdb'));
     syncFile(at('1.base.rdb'));
-    writeText(
-      at('manifest'),
-      'file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n',
-    );
+    moveExpiry(at('2.incr.aof'), Math.max(0, Date.now() - atMs));
+    const files = ['1.base.rdb seq 1 type b', '1.incr.aof seq 1 type i', '2.incr.aof seq 2 type i'];
+    writeText(at('manifest'), files.map((file) => `file appendonly.aof.${file}\n`).join(''));
     writeText(path.join(folder, 'redis.conf'), redisConf(folder, databases));
     tell(`${store}: an RDB of ${bytes} bytes and ${end} bytes of commands, up to ${safe(position.resume)}`);
     tell(`${store}: start it with: redis-server ${safe(path.join(folder, 'redis.conf'))}`);
@@ -2010,7 +1999,7 @@ function restoreRedis(repo, history, base, target) {
       `${store}: who moves the folder names its new place in redis.conf; who runs the server as another user gives it the files first (chown -R)`,
     );
     tell(
-      `${store}: a key whose time to live has run out since then is gone as soon as the server runs; redis.conf says how to keep it`,
+      `${store}: a key with a time to live has what it had left at the mark; redis.conf says how to leave it as it was`,
     );
     return true;
   };
@@ -2030,9 +2019,8 @@ appenddirname "appendonlydir"
 appendfilename "appendonly.aof"
 # More where the server had more; Redis does not start when there are fewer than dump.rdb uses.
 databases ${databases}
-# Keys with a time to live have the time of day at which it runs out, as it was. What has run out while there was no
-# server is removed when it runs. To keep such keys, start it with the clock of then (faketime, from the package of that
-# name), set new times with EXPIRE or remove them with PERSIST, stop it, and start it as usual.
+# Keys with a time to live have the time that they had left at the mark, counted from when the kit ran. So that they expire
+# when they would have instead, remove the last line of appendonlydir/appendonly.aof.manifest before the first start.
 `;
 }
 
@@ -2616,7 +2604,7 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
   const name = nameOf(only ?? '');
   const restoreOne = (base) => {
-    if (base.connector === 'redis') return restoreRedis(repo, history, base, target);
+    if (base.connector === 'redis') return restoreRedis(repo, history, base, { target, atMs: mark.atMs });
     if (base.connector === 'postgres') return restorePostgres(repo, history, base, target);
     const state = rolled(repo, history, base);
     if (state === undefined) return false;

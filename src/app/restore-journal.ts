@@ -26,6 +26,8 @@ export type JournalStore = {
   readonly into?: string | undefined;
   /** What a server holds may be replaced. */
   readonly replace: boolean;
+  /** How the restored server calls for its log. */
+  readonly followBy?: readonly string[] | undefined;
   /** Of the manifest that was restored. */
   readonly base: string;
   /** Where the history was restored to, and what was removed after it stayed. */
@@ -133,6 +135,7 @@ function readJournal(fields: JsonFields): RestoreJournal {
       options: store.json('options'),
       into: store.optionalText('into'),
       replace: store.has('replace') && store.flag('replace'),
+      followBy: store.has('followBy') ? store.texts('followBy') : undefined,
       base: store.text('base'),
       position: readPosition(store.object('position')),
       floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,

@@ -90,7 +90,7 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, replace, point, nearest }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, replace, followBy, point, nearest }) => ({
       store,
       kind,
       scheme: place.scheme,
@@ -100,6 +100,7 @@ export async function carryOut(
       options: place.options as Readonly<Record<string, Json>>,
       into,
       replace,
+      followBy,
       base: point.base.key,
       position: point.position,
       floor: point.floor,

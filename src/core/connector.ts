@@ -112,6 +112,11 @@ export interface Connector<Options> {
   entryPath(name: Uint8Array): Uint8Array;
   /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */
   content(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined;
+  /**
+   * The bytes at a path that no entry of a base has for a name, because it lies within one; undefined when nothing is there. Absent where whatever can be
+   * read is an entry.
+   */
+  readWithin?(base: BaseReader, path: Uint8Array, run: Run): Promise<AsyncIterable<Uint8Array> | undefined>;
   /** Lists what lies under a path in a base: directly, or with `recursive` at any depth. */
   list(
     base: BaseReader,

@@ -15,18 +15,20 @@ import type { InfoFields, ReplicationInfo } from './link/replication-info.ts';
 import type { RedisPlace } from './place.ts';
 import { RedisLog } from './log.ts';
 import type { RedisClient } from './resp-client.ts';
+import { recorderByScan } from './scan-recorder.ts';
 import { ScratchFiles } from './scratch-files.ts';
 
 const BACKLOG_STEP_MS = 20;
 const BACKLOG_MS = 10_000;
 
 /**
- * Records a Redis server as a replica of its own: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
+ * Records a Redis server as a replica of its own, or by scans where `source` says so: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
  * where the server's replication ids prove that what follows there follows on it.
  * @throws STORE_UNREACHABLE, also where a replica is not permitted; UNSUPPORTED
  */
 export async function openRedisRecorder(place: RedisPlace, context: RecorderContext, run: Run): Promise<Recorder> {
   run.signal.throwIfAborted();
+  if (place.source === 'scan') return await recorderByScan(place, context, run);
   const { clock } = context.runtime;
   await using opened = new AsyncDisposableStack();
   const files = opened.use(await ScratchFiles.open(context));

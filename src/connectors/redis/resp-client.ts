@@ -27,7 +27,7 @@ export interface RedisClient extends AsyncDisposable {
 
 export type EncodedCommands = {
   readonly bytes: Uint8Array;
-  /** How many commands end in them; 0 for the beginning of one. */
+  /** How many commands begin in the bytes: 0 for more of one that began before, which is answered there. */
   readonly count: number;
   readonly sent?: (() => void) | undefined;
 };

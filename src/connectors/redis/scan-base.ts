@@ -37,12 +37,7 @@ export async function scanToRdb(client: RedisClient, path: string, run: Run): Pr
     await client.call(['SELECT', String(database)], run);
     await writer.select(database, run);
     seen.clear();
-    for await (const keys of scan(client, run)) {
-      const fresh = keys.filter((key) => seen.add(key));
-      for await (const group of groupsOf(client, fresh, run)) {
-        await writer.keys(await dumpKeys(client, group, run), run);
-      }
-    }
+    for await (const group of groups(client, seen, run)) await writer.keys(await dumpKeys(client, group, run), run);
   }
   await writer.end(run);
 }
@@ -64,6 +59,13 @@ async function* scan(client: RedisClient, run: Run): AsyncGenerator<readonly Buf
     cursor = next;
     yield itemsOf(keys ?? null).flatMap((key) => (key instanceof Uint8Array ? [Buffer.from(key)] : []));
   } while (Buffer.from(cursor).toString() !== '0');
+}
+
+async function* groups(client: RedisClient, seen: SeenKeys, run: Run): AsyncGenerator<readonly Buffer[]> {
+  for await (const keys of scan(client, run)) {
+    const fresh = keys.filter((key) => seen.add(key));
+    yield* groupsOf(client, fresh, run);
+  }
 }
 
 /** Keys whose values fit into memory together; each alone where the server does not say how large they are. */

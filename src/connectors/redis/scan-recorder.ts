@@ -19,7 +19,7 @@ const RESUME = /^scan:/;
  * Records a server that permits no replicas: a base is what a scan finds, key by key, while the store is used; there is no log. Positions count bases.
  * @throws STORE_UNREACHABLE, UNSUPPORTED
  */
-export async function openScanRecorder(place: RedisPlace, context: RecorderContext, run: Run): Promise<Recorder> {
+export async function recorderByScan(place: RedisPlace, context: RecorderContext, run: Run): Promise<Recorder> {
   run.signal.throwIfAborted();
   const { runtime, previous } = context;
   await using opened = new AsyncDisposableStack();

@@ -40,16 +40,21 @@ export async function takeBase(server: PostgresServer, folder: string): Promise<
   );
   const mapping = tablespaces.map(({ oid, path }) => `--tablespace-mapping=${String(path)}=${folder}-${String(oid)}`);
   await server.runClient('pg_basebackup', ['-D', folder, '-Fp', '-X', 'none', '-c', 'fast', ...mapping]);
+  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
+  const extra = map === '' ? [] : [fileEntry('tablespace_map', Buffer.from(map), 0)];
+  return readBase(folder, server.folder, extra);
+}
+
+/** The base in a folder, and the history of its timeline from the server's. */
+export function readBase(folder: string, serverFolder: string, extra: readonly StoredEntry[] = []): TakenBase {
   const manifest = readFileSync(join(folder, 'backup_manifest'), 'utf8');
   const [, end = ''] = /"End-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const [, start = ''] = /"Start-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const timeline = Number(/"Timeline": ([0-9]+)/.exec(manifest)?.[1]);
-  const entries = entriesOf(folder, '');
-  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
-  if (map !== '') entries.push(fileEntry('tablespace_map', Buffer.from(map), 0));
+  const entries = [...entriesOf(folder, ''), ...extra];
   const historyFile = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   if (timeline > 1) {
-    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(server.folder, 'pg_wal', historyFile)), 0));
+    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(serverFolder, 'pg_wal', historyFile)), 0));
   }
   entries.sort((left, right) => compareBytes(left.name, right.name));
   return {
@@ -102,6 +107,7 @@ function* transactions(
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
+  let [name, bytes] = ['', Buffer.alloc(0)];
   for (let at = from; at < to; ) {
     const { timeline, end } = timelineAt(switches, at);
     const segmentStart = at - (at % BigInt(segmentBytes));
@@ -109,7 +115,9 @@ function* transactions(
     const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) =>
       one < other ? one : other,
     );
-    const bytes = readFileSync(join(folder, fileOf(folder, segmentStart, segmentBytes)));
+    const wanted = fileOf(folder, segmentStart, segmentBytes);
+    if (wanted !== name) bytes = readFileSync(join(folder, wanted));
+    name = wanted;
     const piece = bytes.subarray(Number(at - segmentStart), Number(upTo - segmentStart));
     const entry = logBytes(at, piece);
     if ('removed' in entry) throw new Error('bytes are never removed');

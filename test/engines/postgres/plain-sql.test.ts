@@ -106,3 +106,13 @@ test('a password goes to the program, and a dump that fails is no base', async (
   await using weakBase = await recorder.openBase(run);
   await assert.rejects(recordInMemory(weakBase, run), (error) => isTidemarkError(error, 'FAILED'));
 });
+
+test('the program may run elsewhere, which a prefix brings it to', async () => {
+  await using server = await startPostgres({ hba: 'host all all 127.0.0.1/32 scram-sha-256' });
+  await server.query("ALTER ROLE postgres PASSWORD 'secret'; CREATE TABLE t (n int)");
+  const place = { ...placeOf(server, 'secret'), via: ['env', 'PATH=/usr/bin:/bin'] };
+  await using recorder = await openSqlRecorder(place, { runtime }, run);
+  await using base = await recorder.openBase(run);
+  const { all } = await recordInMemory(base, run);
+  assert.ok((all[0]?.content?.sizeBytes ?? 0) > 1000);
+});

@@ -5,7 +5,6 @@ import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-dir
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
-import type { PostgresServer } from '../../servers/postgres.ts';
 import { LINEAGE, logOf, run, runtime } from './fixture.ts';
 import type { TakenBase } from './fixture.ts';
 
@@ -13,7 +12,7 @@ export const SEGMENT = 16n * 1024n * 1024n;
 export const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: {} };
 
 export type RestoreAt = {
-  readonly server: PostgresServer;
+  readonly server: { readonly folder: string };
   readonly taken: TakenBase;
   readonly target: string;
   readonly lsn: bigint;

@@ -9,7 +9,6 @@ import { redisOptions } from '../../../src/connectors/redis/options.ts';
 import { resolvePlace } from '../../../src/connectors/redis/place.ts';
 import type { RedisPlace } from '../../../src/connectors/redis/place.ts';
 import { openRedisRecorder } from '../../../src/connectors/redis/recorder.ts';
-import { openScanRecorder } from '../../../src/connectors/redis/scan-recorder.ts';
 import { openClient } from '../../../src/connectors/redis/resp-client.ts';
 import { must } from '../../../src/core/must.ts';
 import { check, keys } from '../../../src/core/option-schema.ts';
@@ -44,8 +43,7 @@ export async function openAt(
   place: RedisPlace,
   options: { readonly previous?: Position | undefined; readonly stateFolder?: string | undefined } = {},
 ): Promise<Recorder> {
-  const open = place.source === 'scan' ? openScanRecorder : openRedisRecorder;
-  return await open(place, { runtime, ...options }, forever);
+  return await openRedisRecorder(place, { runtime, ...options }, forever);
 }
 
 /** A server with what is in a base. */

@@ -8,6 +8,7 @@ import { encodeCommand } from '../resp.ts';
 import { effectiveCommands } from './command-filter.ts';
 import { argumentsOf, readCommands } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
+import { highestDatabase } from './databases-used.ts';
 
 async function* cut(bytes: Uint8Array, size: () => number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; ) {
@@ -152,6 +153,23 @@ suite('the commands that a server sends its replicas', () => {
       await filtered(commands),
       cases.map(([command]) => command),
     );
+  });
+
+  test('tell the highest database that any of them names', async () => {
+    const cases: readonly (readonly [string, number])[] = [
+      ['SET SELECT 99', -1],
+      ['select 7', 7],
+      ['MOVE key 12', 12],
+      ['SWAPDB 3 20', 20],
+      ['COPY DB to', -1],
+      ['COPY from to DB 8 REPLACE', 8],
+      ['COPY from to REPLACE DB 9', 9],
+      ['MSET a 5', -1],
+    ];
+    for (const [command, wanted] of cases) {
+      const [batch] = await batchesOf(encodeCommand(command.split(' ')));
+      assert.equal(highestDatabase(batch ?? assert.fail()), wanted, command);
+    }
   });
 
   test('are named with what they are about', async () => {
