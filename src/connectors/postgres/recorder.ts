@@ -16,6 +16,8 @@ import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
+import type { Timelines } from './log/timelines.ts';
+import { formatHistory, historyName } from './wal/history.ts';
 import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
@@ -109,6 +111,16 @@ function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): 
   return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
 }
 
+/** Undefined for the first timeline, which has none. */
+function historyFileOf({
+  current,
+  left,
+}: Timelines): { readonly name: string; readonly bytes: Uint8Array } | undefined {
+  if (left.length === 0) return undefined;
+  const switches = left.map(({ timeline, switchLsn }) => ({ from: timeline, at: switchLsn }));
+  return { name: historyName(current), bytes: formatHistory(switches) };
+}
+
 type Parts = {
   readonly place: PostgresPlace;
   readonly context: RecorderContext;
@@ -145,6 +157,7 @@ class PostgresRecorder implements Recorder {
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
+        historyFile: historyFileOf(this.#history.timelines),
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);
