@@ -100,7 +100,12 @@ type Prepared = {
 
 const HOWS = ['redis-cli', 'tidemark', 'steps'] as const;
 
-type Times = { readonly pipeMs: number[]; readonly wholeMs: number[]; readonly steps: Steps[]; readonly cpuMs: number[] };
+type Times = {
+  readonly pipeMs: number[];
+  readonly wholeMs: number[];
+  readonly steps: Steps[];
+  readonly cpuMs: number[];
+};
 
 async function timeRestores(name: string, prepared: Prepared, { rounds, signal }: Options): Promise<Times> {
   const { up, folder, commands, keys } = prepared;

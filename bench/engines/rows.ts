@@ -102,7 +102,10 @@ export type Program = {
 };
 
 /** Runs the scenarios that were asked for. What is kept of earlier runs of the others stays in the results. */
-export async function runScenarios({ name, title, scenarios, only, isSaved }: Program, options: Options): Promise<void> {
+export async function runScenarios(
+  { name, title, scenarios, only, isSaved }: Program,
+  options: Options,
+): Promise<void> {
   const unknown = only.filter((one) => scenarios[one] === undefined);
   if (unknown.length > 0) throw new Error(`no such row: ${unknown.join(', ')}`);
   const parts: Record<string, Part> = { ...(isSaved && earlierParts(name)) };

@@ -20,11 +20,7 @@ export const runtime: Runtime = {
   temporaryFolder: tmpdir(),
 };
 
-export async function openReader(
-  up: UpProcess,
-  stack: AsyncDisposableStack,
-  run: Run,
-): Promise<RepositoryReader> {
+export async function openReader(up: UpProcess, stack: AsyncDisposableStack, run: Run): Promise<RepositoryReader> {
   const objects = stack.use(await openObjectStore(up.repository, { runtime, baseFolder: up.folder }, run));
   const access = await openWithPassphrase(objects, up.passphrase, runtime, run);
   const options = { access, remembered: [], stateFolder: undefined, extract: extractInPlace };
