@@ -3,15 +3,15 @@
  * Tidemark recovery kit: lists and restores what a copy of a Tidemark repository holds, when nothing else is left.
  *
  * One file, plain Node (24.7 or newer), no dependencies, nothing shared with Tidemark itself: it was written from
- * docs/repository-format.md, whose sections the headings below name, docs/formats/files-attributes.md and
- * docs/formats/embedded-store.md. It only reads the repository.
+ * docs/repository-format.md, whose sections the headings below name, and the pages in docs/formats/: files-attributes.md,
+ * embedded-store.md, redis.md and postgres.md. It only reads the repository.
  *
  * It trusts nothing but the passphrase: the key slot proves the root key, the root key proves the header and the
  * certificates, a certificate proves the records of its writer, a record proves a tree, and the ids in the tree prove
  * every byte. What does not prove itself is reported as damage and left out; the rest is restored.
  *
  * Everything is synchronous and goes block by block (at most 16 MiB) and frame by frame (at most 128 MiB). A base needs
- * 8 bytes of memory for each chunk; what a log changed lies in a temporary file.
+ * 8 bytes of memory for each chunk; what a log changed lies in a temporary file, or goes to where its server wants it.
  */
 import { isUtf8 } from 'node:buffer';
 import crypto from 'node:crypto';
@@ -29,7 +29,8 @@ const USAGE = `Tidemark recovery kit: restores from a copy of a repository in a 
   node tidemark-kit.mjs list    REPOSITORY                     what can be restored, and whether something is missing
   node tidemark-kit.mjs ls      REPOSITORY MARK STORE [PATH]   what a folder of a store holds
   node tidemark-kit.mjs restore REPOSITORY MARK FOLDER [STORE...] [--only PATH]
-                                                               each store into FOLDER/STORE, which must not be there yet
+                                                               each store into FOLDER/STORE, which must not be there yet;
+                                                               of a server: a data folder to start it on
   node tidemark-kit.mjs verify  REPOSITORY                     reads and proves every byte
 
 MARK is an id or a name that list shows, or: latest. In a PATH, \\xHH stands for the byte HH, as ls prints it.
@@ -1290,6 +1291,11 @@ function parseChange(parser) {
   return { name, attributes, contentForm: parser.bytes.subarray(start, parser.at), ...content };
 }
 
+function refuseFork({ order, resume }, { logFrom, position }) {
+  const isFork = (end) => order === end.order && resume !== end.resume;
+  need(!isFork(logFrom) && !isFork(position), 'it tells of another recorder’s history');
+}
+
 /** What a log changed up to a position: the last change of each name, in a temporary file that is gone when it is closed. */
 class Overlay {
   constructor({ logFrom, position, floor }) {
@@ -1314,10 +1320,7 @@ class Overlay {
   /** Does the transactions of a segment that come after what is done, up to the position. */
   roll(repo, segment) {
     for (const { order, resume, changes } of transactionsOf(repo, segment)) {
-      for (const end of [this.logFrom, this.position]) {
-        const isFork = order === end.order && resume !== end.resume;
-        need(!isFork, 'it tells of another recorder’s history');
-      }
+      refuseFork({ order, resume }, this);
       if (order <= this.reached || order > this.position.order) continue;
       this.reached = order;
       const keepsRemoved = this.floor !== undefined && order > this.floor;
@@ -1347,33 +1350,71 @@ class Overlay {
   }
 }
 
+/** The run of bytes that a change is in the log of a store whose engine alone understands it. */
+function parseRun({ name, attributes, hasContent }) {
+  const isRun = name.length === 8 && attributes !== undefined && !hasContent;
+  need(isRun, 'it holds a change that is no run of bytes');
+  return { start: name.readBigUInt64BE(), bytes: attributes };
+}
+
+/** The log of such a store, from the base to each byte before the position: it goes to `sink.write(start, bytes, resume)`. */
+class ByteLog {
+  constructor({ logFrom, position }, sink) {
+    this.logFrom = logFrom;
+    this.position = position;
+    this.sink = sink;
+    this.next = BigInt(logFrom.order);
+  }
+
+  get reached() {
+    return this.next.toString().padStart(this.position.order.length, '0');
+  }
+
+  close() {
+    this.sink.close();
+  }
+
+  /** As that of an overlay, but that the position may lie within what a transaction holds. `resume`: of its end. */
+  roll(repo, segment) {
+    const end = BigInt(this.position.order);
+    for (const { order, resume, changes } of transactionsOf(repo, segment)) {
+      refuseFork({ order, resume }, this);
+      for (const { start, bytes } of changes.map(parseRun)) {
+        const upTo = start + BigInt(bytes.length);
+        if (upTo <= this.next || this.next >= end) continue;
+        need(start <= this.next, `it lacks bytes from ${this.next} to ${start}`);
+        const wanted = bytes.subarray(Number(this.next - start), upTo > end ? Number(end - start) : bytes.length);
+        this.sink.write(this.next, wanted, resume);
+        this.next += BigInt(wanted.length);
+      }
+    }
+  }
+}
+
 /**
- * A base with what its log changed up to the position that it is to be brought to. Undefined, and reported, where no
- * segments that can be read lead there: nothing else than what was there is restored.
+ * A base with what its log changed up to the position that it is to be brought to, as `log`. Undefined, and reported, where
+ * no segments that can be read lead there: nothing else than what was there is restored.
  */
-function rolled(repo, history, base) {
+function rolled(repo, history, base, openLog = (from) => new Overlay(from)) {
   const { key, store, position } = base;
   let { segments } = base;
   while (segments !== undefined) {
-    if (segments.length === 0) return base;
-    const overlay = new Overlay(base);
+    const log = openLog(base);
     const isWhole = (segment) =>
       attempt(
-        () => overlay.roll(repo, segment) ?? true,
+        () => log.roll(repo, segment) ?? true,
         (error) => damaged(`${store}: ${placeOf(segment)}`, error) ?? false,
       );
     const lost = segments.find((segment) => !isWhole(segment));
-    // An observation stands at its own position, and at nothing before it.
-    const stopsThere = base.exact === 'observation' && !isSamePlace(base.cut, position);
-    if (lost === undefined && stopsThere && overlay.reached !== position.order) {
-      overlay.close();
-      break;
-    }
-    if (lost === undefined) {
+    // An observation stands at its own position, and at nothing before it; so do bytes.
+    const isObserved = base.exact === 'observation' && !isSamePlace(base.cut, position);
+    const stopsThere = isObserved || log instanceof ByteLog;
+    if (lost === undefined && (!stopsThere || log.reached === position.order)) {
       const packs = segments.map(({ packs: own = '' }) => base64(own));
-      return { ...base, overlay, packs: Buffer.concat([base.packs, ...packs]) };
+      return { ...base, log, packs: Buffer.concat([base.packs, ...packs]) };
     }
-    overlay.close();
+    log.close();
+    if (lost === undefined) break;
     history.logs.lose(lost);
     // Others may tell the same.
     segments = history.logs.planFrom(history.bases.get(key), position)?.segments;
@@ -1384,10 +1425,10 @@ function rolled(repo, history, base) {
 
 /** The entries of a state in order: those of the base's tree with what the log changed. As `leavesOf` otherwise. */
 function* entriesOf(finder, range, onLost) {
-  const { overlay } = finder.base;
+  const { log } = finder.base;
   const leaves = leavesOf(finder, range, onLost);
-  if (overlay === undefined) return yield* leaves;
-  const changes = overlay.changes(range);
+  if (!(log instanceof Overlay)) return yield* leaves;
+  const changes = log.changes(range);
   const isIn = (entry) => entry !== undefined && Buffer.compare(entry.name, range.from) >= 0;
   let { value: change } = changes.next();
   for (const leaf of leaves) {
@@ -1719,6 +1760,719 @@ function secondsText(seconds, nanoseconds) {
   return String(stored >= lowest && stored < lowest + 1000 ? nearest : seconds + (lowest + 500) / 1e9);
 }
 
+// ── Servers: what redis.md and postgres.md have in common ───────────────────────────────────────────────────────────
+
+/** The entry of exactly that name in a base, or undefined. */
+function findEntry(finder, name) {
+  const range = { from: Buffer.from(name), until: join(name, [0]) };
+  const [entry] = leavesOf(finder, range, (what, error) => damaged(`${finder.base.store}: ${what}`, error));
+  return entry;
+}
+
+/** The first `size` bytes of an entry's content, or all. */
+function readContent(finder, { runs }, size) {
+  const pieces = [];
+  let left = size;
+  for (const { id } of chunksOf(finder, runs)) {
+    if (left <= 0) break;
+    pieces.push(finder.read(0, id));
+    left -= pieces.at(-1).length;
+  }
+  return Buffer.concat(pieces).subarray(0, size);
+}
+
+/** An entry's content as a new file; it is there whole, or not at all. Returns its size. */
+function writeContent(finder, { runs }, place) {
+  const file = fs.openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  let written = 0;
+  try {
+    for (const { id, bytes } of chunksOf(finder, runs)) {
+      const data = finder.read(0, id);
+      need(data.length === bytes, `the chunk ${id.toString('hex')} does not have the size that it should`);
+      writeAt(file, data, written);
+      written += bytes;
+    }
+    return written;
+  } catch (error) {
+    fs.unlinkSync(place);
+    throw error;
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+function writeAt(file, bytes, offset) {
+  for (let done = 0; done < bytes.length; ) {
+    done += fs.writeSync(file, bytes, done, bytes.length - done, offset + done);
+  }
+}
+
+function syncFile(place) {
+  const file = fs.openSync(place, O_RDONLY);
+  fs.fsyncSync(file);
+  fs.closeSync(file);
+}
+
+function writeText(place, text) {
+  fs.writeFileSync(place, text, { flag: 'wx', mode: 0o600, flush: true });
+}
+
+/** Lists the entries whose names begin with a prefix. */
+function listOfServer(repo, base, prefix) {
+  const { store, connector, cut, position } = base;
+  let isThere = prefix.length === 0;
+  const lost = (what, error) => damaged(`${store}: ${what}`, error);
+  for (const entry of entriesOf(new ChunkFinder(repo, base), { from: prefix, until: undefined }, lost)) {
+    if (!entry.name.subarray(0, prefix.length).equals(prefix)) break;
+    isThere = true;
+    const size = String(sumOf(entry.runs)).padStart(14);
+    orDamaged(`${store}: ${safe(entry.name)}`, () => {
+      const { server, version, replId, offset } = connector === 'redis' ? parseOrigin(entry) : {};
+      const { type, mode, mtimeS } = connector === 'postgres' ? parseFile(entry) : {};
+      const told =
+        type === undefined
+          ? `  of ${safe(server)} ${safe(version)}${replId === undefined ? '' : ` at ${safe(replId)}:${safe(offset)}`}`
+          : `  ${type.padEnd(6)}  ${mode.toString(8).padStart(4, '0')}  ${timeText(mtimeS * 1000)}`;
+      print(`${size} ${safe(entry.name)}${told}`);
+    });
+  }
+  if (!isThere) stop(found.damage > 0 ? 5 : 4, `${store} holds nothing that begins with ${safe(prefix)}`);
+  if (!isSamePlace(cut, position)) {
+    tell(`this is its base at ${safe(cut.resume)}; a restore brings it to ${safe(position.resume)}`);
+  }
+}
+
+// ── Redis (redis.md) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What is said of the one entry of a base: the server and its version, and where in which stream it was made. */
+function parseOrigin({ name, attributes }) {
+  need(name.toString() === 'dump.rdb', 'a base of Redis holds something that this kit does not know');
+  const origin = parseJson(
+    attributes,
+    'the origin of dump.rdb',
+    'format:count server:text version:text replId:text? offset:text?',
+  );
+  need(origin.format === 1, 'the origin of dump.rdb has an unknown format');
+  return origin;
+}
+
+/** Goes through commands in the form in which a master sends them and an append-only file holds them. */
+class CommandScanner {
+  constructor() {
+    this.size = 0;
+    /** Behind the last command that is whole, and not within a transaction that is not. */
+    this.end = 0;
+    this.databases = 16;
+    this.argumentsLeft = 0;
+    this.bytesLeft = 0;
+    /** The digits of a line so far: of a number of arguments, or of the size of the next one. */
+    this.digits = 0;
+    this.number = 0;
+    this.line = 'begin';
+    /** The name of a command where it matters, and the word behind it. */
+    this.words = [];
+    this.isWanted = false;
+    this.isInTransaction = false;
+  }
+
+  scan(bytes) {
+    for (let at = 0; at < bytes.length; ) {
+      const count = this.bytesLeft > 0 ? Math.min(this.bytesLeft, bytes.length - at) : 1;
+      this.size += count;
+      if (this.bytesLeft > 0) this.argument(bytes, at, count);
+      else this.header(bytes[at]);
+      at += count;
+    }
+  }
+
+  /** A byte of a line such as `*3` or `$5`. */
+  header(byte) {
+    const isNumber = this.line === 'number';
+    if (this.line === 'begin' && byte === (this.argumentsLeft > 0 ? 0x24 : 0x2a)) this.line = 'number';
+    else if (isNumber && byte >= 0x30 && byte <= 0x39 && this.digits < 10) {
+      this.number = this.number * 10 + byte - 0x30;
+      this.digits += 1;
+    } else if (isNumber && byte === 0x0d && this.digits > 0) this.line = 'end';
+    else {
+      need(this.line === 'end' && byte === 0x0a, `the log holds no command at its byte ${this.size - 1}`);
+      this.endOfLine();
+    }
+  }
+
+  endOfLine() {
+    const { number } = this;
+    [this.line, this.digits, this.number] = ['begin', 0, 0];
+    if (this.argumentsLeft === 0) {
+      need(number > 0, `the log holds a command without words at its byte ${this.size}`);
+      this.argumentsLeft = number;
+      this.words.length = 0;
+      return;
+    }
+    this.bytesLeft = number + 2;
+    const { length } = this.words;
+    this.isWanted =
+      length === 0 ? number >= 4 && number <= 6 : length === 1 && number < 10 && this.words[0] === 'select\r\n';
+    if (length < 2) this.words.push('');
+  }
+
+  /** A part of an argument, or of the end of its line. */
+  argument(bytes, at, count) {
+    this.bytesLeft -= count;
+    if (this.isWanted) this.words.push(this.words.pop() + bytes.toString('latin1', at, at + count).toLowerCase());
+    if (this.bytesLeft > 0) return;
+    this.argumentsLeft -= 1;
+    if (this.argumentsLeft > 0) return;
+    const [name, first] = this.words;
+    if (name === 'multi\r\n') this.isInTransaction = true;
+    if (name === 'exec\r\n') this.isInTransaction = false;
+    if (name === 'select\r\n') this.databases = Math.max(this.databases, (Number.parseInt(first, 10) || 0) + 1);
+    if (!this.isInTransaction) this.end = this.size;
+  }
+}
+
+/** An append-only file of a log: what comes behind the last whole command is not in it. */
+class CommandFile {
+  constructor(place) {
+    this.file = fs.openSync(place, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    this.scanner = new CommandScanner();
+  }
+
+  write(_start, bytes) {
+    writeAt(this.file, bytes, this.scanner.size);
+    this.scanner.scan(bytes);
+  }
+
+  finish() {
+    fs.ftruncateSync(this.file, this.scanner.end);
+    fs.fsyncSync(this.file);
+  }
+
+  close() {
+    fs.closeSync(this.file);
+  }
+}
+
+/**
+ * A file of commands that runs after all others, while nothing expires yet: keys with a time to live get back the time that
+ * they had left at the mark. The number is fixed, so that each start comes to the same times.
+ */
+function moveExpiry(place, byMs) {
+  const script = `local database = 0
+while not redis.pcall('SELECT', database).err do
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local at = redis.call('PEXPIRETIME', key)
+    if at > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', at + ARGV[1])) end
+  end
+  database = database + 1
+end`;
+  const words = ['EVAL', script, '0', String(byMs)].map((word) => `$${word.length}\r\n${word}\r\n`);
+  writeText(place, `*4\r\n${words.join('')}`);
+}
+
+/** Restores a data folder on which Redis starts with the state at the position: its base as an RDB, its log as an append-only file. */
+function restoreRedis(repo, history, base, { target, atMs }) {
+  const { store, position } = base;
+  const folder = path.join(target, store);
+  fs.mkdirSync(path.join(folder, 'appendonlydir'), { recursive: true, mode: 0o700 });
+  const at = (name) => path.join(folder, 'appendonlydir', `appendonly.aof.${name}`);
+  const restoreInto = () => {
+    const finder = new ChunkFinder(repo, base);
+    const entry = findEntry(finder, 'dump.rdb') ?? fail('its dump.rdb is lost');
+    const origin = parseOrigin(entry);
+    const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof')));
+    const state = rolled(repo, history, base, open);
+    if (state === undefined) return false;
+    const { sink } = state.log;
+    sink.finish();
+    sink.close();
+    const { end, databases } = sink.scanner;
+    const bytes = writeContent(finder, entry, at('1.base.rdb'));
+    syncFile(at('1.base.rdb'));
+    moveExpiry(at('2.incr.aof'), Math.max(0, Date.now() - atMs));
+    const files = ['1.base.rdb seq 1 type b', '1.incr.aof seq 1 type i', '2.incr.aof seq 2 type i'];
+    writeText(at('manifest'), files.map((file) => `file appendonly.aof.${file}\n`).join(''));
+    writeText(path.join(folder, 'redis.conf'), redisConf(folder, databases));
+    tell(`${store}: an RDB of ${bytes} bytes and ${end} bytes of commands, up to ${safe(position.resume)}`);
+    tell(`${store}: start it with: redis-server ${safe(path.join(folder, 'redis.conf'))}`);
+    tell(`${store}: it was ${safe(origin.server)} ${safe(origin.version)}: that version or a newer one reads it`);
+    tell(
+      `${store}: who moves the folder names its new place in redis.conf; who runs the server as another user gives it the files first (chown -R)`,
+    );
+    tell(
+      `${store}: a key with a time to live has what it had left at the mark; redis.conf says how to leave it as it was`,
+    );
+    return true;
+  };
+  const isThere = orDamaged(store, restoreInto) === true;
+  if (!isThere) fs.rmSync(folder, { recursive: true });
+  return isThere;
+}
+
+function redisConf(folder, databases) {
+  const quoted = safe(folder).replace(/"/g, '\\x22');
+  return `# The least that Redis 7 or newer needs to start on this folder. Add what your server had: requirepass, TLS, modules.
+# It must be started with appendonly yes: without, Redis begins with nothing.
+dir "${quoted}"
+bind 127.0.0.1 -::1
+appendonly yes
+appenddirname "appendonlydir"
+appendfilename "appendonly.aof"
+# More where the server had more; Redis does not start when there are fewer than dump.rdb uses.
+databases ${databases}
+# Keys with a time to live have the time that they had left at the mark, counted from when the kit ran. So that they expire
+# when they would have instead, remove the last line of appendonlydir/appendonly.aof.manifest before the first start.
+`;
+}
+
+// ── PostgreSQL (postgres.md) ────────────────────────────────────────────────────────────────────────────────────────
+
+/** The names on the path of an entry. @throws Damage for a path that could lead out of the data directory */
+function partsOf(name) {
+  const parts = name.toString('latin1').split('/');
+  const isRight = parts.every((part) => !['', '.', '..'].includes(part) && !part.includes('\0'));
+  need(isRight, `the name ${safe(name)} is not allowed`);
+  return parts;
+}
+
+function parseFile({ attributes, bytes }) {
+  const what = 'what is said of a file';
+  need(isUtf8(attributes), `${what} is not UTF-8`);
+  const parse = () => JSON.parse(attributes.toString());
+  const values = attempt(parse, () => fail(`${what} is not JSON`));
+  const [letter, ...numbers] = Array.isArray(values) ? values : [];
+  const type = { f: 'file', d: 'folder' }[letter];
+  const isRight = type !== undefined && numbers.length === 3 && numbers.every(FIELD_TYPES.count);
+  need(isRight && (type === 'file' || bytes === 0), `${what} is not well formed`);
+  return { type, mode: numbers[0] & 0o777, mtimeS: numbers[2] };
+}
+
+const parseLsn = (text) => {
+  const [, high, low] = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i.exec(text) ?? fail(`${safe(text)} is no place in a log`);
+  return BigInt(`0x${high}`) * 2n ** 32n + BigInt(`0x${low}`);
+};
+const hex8 = (value) => value.toString(16).toUpperCase().padStart(8, '0');
+const lsnText = (lsn) => [lsn >> 32n, lsn & 0xffffffffn].map((half) => half.toString(16).toUpperCase()).join('/');
+
+/** The resume token of a position: the timeline that wrote what lies before it, and the place. */
+function parsePlace({ resume }) {
+  const [, timeline, lsn] = /^([1-9]\d{0,9})\/(.+)$/.exec(resume) ?? fail(`${safe(resume)} is no place in a log`);
+  return { timeline: Number(timeline), lsn: parseLsn(lsn) };
+}
+
+/** Numbers in global/pg_control lie around the number 1234567.0, by which a server knows its own format; those that follow it are sizes. */
+function parseControl(bytes) {
+  const at = bytes.indexOf(hex('0000000087d63241'), 160);
+  need(at > 0 && at % 8 === 0 && at + 24 <= bytes.length, 'global/pg_control is not one of PostgreSQL 13 to 18');
+  const [pageBytes, segmentBytes] = [bytes.readUInt32LE(at + 16), bytes.readUInt32LE(at + 20)];
+  const isRight = [pageBytes, segmentBytes].every((size) => size >= 1024 && (size & (size - 1)) === 0);
+  need(isRight && segmentBytes <= 2 ** 30, 'global/pg_control holds sizes that can’t be');
+  return { pageBytes, segmentBytes, mostPrepared: bytes.readInt32LE(at - 16) };
+}
+
+const WAL_NAME = /^[0-9A-F]{24}$/;
+const HISTORY_NAME = /^[0-9A-F]{8}\.history$/;
+const SEGMENT_HEADER_BYTES = 40;
+const PAGE_HEADER_BYTES = 24;
+const RECORD_HEADER_BYTES = 24;
+
+/** The files of a log in `pg_wal`. A segment in which the timeline changes has the name of the later one. */
+class WalFiles {
+  constructor(folder, { segmentBytes, pageBytes }, timeline) {
+    this.folder = folder;
+    this.pageBytes = pageBytes;
+    this.segmentBytes = segmentBytes;
+    this.segmentSize = BigInt(segmentBytes);
+    /** By number: the file's name, and the file while it is written to. */
+    this.names = new Map();
+    this.open = undefined;
+    this.timeline = timeline;
+    this.bytes = 0;
+  }
+
+  nameOf(timeline, number) {
+    const perId = 2n ** 32n / this.segmentSize;
+    return [BigInt(timeline), number / perId, number % perId].map(hex8).join('');
+  }
+
+  /** A file that the base has. */
+  know(name) {
+    const perId = 2n ** 32n / this.segmentSize;
+    const number = BigInt(`0x${name.slice(8, 16)}`) * perId + BigInt(`0x${name.slice(16)}`);
+    if (name > (this.names.get(number) ?? '')) this.names.set(number, name);
+  }
+
+  write(start, bytes, resume) {
+    const { timeline } = parsePlace({ resume });
+    if (timeline !== this.timeline) this.switchTo(timeline, start);
+    this.timeline = timeline;
+    for (let at = 0; at < bytes.length; ) {
+      const lsn = start + BigInt(at);
+      const offset = Number(lsn % this.segmentSize);
+      const part = bytes.subarray(at, at + this.segmentBytes - offset);
+      this.use(lsn / this.segmentSize, offset, timeline);
+      writeAt(this.open.file, part, offset);
+      at += part.length;
+    }
+    this.bytes += bytes.length;
+  }
+
+  /** Opens a segment under the name that it has on a timeline. One that is begun in its middle must be there. */
+  use(number, offset, timeline) {
+    const name = this.nameOf(timeline, number);
+    if (this.open?.number === number && this.names.get(number) === name) return;
+    this.close();
+    const before = this.names.get(number);
+    need(
+      before !== undefined || offset === 0,
+      `the log begins at ${lsnText(number * this.segmentSize + BigInt(offset))}, in the middle of a file`,
+    );
+    if (before !== undefined && before !== name)
+      fs.renameSync(path.join(this.folder, before), path.join(this.folder, name));
+    this.names.set(number, name);
+    const file = fs.openSync(path.join(this.folder, name), fs.constants.O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    this.open = { number, file };
+    fs.ftruncateSync(file, this.segmentBytes);
+  }
+
+  /** Writes where the new timeline comes from, unless the base says it. */
+  switchTo(timeline, lsn) {
+    need(timeline > this.timeline, `the log goes back from timeline ${this.timeline} to ${timeline}`);
+    const place = (of) => path.join(this.folder, `${hex8(of)}.history`);
+    const isThere = (of) => fs.existsSync(place(of));
+    if (isThere(timeline)) return;
+    const before = isThere(this.timeline) ? fs.readFileSync(place(this.timeline), 'latin1').replace(/\n*$/, '\n') : '';
+    writeText(place(timeline), `${before}${this.timeline}\t${lsnText(lsn)}\tas the log in the repository says\n`);
+  }
+
+  /** There is nothing at and behind `end`. */
+  cut(end) {
+    // The server wants to know where its timeline comes from, though what came before the base does not matter.
+    const history = path.join(this.folder, `${hex8(this.timeline)}.history`);
+    if (this.timeline > 1 && !fs.existsSync(history)) writeText(history, '# Not in the repository.\n');
+    for (const [number, name] of this.names) {
+      const start = number * this.segmentSize;
+      if (start + this.segmentSize <= end) continue;
+      this.close();
+      const place = path.join(this.folder, name);
+      if (start >= end) fs.unlinkSync(place);
+      if (start >= end) this.names.delete(number);
+      else fs.truncateSync(place, Number(end - start));
+      if (start < end) fs.truncateSync(place, this.segmentBytes);
+    }
+  }
+
+  close() {
+    if (this.open !== undefined) fs.closeSync(this.open.file);
+    this.open = undefined;
+  }
+
+  /** The page that begins at `lsn`. */
+  page(lsn) {
+    const number = lsn / this.segmentSize;
+    const name = this.names.get(number) ?? fail(`the log has no byte at ${lsnText(lsn)}`);
+    if (this.open?.number !== number) {
+      this.close();
+      this.open = { number, file: fs.openSync(path.join(this.folder, name), fs.constants.O_RDWR | O_NOFOLLOW) };
+    }
+    return readAt(this.open.file, Number(lsn % this.segmentSize), this.pageBytes);
+  }
+
+  patch(lsn, bytes) {
+    this.page(lsn - (lsn % BigInt(this.pageBytes)));
+    writeAt(this.open.file, bytes, Number(lsn % this.segmentSize));
+  }
+}
+
+/** Goes through a log from record to record. */
+class WalWalk {
+  constructor(files, from, end) {
+    this.files = files;
+    this.end = end;
+    this.size = BigInt(files.pageBytes);
+    this.go(from);
+  }
+
+  go(lsn) {
+    this.at = lsn;
+    const start = lsn - (lsn % this.size);
+    if (lsn < this.end && start !== this.start) {
+      this.start = start;
+      this.bytes = this.files.page(start);
+    }
+    const isFirst = start % this.files.segmentSize === 0n;
+    const header = BigInt(isFirst ? SEGMENT_HEADER_BYTES : PAGE_HEADER_BYTES);
+    if (lsn < start + header) this.at = start + header;
+  }
+
+  /** The next `count` bytes of a record with their places; undefined where the log ends before, or gave the record up. */
+  take(count) {
+    const parts = [];
+    for (let left = count; left > 0; ) {
+      if (this.at >= this.end) return undefined;
+      const offset = Number(this.at - this.start);
+      const part = this.bytes.subarray(offset, offset + left);
+      parts.push({ lsn: this.at, bytes: part });
+      left -= part.length;
+      const next = this.at + BigInt(part.length);
+      const isNewPage = next === this.start + this.size;
+      this.go(next);
+      // A crash had cut the record off, and the server went on here with another one.
+      if (isNewPage && left > 0 && this.at < this.end && (this.bytes.readUInt16LE(2) & 8) !== 0) return undefined;
+    }
+    const last = parts.at(-1);
+    return last.lsn + BigInt(last.bytes.length) <= this.end ? parts : undefined;
+  }
+
+  /** The records up to the end: their bytes, and the parts in which these lie. */
+  *records() {
+    while (this.at < this.end) {
+      this.go((this.at + 7n) & ~7n);
+      if (this.at + 4n > this.end) return;
+      const size = this.bytes.readUInt32LE(Number(this.at - this.start));
+      if (size < RECORD_HEADER_BYTES) return;
+      const parts = this.take(size);
+      if (parts === undefined) {
+        if (this.at >= this.end) return;
+        continue;
+      }
+      const bytes = join(...parts.map((part) => part.bytes));
+      yield { bytes, parts };
+      const isSwitch = bytes[17] === 0 && (bytes[16] & 0xf0) === 0x40;
+      const { segmentSize } = this.files;
+      if (isSwitch) this.go((parts.at(-1).lsn / segmentSize + 1n) * segmentSize);
+    }
+  }
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
+  return value;
+});
+
+function crc32c(bytes) {
+  let value = 0xffffffff;
+  for (const byte of bytes) value = CRC_TABLE[(value ^ byte) & 0xff] ^ (value >>> 8);
+  return (value ^ 0xffffffff) >>> 0;
+}
+
+/**
+ * Replayed as it stands, a record that creates a tablespace would take a folder of the old host, which may be one that a
+ * living server uses on this one. With an empty path the tablespace becomes a folder in pg_tblspc. Returns how many there are.
+ */
+function takeTablespacesIn(files, from, end) {
+  let count = 0;
+  for (const { bytes, parts } of new WalWalk(files, from, end).records()) {
+    if (bytes[17] !== 5 || (bytes[16] & 0xf0) !== 0) continue;
+    // The main data stand at the end, behind headers that say what they are.
+    let at = RECORD_HEADER_BYTES;
+    for (const skipped of [253, 252]) if (bytes[at] === skipped) at += skipped === 253 ? 3 : 5;
+    at += bytes[at] === 255 ? 2 : 5;
+    bytes.fill(0, at + 4);
+    bytes.writeUInt32LE(crc32c(join(bytes.subarray(RECORD_HEADER_BYTES), bytes.subarray(0, 20))), 20);
+    let done = 0;
+    for (const part of parts) {
+      files.patch(part.lsn, bytes.subarray(done, done + part.bytes.length));
+      done += part.bytes.length;
+    }
+    count += 1;
+  }
+  return count;
+}
+
+/** What a base holds of the server that it was taken from and that must not, or need not, be in another one's folder. */
+const NOT_OF_RESTORED = [
+  'backup_manifest',
+  'postmaster.opts',
+  'postmaster.pid',
+  'recovery.done',
+  'recovery.signal',
+  'standby.signal',
+  'tablespace_map',
+];
+
+/** Writes the entries of a base that `isWanted`, by their path, into a data directory. */
+class DataDirectory {
+  constructor(finder, folder) {
+    this.finder = finder;
+    this.folder = folder;
+    this.store = finder.base.store;
+    this.made = new Set(['']);
+    this.entries = 0;
+    this.bytes = 0;
+    this.lost = 0;
+  }
+
+  lose(what, error) {
+    damaged(`${this.store}: ${what}`, error);
+    this.lost += 1;
+  }
+
+  add(range, isWanted) {
+    for (const entry of leavesOf(this.finder, range, (what, error) => this.lose(what, error))) {
+      const name = entry.name.toString('latin1');
+      if (!isWanted(name)) continue;
+      try {
+        this.write(entry, name, partsOf(entry.name));
+        this.entries += 1;
+      } catch (error) {
+        if (error instanceof Damage) this.lose(safe(entry.name), error);
+        else {
+          found.unwritten += 1;
+          tell(`not written: ${this.store}: ${safe(entry.name)}: ${systemError(error)}`);
+        }
+      }
+    }
+  }
+
+  write(entry, name, parts) {
+    const { type, mode, mtimeS } = parseFile(entry);
+    if (type === 'folder') return this.makeFolder(parts);
+    this.makeFolder(parts.slice(0, -1));
+    const place = this.at(name);
+    this.bytes += writeContent(this.finder, entry, place);
+    fs.chmodSync(place, mode);
+    fs.utimesSync(place, mtimeS, mtimeS);
+    return undefined;
+  }
+
+  /** Only folders that were made here are gone through, so that no link is followed. */
+  makeFolder(parts) {
+    const name = parts.join('/');
+    if (this.made.has(name)) return;
+    this.makeFolder(parts.slice(0, -1));
+    fs.mkdirSync(this.at(name), { mode: 0o700 });
+    this.made.add(name);
+  }
+
+  at(name) {
+    return Buffer.concat([Buffer.from(`${this.folder}/`), Buffer.from(name, 'latin1')]);
+  }
+
+  has(name) {
+    return fs.existsSync(this.at(name));
+  }
+}
+
+/** Restores a data directory that PostgreSQL recovers to exactly the position when it is started on it. */
+function restorePostgres(repo, history, base, target) {
+  const { store, position } = base;
+  const folder = path.join(target, store);
+  fs.mkdirSync(folder, { mode: 0o700 });
+  const restoreInto = () => {
+    const finder = new ChunkFinder(repo, base);
+    if (base.cut.resume.startsWith('sql/')) return restoreDump(finder, folder);
+    const content = (name) => readContent(finder, findEntry(finder, name) ?? fail(`its ${name} is lost`), MIB);
+    const control = parseControl(content('global/pg_control'));
+    const version = content('PG_VERSION').toString('latin1').trim();
+    const label = content('backup_label').toString('latin1');
+    const redo = parseLsn(/^START WAL LOCATION: (\S+)/m.exec(label)?.[1] ?? '');
+    const { timeline, lsn: end } = parsePlace(position);
+    const directory = new DataDirectory(finder, folder);
+    const places = [];
+    const log = () => {
+      // Also when the log is begun anew.
+      fs.rmSync(path.join(folder, 'pg_wal'), { recursive: true, force: true });
+      for (const name of [...directory.made]) if (name.startsWith('pg_wal')) directory.made.delete(name);
+      for (const name of ['pg_wal', 'pg_wal/archive_status']) directory.makeFolder(name.split('/'));
+      const isLog = (name) => WAL_NAME.test(name.slice(7)) || HISTORY_NAME.test(name.slice(7));
+      directory.add({ from: Buffer.from('pg_wal/'), until: Buffer.from('pg_wal0') }, isLog);
+      const files = new WalFiles(path.join(folder, 'pg_wal'), control, parsePlace(base.logFrom).timeline);
+      for (const name of fs.readdirSync(files.folder)) if (WAL_NAME.test(name)) files.know(name);
+      places.push(files);
+      return new ByteLog(base, files);
+    };
+    const state = rolled(repo, history, base, log);
+    if (state === undefined) return false;
+    const files = places.at(-1);
+    files.cut(end);
+    const created = takeTablespacesIn(files, redo, end);
+    files.close();
+    const isOfBase = (name) =>
+      !NOT_OF_RESTORED.includes(name) &&
+      !name.startsWith('pg_wal/') &&
+      !name.startsWith('pg_replslot/') &&
+      name !== 'pg_wal';
+    directory.add(rangeOf(NO_NAME), isOfBase);
+    for (const name of ['pg_replslot', 'pg_tblspc']) directory.makeFolder([name]);
+    const inPlace = created + fs.readdirSync(path.join(folder, 'pg_tblspc')).length;
+    putSettings(directory, { control, version, timeline, position, inPlace });
+    tellOfPostgres(directory, { version, position, inPlace, files });
+    return true;
+  };
+  const isThere = orDamaged(store, restoreInto) === true;
+  if (!isThere) fs.rmSync(folder, { recursive: true });
+  return isThere;
+}
+
+/** Restores a base that is plain SQL: a file, to be given to a server. */
+function restoreDump(finder, folder) {
+  const { store } = finder.base;
+  const place = path.join(folder, 'dump.sql');
+  const bytes = writeContent(finder, findEntry(finder, 'dump.sql') ?? fail('its dump.sql is lost'), place);
+  syncFile(place);
+  tell(
+    `${store}: ${bytes} bytes of SQL as pg_dumpall writes it; into a new server: psql -d postgres -f ${safe(place)}`,
+  );
+  return true;
+}
+
+/** What makes a plain start recover to the end of the log, and go on from there as a server of its own. */
+function putSettings(directory, { control, version, timeline, position, inPlace }) {
+  writeText(path.join(directory.folder, 'recovery.signal'), '');
+  const settings = {
+    restore_command: 'false',
+    recovery_end_command: '',
+    recovery_target: '',
+    recovery_target_lsn: '',
+    recovery_target_name: '',
+    recovery_target_time: '',
+    recovery_target_xid: '',
+    recovery_target_timeline: timeline,
+    recovery_min_apply_delay: '0',
+    // Nobody can look into it before it is there, and so it needs no settings as large as those of the old server.
+    hot_standby: 'off',
+    ...(inPlace > 0 && { allow_in_place_tablespaces: 'on' }),
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value}'\n`);
+  const comment = `# Of Tidemark's recovery kit, for the recovery to ${position.resume}: not needed once it has ended.\n`;
+  fs.appendFileSync(path.join(directory.folder, 'postgresql.auto.conf'), `\n${comment}${lines.join('')}`, {
+    mode: 0o600,
+  });
+  const ownFiles = {
+    'postgresql.conf': `# The old server had its own elsewhere (Debian: /etc/postgresql/${version}).\nmax_prepared_transactions = ${control.mostPrepared}\n`,
+    'pg_hba.conf': '# The old server had its own elsewhere. TYPE DATABASE USER METHOD\nlocal all all peer\n',
+    'pg_ident.conf': '',
+  };
+  for (const [name, text] of Object.entries(ownFiles)) {
+    if (directory.has(name)) continue;
+    writeText(path.join(directory.folder, name), text);
+    tell(`${directory.store}: made ${name}, of which there was none in the data directory`);
+  }
+}
+
+function tellOfPostgres({ store, folder, entries, bytes, lost }, { version, position, inPlace, files }) {
+  const place = safe(folder);
+  tell(`${store}: ${entries} entries, ${bytes} bytes, and ${files.bytes} bytes of log up to ${safe(position.resume)}`);
+  if (lost > 0)
+    tell(
+      `${store}: ${lost} of its entries are lost: what the server says of their tables may be wrong, or it may not start`,
+    );
+  tell(
+    `${store}: PostgreSQL ${version} recovers it when it is started: it must be exactly this version, on the same kind of machine`,
+  );
+  tell(`${store}: first give it to the user who runs the server: chown -R postgres:postgres ${place}`);
+  tell(`${store}: then start it as that user: pg_ctl -D ${place} start`);
+  tell(
+    `${store}: its settings are those of the old server: see that archive_command does not write where that one does`,
+  );
+  tell(`${store}: afterwards the lines of the recovery kit at the end of postgresql.auto.conf can go`);
+  if (inPlace > 0)
+    tell(
+      `${store}: its ${inPlace} tablespaces are folders in pg_tblspc; PostgreSQL 13 and 14 take these from 13.8 and 14.5 on`,
+    );
+}
+
 // ── Commands ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function list(repo) {
@@ -1768,22 +2522,25 @@ function baseText(repo, base) {
   return `${String(entries).padStart(10)} entries ${String(bytes).padStart(14)} bytes  ${safe(connector)}${log}${lack}`;
 }
 
+const KNOWN = ['files', 'embedded', 'redis', 'postgres'];
+/** Their logs are bytes, which only their servers understand. */
+const SERVERS = ['redis', 'postgres'];
+
 function onlyKnown({ store, connector }) {
-  if (connector === 'files' || connector === 'embedded') return;
-  stop(1, `${store} was backed up by the connector "${safe(connector)}", this kit knows files and embedded`);
+  if (KNOWN.includes(connector)) return;
+  stop(1, `${store} was backed up by the connector "${safe(connector)}", this kit knows ${KNOWN.join(', ')}`);
 }
 
 function ls(repo, markText, store, pathText = '') {
   const history = readHistory(repo);
   const mark = findMark(history, markText);
   const standing = basesOf(repo, mark).find((other) => other.store === store)?.base;
-  const base = standing && rolled(repo, history, standing);
+  if (standing !== undefined) onlyKnown(standing);
+  const isServer = SERVERS.includes(standing?.connector);
+  const base = isServer ? standing : standing && rolled(repo, history, standing);
   if (base === undefined) stop(found.damage > 0 ? 5 : 4, `there is no ${safe(store)} in the mark ${mark.id}`);
-  onlyKnown(base);
-  if (base.connector === 'embedded') {
-    listKeysOf(repo, base, bytesOf(pathText));
-    return;
-  }
+  if (isServer) return listOfServer(repo, base, bytesOf(pathText));
+  if (base.connector === 'embedded') return listKeysOf(repo, base, bytesOf(pathText));
   const name = nameOf(pathText);
   const range = rangeOf(name);
   let isThere = false;
@@ -1804,6 +2561,7 @@ function ls(repo, markText, store, pathText = '') {
     if (isFolder) range.from = rangeOf(entry.name).until;
   }
   if (!isThere) stop(found.damage > 0 ? 5 : 4, `${store} holds nothing of the name ${nameText(name)}`);
+  return undefined;
 }
 
 function printEntry(name, { type, mode, uid, gid, size, seconds, nanoseconds, target }) {
@@ -1827,6 +2585,9 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);
   const bases = chosen.flatMap(({ base }) => base ?? []);
   bases.forEach(onlyKnown);
+  const server = bases.find(({ connector }) => SERVERS.includes(connector));
+  if (only !== undefined && server !== undefined)
+    stop(2, `${server.store} is restored whole: name the stores that --only is for`);
   const target = path.resolve(folder);
   const refuseInside = (place) => {
     if (`${place}/`.startsWith(`${repo.folder}/`)) stop(2, `${target} is inside the repository; choose another folder`);
@@ -1843,11 +2604,13 @@ function restore(repo, { mark: markText, folder, stores, only }) {
   tell(`restoring the mark ${mark.id} of ${timeText(mark.atMs)} into ${target}`);
   const name = nameOf(only ?? '');
   const restoreOne = (base) => {
+    if (base.connector === 'redis') return restoreRedis(repo, history, base, { target, atMs: mark.atMs });
+    if (base.connector === 'postgres') return restorePostgres(repo, history, base, target);
     const state = rolled(repo, history, base);
     if (state === undefined) return false;
     const restoreState = state.connector === 'embedded' ? restoreKeys : restoreFiles;
     const isSome = restoreState(repo, state, target, state.connector === 'embedded' ? bytesOf(only ?? '') : name);
-    state.overlay?.close();
+    state.log.close();
     return isSome;
   };
   const isThere = bases.map(restoreOne).includes(true);
@@ -1970,9 +2733,7 @@ function restoreKeys(repo, base, target, prefix) {
   } finally {
     database.close();
   }
-  const file = fs.openSync(path.join(target, store), 'r');
-  fs.fsyncSync(file);
-  fs.closeSync(file);
+  syncFile(path.join(target, store));
   tell(`${store}: ${entries} keys, ${bytes} bytes`);
   return entries > 0 || prefix.length === 0;
 }
@@ -2050,6 +2811,8 @@ function verifyBase(repo, history, key, state) {
 function verifyEntry(finder, entry, connector) {
   if (connector === 'files') pathOf(entry.name) && parseAttributes(entry);
   if (connector === 'embedded') parseValue(entry);
+  if (connector === 'redis') parseOrigin(entry);
+  if (connector === 'postgres') partsOf(entry.name) && parseFile(entry);
   for (const { id, bytes } of chunksOf(finder, entry.runs)) {
     const [hit] = finder.places(0, id);
     need(hit?.place.size === bytes, `the chunk ${id.toString('hex')} is missing, damaged or of another size`);
@@ -2061,13 +2824,27 @@ function verifySegment(repo, segment, { where, connector, state }) {
   const packs = base64(segment.packs ?? '');
   need(packs.length % 32 === 0, 'the packs of a segment are not well formed');
   const finder = goodFinder(repo, { credential: repo.credentials.get(segment.credential), packs }, state);
-  for (const { changes } of transactionsOf(repo, segment)) {
+  const isBytes = SERVERS.includes(connector);
+  let next = isBytes ? BigInt(segment.after.order) : undefined;
+  for (const { order, changes } of transactionsOf(repo, segment)) {
     state.changes += changes.length;
-    for (const change of changes) {
+    if (isBytes) next = endOfRuns(changes, next, order);
+    for (const change of isBytes ? [] : changes) {
       if (change.attributes === undefined) continue;
       orDamaged(`${where}: ${nameText(change.name)}`, () => verifyEntry(finder, change, connector));
     }
   }
+}
+
+/** Where the bytes of a transaction end, which follow on `start` and go up to its order. */
+function endOfRuns(changes, start, order) {
+  let next = start;
+  for (const run of changes.map(parseRun)) {
+    need(run.start === next, `it goes on at ${run.start}, not at ${next}`);
+    next += BigInt(run.bytes.length);
+  }
+  need(next === BigInt(order), `its bytes end at ${next}, not at ${order}`);
+  return next;
 }
 
 /** The frames in a record are those of its segments and no others. */

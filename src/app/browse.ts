@@ -48,7 +48,12 @@ export async function* readAt(
   using _closed = base;
   const shown = shownName(request.path).name;
   const entry = await base.find(connector.entryName(request.path), run);
-  if (entry === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `the base has no ${shown}`);
+  if (entry === undefined) {
+    const within = await connector.readWithin?.(base, request.path, run);
+    if (within === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `the base has no ${shown}`);
+    yield* within;
+    return;
+  }
   const content = connector.content(entry);
   if (content === undefined) throw new TidemarkError('ENTRY_NOT_FOUND', `${shown} is not a file`);
   yield* content.read(base, run);

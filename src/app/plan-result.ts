@@ -19,7 +19,7 @@ export function planResult({ access, catalogue }: RepositoryReader, plan: Planne
   // How much a part of a base takes is not known before it is read.
   const isWhole = request.only.length === 0;
   const noRoom = shown
-    .filter(({ needBytes, freeBytes }) => isWhole && needBytes > freeBytes)
+    .filter(({ needBytes, freeBytes }) => isWhole && freeBytes !== undefined && needBytes > freeBytes)
     .map(({ store, into }) => `${store}: there is not enough room at ${into}`);
   const bytes = shown.reduce((sum, { downloadBytes }) => sum + downloadBytes, 0);
   // When a run that has ended did so does not depend on the time now.
@@ -58,12 +58,12 @@ function storeResult(
     ...(nearest === undefined ? {} : { nearest: nearestResult(nearest, askedMs ?? atMs) }),
     position,
     exact: base.summary.exact,
-    into: preview.into,
+    into: preview.into ?? '',
     inOneStep: preview.inOneStep,
     replaces: preview.replaces,
     downloadBytes: bytes,
     needBytes: bytes,
-    freeBytes: preview.freeBytes,
+    ...(preview.freeBytes === undefined ? {} : { freeBytes: preview.freeBytes }),
     lostAfterMs: Math.max(0, (newest?.mark.atMs ?? atMs) - atMs),
     newerMs: Math.max(0, newestMs(catalogue, store) - atMs),
   };

@@ -279,7 +279,7 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
   const standing = newest?.credential === credential ? newest : undefined;
   return {
     position,
-    atMs: run?.toMs ?? base?.summary.createdAtMs ?? 0,
+    atMs: run?.toMs ?? base?.summary.createdAtMs ?? lastBaseMs ?? 0,
     lastBaseMs,
     base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
     unreached,

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connectorKinds } from '../connectors/registry.ts';
 import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, removePartials, replaceFile } from '../io/atomic-file.ts';
@@ -26,6 +27,8 @@ export type JournalStore = {
   readonly into?: string | undefined;
   /** What a server holds may be replaced. */
   readonly replace: boolean;
+  /** How the restored server calls for its log. */
+  readonly followBy?: readonly string[] | undefined;
   /** Of the manifest that was restored. */
   readonly base: string;
   /** Where the history was restored to, and what was removed after it stayed. */
@@ -133,6 +136,7 @@ function readJournal(fields: JsonFields): RestoreJournal {
       options: store.json('options'),
       into: store.optionalText('into'),
       replace: store.has('replace') && store.flag('replace'),
+      followBy: store.has('followBy') ? store.texts('followBy') : undefined,
       base: store.text('base'),
       position: readPosition(store.object('position')),
       floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,
@@ -148,6 +152,12 @@ function readJournal(fields: JsonFields): RestoreJournal {
 
 function readNearest(fields: JsonFields): NonNullable<JournalStore['nearest']> {
   return { atMs: fields.number('atMs'), isCovered: fields.flag('isCovered') };
+}
+
+/** Where a store goes, for people. */
+export function placeText({ kind, scheme, target, into }: JournalStore): string {
+  const isServer = connectorKinds.some(({ name, target: place }) => name === kind && place === 'server');
+  return into ?? (isServer ? `${scheme}:${target}` : target);
 }
 
 /** What has to be finished or dropped before anything else is restored. */

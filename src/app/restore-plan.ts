@@ -21,6 +21,8 @@ export type RestoreRequest = TargetRequest & {
   readonly only: readonly string[];
   /** Names of stores that may be replaced though they can't be exchanged. */
   readonly replace: readonly string[];
+  /** How a restored server is to call for its log, by store and lineage, so that it goes on following the repository. */
+  readonly follow?: ((store: string, lineage: string) => readonly string[]) | undefined;
   /** Leaves out what is damaged in the repository, instead of failing. */
   readonly skipDamaged: boolean;
 };
@@ -32,6 +34,7 @@ export type PlannedStore = StoreTarget & {
   /** An absolute path, or the URL of a server; undefined for the store's own place. */
   readonly into: string | undefined;
   readonly replace: boolean;
+  readonly followBy: readonly string[] | undefined;
   readonly preview: RestorePreview;
 };
 
@@ -66,9 +69,11 @@ export async function planRestore(
     const resolved = await resolveStore(application.context, { ...found.place, name: store, kind: found.kind });
     const only = request.only.length > 0 ? request.only : undefined;
     const replace = request.replace.includes(store);
-    const context = { runtime: application.context.runtime, id, target: into, only, replace };
+    const followBy = request.follow?.(store, point.position.lineage);
+    if (followBy !== undefined && resolved.connector.giveLogFile === undefined) throw noStandby(store);
+    const context = { runtime: application.context.runtime, id, target: into, only, replace, followBy };
     const preview = await resolved.connector.preview(resolved.options, context, run);
-    stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, preview });
+    stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, followBy, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
   const plan = { request, mark: target.mark, askedMs: target.askedMs, stores };
@@ -88,7 +93,7 @@ function overlaps(stores: readonly PlannedStore[]): readonly string[] {
   return stores.flatMap((store, index) =>
     stores
       .slice(index + 1)
-      .filter((other) => holds(store.preview.into, other.preview.into) || holds(other.preview.into, store.preview.into))
+      .filter(({ preview: { into } }) => lieInEachOther(store.preview.into, into))
       .map((other) => `${store.store} and ${other.store} would go into each other: name other places with --into`),
   );
 }
@@ -100,11 +105,15 @@ async function repositoryInTheWay(
 ): Promise<readonly string[]> {
   const repository = await realPathOf(context.repositoryUrl);
   return stores
-    .filter(({ preview: { into } }) => holds(into, repository) || holds(repository, into))
+    .filter(({ preview: { into } }) => lieInEachOther(into, repository))
     .map(
       ({ store, preview }) =>
         `${store}: the repository ${repository} and ${preview.into} lie in each other; restore elsewhere with --into`,
     );
+}
+
+function lieInEachOther(one: string | undefined, other: string | undefined): boolean {
+  return one !== undefined && other !== undefined && (holds(one, other) || holds(other, one));
 }
 
 /** Whether `inner` is `outer` or lies in it. */
@@ -137,6 +146,16 @@ async function storePlace(application: OpenApplication, reader: RepositoryReader
 
 function placeIn({ scheme, target, via, options }: StoreConfiguration): PlannedStore['place'] {
   return { scheme, target, via, options };
+}
+
+function noStandby(store: string): TidemarkError {
+  return new TidemarkError(
+    'USAGE',
+    `${store} can’t be restored as a standby: its engine asks for no files of its log`,
+    {
+      hint: 'Name only stores of PostgreSQL with --standby.',
+    },
+  );
 }
 
 function refuseUnknown(replace: readonly string[], names: readonly string[]): void {

@@ -17,6 +17,7 @@ import {
   isBeingUndone,
   isUnfinished,
   listJournals,
+  placeText,
   refuseUnfinished,
   removeJournal,
   saveJournal,
@@ -90,7 +91,7 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, replace, point, nearest }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, replace, followBy, point, nearest }) => ({
       store,
       kind,
       scheme: place.scheme,
@@ -100,6 +101,7 @@ export async function carryOut(
       options: place.options as Readonly<Record<string, Json>>,
       into,
       replace,
+      followBy,
       base: point.base.key,
       position: point.position,
       floor: point.floor,
@@ -327,6 +329,7 @@ async function writeBeside(
   await restorer.verify(run);
   return {
     ...storeResult(reader, store, report),
+    ...(restorer.rollForward === undefined ? {} : { segments: point.segments.length }),
     damaged: damaged.slice(0, MOST_DAMAGED).map(shownName),
     damagedCount: damaged.length,
   };
@@ -342,7 +345,7 @@ function storeResult(
   const { skipped } = reader.content(point.base);
   return {
     store: item.store,
-    into: item.into ?? item.target,
+    into: placeText(item),
     position: point.position,
     exact: summary.exact,
     bytes: report?.bytes ?? summary.bytes,

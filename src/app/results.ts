@@ -101,7 +101,7 @@ export type PlanStoreResult = {
   readonly replaces: boolean;
   readonly downloadBytes: number;
   readonly needBytes: number;
-  readonly freeBytes: number;
+  readonly freeBytes?: number | undefined;
   readonly engineVersion?: string | undefined;
   /** From the point to the newest complete mark. */
   readonly lostAfterMs: number;
@@ -133,6 +133,8 @@ export type RestoreStoreResult = {
   readonly bytes: number;
   readonly reusedBytes: number;
   readonly entries: number;
+  /** Of the log that the store's own engine applied; entries and bytes are the base's then. */
+  readonly segments?: number | undefined;
   readonly verified: boolean;
   /** Where the data lies that was there before. */
   readonly keptAside?: string | undefined;

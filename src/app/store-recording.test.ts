@@ -96,12 +96,18 @@ function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDi
 /** Records a store whose attempts go as they are given; the last one goes on for ever. */
 function recordingOf(
   attempts: readonly Attempt[],
-  { ownSpool = spool, known = undefined as KnownHistory | undefined, laterBases = Promise.resolve() } = {},
+  {
+    ownSpool = spool,
+    known = undefined as KnownHistory | undefined,
+    laterBases = Promise.resolve(),
+    failedBases = 0,
+  } = {},
 ) {
   const clock = createVirtualClock(1_000_000);
   const random = createSeededRandom(1).bytes;
   const news: string[] = [];
   const bases: number[] = [];
+  const asked: (string | undefined)[] = [];
   let at = 0;
   const journal = new Journal({
     clock,
@@ -116,7 +122,8 @@ function recordingOf(
     // Nothing else of a store is looked at.
     store: { name: 'orders' } as unknown as StoreConfiguration,
     restMs: 1_000,
-    openRecorder: async () => {
+    openRecorder: async (previous) => {
+      asked.push(previous?.resume);
       const attempt = must(attempts[Math.min(at, attempts.length - 1)], 'an attempt');
       at += 1;
       if (attempt.opens !== undefined) throw attempt.opens;
@@ -128,6 +135,7 @@ function recordingOf(
     known,
     writeBase: async (_, run) => {
       bases.push(clock.nowMs());
+      if (bases.length <= failedBases) throw away;
       if (bases.length > 1) await untilAborted(laterBases, run);
       const end = { logFrom: positionAt(bases.length), cut: positionAt(bases.length) };
       const base = { key: `base ${bases.length}`, cut: end.cut, startedAtMs: clock.nowMs(), stored: { end } };
@@ -135,7 +143,7 @@ function recordingOf(
     },
     onNews: (message) => news.push(message),
   });
-  return { clock, journal, recording, news, bases };
+  return { clock, journal, recording, news, bases, asked };
 }
 
 const away = new TidemarkError('STORE_UNREACHABLE', 'it is away', { disposition: 'retry', hint: 'Wait.' });
@@ -192,6 +200,13 @@ test('a store that is just being given up has no position to be marked', async (
     await advance(60_000);
     assert.deepEqual(await world.recording.position(noRun), positionAt(1));
   });
+});
+
+test('while the first base is not there yet, the log goes on from what was received of it', async () => {
+  const world = recordingOf([{}], { failedBases: 1 });
+  await during(world, (advance) => advance(60_000));
+  assert.deepEqual(world.asked, [undefined, positionAt(1).resume]);
+  assert.equal(world.bases.length, 2);
 });
 
 test('a history that is lost before anything was recorded is told, and keeps no other store waiting', async () => {

@@ -254,9 +254,12 @@ export class StoreRecording implements AsyncDisposable {
     this.#history = undefined;
     this.#reach = { hasBase: false };
     this.#standing = undefined;
-    if (known === undefined) return false;
-    this.#gapCount++;
     const { journal, onNews } = this.#options;
+    if (known === undefined) {
+      if (history !== undefined) journal.drop(history);
+      return false;
+    }
+    this.#gapCount++;
     const { name } = this.store;
     // What was received of it and was not given up is not lost, and followed until it was last seen.
     const after = history?.queue.received ?? (known.unreached === undefined ? known.position : known.unreached.after);
@@ -268,12 +271,13 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   async #record(run: Run, onRecording: () => void): Promise<void> {
-    const previous = this.#known?.position;
+    // While the first base is not there yet, what was received of its log is what goes on.
+    const previous = this.#known?.position ?? this.#history?.queue.received;
     await using recorder = await this.#options.openRecorder(previous, run);
     this.#recorder = recorder;
     this.#released = new AbortController();
     try {
-      if (this.#known !== undefined && recorder.lineage.id !== this.#known.position.lineage) {
+      if (previous !== undefined && recorder.lineage.id !== previous.lineage) {
         this.#noteGap('the store is another one: it was restored or replaced');
       }
       await untilAborted(this.#ended, run);
@@ -306,15 +310,16 @@ export class StoreRecording implements AsyncDisposable {
       run,
     );
     const { queue } = this.#history;
-    await using log = await openLog.call(recorder, queue.received, run);
+    await using scope = openScope(run);
+    await using log = await openLog.call(recorder, queue.received, scope.run);
     using _left = this.#acknowledging(log);
     const onAlive = (): void => {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
-    await using scope = openScope(run);
     const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
-    if (!this.#reach.hasBase) await this.#base(recorder, scope.run);
+    // When it fails the log ends first, as whatever else waits under the scope.
+    if (!this.#reach.hasBase) await scope.spawn((inner) => this.#base(recorder, inner));
     this.#setRecording(onRecording);
     await scope.join();
   }

@@ -96,3 +96,23 @@ test('a transaction that is too large to be recorded ends the history', async ()
   const [block] = await pumped([[...large.slice(0, 60), piece([], 7)]]);
   assert.equal(block?.changes, 60);
 });
+
+test('a log that only says that it is there is left once the run has aborted', async () => {
+  const queue = await LogQueue.open({ memoryBytes: 1e9, received: positionAt(5), onPut: () => undefined }, run);
+  const stop = new AbortController();
+  const reason = new Error('enough');
+  let heartbeats = 0;
+  const log: Log = {
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        if (++heartbeats === 3) stop.abort(reason);
+        yield [piece([], 5)];
+      }
+    },
+    acknowledge: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const pumping = pumpLog(log, { queue, clock: createSystemClock(), onAlive: () => undefined }, stop);
+  await assert.rejects(pumping, (error) => error === reason);
+  assert.equal(heartbeats, 3);
+});

@@ -25,6 +25,8 @@ export async function pumpLog(
   const { queue, clock, onAlive } = options;
   const block = new OpenBlock(queue.received);
   for await (const pieces of log) {
+    // A log of a store to which nobody writes would go on for ever.
+    run.signal.throwIfAborted();
     onAlive();
     for (const piece of pieces) {
       const isWhole = block.add(piece);

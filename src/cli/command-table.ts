@@ -14,7 +14,7 @@ import {
 } from './table/keeping.ts';
 import { statusSpec, timelineSpec } from './table/looking.ts';
 import { markSpec, upSpec } from './table/running.ts';
-import { catSpec, diffSpec, findSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
+import { catSpec, diffSpec, findSpec, logFileSpec, lsSpec, planSpec, restoreSpec } from './table/restoring.ts';
 import {
   completionSpec,
   configCheckSpec,
@@ -55,6 +55,7 @@ export const commandTable: readonly TableEntry[] = [
   entry(unpinSpec, async () => (await import('./commands/pin.ts')).unpin),
   entry(planSpec, async () => (await import('./commands/plan.ts')).plan),
   entry(restoreSpec, async () => (await import('./commands/restore.ts')).restore),
+  entry(logFileSpec, async () => (await import('./commands/log-file.ts')).logFile),
   entry(lsSpec, async () => (await import('./commands/ls.ts')).ls),
   entry(catSpec, async () => (await import('./commands/cat.ts')).cat),
   entry(diffSpec, async () => (await import('./commands/diff.ts')).diff),

@@ -33,6 +33,8 @@ export interface CommandContext {
   readonly options: GlobalOptions;
   readonly environment: Environment;
   readonly workingFolder: string;
+  /** How this was started: for who is to call it. */
+  readonly program: readonly string[];
   /** Aborts on the first Ctrl-C and on SIGTERM. */
   readonly run: Run;
   readonly progress: ProgressSink;

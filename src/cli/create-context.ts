@@ -55,6 +55,7 @@ export function createContext(parts: ContextParts): { readonly command: CommandC
     options,
     environment: process.environment,
     workingFolder: process.workingFolder,
+    program: process.program,
     run: process.run,
     progress: parts.progress,
     prompter,

@@ -23,6 +23,7 @@ function onSignal(status: number, what: string): void {
 }
 
 const cli: CliProcess = {
+  program: [process.execPath, process.argv[1] ?? ''],
   argv: process.argv.slice(2),
   environment: readEnvironment({ variables: process.env, userId: process.geteuid?.() }),
   workingFolder: process.cwd(),

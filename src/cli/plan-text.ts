@@ -12,7 +12,8 @@ export function printPlan(plan: PlanResult, printer: Printer): void {
   const { stores, estimateMs, sideEffects, blockers } = plan;
   for (const line of targetLines(plan, printer)) printer.line(line);
   for (const store of stores.toSorted((left, right) => left.order - right.order)) {
-    printer.line(`${printer.paint('bold', store.store)} into ${printable(store.into)}`);
+    const into = store.into === '' ? 'a place that has to be named' : printable(store.into);
+    printer.line(`${printer.paint('bold', store.store)} into ${into}`);
     for (const line of storeLines(store, printer)) printer.line(`  ${line}`);
   }
   if (estimateMs !== undefined) {
@@ -46,7 +47,7 @@ function storeLines(store: PlanStore, printer: Lines): readonly string[] {
   return [
     ...(nearest === undefined ? [] : [nearestText(nearest, exact, printer)]),
     `base of ${printer.time(baseAt)}${log}, ${exact === 'observation' ? 'as it was read' : `exact to the ${exact}`}`,
-    `to bring back: ${formatSize(downloadBytes)} at most; ${formatSize(freeBytes)} are free there`,
+    `to bring back: ${formatSize(downloadBytes)} at most${freeBytes === undefined ? '' : `; ${formatSize(freeBytes)} are free there`}`,
     effectText(store),
     ...lostLines(store),
   ];
@@ -73,7 +74,8 @@ function lostLines({ lostAfterMs, newerMs }: PlanStore): readonly string[] {
   return upTo.length === 0 ? [] : [`what came after is not in it: ${upTo.join(', ')}`];
 }
 
-function effectText({ replaces, inOneStep }: PlanStore): string {
+function effectText({ into, replaces, inOneStep }: PlanStore): string {
   if (!replaces) return 'nothing is there yet';
+  if (!into.startsWith('/')) return 'what is there is kept on this host, and replaced';
   return `exchanged with what is there, ${inOneStep ? 'in one step' : 'one after another, not in one step'}`;
 }

@@ -6,6 +6,8 @@ import type { TerminalLine } from './terminal-line.ts';
 
 /** The process, as far as the command line knows it. */
 export type CliProcess = {
+  /** How it was started: the program, and what comes before its arguments. */
+  readonly program: readonly string[];
   readonly argv: readonly string[];
   readonly environment: Environment;
   readonly workingFolder: string;

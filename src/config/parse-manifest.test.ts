@@ -182,7 +182,7 @@ stores:
     exclde: [a]
     references: [uplods, b]
     bases: 61 * * * *
-  uploads: postgres://me:hunter2@db/shop
+  uploads: etcd://me:hunter2@db/shop
   b: { url: 'files:./y', references: [orders] }
 marks: { every: 5 }
 flush: { size: 8MB }
@@ -201,7 +201,7 @@ color: red
     '12:17: stores.orders.references: references go round: orders → b → orders',
     '12:18: stores.orders.references[0]: there is no store of this name; did you mean uploads?',
     '13:12: stores.orders.bases: minute: 61 is outside of 0 to 59',
-    '14:12: stores.uploads: postgres: is not in this version; supported: embedded, files',
+    '14:12: stores.uploads: etcd: is not in this version; supported: embedded, files, postgres, postgresql, redis, rediss',
     '16:17: marks.every: expected a duration such as 5s, 15m, 36h or 14d, at least 1s, found 5',
     '17:16: flush.size: expected a size such as 512KiB, 8MiB or 1GiB, at least 64KiB, found "8MB"',
     '18:11: timezone: expected a time zone such as UTC or Europe/Berlin, found "Europe/Berln"',
@@ -212,10 +212,15 @@ color: red
 
 test('a store’s place is explained', async () => {
   const table: Readonly<Record<string, string>> = {
-    'x: ./data': '5:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files',
+    'x: ./data':
+      '5:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files, postgres, postgresql, redis, rediss',
     'x: fles:./data': '5:6: stores.x: fles: is unknown; did you mean files:?',
-    'x: gopher://old': '5:6: stores.x: gopher: is unknown; supported: embedded, files',
-    'x: rediss://cache:6379': '5:6: stores.x: rediss: is not in this version; supported: embedded, files',
+    'x: gopher://old':
+      '5:6: stores.x: gopher: is unknown; supported: embedded, files, postgres, postgresql, redis, rediss',
+    'x: etcd://cache:2379':
+      '5:6: stores.x: etcd: is not in this version; supported: embedded, files, postgres, postgresql, redis, rediss',
+    'x: rediss://a b:6379':
+      '5:6: stores.x: expected rediss://[user@]host[:port] as the URL of a store. Write it as in rediss://cache:6379.',
     'x: "files:"': '5:6: stores.x: expected a path',
     'x: files:~/data': '5:6: stores.x: ~ stands for nothing here; write the path from / on',
     'x: files://host/data': '5:6: stores.x: a path begins with one /, without a host',
@@ -257,7 +262,15 @@ test('a secret in the manifest is refused and never repeated', async () => {
   assert.deepEqual(lines, [
     '2:31: repository.passphrase: a secret is never in the manifest; use passphraseFile, passphraseEnv, passphraseCommand to say where it is',
   ]);
-  for (const place of ['postgres://me:hunter2@db/x', 'ftp://me:hunter2@db/x', 'fles:hunter2']) {
+  assert.deepEqual(await mistakesOfStore('x: postgres://me:hunter2@db/x'), [
+    '5:6: stores.x: a password does not belong in the URL. Take it out, and name its source: passwordFile, passwordEnv or passwordCommand.',
+  ]);
+  for (const place of [
+    'redis://:hunter2@db/1',
+    'postgres://me:hunter2@db/x',
+    'ftp://me:hunter2@db/x',
+    'fles:hunter2',
+  ]) {
     assert.doesNotMatch((await mistakesOfStore(`x: ${place}`)).join(), /hunter2/);
   }
 });
@@ -338,7 +351,9 @@ test('many mistakes are counted and the first of them told', async () => {
 
 test('line ends of any kind give the same places', async () => {
   const text = 'application: shop\nrepository: ./b\nstores:\n  x: nowhere\n';
-  const expected = ['4:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files'];
+  const expected = [
+    '4:6: stores.x: expected a kind and a place such as files:./data; supported: embedded, files, postgres, postgresql, redis, rediss',
+  ];
   assert.deepEqual(await mistakesIn(text), expected);
   assert.deepEqual(await mistakesIn(text.replaceAll('\n', '\r\n')), expected);
 });

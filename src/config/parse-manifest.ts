@@ -122,14 +122,17 @@ class ManifestParser {
     const { url } = keysOr(value);
     const place = typeof url === 'string' ? locateStore(url, this.#origin.folder) : undefined;
     if (place !== undefined && 'mistake' in place) this.#mistake([...path, 'url'], place.mistake);
-    const kind = place !== undefined && 'value' in place ? place.value.kind : undefined;
+    const located = place !== undefined && 'value' in place ? place.value : undefined;
+    const kind = located?.kind;
+    const wrong = located && (await located.kind.targetMistake?.(located.scheme, located.target));
+    if (wrong !== undefined) this.#mistake([...path, 'url'], wrong);
     const own = await kind?.loadKeys();
     const common = this.#check(storeOptions(own), value, path);
     if (common === undefined || own === undefined) return undefined;
     const secret = secretKeys(own);
-    const located = this.#locatedPaths(own, value, path);
-    const options = Object.fromEntries(Object.keys(own).map((key) => [key, located[key] ?? keysOr(common)[key]]));
-    const written = Object.entries({ ...keysOr(value), ...located }).filter(([key]) => !secret.includes(key));
+    const paths = this.#locatedPaths(own, value, path);
+    const options = Object.fromEntries(Object.keys(own).map((key) => [key, paths[key] ?? keysOr(common)[key]]));
+    const written = Object.entries({ ...keysOr(value), ...paths }).filter(([key]) => !secret.includes(key));
     return { name, common, options, written: Object.fromEntries(written) };
   }
 

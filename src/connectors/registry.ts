@@ -1,3 +1,4 @@
+import { isTidemarkError } from '../core/errors.ts';
 import type { Options } from '../core/option-schema.ts';
 
 /**
@@ -12,6 +13,8 @@ export type ConnectorKind = {
   readonly target: 'path' | 'server';
   readonly example: string;
   loadKeys(): Promise<Options>;
+  /** What is wrong with what follows the scheme, without repeating it, as it may hold a password. Absent where every text will do. */
+  targetMistake?(scheme: string, target: string): Promise<string | undefined>;
 };
 
 export const connectorKinds: readonly ConnectorKind[] = [
@@ -38,6 +41,7 @@ export const connectorKinds: readonly ConnectorKind[] = [
     target: 'server',
     example: 'postgres://backup@db1/orders',
     loadKeys: async () => (await import('./postgres/options.ts')).postgresOptions,
+    targetMistake: async (_, target) => mistakeOf((await import('./postgres/place.ts')).parseServerUrl, target),
   },
   {
     name: 'redis',
@@ -46,8 +50,22 @@ export const connectorKinds: readonly ConnectorKind[] = [
     target: 'server',
     example: 'rediss://cache:6379',
     loadKeys: async () => (await import('./redis/options.ts')).redisOptions,
+    targetMistake: async (...place) => mistakeOf((await import('./redis/place.ts')).parseTarget, ...place),
   },
 ];
+
+function mistakeOf<Words extends readonly string[]>(
+  parse: (...words: Words) => unknown,
+  ...words: Words
+): string | undefined {
+  try {
+    parse(...words);
+    return undefined;
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    return `${error.message}. ${error.hint}`;
+  }
+}
 
 /** Schemes that a manifest may name one day; said to be missing instead of unknown. */
 export const laterSchemes: readonly string[] = ['etcd', 'consul', 'mysql', 'mariadb', 'sqlite', 'db2'];

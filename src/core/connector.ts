@@ -1,7 +1,7 @@
 import type { Finding } from './finding.ts';
 import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
-import type { BaseReader, Restorer, StoredEntry } from './restorer.ts';
+import type { BaseReader, LogFileRequest, Restorer, StoredEntry, StoredLog } from './restorer.ts';
 import type { Run, Runtime } from './run.ts';
 import type { Sink } from './sink.ts';
 import type { Source } from './source.ts';
@@ -28,6 +28,11 @@ export type RestorerContext = {
   readonly only?: readonly string[] | undefined;
   /** The operator allows that what a server holds is replaced. */
   readonly replace?: boolean | undefined;
+  /**
+   * What is restored is to follow the repository: a program with its arguments that gives the engine a file of the log (see `giveLogFile`), in which `%f`
+   * stands for the file's name and `%p` for where it goes. It ends with 0, or with 1 for what is not there yet or can't be read, which is asked for again.
+   */
+  readonly followBy?: readonly string[] | undefined;
   /** On this host, of this restore and store alone: private, and there until the restore is discarded. Not created yet. */
   readonly workFolder?: string | undefined;
 };
@@ -35,12 +40,15 @@ export type RestorerContext = {
 /** Of a restore that may never be: without `id`, which it would get when it begins. */
 export type PreviewContext = Omit<RestorerContext, 'id' | 'workFolder'> & { readonly id: string | undefined };
 
-/** What a restore of one store would need and do. Nothing is written to find out. */
+/**
+ * What a restore of one store would need and do. Nothing is written to find out. `into`: a path or a server; undefined where there is no place for it,
+ * which is a blocker. `freeBytes`: undefined where nobody can know.
+ */
 export type RestorePreview = {
-  readonly into: string;
+  readonly into: string | undefined;
   readonly inOneStep: boolean;
   readonly replaces: boolean;
-  readonly freeBytes: number;
+  readonly freeBytes: number | undefined;
   readonly sideEffects: readonly string[];
   readonly blockers: readonly string[];
 };
@@ -89,6 +97,11 @@ export interface Connector<Options> {
   ): Promise<{ readonly keptAside?: string | undefined }>;
   /** Deletes what a restore kept aside or left unfinished. */
   discard(options: Options, context: RestorerContext, run: Run): Promise<void>;
+  /**
+   * Gives the engine a file of the log as a repository has it now. False: it is not there, or not yet. An engine takes that for the end of the log, so
+   * whatever else goes wrong must not be told so.
+   */
+  giveLogFile?(log: StoredLog, request: LogFileRequest, run: Run): Promise<boolean>;
   /** The `order` of a position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
   parsePosition?(text: string): string | undefined;
   /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */
@@ -99,6 +112,11 @@ export interface Connector<Options> {
   entryPath(name: Uint8Array): Uint8Array;
   /** The bytes of an entry as its application sees them, holes and all; undefined for what has none. */
   content(entry: StoredEntry): { read(base: BaseReader, run: Run): AsyncIterable<Uint8Array> } | undefined;
+  /**
+   * The bytes at a path that no entry of a base has for a name, because it lies within one; undefined when nothing is there. Absent where whatever can be
+   * read is an entry.
+   */
+  readWithin?(base: BaseReader, path: Uint8Array, run: Run): Promise<AsyncIterable<Uint8Array> | undefined>;
   /** Lists what lies under a path in a base: directly, or with `recursive` at any depth. */
   list(
     base: BaseReader,

@@ -25,6 +25,28 @@ export interface LogReader {
   read(run: Run): AsyncIterable<readonly LoggedTransaction[]>;
 }
 
+/** All that a repository has now of the log of one lineage, which is bytes. */
+export interface StoredLog {
+  /** Any base of that lineage: it says what kind of log it is. */
+  readonly base: BaseReader;
+  /** What is there, in order and without a gap between two. */
+  readonly stretches: readonly { readonly after: Position; readonly upTo: Position }[];
+  /** What lies behind one place up to another, both in what is there. */
+  read(after: Position, upTo: Position, run: Run): AsyncIterable<readonly LoggedTransaction[]>;
+}
+
+/** A file of its log that an engine asks for while it recovers. */
+export type LogFileRequest = {
+  /** As the engine calls it. */
+  readonly name: string;
+  /** Where it wants it. */
+  readonly path: string;
+  /** For what is fetched ahead, and for what is not whole yet: a later request takes it from there. Need not exist. */
+  readonly cacheFolder: string;
+  /** How many files are fetched beyond the one that is asked for. */
+  readonly ahead: number;
+};
+
 /**
  * A file to be filled with an entry's content. `path` must not exist yet; it is created exclusively with
  * mode 0600 and without following links, filled, and checked against the content's digests. With `extents` the content is laid into these

@@ -14,6 +14,7 @@ import type { VirtualClock } from '../flow/virtual-clock.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { createRepository, openWithPassphrase, withDerivedCredential } from '../repository/access.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
+import type { ChunkLimits } from '../repository/format/header.ts';
 import { PayloadBuilder, payloadOf } from '../repository/format/log-payload.ts';
 import { extractInPlace } from '../repository/extract/in-place.ts';
 import type { SegmentDraft } from '../repository/journal-writer.ts';
@@ -32,7 +33,7 @@ const PASSPHRASE = 'the passphrase of a test';
 const CHEAP_KDF = { memoryKiB: 8, passes: 1, parallelism: 1 };
 /** A thousandth of what a repository has, so that small contents have many chunks and packs have many blocks. */
 const SMALL_CHUNKS = { minBytes: 512, averageBytes: 2048, maxBytes: 8192, pageBytes: 1024 };
-const SMALL_CAPACITY_BYTES = 64 * 1024;
+const SMALL_CAPACITY_CHUNKS = 32;
 
 export type FixtureEntry = { readonly attributes: Uint8Array; readonly content?: Uint8Array | undefined };
 
@@ -51,6 +52,9 @@ export type FixtureLog = {
   readonly after: number;
   readonly transactions: readonly FixtureTransaction[];
 };
+
+/** `chunks`: of real data, for which small ones would take long. */
+export type FixtureOptions = { readonly leaseMs?: number; readonly chunks?: ChunkLimits };
 
 export type FixtureMark = { readonly mark: Mark; readonly bases: ReadonlyMap<string, WrittenBase> };
 
@@ -85,8 +89,10 @@ export class RepositoryFixture implements AsyncDisposable {
   remembered: readonly Head[] = [];
   #owner: RepositoryAccess | undefined;
   #order = 0;
+  readonly #chunks: ChunkLimits;
 
-  private constructor(seed: string) {
+  private constructor(seed: string, chunks: ChunkLimits) {
+    this.#chunks = chunks;
     this.clock = createVirtualClock(START_MS);
     this.memory = new MemoryObjectStore({ clock: this.clock, provesDigest: true });
     this.runtime = {
@@ -102,11 +108,12 @@ export class RepositoryFixture implements AsyncDisposable {
     };
   }
 
-  static async create(seed = 'a', options: { readonly leaseMs?: number } = {}): Promise<RepositoryFixture> {
-    const fixture = new RepositoryFixture(seed);
+  static async create(seed = 'a', options: FixtureOptions = {}): Promise<RepositoryFixture> {
+    const { leaseMs, chunks = SMALL_CHUNKS } = options;
+    const fixture = new RepositoryFixture(seed, chunks);
     fixture.#owner = await createRepository(
       fixture.memory,
-      { passphrase: PASSPHRASE, slotName: 'test', chunks: SMALL_CHUNKS, kdfCost: CHEAP_KDF, leaseMs: options.leaseMs },
+      { passphrase: PASSPHRASE, slotName: 'test', chunks, kdfCost: CHEAP_KDF, leaseMs },
       fixture.runtime,
       fixture.run,
     );
@@ -139,8 +146,9 @@ export class RepositoryFixture implements AsyncDisposable {
   async openWriter(options: Pick<BackupOptions, 'writer' | 'objects' | 'access'>): Promise<RepositoryWriter> {
     const { writer, objects } = options;
     const access = options.access ?? (await this.writerAccess(writer));
+    const chunks = this.#chunks;
     const openEngine: Parameters<typeof RepositoryWriter.open>[0]['openEngine'] = async (keys) =>
-      createInPlaceEngine({ sizes: SMALL_CHUNKS, keys, capacityBytes: SMALL_CAPACITY_BYTES });
+      createInPlaceEngine({ sizes: chunks, keys, capacityBytes: SMALL_CAPACITY_CHUNKS * chunks.averageBytes });
     return RepositoryWriter.open(
       {
         access: objects === undefined ? access : { ...access, objects },

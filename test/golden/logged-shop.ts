@@ -23,6 +23,7 @@ import { PayloadBuilder, payloadOf } from '../../src/repository/format/log-paylo
 import type { SegmentDraft } from '../../src/repository/journal-writer.ts';
 import type { Mark } from '../../src/repository/mark.ts';
 import type { RepositoryWriter, WrittenBase } from '../../src/repository/writer.ts';
+import type { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
 import { positionAt, RepositoryFixture } from '../../src/testing/repository-fixture.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
@@ -212,11 +213,7 @@ export class LoggedShop implements AsyncDisposable {
 
   /** The repository as a folder. */
   export(path: string): void {
-    const { memory } = this.fixture;
-    for (const key of memory.keys()) {
-      mkdirSync(dirname(join(path, key)), { recursive: true });
-      writeFileSync(join(path, key), must(memory.get(key), 'an object'));
-    }
+    exportTo(this.fixture.memory, path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -276,6 +273,14 @@ export class LoggedShop implements AsyncDisposable {
   #draft(store: string, rest: Pick<SegmentDraft, 'after' | 'upTo' | 'changes' | 'packs' | 'frames'>): SegmentDraft {
     const nowMs = this.fixture.clock.nowMs();
     return { store, history: store, fromMs: nowMs, toMs: nowMs, ...rest };
+  }
+}
+
+/** What is in memory as a folder. */
+export function exportTo(memory: MemoryObjectStore, path: string): void {
+  for (const key of memory.keys()) {
+    mkdirSync(dirname(join(path, key)), { recursive: true });
+    writeFileSync(join(path, key), must(memory.get(key), 'an object'));
   }
 }
 

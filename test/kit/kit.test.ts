@@ -273,7 +273,7 @@ test('each mistake ends with one line and its own status', async () => {
   const repository = temporary.at('repository');
   const { made, session, base } = HandMade.withBase(repository, { entries: [folder(''), file('a')] });
   for (const id of ['twin-1', 'twin-2']) session.mark([base], { id, name: 'twin' });
-  const other = session.base({ store: 'orders', connector: 'postgres', entries: [folder('')] });
+  const other = session.base({ store: 'orders', connector: 'mysql', entries: [folder('')] });
   session.mark([other], { id: 'database' });
   mkdirSync(temporary.at('taken', 'uploads'), { recursive: true });
   mkdirSync(temporary.at('empty'));
@@ -298,7 +298,7 @@ test('each mistake ends with one line and its own status', async () => {
     [2, /uploads is there already/, ['restore', repository, 'mark-1', temporary.at('taken')]],
     [2, /is inside the repository/, ['restore', repository, 'mark-1', join(repository, 'packs')]],
     [2, /is inside the repository/, ['restore', repository, 'mark-1', temporary.at('leads-into')]],
-    [1, /"postgres", this kit knows files/, ['restore', repository, 'database', temporary.at('db')]],
+    [1, /"mysql", this kit knows files/, ['restore', repository, 'database', temporary.at('db')]],
     [4, /there is no mark "tomorrow"/, ['restore', repository, 'tomorrow', temporary.at('no')]],
     [4, /"twin" fits 2 marks/, ['ls', repository, 'twin', 'uploads']],
     [4, /there is no store nothing/, ['restore', repository, 'mark-1', temporary.at('no'), 'nothing']],

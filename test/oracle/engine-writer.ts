@@ -76,10 +76,12 @@ async function writeRedis(step: number): Promise<void> {
     ['EXEC'],
   ];
   // A stream takes each id once: what was done before the answer was lost must not be done again.
-  if (String(await redis.call(['GET', 'counter'], run)) !== text)
+  if (String(await redis.call(['GET', 'counter'], run)) !== text) {
     for (const command of commands) await redis.call(command, run);
-  if (hasReplicas && Number(await redis.call(['WAIT', '1', WAIT_MS], run)) < 1)
+  }
+  if (hasReplicas && Number(await redis.call(['WAIT', '1', WAIT_MS], run)) < 1) {
     throw new Error('no replica has it yet');
+  }
 }
 
 async function writePostgres(step: number): Promise<void> {

@@ -9,7 +9,7 @@ import type { planSpec } from '../table/restoring.ts';
 
 export const plan: Command<typeof planSpec, PlanResult> = {
   async run(context, { stores }, options) {
-    const request = restoreRequest(stores, options);
+    const request = await restoreRequest(context, stores, options);
     const result = await withReader(context, (application, reader) =>
       previewRestore(application, reader, request, context.run),
     );

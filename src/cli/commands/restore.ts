@@ -27,7 +27,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       return { result: await discardRestores(application, stores, context.run) };
     }
     keepFreedMemory();
-    const request = options.resume ? undefined : restoreRequest(stores, options);
+    const request = options.resume ? undefined : await restoreRequest(context, stores, options);
     const result = await withReader(context, async (application, reader) => {
       if (request === undefined) return await resumeRestore(application, reader, context.run);
       const plan = await prepareRestore(application, reader, request, context.run);
@@ -63,13 +63,13 @@ type RestoreOptions = OptionsOf<(typeof restoreSpec)['options']>;
 /** @throws USAGE when several things are asked for at once, or what does not belong together */
 function refuseMixed(
   stores: readonly string[],
-  { to, resume, undo, discard, into, only, replace, skipDamaged, perStore }: RestoreOptions,
+  { to, resume, undo, discard, into, only, replace, skipDamaged, perStore, standby }: RestoreOptions,
 ): void {
   if ([resume, undo, discard, to !== undefined].filter(Boolean).length > 1) {
     throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
   }
   const places = [...into, ...only, ...replace];
-  if ((resume || undo || discard) && (places.length > 0 || skipDamaged || perStore)) {
+  if ((resume || undo || discard) && (places.length > 0 || skipDamaged || perStore || standby)) {
     throw new TidemarkError(
       'USAGE',
       '--into, --only, --replace, --per-store and --skip-damaged belong to --to: the restore that was begun has its own',
@@ -94,10 +94,14 @@ function printRestored({ mark, at, stores }: RestoreResult, printer: Printer): v
     printer.line(`${printer.paint('bold', store.store)} into ${printable(store.into)}${asideText(store.keptAside)}`);
     if (store.nearest !== undefined) printer.line(`  ${nearestText(store.nearest, store.exact, printer)}`);
     printer.line(
-      `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}, ${verified}`,
+      `  ${formatNumberOf(store.entries, 'entry', 'entries')}, ${formatSize(store.bytes)}${reused}${logText(store)}, ${verified}`,
     );
     printMissing(store, printer);
   }
+}
+
+function logText({ segments = 0 }: RestoreResult['stores'][number]): string {
+  return segments === 0 ? '' : `, then ${formatNumberOf(segments, 'segment')} of log`;
 }
 
 /** What is not as it was. */

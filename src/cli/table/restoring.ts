@@ -26,6 +26,10 @@ const restoreOptions = {
     value: 'STORE',
     says: 'this store may be replaced though it can’t be exchanged; may be repeated',
   },
+  standby: {
+    kind: 'flag',
+    says: 'leave a server that goes on following the repository, where the store’s engine can',
+  },
 } as const;
 
 const PER_STORE =
@@ -79,7 +83,7 @@ export const restoreSpec = {
     discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
   },
   result:
-    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
+    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
@@ -89,6 +93,30 @@ export const restoreSpec = {
       says: 'on a new machine, with nothing else left',
     },
     { line: 'tidemark restore --undo', says: 'the last restore was a mistake' },
+  ],
+} as const satisfies CommandSpec;
+
+export const logFileSpec = {
+  name: 'log-file',
+  group,
+  says: 'give a server a file of its log; called by one that was restored with --standby',
+  details: [
+    'It ends with status 0 when the file is there, and with 1 when the repository does not have it yet or can’t be read: the server asks again.',
+  ],
+  needs: 'manifest',
+  arguments: {
+    store: { kind: 'one', value: 'STORE', says: 'the store' },
+    lineage: { kind: 'one', value: 'LINEAGE', says: 'which of its histories' },
+    name: { kind: 'one', value: 'NAME', says: 'what the server calls the file' },
+    path: { kind: 'one', value: 'PATH', says: 'where it wants it' },
+  },
+  options: {},
+  result: 'found',
+  examples: [
+    {
+      line: 'tidemark log-file orders 7301-1-ab 000000010000000000000003 pg_wal/RECOVERYXLOG',
+      says: 'what a restore_command does',
+    },
   ],
 } as const satisfies CommandSpec;
 

@@ -576,7 +576,7 @@ test('preview says where it would go and what is in the way, and writes nothing'
     await filesConnector.preview(storeAt(folder.at('tree')), { runtime, id: 'r1', target }, run);
   const there = await preview(folder.at('tree'));
   assert.deepEqual([there.into, there.inOneStep, there.replaces, there.blockers], [folder.at('tree'), true, true, []]);
-  assert.ok(there.freeBytes > 0);
+  assert.ok((there.freeBytes ?? 0) > 0);
   const aside = (id: string | undefined): Promise<RestorePreview> =>
     filesConnector.preview(storeAt(folder.at('tree')), { runtime, id }, run);
   assert.deepEqual((await aside('r1')).sideEffects, [

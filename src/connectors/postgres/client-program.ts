@@ -29,7 +29,8 @@ export async function clientCall(
     ...(options.keyFile !== undefined && { PGSSLKEY: options.keyFile }),
   };
   // libpq knows no certificates of the system by itself before version 16.
-  const defaultRoot = sslMode.startsWith('verify') && options.caFile === undefined ? { PGSSLROOTCERT: SYSTEM_ROOT } : {};
+  const defaultRoot =
+    sslMode.startsWith('verify') && options.caFile === undefined ? { PGSSLROOTCERT: SYSTEM_ROOT } : {};
   return {
     command: [found ?? program, ...connection, ...args],
     via,

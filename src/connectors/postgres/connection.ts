@@ -4,7 +4,8 @@ import { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { ClientConfig } from 'pg';
-import { fromSystem, TidemarkError } from '../../core/errors.ts';
+import type { TidemarkError } from '../../core/errors.ts';
+import { fromSystem } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
@@ -73,7 +74,10 @@ export async function connectSql(place: PostgresPlace, options: ConnectOptions, 
   const [first] = troubles;
   if (first !== undefined && troubles.length === 1) throw first;
   const told = troubles.map(({ message }) => message).join('; ');
-  throw unreachable(`none of the servers of ${placeName(place)} can be used: ${told}`, { cause: first, hint: first?.hint });
+  throw unreachable(`none of the servers of ${placeName(place)} can be used: ${told}`, {
+    cause: first,
+    hint: first?.hint,
+  });
 }
 
 /** Connects for `START_REPLICATION`, `BASE_BACKUP` and their like. @throws STORE_UNREACHABLE */
@@ -88,7 +92,9 @@ export async function connectReplication(
 function wrongRole(address: ServerAddress, isStandby: boolean): TidemarkError {
   const server = addressName(address);
   return isStandby
-    ? unreachable(`${server} is a standby`, { hint: 'Name the primary, or set `from: standby` to record from a standby.' })
+    ? unreachable(`${server} is a standby`, {
+        hint: 'Name the primary, or set `from: standby` to record from a standby.',
+      })
     : unreachable(`${server} is a primary`, { hint: 'Name a standby, or remove `from: standby`.' });
 }
 

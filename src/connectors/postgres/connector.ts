@@ -1,31 +1,37 @@
-import type { Connector, RestorerContext } from '../../core/connector.ts';
-import { TidemarkError } from '../../core/errors.ts';
+import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
+import { readBaseFacts } from './base-facts.ts';
+import { diagnosePostgres } from './diagnose.ts';
 import { compareEntries, describeEntry, entryContent, entryMatcher, entryName, listEntries } from './list.ts';
 import { parseLsn, positionBetween } from './lsn.ts';
 import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
-import { previewDataDirectory } from './preview.ts';
+import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
-import { DataDirectoryRestorer } from './restorer.ts';
-import { discardDataDirectory, undoDataDirectory } from './undo.ts';
+import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
+import { serveLogFile } from './wal/serve-log-file.ts';
 
-/** PostgreSQL servers: their files, and their log over replication. */
+/** PostgreSQL servers: their data files and their log, or plain SQL. */
 export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connector<PostgresPlace>, 'openRecorder'>> = {
   schemes: ['postgres', 'postgresql'],
   log: 'bytes',
   resolve: (place) => ({ options: resolvePlace(place), warnings: [] }),
-  openRecorder: openPostgresRecorder,
-  preview: async ({ options }, context) =>
-    previewDataDirectory(context.target ?? options.dataDirectory, options, context),
+  openRecorder: async (place, context, run) =>
+    place.options.strategy === 'sql'
+      ? await openSqlRecorder(place, context, run)
+      : await openPostgresRecorder(place, context, run),
+  preview: previewPostgres,
   openRestorer: async (place, context, { signal }) => {
     signal.throwIfAborted();
-    return new DataDirectoryRestorer(targetOf(place, context), place.options, context, [place.user]);
+    return openPostgresRestorer(place, context);
   },
-  undo: async (place, context, run) => await undoDataDirectory(targetOf(place, context), context, run),
-  discard: async (place, context, run) => await discardDataDirectory(targetOf(place, context), context, run),
+  undo: undoPostgres,
+  discard: discardPostgres,
+  giveLogFile: async (log, request, run) =>
+    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
   parsePosition: (text) => {
-    const lsn = parseLsn(text.replace(/^[1-9][0-9]*\/(?=[^/]*\/)/, ''));
+    // With the timeline before it, as positions are shown, or alone, as the server has it.
+    const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));
     return lsn === undefined ? undefined : orderOf(lsn);
   },
   positionBetween,
@@ -36,13 +42,5 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
   describe: describeEntry,
   matcher: entryMatcher,
   compare: compareEntries,
-  diagnose: async () => [],
+  diagnose: diagnosePostgres,
 };
-
-function targetOf({ options }: PostgresPlace, { target }: RestorerContext): string {
-  const found = target ?? options.dataDirectory;
-  if (found !== undefined) return found;
-  throw new TidemarkError('USAGE', 'it is not known where the data directory is', {
-    hint: 'Name it with --into, or as dataDirectory in the manifest.',
-  });
-}

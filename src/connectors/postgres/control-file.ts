@@ -48,5 +48,8 @@ function isPowerOfTwo(value: number): boolean {
 }
 
 function damaged(): TidemarkError {
-  return new TidemarkError('REPOSITORY_DAMAGED', 'global/pg_control of the base is not one that PostgreSQL 13 to 18 write');
+  return new TidemarkError(
+    'REPOSITORY_DAMAGED',
+    'global/pg_control of the base is not one that PostgreSQL 13 to 18 write',
+  );
 }

@@ -28,7 +28,8 @@ export function positionLost(message: string, details: ErrorDetails = {}): Tidem
   return new TidemarkError('POSITION_LOST', message, { disposition: 'resync', ...details });
 }
 
-const REFUSED_LOGIN = 'Check the user, the source of its password, and pg_hba.conf: it needs a line for the database, and one for replication.';
+const REFUSED_LOGIN =
+  'Check the user, the source of its password, and pg_hba.conf: it needs a line for the database, and one for replication.';
 const PRIVILEGES = 'Grant them: ALTER ROLE … REPLICATION, and GRANT pg_monitor TO ….';
 
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -62,7 +63,9 @@ export function serverError(server: string, error: unknown): TidemarkError {
   }
   if (code === 'ECONNREFUSED') return unreachable(`${server}: nobody listens there`, { cause: error });
   if (code === 'ENOENT') return unreachable(`${server}: there is no such socket`, { cause: error });
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return unreachable(`${server}: its name is not known`, { cause: error });
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return unreachable(`${server}: its name is not known`, { cause: error });
+  }
   const known = code === undefined ? undefined : operatorError(error, server);
   if (known?.code === 'DISK_FULL') return known;
   return unreachable(`${server}: ${told}`, { cause: error });

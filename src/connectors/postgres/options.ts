@@ -5,7 +5,10 @@ import { passwordSources, path, secretFile } from '../../core/option-types.ts';
 /** What the manifest may say about a PostgreSQL server, besides its URL and what all stores have. */
 export const postgresOptions = {
   ...passwordSources(),
-  caFile: optional(path({ expects: 'the path of a file' }), 'The certificates of those whom to believe who the server is; without it, those that Node brings.'),
+  caFile: optional(
+    path({ expects: 'the path of a file' }),
+    'The certificates of those whom to believe who the server is; without it, those that Node brings.',
+  ),
   certFile: optional(path({ expects: 'the path of a file' }), 'The certificate to show to the server, with keyFile.'),
   keyFile: optional(secretFile(), 'The private key to certFile.'),
   slot: optional(

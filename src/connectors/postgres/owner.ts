@@ -11,14 +11,22 @@ export function chooseOwner(wanted: string | undefined, existing: string | undef
   const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   const found = wanted === undefined ? presentOwner(existing, own) : namedOwner(wanted);
   if (found.uid === 0) {
-    throw new TidemarkError('RESTORE_CONFLICT', 'PostgreSQL does not run as root: a data directory needs another owner', {
-      hint: 'Name one by the option owner of the store, or run as the user whom the server runs as.',
-    });
+    throw new TidemarkError(
+      'RESTORE_CONFLICT',
+      'PostgreSQL does not run as root: a data directory needs another owner',
+      {
+        hint: 'Name one by the option owner of the store, or run as the user whom the server runs as.',
+      },
+    );
   }
   if (own.uid !== 0 && own.uid !== found.uid) {
-    throw new TidemarkError('RESTORE_CONFLICT', `this user can’t give files to the user ${found.uid}, whom the server runs as`, {
-      hint: 'Run as that user, or as root.',
-    });
+    throw new TidemarkError(
+      'RESTORE_CONFLICT',
+      `this user can’t give files to the user ${found.uid}, whom the server runs as`,
+      {
+        hint: 'Run as that user, or as root.',
+      },
+    );
   }
   return found;
 }

@@ -47,14 +47,22 @@ export function parseServerUrl(target: string): ServerUrl {
   if (match === null) throw invalid('this is no URL of a PostgreSQL server', EXAMPLE);
   const [, account = '', hosts = '', database = '', query = ''] = match;
   if (account.includes(':')) {
-    throw invalid('a password does not belong in the URL', 'Take it out, and name its source: passwordFile, passwordEnv or passwordCommand.');
+    throw invalid(
+      'a password does not belong in the URL',
+      'Take it out, and name its source: passwordFile, passwordEnv or passwordCommand.',
+    );
   }
   const { host, sslmode, ...unknown } = parametersOf(query);
   const [stranger] = Object.keys(unknown);
   if (stranger !== undefined) {
-    throw invalid(`the URL's parameter ${JSON.stringify(stranger)} is unknown`, 'Known are host and sslmode; the rest are keys of the store.');
+    throw invalid(
+      `the URL's parameter ${JSON.stringify(stranger)} is unknown`,
+      'Known are host and sslmode; the rest are keys of the store.',
+    );
   }
-  const addresses = (hosts === '' ? (host ?? 'localhost') : hosts).split(',').map((written) => addressOf(decode(written)));
+  const addresses = (hosts === '' ? (host ?? 'localhost') : hosts)
+    .split(',')
+    .map((written) => addressOf(decode(written)));
   const user = decode(account) || DEFAULT_USER;
   return { addresses, user, database: decode(database) || user, sslMode: sslModeOf(sslmode, addresses) };
 }
@@ -97,14 +105,17 @@ function decode(written: string): string {
 }
 
 function isLocal({ host }: ServerAddress): boolean {
-  return host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
+  return host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 function sslModeOf(written: string | undefined, addresses: readonly ServerAddress[]): SslMode {
   if (written === undefined) return addresses.every(isLocal) ? 'disable' : 'verify-full';
   const mode = SSL_MODES.find((known) => known === written);
   if (mode !== undefined) return mode;
-  throw invalid(`sslmode=${JSON.stringify(written)} is not supported`, `It is one of ${SSL_MODES.join(', ')}: either encrypted or not, never by chance.`);
+  throw invalid(
+    `sslmode=${JSON.stringify(written)} is not supported`,
+    `It is one of ${SSL_MODES.join(', ')}: either encrypted or not, never by chance.`,
+  );
 }
 
 function invalid(message: string, hint: string): TidemarkError {

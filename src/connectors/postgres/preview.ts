@@ -13,54 +13,64 @@ const NO_ID = 'id';
 
 /** What a restore into a data directory would do. Writes nothing. */
 export function previewDataDirectory(
-  path: string | undefined,
+  path: string,
   settings: RestoreSettings,
-  { id }: PreviewContext,
+  context: Pick<PreviewContext, 'id'>,
 ): RestorePreview {
-  const nowhere = { into: path ?? '', inOneStep: false, replaces: false, freeBytes: 0, sideEffects: [] };
-  if (path === undefined) {
-    const blocker = 'it is not known where the data directory is: name it with --into, or as dataDirectory in the manifest';
-    return { ...nowhere, blockers: [blocker] };
-  }
-  try {
-    return previewPlace(findTarget(path, id ?? NO_ID), settings, id);
-  } catch (error) {
-    if (!isTidemarkError(error)) throw error;
-    return { ...nowhere, blockers: [error.message] };
-  }
+  const preview = previewFolder(path, context);
+  const place = findTarget(path, context.id ?? NO_ID);
+  const { sideEffects, blockers } = preview;
+  const ending =
+    settings.endRecovery === 'pause'
+      ? 'the restored server only reads, until it is promoted'
+      : 'the restored server begins a timeline of its own';
+  return {
+    ...preview,
+    sideEffects: [...sideEffects, ending],
+    blockers: [...blockers, ...serverBlockers(place, settings)],
+  };
 }
 
-function previewPlace(place: TargetPlace, settings: RestoreSettings, id: string | undefined): RestorePreview {
+/** What exchanging a folder would do. @throws RESTORE_CONFLICT when the target is no folder */
+export function previewFolder(path: string, { id }: Pick<PreviewContext, 'id'>): RestorePreview {
+  const place = findTarget(path, id ?? NO_ID);
   const { target, exists, home, aside } = place;
   const existing = existingFolder(home);
   const { bavail, bsize } = statfsSync(existing);
   const replaces = exists && readdirSync(target).length > 0;
-  const asideText = id === undefined ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses` : `as ${aside}`;
+  const asideText =
+    id === undefined
+      ? `beside it, as ${aside.slice(0, -NO_ID.length)} and an id that the restore chooses`
+      : `as ${aside}`;
   return {
     into: target,
     inOneStep: !place.mounted,
     replaces,
     freeBytes: bavail * bsize,
-    sideEffects: [
-      ...(replaces ? [`what is there now is kept aside ${asideText}`] : []),
-      settings.endRecovery === 'pause'
-        ? 'the restored server only reads, until it is promoted'
-        : 'the restored server begins a timeline of its own',
-    ],
-    blockers: blockersOf(place, settings, existing),
+    sideEffects: replaces ? [`what is there now is kept aside ${asideText}`] : [],
+    blockers: folderBlockers(place, existing),
   };
 }
 
-function blockersOf({ target, exists, mounted }: TargetPlace, settings: RestoreSettings, existing: string): string[] {
+function folderBlockers({ target, mounted }: TargetPlace, existing: string): string[] {
   const blockers: string[] = [];
-  const pid = exists ? runningServer(target) : undefined;
-  if (pid !== undefined) blockers.push(`a server runs on ${target}, with the process ${pid}: stop it first`);
-  if (mounted) blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  if (mounted) {
+    blockers.push(`${target} is a mount point, which can’t be exchanged: restore into a folder in it with --into`);
+  }
   try {
     accessSync(existing, constants.W_OK | constants.X_OK);
   } catch (error) {
-    blockers.push(`nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`);
+    blockers.push(
+      `nothing can be created in ${existing}: ${systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it'}`,
+    );
   }
+  return blockers;
+}
+
+function serverBlockers({ target, exists }: TargetPlace, settings: RestoreSettings): string[] {
+  const blockers: string[] = [];
+  const pid = exists ? runningServer(target) : undefined;
+  if (pid !== undefined) blockers.push(`a server runs on ${target}, with the process ${pid}: stop it first`);
   try {
     chooseOwner(settings.owner, exists ? target : undefined);
   } catch (error) {

@@ -45,10 +45,18 @@ SELECT pg_catalog.pg_is_in_recovery() AS standby,
 /** What was asked is in the log, and that is on the server's disk. Empty, but a transaction of its own, which a commit flushes. */
 const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
 
-const STANDBY_HEAD = 'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
+const RESTORE_POINT = 'SELECT pg_catalog.pg_create_restore_point($1)';
+const LONGEST_LABEL = 63;
+
+const STANDBY_HEAD =
+  'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
 
 /** Records a PostgreSQL server: its files, and its log over replication. @throws STORE_UNREACHABLE, UNSUPPORTED */
-export async function openPostgresRecorder(place: PostgresPlace, context: RecorderContext, run: Run): Promise<Recorder> {
+export async function openPostgresRecorder(
+  place: PostgresPlace,
+  context: RecorderContext,
+  run: Run,
+): Promise<Recorder> {
   const owner = ownerName(context);
   const sql = await connectSql(place, { name: owner }, run);
   try {
@@ -58,7 +66,6 @@ export async function openPostgresRecorder(place: PostgresPlace, context: Record
     const { segmentBytes, pageBytes } = facts;
     const history = new WalHistory({
       lineage: lineageOf(identity, context),
-      systemId: identity.systemId,
       shape: { segmentBytes, pageBytes },
       timelines: identity.timelines,
     });
@@ -82,7 +89,9 @@ async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
   const [row] = await sql.query(FACTS, run);
   const versionNumber = Number(row?.['version']);
   if (!(versionNumber >= LEAST_VERSION)) {
-    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, { disposition: 'stop' });
+    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, {
+      disposition: 'stop',
+    });
   }
   const capMebibytes = BigInt(row?.['cap'] ?? '-1');
   return {
@@ -96,8 +105,7 @@ async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
 /** A history that begins is told from all others, also from that of a copy of the same server. */
 function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): Lineage {
   const { systemId, timelines } = identity;
-  const known = previous?.lineage.startsWith(`${systemId}-`) ? previous : undefined;
-  if (known !== undefined && whyNotOn(identity, systemId, known) === undefined) return { id: known.lineage };
+  if (previous !== undefined && whyNotOn(identity, previous) === undefined) return { id: previous.lineage };
   return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
 }
 
@@ -125,19 +133,22 @@ class PostgresRecorder implements Recorder {
     this.#sql = sql;
   }
 
+  /** Where no log is recorded beside it, it holds what it needs of that. */
   async openBase(run: Run): Promise<Base> {
     run.signal.throwIfAborted();
-    const { facts } = this.#parts;
+    const { facts, context } = this.#parts;
+    const withLog = context.stateFolder === undefined;
     const session = await this.#withSql((sql) => this.#replication(sql, run), run);
     return await openPhysicalBase(
       {
         socket: new ReplicationSocket(session),
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
+        withLog,
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
-          const cut = this.#history.cover(stop.lsn);
-          return { logFrom: this.#history.position(logFrom), cut: this.#history.position(cut) };
+          const cut = this.#history.position(stop.lsn);
+          return { logFrom: withLog ? cut : this.#history.position(logFrom), cut };
         },
       },
       run,
@@ -146,6 +157,15 @@ class PostgresRecorder implements Recorder {
 
   async head(run: Run): Promise<Position> {
     return await this.#withSql((sql) => this.#headOf(sql, run), run);
+  }
+
+  /** As a restore point, for who recovers by `recovery_target_name`. Its name is as long as the server allows. */
+  async label(name: string, run: Run): Promise<void> {
+    if (this.#parts.place.options.from === 'standby') return;
+    await this.#withSql(
+      (sql) => sql.query(RESTORE_POINT, run, [Buffer.from(name).subarray(0, LONGEST_LABEL).toString()]),
+      run,
+    );
   }
 
   async begin(run: Run): Promise<Position> {
@@ -158,14 +178,18 @@ class PostgresRecorder implements Recorder {
       await createSlot(replication, this.#slotName, run);
       const { flushed } = await this.#identify(replication, run);
       const from = segmentStart(flushed, this.#history.shape);
-      await this.#beginTail(from, run);
+      await this.#beginTail(from);
       return this.#history.position(from);
     }, run);
   }
 
   async openLog(after: Position, run: Run): Promise<Log> {
     return await this.#withSql(async (sql) => {
-      const session = await connectReplication(this.#parts.place, { name: this.#parts.owner, address: sql.address }, run);
+      const session = await connectReplication(
+        this.#parts.place,
+        { name: this.#parts.owner, address: sql.address },
+        run,
+      );
       try {
         return await this.#openLogOn(sql, session, after, run);
       } catch (error) {
@@ -190,12 +214,14 @@ class PostgresRecorder implements Recorder {
     const { stateFolder, runtime } = context;
     const server = addressName(sql.address);
     const identity = await identify(session, run);
-    assertGoesOn(identity, this.#history.systemId, after, server);
+    assertGoesOn(identity, after, server);
     this.#history.timelines = identity.timelines;
     const place = must(placeOf(after), 'a position of PostgreSQL');
     const tail = stateFolder === undefined ? undefined : await readTail(stateFolder);
     if (stateFolder !== undefined && tail === undefined) {
-      throw positionLost(`${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`);
+      throw positionLost(
+        `${server}: nothing is remembered here of the end of its log, so that it can’t be told from a copy`,
+      );
     }
     const slot = await this.#slotFor({ sql, session, hasSwitched: place.timeline !== identity.timelines.current }, run);
     return await openPhysicalLog(
@@ -209,7 +235,7 @@ class PostgresRecorder implements Recorder {
         restart: slot.restart ?? place.lsn,
         tail,
         capBytes: facts.capBytes,
-        ...(stateFolder !== undefined && { keepTail: (kept, run) => writeTail(stateFolder, kept, runtime.random, run) }),
+        ...(stateFolder !== undefined && { keepTail: (kept) => writeTail(stateFolder, kept, runtime.random) }),
       },
       run,
     );
@@ -228,12 +254,17 @@ class PostgresRecorder implements Recorder {
       return must(await findSlot(sql, name, run), 'the slot that was created');
     }
     if (slot === undefined) {
-      throw positionLost(`${server}: the replication slot ${name} is gone: somebody dropped it, or the server is a copy`);
+      throw positionLost(
+        `${server}: the replication slot ${name} is gone: somebody dropped it, or the server is a copy`,
+      );
     }
     if (slot.isLost) {
-      throw positionLost(`${server}: the replication slot ${name} is lost: the server had to remove log that was not stored yet`, {
-        hint: 'Raise max_slot_wal_keep_size, and see what kept this recorder from storing the log.',
-      });
+      throw positionLost(
+        `${server}: the replication slot ${name} is lost: the server had to remove log that was not stored yet`,
+        {
+          hint: 'Raise max_slot_wal_keep_size, and see what kept this recorder from storing the log.',
+        },
+      );
     }
     return slot;
   }
@@ -243,21 +274,25 @@ class PostgresRecorder implements Recorder {
     return await freeSlot({ sql, name: this.#slotName, owner, clock: context.runtime.clock }, run);
   }
 
-  async #beginTail(from: bigint, run: Run): Promise<void> {
+  async #beginTail(from: bigint): Promise<void> {
     const { stateFolder, runtime } = this.#parts.context;
     if (stateFolder === undefined) return;
-    await writeTail(stateFolder, { start: from, bytes: new Uint8Array(0) }, runtime.random, run);
+    await writeTail(stateFolder, { start: from, bytes: new Uint8Array(0) }, runtime.random);
   }
 
   async #headOf(sql: Session, run: Run): Promise<Position> {
     const history = this.#history;
     const { from } = this.#parts.place.options;
     const [row] = await sql.query(from === 'standby' ? STANDBY_HEAD : HEAD, run);
-    const lsnOf = (name: string): bigint => withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
-    if (from === 'standby') return history.position(history.cover(lsnOf('replayed')));
-    const covered = history.cover(lsnOf('inserted'));
-    if (lsnOf('flushed') < covered) await sql.query(FLUSH, run);
-    return history.position(covered);
+    if ((row?.['standby'] === 't') !== (from === 'standby')) {
+      throw unreachable(`${addressName(sql.address)} is no ${from} any more`);
+    }
+    const lsnOf = (name: string): bigint =>
+      withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
+    if (from === 'standby') return history.position(lsnOf('replayed'));
+    const inserted = lsnOf('inserted');
+    if (lsnOf('flushed') < inserted) await sql.query(FLUSH, run);
+    return history.position(inserted);
   }
 
   async #replication(sql: Session, run: Run): Promise<ClientSession> {
@@ -274,12 +309,10 @@ class PostgresRecorder implements Recorder {
 
   /** @throws POSITION_LOST when this is not the server any more whose log is recorded */
   async #identify(session: Session, run: Run): Promise<Identity> {
+    // As it was before the question: the log goes on meanwhile.
+    const reached = this.#history.position(this.#history.delivered);
     const identity = await identify(session, run);
-    const { delivered } = this.#history;
-    const reached = this.#history.position(delivered);
-    if (delivered > 0n || identity.systemId !== this.#history.systemId) {
-      assertGoesOn(identity, this.#history.systemId, reached, addressName(session.address));
-    }
+    assertGoesOn(identity, reached, addressName(session.address));
     this.#history.timelines = identity.timelines;
     return identity;
   }
@@ -306,6 +339,10 @@ class PostgresRecorder implements Recorder {
     const { place, owner } = this.#parts;
     this.#sql = await connectSql(place, { name: owner }, run);
     await using session = await this.#replication(this.#sql, run);
-    if (!session.isOpen) throw unreachable(`${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`);
+    if (!session.isOpen) {
+      throw unreachable(
+        `${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`,
+      );
+    }
   }
 }

@@ -25,8 +25,10 @@ export type RecoveryOptions = {
   readonly clock: Clock;
   readonly to: WalPlace;
   readonly binFolder: string;
-  /** Who may look into the databases, tried in turn. */
+  /** Who may look into the databases, tried in turn, and `postgres` after them. */
   readonly users: readonly string[];
+  /** Once it is recovered and before it is stopped. */
+  readonly use?: ((server: ScratchServer, user: string) => Promise<void>) | undefined;
   /** It stays a server that reads only, and that goes on when it is promoted. */
   readonly pause: boolean;
 };
@@ -63,7 +65,8 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
   await server.ready(run);
   if (pause) await untilReplayed(server, feed.end, options, run);
   else assertEnded(folder, feed.end, options);
-  await lookInto(server, options);
+  const user = await lookInto(server, options);
+  await options.use?.(server, user);
   await server.stop(run);
 }
 
@@ -116,21 +119,25 @@ async function untilReplayed(server: ScratchServer, end: bigint, options: Recove
 
 const FIRST_DATABASE = 'template1';
 
-/** Each database can be connected to, and its catalogue be read. */
-async function lookInto(server: ScratchServer, options: RecoveryOptions): Promise<void> {
+/** Each database can be connected to, and its catalogue be read. Returns who did it. */
+async function lookInto(server: ScratchServer, options: RecoveryOptions): Promise<string> {
   const user = await knownUser(server, options);
   const rows = await server.query(FIRST_DATABASE, user, 'SELECT datname FROM pg_database WHERE datallowconn');
   for (const [database = ''] of rows) {
     await server.query(database, user, 'SELECT count(*) FROM pg_class').catch((error: unknown) => {
       const told = error instanceof Error ? error.message : String(error);
-      throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, { cause: error });
+      throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, {
+        cause: error,
+      });
     });
   }
+  return user;
 }
 
 async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Promise<string> {
   const told: unknown[] = [];
-  for (const user of users) {
+  const known = [...new Set([...users, 'postgres'])];
+  for (const user of known) {
     try {
       await server.query(FIRST_DATABASE, user, 'SELECT 1');
       return user;
@@ -138,7 +145,7 @@ async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Pro
       told.push(error);
     }
   }
-  const message = `none of the users ${users.join(', ')} can look into the restored server`;
+  const message = `none of the users ${known.join(', ')} can look into the restored server`;
   throw new TidemarkError('RESTORE_FAILED', message, {
     cause: told.at(-1),
     hint: 'Name a superuser of the server in the URL of the store.',

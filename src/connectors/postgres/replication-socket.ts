@@ -10,6 +10,8 @@ import { addressName } from './place.ts';
 const HIGH_BYTES = 1024 * 1024;
 const LOW_BYTES = HIGH_BYTES / 2;
 const HEADER_BYTES = 5;
+/** Smaller ones are put together where they come in pieces. */
+const WHOLE_BYTES = 4_096;
 /** A message of the streams that are read here is far smaller; a longer one is none. */
 const MOST_MESSAGE_BYTES = 64 * 1024 * 1024;
 
@@ -27,8 +29,8 @@ export const MessageType = {
   copyDone: 0x63, // c
 } as const;
 
-/** A message of the server. `body` belongs to the receiver, and is never overwritten. */
-export type Message = { readonly type: number; readonly body: Buffer };
+/** A message of the server, or a piece of one. `body` belongs to the receiver, and is never overwritten. */
+export type Message = { readonly type: number; readonly body: Buffer; readonly isContinued?: true };
 
 /**
  * The messages of a connection, pulled: what nobody has asked for stays in the network, but for a bounded rest. pg's own parser hands out bytes
@@ -39,6 +41,8 @@ export class ReplicationSocket implements AsyncDisposable {
   readonly #session: ClientSession;
   readonly #pieces: Buffer[] = [];
   #heldBytes = 0;
+  /** Of a message whose beginning was given out already. */
+  #openBytes = 0;
   #isPaused = false;
   #end: { readonly error: unknown } | undefined;
   #waiting: PromiseWithResolvers<void> | undefined;
@@ -81,9 +85,20 @@ export class ReplicationSocket implements AsyncDisposable {
     }
   }
 
-  /** Resolves when a message is there. */
-  async ready(run: Run): Promise<void> {
-    while (!this.isReady) await this.#arrival(run);
+  /** As `next`, but a large message comes in pieces, as it arrives: nothing is put together. */
+  async nextPiece(run: Run, onNotice?: (message: string) => void): Promise<Message> {
+    if (this.#openBytes > 0) {
+      while (this.#heldBytes === 0) await this.#arrival(run);
+      return { type: MessageType.copyData, body: this.#takePiece(), isContinued: true };
+    }
+    while (this.#heldBytes <= HEADER_BYTES && !this.isReady) await this.#arrival(run);
+    const length = must(this.#nextBytes(), 'a header');
+    const [head] = this.#pieces;
+    const isWhole = length <= WHOLE_BYTES || (head !== undefined && head.byteLength >= length);
+    if (isWhole || head?.[0] !== MessageType.copyData) return await this.next(run, onNotice);
+    this.#take(HEADER_BYTES);
+    this.#openBytes = length - HEADER_BYTES;
+    return { type: MessageType.copyData, body: this.#takePiece() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,8 +109,7 @@ export class ReplicationSocket implements AsyncDisposable {
   readonly #onData = (piece: Buffer): void => {
     this.#pieces.push(piece);
     this.#heldBytes += piece.byteLength;
-    // A single large message must come in whole.
-    if (!this.#isPaused && this.#heldBytes >= Math.max(HIGH_BYTES, this.#nextBytes() ?? 0)) {
+    if (!this.#isPaused && this.#heldBytes >= HIGH_BYTES && this.#heldBytes >= this.#wantedBytes()) {
       this.#isPaused = true;
       this.#socket.pause();
     }
@@ -155,6 +169,18 @@ export class ReplicationSocket implements AsyncDisposable {
     const whole = this.#take(length);
     if (this.#heldBytes <= LOW_BYTES) this.#resume();
     return { type: must(whole[0], 'a type'), body: whole.subarray(HEADER_BYTES) };
+  }
+
+  /** A single large message must come in whole, unless it is given out in pieces. */
+  #wantedBytes(): number {
+    return this.#openBytes > 0 ? 0 : (this.#nextBytes() ?? 0);
+  }
+
+  #takePiece(): Buffer {
+    const piece = this.#take(Math.min(this.#openBytes, must(this.#pieces[0], 'held bytes').byteLength));
+    this.#openBytes -= piece.byteLength;
+    if (this.#heldBytes <= LOW_BYTES) this.#resume();
+    return piece;
   }
 
   #take(length: number): Buffer {

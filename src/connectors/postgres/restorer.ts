@@ -1,210 +1,140 @@
-import { existsSync, openSync, closeSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { RestorerContext } from '../../core/connector.ts';
-import { fromSystem, TidemarkError } from '../../core/errors.ts';
+import type { PreviewContext, RestorePreview, RestorerContext } from '../../core/connector.ts';
+import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
-import type { Position } from '../../core/position.ts';
-import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../core/restorer.ts';
+import type { Restorer } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
-import { ensureFolder } from '../../io/atomic-file.ts';
-import { syncFileSystem } from '../../io/native-file.ts';
-import { readBaseFacts } from './base-facts.ts';
-import type { BaseFacts } from './base-facts.ts';
-import { findBinaries } from './binaries.ts';
-import { writeDataDirectory } from './data-directory.ts';
-import type { Written } from './data-directory.ts';
-import { placeOf } from './lsn.ts';
-import { chooseOwner } from './owner.ts';
-import type { Owner } from './owner.ts';
-import { appendSettings, putOwned, recover } from './recovery.ts';
-import type { RestoreSettings } from './restore-settings.ts';
-import { endLeftover, setting } from './scratch-server.ts';
-import { exchangeFolders, inodeOf, readJournal, writeJournal } from './swap.ts';
-import { moveOut, tablespaceHome } from './tablespaces.ts';
-import type { TablespaceHome } from './tablespaces.ts';
-import { findTarget } from './target-place.ts';
-import type { TargetPlace } from './target-place.ts';
-import { assertNoServer } from './undo.ts';
-import { WalFeed } from './wal-feed.ts';
+import { connectSql } from './connection.ts';
+import { discardExtract, ExtractRestorer, undoExtract } from './extract/restorer.ts';
+import { parseWanted } from './extract/wanted.ts';
+import type { Wanted } from './extract/wanted.ts';
+import { parseServerUrl, placeName } from './place.ts';
+import type { PostgresPlace } from './place.ts';
+import { DumpFolderRestorer, DumpServerRestorer, undoDump } from './plain-sql/restorer.ts';
+import { previewDataDirectory, previewFolder } from './preview.ts';
+import { DataDirectoryRestorer } from './data-directory-restorer.ts';
+import { discardDataDirectory, undoDataDirectory } from './undo.ts';
 
-type Restored = {
-  readonly facts: BaseFacts;
-  readonly owner: Owner;
-  readonly binFolder: string | undefined;
-  readonly written: Written;
-};
+/** Where a restore goes: into a folder of this host, into a server whole, or a part of a base into a server. */
+type Target =
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'dump-folder'; readonly path: string }
+  | { readonly kind: 'dump-server'; readonly server: PostgresPlace }
+  | { readonly kind: 'part'; readonly server: PostgresPlace; readonly wanted: Wanted };
 
-/** Restores a data directory beside the one that is there. `users`: who may look into the restored server, tried in turn. */
-export class DataDirectoryRestorer implements Restorer {
-  readonly #place: TargetPlace;
-  readonly #settings: RestoreSettings;
-  readonly #context: RestorerContext;
-  readonly #users: readonly string[];
-  #restored: Restored | undefined;
-
-  /** @throws RESTORE_CONFLICT when the target is no folder */
-  constructor(target: string, settings: RestoreSettings, context: RestorerContext, users: readonly string[]) {
-    this.#place = findTarget(target, context.id);
-    this.#settings = settings;
-    this.#context = context;
-    this.#users = [...new Set([...users, 'postgres'])];
+/** @throws UNSUPPORTED for what can't be restored so; USAGE for patterns that name nothing; CONFIG_INVALID for a URL that is none */
+function targetOf(place: PostgresPlace, { target, only = [] }: Pick<PreviewContext, 'target' | 'only'>): Target {
+  const isSql = place.options.strategy === 'sql';
+  const server = target === undefined ? place : serverOf(place, target);
+  const isServer = server !== undefined && (target !== undefined || isSql);
+  if (isSql) {
+    if (only.length > 0) {
+      throw unsupported('of plain SQL only all is restored: --only has no meaning', 'Leave --only out.');
+    }
+    return isServer ? { kind: 'dump-server', server } : { kind: 'dump-folder', path: must(target, 'a path') };
   }
-
-  async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
-    run.signal.throwIfAborted();
-    const { target, fresh, part, exists, home } = this.#place;
-    await this.#forgetVerified();
-    assertReplaceable(this.#place);
-    const facts = await readBaseFacts(base, run);
-    const owner = chooseOwner(this.#settings.owner, exists ? target : undefined);
-    await this.#saveLeftover(run);
-    await ensureFolder(home, 0o755);
-    const candidates = [part, ...(exists ? [target] : [])];
-    const written = await withSystemErrors(fresh, () =>
-      writeDataDirectory(
-        base,
-        { folder: fresh, owner, candidates, tablespaces: facts.tablespaces, tablespaceHome: this.#tablespaceHome() },
-        run,
-      ),
+  if (isServer) {
+    const [wanted, ...more] = parseWanted(only, place.database);
+    if (wanted !== undefined && more.length === 0) return { kind: 'part', server, wanted };
+    throw unsupported(
+      'into a server that runs only a database, or tables of one, can be restored',
+      'Name it with --only: DATABASE, DATABASE/SCHEMA.TABLE or SCHEMA.TABLE. The whole server is restored into a folder.',
     );
-    await rm(part, { recursive: true, force: true });
-    const { majorVersion } = facts.shape;
-    const binFolder = await findBinaries(majorVersion, this.#settings.binFolder);
-    this.#restored = { facts, owner, binFolder, written };
-    const notes = notesOf(facts, binFolder);
-    return { ...written, notes, noteCount: notes.length };
   }
-
-  async rollForward(log: LogReader, to: Position, run: Run): Promise<void> {
-    const { facts, owner, binFolder } = must(this.#restored, 'a base was restored');
-    const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
-    const folder = this.#place.fresh;
-    const pause = this.#settings.endRecovery === 'pause';
-    const { clock } = this.#context.runtime;
-    const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
-    await withSystemErrors(folder, async () => {
-      if (binFolder !== undefined) {
-        await recover(log, { ...recovery, binFolder }, run);
-        moveOut(folder, this.#tablespaceHome(), owner);
-      } else await this.#leaveLog(log, recovery, run);
-      if (pause) appendSettings(folder, PAUSED + setting(['recovery_target_timeline', String(place.timeline)]), owner);
-    });
+  if (only.length > 0) {
+    throw unsupported(
+      'a part of a data directory is of no use',
+      'Name the URL of a server with --into: what --only names goes into that.',
+    );
   }
-
-  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
-    const { entries, bytes } = must(this.#restored, 'a base was restored').written;
-    const { fresh } = this.#place;
-    const folder = openSync(fresh, 'r');
-    try {
-      await syncFileSystem(folder);
-    } finally {
-      closeSync(folder);
-    }
-    const journal = { version: 1, state: 'verified', turn: 0, coming: inodeOf(fresh), going: null } as const;
-    await writeJournal(this.#place, journal, this.#context.runtime.random, run);
-    return { entries, bytes };
-  }
-
-  async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
-    const { target, fresh, aside } = this.#place;
-    const { random } = this.#context.runtime;
-    let journal = readJournal(this.#place);
-    if (journal === undefined || journal.turn > 0) {
-      throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified beside ${target}`);
-    }
-    if (journal.state === 'verified') {
-      assertReplaceable(this.#place);
-      if (inodeOf(fresh) !== journal.coming) {
-        throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
-      }
-      journal = await writeJournal(this.#place, { ...journal, state: 'exchanging', going: inodeOf(target) }, random, run);
-    }
-    if (journal.state === 'exchanging') {
-      const begun = journal;
-      await withSystemErrors(target, () => exchangeFolders(this.#place, begun));
-      journal = await writeJournal(this.#place, { ...journal, state: 'exchanged' }, random, run);
-    }
-    return journal.going === null ? {} : { keptAside: aside };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#restored = undefined;
-  }
-
-  #tablespaceHome(): TablespaceHome {
-    return tablespaceHome(this.#place.target, this.#context.id, this.#settings.tablespaces);
-  }
-
-  /** @throws RESTORE_UNFINISHED when the exchange has begun: from then on only `swap` may go on. */
-  async #forgetVerified(): Promise<void> {
-    const journal = readJournal(this.#place);
-    if (journal === undefined) return;
-    if (journal.state !== 'verified') {
-      throw new TidemarkError('RESTORE_UNFINISHED', `the exchange of ${this.#place.target} has begun already`);
-    }
-    await rm(this.#place.journal);
-  }
-
-  async #saveLeftover(run: Run): Promise<void> {
-    const { fresh, part } = this.#place;
-    if (!existsSync(fresh)) return;
-    await endLeftover(fresh, this.#context.runtime.clock, run);
-    await rm(part, { recursive: true, force: true });
-    renameSync(fresh, part);
-  }
-
-  /** For a server that is started there later: it finds all that it needs, and recovers by itself. */
-  async #leaveLog(
-    log: LogReader,
-    { folder, facts, to, owner }: { folder: string; facts: BaseFacts; to: WalFeedPlace; owner: Owner },
-    run: Run,
-  ): Promise<void> {
-    await using feed = new WalFeed({ facts, to, folder: join(folder, 'pg_wal'), owner, durable: false });
-    for await (const _ of feed.files(log, run)) run.signal.throwIfAborted();
-    if (feed.hasTablespaces) appendSettings(folder, setting(['allow_in_place_tablespaces', 'on']), owner);
-    if (this.#settings.endRecovery === 'pause') {
-      putOwned(join(folder, 'standby.signal'), '', owner);
-      return;
-    }
-    putOwned(join(folder, 'recovery.signal'), '', owner);
-    const settings = Object.entries({
-      restore_command: 'false',
-      recovery_target: '',
-      recovery_target_timeline: String(to.timeline),
-    });
-    appendSettings(folder, settings.map(setting).join(''), owner);
-  }
+  const path = target ?? place.options.dataDirectory;
+  if (path !== undefined) return { kind: 'directory', path };
+  throw unsupported(
+    'it is not known where the data directory is',
+    'Name a folder with --into, or the server’s own as dataDirectory in the manifest.',
+  );
 }
 
-type WalFeedPlace = ConstructorParameters<typeof WalFeed>[0]['to'];
-
-/** A server that stands still: nothing but what it has is replayed, and nothing else is followed. */
-const PAUSED = Object.entries({ primary_conninfo: '', primary_slot_name: '', restore_command: '' }).map(setting).join('');
-
-function notesOf({ shape }: BaseFacts, binFolder: string | undefined): string[] {
-  const notes: string[] = [];
-  if (binFolder === undefined) {
-    const { majorVersion } = shape;
-    notes.push(`this host has no programs of PostgreSQL ${majorVersion}: the server recovers when it is first started, and was not looked into`);
-  }
-  return notes;
+/** Another server is reached as this one is: by the same password, and the same certificates. Undefined for a path. */
+function serverOf(place: PostgresPlace, target: string): PostgresPlace | undefined {
+  const match = /^postgres(?:ql)?:(.*)$/s.exec(target);
+  return match === null ? undefined : { ...place, ...parseServerUrl(match[1] ?? '') };
 }
 
-/** @throws RESTORE_CONFLICT when the target can't be exchanged */
-function assertReplaceable({ exists, target, mounted }: TargetPlace): void {
-  if (exists) assertNoServer(target);
-  if (!mounted) return;
-  throw new TidemarkError('RESTORE_CONFLICT', `${target} is a mount point, which can’t be exchanged in one step`, {
-    hint: `Restore into a folder in it, or in ${dirname(target)}, with --into.`,
-  });
+function unsupported(message: string, hint: string): TidemarkError {
+  return new TidemarkError('UNSUPPORTED', message, { hint });
 }
 
-async function withSystemErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function previewPostgres(
+  place: PostgresPlace,
+  context: PreviewContext,
+  run: Run,
+): Promise<RestorePreview> {
   try {
-    return await work();
+    const target = targetOf(place, context);
+    if (target.kind === 'directory') return previewDataDirectory(target.path, place.options, context);
+    if (target.kind === 'dump-folder') return previewFolder(target.path, context);
+    return await previewServer(target, context, run);
   } catch (error) {
-    if (error instanceof TidemarkError || !(error instanceof Error && 'code' in error && 'syscall' in error)) throw error;
-    throw fromSystem(error, 'RESTORE_FAILED', `${path} can’t be restored`);
+    if (!isTidemarkError(error)) throw error;
+    const into = context.target ?? place.options.dataDirectory;
+    const blockers = [`${error.message}. ${error.hint}`];
+    return { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [], blockers };
   }
+}
+
+async function previewServer(
+  target: Extract<Target, { readonly server: PostgresPlace }>,
+  { replace = false }: PreviewContext,
+  run: Run,
+): Promise<RestorePreview> {
+  const { server } = target;
+  await using _sql = await connectSql(server, { name: 'tidemark' }, run);
+  const part = target.kind === 'part' ? target.wanted : undefined;
+  const what =
+    part === undefined ? 'what it holds' : `${[part.database, ...part.tables].join(' ')}, where it is there,`;
+  return {
+    into: placeName(server),
+    inOneStep: part !== undefined && part.tables.length > 0,
+    replaces: replace,
+    // The server's own disk can't be seen from here.
+    freeBytes: undefined,
+    sideEffects: replace ? [`${what} is kept as SQL on this host, and replaced`] : [],
+    blockers: [],
+  };
+}
+
+export function openPostgresRestorer(place: PostgresPlace, context: RestorerContext): Restorer {
+  const target = targetOf(place, context);
+  const users = [place.user];
+  switch (target.kind) {
+    case 'directory':
+      return new DataDirectoryRestorer(target.path, place.options, context, users);
+    case 'dump-folder':
+      return new DumpFolderRestorer(target.path, context);
+    case 'dump-server':
+      return new DumpServerRestorer(target.server, context);
+    case 'part': {
+      const { server, wanted } = target;
+      return new ExtractRestorer({ server, wanted, users, settings: place.options }, context);
+    }
+  }
+}
+
+/** As `Connector.undo`. */
+export async function undoPostgres(
+  place: PostgresPlace,
+  context: RestorerContext & { readonly turn: number },
+  run: Run,
+): Promise<{ readonly keptAside?: string | undefined }> {
+  const target = targetOf(place, context);
+  if (target.kind === 'dump-server') return await undoDump(target.server, context, run);
+  if (target.kind === 'part') return await undoExtract(target.server, target.wanted, context, run);
+  return await undoDataDirectory(target.path, context, run);
+}
+
+/** As `Connector.discard`. What lies in the restore's own folder goes with that. */
+export async function discardPostgres(place: PostgresPlace, context: RestorerContext, run: Run): Promise<void> {
+  const target = targetOf(place, context);
+  if (target.kind === 'part') await discardExtract(place.options, context, run);
+  else if (target.kind !== 'dump-server') await discardDataDirectory(target.path, context, run);
 }

@@ -1,8 +1,21 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -11,10 +24,13 @@ import type { Clock, Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
 import type { Owner } from './owner.ts';
 
+const runFile = promisify(execFile);
+
 /** What this restore puts into the data directory for the time of the recovery. */
 export const WORK = 'tidemark_restore';
 const PORT = 5432;
 const STOP_TIMEOUT_MS = 120_000;
+const LOOK_AGAIN_MS = 50;
 const LOG_KEPT = 64 * 1024;
 
 export type ScratchOptions = {
@@ -148,7 +164,7 @@ export class ScratchServer implements AsyncDisposable {
 
   /** Rows as text. @throws pg's errors */
   async query(database: string, user: string, sql: string): Promise<readonly (readonly string[])[]> {
-    const socket = await this.#socketFolder();
+    const socket = this.socketFolder();
     try {
       const client = new pg.Client({ host: socket.path, port: PORT, user, database, connectionTimeoutMillis: 60_000 });
       client.on('error', () => undefined);
@@ -164,10 +180,10 @@ export class ScratchServer implements AsyncDisposable {
     }
   }
 
-  /** The folder of its socket, under a short name: the system limits the length of a socket's path. */
-  async #socketFolder(): Promise<{ readonly path: string; close(): void }> {
+  /** The folder of its socket, under a short name: the system limits the length of a socket's path. Also for other processes of this user. */
+  socketFolder(): { readonly path: string; readonly port: number; close(): void } {
     const folder = openSync(this.#work, 'r');
-    return { path: `/proc/self/fd/${folder}`, close: () => closeSync(folder) };
+    return { path: `/proc/${process.pid}/fd/${folder}`, port: PORT, close: () => closeSync(folder) };
   }
 
   /** Ends it in an orderly way, and takes away what this restore put there. @throws RESTORE_FAILED when it does not end so */
@@ -223,11 +239,8 @@ export function runningServer(folder: string): number | undefined {
   if (!existsSync(path)) return undefined;
   const pid = Number(readFileSync(path, 'utf8').split('\n')[0]);
   if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return undefined;
-  }
+  // Where the system does not tell of processes, what the file says counts.
+  if (existsSync('/proc/self') && !existsSync(`/proc/${pid}`)) return undefined;
   try {
     // Another process may have got the number since.
     return readlinkSync(`/proc/${pid}/cwd`) === folder ? pid : undefined;
@@ -239,7 +252,7 @@ export function runningServer(folder: string): number | undefined {
 /** Ends the server that an interrupted restore left on a folder of its own. */
 export async function endLeftover(folder: string, clock: Clock, run: Run): Promise<void> {
   for (let pid = runningServer(folder); pid !== undefined; pid = runningServer(folder)) {
-    process.kill(pid, 'SIGQUIT');
-    await clock.sleep(50, run);
+    await runFile('/bin/sh', ['-c', 'kill -QUIT "$1"', 'sh', String(pid)], { env: {} });
+    await clock.sleep(LOOK_AGAIN_MS, run);
   }
 }

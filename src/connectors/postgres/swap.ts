@@ -1,8 +1,10 @@
-import { existsSync, lstatSync, readFileSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { systemCode, TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
 import type { RandomBytes, Run } from '../../core/run.ts';
 import { removePartials, replaceFile, syncFolder } from '../../io/atomic-file.ts';
+import { syncFileSystem } from '../../io/native-file.ts';
 import { renameAt, WORKING_FOLDER } from '../../io/native-folder.ts';
 import type { TargetPlace } from './target-place.ts';
 
@@ -28,7 +30,9 @@ export function readJournal({ journal }: TargetPlace): SwapJournal | undefined {
     assume(parsed.version === 1, 'a journal of version 1');
     return parsed;
   } catch (error) {
-    throw new TidemarkError('RESTORE_FAILED', `the journal ${journal} of an earlier restore is damaged`, { cause: error });
+    throw new TidemarkError('RESTORE_FAILED', `the journal ${journal} of an earlier restore is damaged`, {
+      cause: error,
+    });
   }
 }
 
@@ -90,4 +94,54 @@ function tryExchange(from: string, to: string): boolean {
     if (code === 'EINVAL' || code === 'ENOSYS' || code === 'ENOTSUP') return false;
     throw error;
   }
+}
+
+/** The folder in the making is whole: from now on `swapIn` may exchange it. */
+export async function markVerified(place: TargetPlace, random: RandomBytes, run: Run): Promise<void> {
+  const folder = openSync(place.fresh, 'r');
+  try {
+    await syncFileSystem(folder);
+  } finally {
+    closeSync(folder);
+  }
+  const journal = { version: 1, state: 'verified', turn: 0, coming: inodeOf(place.fresh), going: null } as const;
+  await writeJournal(place, journal, random, run);
+}
+
+/**
+ * Goes on from wherever an earlier call ended. `check` is asked before anything is exchanged.
+ * @throws RESTORE_UNFINISHED when nothing is verified
+ */
+export async function swapIn(
+  place: TargetPlace,
+  { random, check }: { readonly random: RandomBytes; check(): void },
+  run: Run,
+): Promise<{ readonly keptAside?: string | undefined }> {
+  const { target, fresh, aside } = place;
+  let journal = readJournal(place);
+  if (journal === undefined || journal.turn > 0) {
+    throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified beside ${target}`);
+  }
+  if (journal.state === 'verified') {
+    check();
+    if (inodeOf(fresh) !== journal.coming) {
+      throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
+    }
+    journal = await writeJournal(place, { ...journal, state: 'exchanging', going: inodeOf(target) }, random, run);
+  }
+  if (journal.state === 'exchanging') {
+    await exchangeFolders(place, journal);
+    journal = await writeJournal(place, { ...journal, state: 'exchanged' }, random, run);
+  }
+  return journal.going === null ? {} : { keptAside: aside };
+}
+
+/** Before a restore writes again. @throws RESTORE_UNFINISHED when the exchange has begun: from then on only `swapIn` may go on */
+export async function forgetVerified(place: TargetPlace): Promise<void> {
+  const journal = readJournal(place);
+  if (journal === undefined) return;
+  if (journal.state !== 'verified') {
+    throw new TidemarkError('RESTORE_UNFINISHED', `the exchange of ${place.target} has begun already`);
+  }
+  await rm(place.journal);
 }

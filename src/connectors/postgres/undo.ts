@@ -16,7 +16,11 @@ export async function undoDataDirectory(
 ): Promise<{ readonly keptAside?: string | undefined }> {
   const place = findTarget(target, id);
   let journal = readJournal(place);
-  if (journal === undefined || journal.state === 'verified' || (journal.state === 'exchanging' && journal.turn < turn)) {
+  if (
+    journal === undefined ||
+    journal.state === 'verified' ||
+    (journal.state === 'exchanging' && journal.turn < turn)
+  ) {
     throw new TidemarkError('NOTHING_TO_RESUME', `no restore has left anything beside ${place.target}`);
   }
   if (journal.turn < turn) {

@@ -62,7 +62,11 @@ export class WalFeed implements AsyncDisposable {
   }
 
   /** Lays changed records over what is written already, and over the piece that comes next. */
-  async #patch<Piece extends WalBytes | undefined>(records: readonly KeptRecord[], piece: Piece, run: Run): Promise<Piece> {
+  async #patch<Piece extends WalBytes | undefined>(
+    records: readonly KeptRecord[],
+    piece: Piece,
+    run: Run,
+  ): Promise<Piece> {
     if (records.length === 0) return piece;
     this.hasTablespaces = true;
     const bytes = piece && Buffer.from(piece.bytes);

@@ -4,6 +4,8 @@ import { assume } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
 import type { Base, BaseEnd, Entry, FileState, Skipped } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
+import type { StreamPlace } from './link/history.ts';
+import type { InfoFields } from './link/replication-info.ts';
 
 /** The name of the one entry of a base: an RDB. */
 export const RDB_ENTRY = 'dump.rdb';
@@ -17,6 +19,17 @@ export type RdbOrigin = {
   readonly replId?: string | undefined;
   readonly offset?: string | undefined;
 };
+
+/** What a server says of itself. `place`: of what was received as a replica. */
+export function originOf(server: InfoFields, place?: StreamPlace): RdbOrigin {
+  const valkey = server.get('valkey_version');
+  return {
+    server: valkey === undefined ? 'redis' : 'valkey',
+    version: valkey ?? server.get('redis_version') ?? '',
+    replId: place?.replId,
+    offset: place === undefined ? undefined : String(place.offset),
+  };
+}
 
 export function encodeOrigin(origin: RdbOrigin): Uint8Array {
   return Buffer.from(JSON.stringify({ format: 1, ...origin }));

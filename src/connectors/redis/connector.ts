@@ -1,14 +1,16 @@
-import { compareBytes, startsWithBytes } from '../../core/bytes.ts';
 import type { Connector } from '../../core/connector.ts';
-import { TidemarkError } from '../../core/errors.ts';
 import { orderOf } from '../../core/position.ts';
 import { must } from '../../core/must.ts';
+import { diagnoseRedis } from './diagnose.ts';
 import { holdStore } from './hold.ts';
 import { parseResume } from './link/history.ts';
+import { compareRdbs, describeRdb, keyMatcher, listKeys, rdbContent, readKey } from './look.ts';
 import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
+import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
 import { openRedisRestorer } from './restorer.ts';
+import { discardRestore, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
 export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<RedisPlace>, 'openRecorder'>> = {
@@ -17,22 +19,13 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   resolve: resolvePlace,
   openRecorder: openRedisRecorder,
   hold: holdStore,
-  preview: async (_, { target }) => ({
-    into: target ?? 'here',
-    inOneStep: false,
-    replaces: false,
-    freeBytes: Number.MAX_SAFE_INTEGER,
-    sideEffects: [],
-    blockers: [],
-  }),
+  preview: previewRestore,
   openRestorer: async (place, context, { signal }) => {
     signal.throwIfAborted();
     return openRedisRestorer(place, context);
   },
-  undo: async () => {
-    throw new TidemarkError('NOTHING_TO_RESUME', 'not yet');
-  },
-  discard: async () => undefined,
+  undo: undoRestore,
+  discard: discardRestore,
   parsePosition: (text) => {
     const offset = /^(?:[0-9a-f]{40}:)?(\d{1,19})$/.exec(text)?.[1];
     return offset === undefined ? undefined : orderOf(BigInt(offset));
@@ -43,17 +36,11 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   },
   entryName: (path) => path,
   entryPath: (name) => name,
-  content: ({ content }) => content && { read: (base, run) => base.read(content, run) },
-  async *list(base, path, _, run) {
-    for await (const batch of base.entries(run)) {
-      yield batch
-        .filter(({ name }) => startsWithBytes(name, path))
-        .map(({ name, content }) => ({ name, type: 'file', sizeBytes: content?.sizeBytes ?? 0 }));
-    }
-  },
-  describe: ({ name, content }) => ({ name, type: 'file', sizeBytes: content?.sizeBytes ?? 0 }),
-  matcher: () => () => true,
-  compare: (left, right, sameContent) =>
-    sameContent && compareBytes(left.name, right.name) === 0 ? 'none' : 'content',
-  diagnose: async () => [],
+  content: rdbContent,
+  readWithin: readKey,
+  list: listKeys,
+  describe: describeRdb,
+  matcher: keyMatcher,
+  compare: compareRdbs,
+  diagnose: diagnoseRedis,
 };

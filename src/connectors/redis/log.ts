@@ -40,6 +40,7 @@ export class RedisLog implements Log {
   #heldBytes = 0;
   /** Somebody waits for all up to here. */
   #wanted = 0n;
+  #durable = 0n;
 
   constructor(options: RedisLogOptions, run: Run) {
     this.#options = options;
@@ -47,15 +48,21 @@ export class RedisLog implements Log {
   }
 
   acknowledge(durable: Position): void {
-    this.#options.link.acknowledge(placeOf(durable).offset);
+    this.#durable = placeOf(durable).offset;
+    this.#tell();
   }
 
   /** The same state as at an offset that the master has told: before the PINGs that lie before it, where they are held back. */
   standing(offset: bigint): bigint {
     const { link } = this.#options;
     if (offset === link.offset) return offset - BigInt(this.#heldBytes);
-    if (offset > this.#wanted) this.#wanted = offset;
+    this.want(offset);
     return offset;
+  }
+
+  /** Nothing up to an offset is held back any more. */
+  want(offset: bigint): void {
+    if (offset > this.#wanted) this.#wanted = offset;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
@@ -71,7 +78,15 @@ export class RedisLog implements Log {
         yield [...this.#pieces(atMs)];
         continue;
       }
-      await link.arrivedWithin(HEARTBEAT_MS, run);
+      if (chunks.length > 0) this.#tell();
+      try {
+        await link.arrivedWithin(HEARTBEAT_MS, run);
+      } catch (error) {
+        run.signal.throwIfAborted();
+        // From a master that was stopped in good order and comes back it goes on after its last byte only.
+        if (this.#heldBytes > 0) yield [...this.#pieces(atMs)];
+        throw error;
+      }
       if (link.hasMore) continue;
       const heartbeat = await idle.heartbeat(this.#start, run);
       if (heartbeat !== undefined) yield [heartbeat];
@@ -81,6 +96,12 @@ export class RedisLog implements Log {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(unreachable(this.#options.link.server, 'its log was closed'));
     await this.#options.link[Symbol.asyncDispose]();
+  }
+
+  /** PINGs that are held back need not be durable; a master that stops waits until its replicas have all. */
+  #tell(): void {
+    const { link } = this.#options;
+    link.acknowledge(this.#durable === this.#start ? link.offset : this.#durable);
   }
 
   /** Where what is held back begins. */

@@ -4,36 +4,38 @@ import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, Log, Recorder } from '../../core/recorder.ts';
 import type { Clock, Run } from '../../core/run.ts';
-import { RdbBase } from './base.ts';
-import type { RdbOrigin } from './base.ts';
+import { originOf, RdbBase } from './base.ts';
 import { positionLost, unreachable } from './errors.ts';
 import { askReplication, findMaster, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
-import { isInBacklog, isInHistory, placeOf, positionAt, whyLost } from './link/history.ts';
+import { isInBacklog, isInHistory, parseResume, placeOf, positionAt, whyLost } from './link/history.ts';
 import type { StreamPlace } from './link/history.ts';
 import { ReplicaLink } from './link/replica-link.ts';
 import type { InfoFields, ReplicationInfo } from './link/replication-info.ts';
 import type { RedisPlace } from './place.ts';
 import { RedisLog } from './log.ts';
 import type { RedisClient } from './resp-client.ts';
+import { recorderByScan } from './scan-recorder.ts';
 import { ScratchFiles } from './scratch-files.ts';
 
 const BACKLOG_STEP_MS = 20;
 const BACKLOG_MS = 10_000;
 
 /**
- * Records a Redis server as a replica of its own: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
+ * Records a Redis server as a replica of its own, or by scans where `source` says so: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
  * where the server's replication ids prove that what follows there follows on it.
  * @throws STORE_UNREACHABLE, also where a replica is not permitted; UNSUPPORTED
  */
 export async function openRedisRecorder(place: RedisPlace, context: RecorderContext, run: Run): Promise<Recorder> {
   run.signal.throwIfAborted();
+  if (place.source === 'scan') return await recorderByScan(place, context, run);
   const { clock } = context.runtime;
   await using opened = new AsyncDisposableStack();
   const files = opened.use(await ScratchFiles.open(context));
   const { client, info, server } = await openMaster(place, clock, run);
   opened.use(client);
-  const known = context.previous === undefined ? undefined : placeOf(context.previous);
+  // A scan's positions are none of a replica.
+  const known = context.previous === undefined ? undefined : parseResume(context.previous.resume);
   const isSame = known !== undefined && isInHistory(known, info);
   // A server that keeps nothing takes a new id for its first replica, which we are.
   const sync = info.backlog === undefined ? opened.use(await ReplicaLink.open(client.server, clock, run)) : undefined;
@@ -96,8 +98,8 @@ class RedisRecorder implements Recorder {
   #known: StreamPlace | undefined;
   /** Has been asked for everything, and not been answered. */
   #asked: ReplicaLink | undefined;
-  /** Began the history: its RDB is for the first base, its link for the log. */
   #log: RedisLog | undefined;
+  /** Began the history: its RDB is for the first base, its link for the log. */
   #begun: { path: string | undefined; link: ReplicaLink | undefined; readonly position: Position } | undefined;
 
   constructor({ place, clock, files, master, lineage, known, sync }: Setup) {
@@ -134,6 +136,8 @@ class RedisRecorder implements Recorder {
     }
     const { link, position, path } = await this.#syncFully(run);
     await link[Symbol.asyncDispose]();
+    // A mark can stand on the base only when the log has come to it.
+    this.#log?.want(BigInt(position.order));
     return this.#base(path, position);
   }
 
@@ -166,16 +170,7 @@ class RedisRecorder implements Recorder {
   }
 
   #base(path: string, position: Position): Base {
-    const { replId, offset } = placeOf(position);
-    const valkey = this.#server.get('valkey_version');
-    const version = valkey ?? this.#server.get('redis_version') ?? '';
-    const origin: RdbOrigin = {
-      server: valkey === undefined ? 'redis' : 'valkey',
-      version,
-      replId,
-      offset: String(offset),
-    };
-    return new RdbBase({ path, cut: position, origin });
+    return new RdbBase({ path, cut: position, origin: originOf(this.#server, placeOf(position)) });
   }
 
   async #dropBegun(): Promise<void> {

@@ -27,7 +27,7 @@ export interface RedisClient extends AsyncDisposable {
 
 export type EncodedCommands = {
   readonly bytes: Uint8Array;
-  /** How many commands they are; more than 0. */
+  /** How many commands begin in the bytes: 0 for more of one that began before, which is answered there. */
   readonly count: number;
   readonly sent?: (() => void) | undefined;
 };
@@ -98,6 +98,11 @@ class PipelinedClient implements RedisClient {
   async send({ bytes, count, sent }: EncodedCommands, run: Run): Promise<readonly Reply[]> {
     run.signal.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure;
+    if (count === 0) {
+      await this.#socket.write(bytes, run);
+      sent?.();
+      return [];
+    }
     const { promise, resolve, reject } = Promise.withResolvers<readonly Reply[]>();
     // The writing fails with it as well, and is heard first.
     promise.catch(() => undefined);

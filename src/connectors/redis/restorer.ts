@@ -79,11 +79,14 @@ class RedisRestorer implements Restorer {
     const { runtime, id } = this.#context;
     const { facts, sizeBytes } = must(this.#base, 'a base was restored');
     const hasLog = this.#logBytes > 0;
-    if (hasLog) await checkCommands(this.#files.commands, this.#logBytes, run);
+    const named = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : 0;
+    const { streamDatabase } = facts;
+    const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
+    const staged = { files: this.#files, streamDatabase, databases };
     const pointMs = this.#pointMs ?? runtime.clock.nowMs();
     let { keys, largestBytes, version } = facts;
     if (this.#only !== undefined) {
-      if (hasLog) await makeChosen(this.#files, runtime, run);
+      if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
       ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
       keys = await countMatching(path, compileKeyPatterns(this.#only), run);
@@ -94,10 +97,7 @@ class RedisRestorer implements Restorer {
       const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
       const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
       const { fresh } = besideFolder(target, id);
-      await makeAofFolder(
-        { folder: fresh, target, files: this.#files, hasLog, expiry, owner: await ownerOf(target) },
-        run,
-      );
+      await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
     }
     const state = {
       version: 1,
@@ -106,6 +106,8 @@ class RedisRestorer implements Restorer {
       hasLog,
       rdbVersion: version,
       largestBytes,
+      streamDatabase,
+      databases,
       turn: 0,
       kept: {},
     } as const;

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { must } from '../../core/must.ts';
 import type { Exactness, Position } from '../../core/position.ts';
-import type { Recorder } from '../../core/recorder.ts';
+import type { Base, Entry, Recorder } from '../../core/recorder.ts';
 import type { BaseReader } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import type { SeededRandom } from '../../flow/random.ts';
-import { recordInMemory } from '../tree/memory-base.ts';
+import { readContent, recordInMemory } from '../tree/memory-base.ts';
 import type { MemoryBase } from '../tree/memory-base.ts';
 
 /** A fresh, empty store with one history, and an application that uses it. Dispose releases it with all that is in it. */
@@ -26,6 +26,8 @@ export type RecorderTraits = {
   readonly exact: Exactness;
   /** Entries have fingerprints, so that what did not change is not read again. */
   readonly recognizes: boolean;
+  /** Its bases are streams: entries come in the order of their arrival, each content can be read once, and what fails is not tried again. */
+  readonly passesOnce?: boolean | undefined;
 };
 
 export type RecorderCheckContext = {
@@ -65,6 +67,21 @@ export async function editAtRandom(
       model.set(key, value);
     }
   }
+}
+
+/** All entries of a base. Of one that passes once the contents are read, so that the next ones come. */
+export async function entriesOf(base: Base, { traits, run }: RecorderCheckContext): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  for await (const batch of base.entries) {
+    entries.push(...batch);
+    if (traits.passesOnce !== true) continue;
+    assert.equal(batch.length, 1, 'entries that pass once come one by one');
+    for (const entry of batch) {
+      const { content } = entry.describe();
+      if (content !== undefined) await readContent(content, run);
+    }
+  }
+  return entries;
 }
 
 export function randomOf({ seed }: RecorderCheckContext, label: string): SeededRandom {

@@ -4,7 +4,7 @@ import { must } from '../../core/must.ts';
 import type { Base, Content, Description, Entry } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { readContent } from '../tree/memory-base.ts';
-import { editAtRandom, randomOf, textOf } from './check.ts';
+import { editAtRandom, entriesOf, randomOf, textOf } from './check.ts';
 import type { Model, RecorderCheck, RecorderCheckContext } from './check.ts';
 
 const READ_SIZES = [1, 7, 4_096, 100_000];
@@ -47,6 +47,7 @@ async function describesAgain(context: RecorderCheckContext): Promise<void> {
     assert.ok(equalBytes(first.attributes, second.attributes), `${textOf(entry.name)} has the same attributes again`);
     assert.equal(second.content === undefined, first.content === undefined);
     if (first.content === undefined || second.content === undefined) return;
+    if (context.traits.passesOnce === true) return void (await readContent(second.content, context.run));
     const [bytes, again] = [
       await readContent(first.content, context.run),
       await readContent(second.content, context.run),
@@ -57,9 +58,16 @@ async function describesAgain(context: RecorderCheckContext): Promise<void> {
 
 async function readsInAnyPieces(context: RecorderCheckContext): Promise<void> {
   await editAtRandom(context, new Map(), { random: randomOf(context, 'pieces'), count: 30 });
+  let visited = 0;
   await describedEntries(context, async (entry, { content }) => {
     if (content?.kind === 'file') assertFileIsSound(entry, content);
     if (content?.kind !== 'reader') return;
+    if (context.traits.passesOnce === true) {
+      const sizes = READ_SIZES.slice(entry.estimatedBytes > 500 ? 2 : 0);
+      const sizeBytes = must(sizes[visited++ % sizes.length], 'a size');
+      const pieces = await pull(content, sizeBytes, context.run);
+      return assert.ok(pieces.byteLength > 0, `${textOf(entry.name)} has bytes`);
+    }
     const whole = await readContent(content, context.run);
     for (const sizeBytes of READ_SIZES.slice(whole.byteLength > 20_000 ? 1 : 0)) {
       const pieces = await pull(content, sizeBytes, context.run);
@@ -132,9 +140,9 @@ async function recognizes(context: RecorderCheckContext): Promise<void> {
   const prints = async (): Promise<readonly (readonly [string, Uint8Array | undefined])[]> => {
     await using recorder = await fixture.open();
     await using base = await recorder.openBase(run);
-    const batches = await Array.fromAsync(base.entries);
+    const entries = await entriesOf(base, context);
     await base.finish(run);
-    return batches.flat().map(({ name, fingerprint }) => [textOf(name), fingerprint] as const);
+    return entries.map(({ name, fingerprint }) => [textOf(name), fingerprint] as const);
   };
   const [first, second] = [await prints(), new Map(await prints())];
   for (const [name, print] of first) {

@@ -26,7 +26,12 @@ export const runtime: Runtime = {
 };
 export const LINEAGE = 'a-lineage';
 
-export type TakenBase = { readonly base: BaseReader; readonly start: bigint; readonly cut: bigint; readonly timeline: number };
+export type TakenBase = {
+  readonly base: BaseReader;
+  readonly start: bigint;
+  readonly cut: bigint;
+  readonly timeline: number;
+};
 
 /** A base by PostgreSQL's own program, as if it had been recorded. `folder` must not exist; the server's user must be able to write it. */
 export async function takeBase(server: PostgresServer, folder: string): Promise<TakenBase> {
@@ -35,16 +40,21 @@ export async function takeBase(server: PostgresServer, folder: string): Promise<
   );
   const mapping = tablespaces.map(({ oid, path }) => `--tablespace-mapping=${String(path)}=${folder}-${String(oid)}`);
   await server.runClient('pg_basebackup', ['-D', folder, '-Fp', '-X', 'none', '-c', 'fast', ...mapping]);
+  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
+  const extra = map === '' ? [] : [fileEntry('tablespace_map', Buffer.from(map), 0)];
+  return readBase(folder, server.folder, extra);
+}
+
+/** The base in a folder, and the history of its timeline from the server's. */
+export function readBase(folder: string, serverFolder: string, extra: readonly StoredEntry[] = []): TakenBase {
   const manifest = readFileSync(join(folder, 'backup_manifest'), 'utf8');
   const [, end = ''] = /"End-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const [, start = ''] = /"Start-LSN": "([^"]+)"/.exec(manifest) ?? [];
   const timeline = Number(/"Timeline": ([0-9]+)/.exec(manifest)?.[1]);
-  const entries = entriesOf(folder, '');
-  const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
-  if (map !== '') entries.push(fileEntry('tablespace_map', Buffer.from(map), 0));
+  const entries = [...entriesOf(folder, ''), ...extra];
   const historyFile = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   if (timeline > 1) {
-    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(server.folder, 'pg_wal', historyFile)), 0));
+    entries.push(fileEntry(`pg_wal/${historyFile}`, readFileSync(join(serverFolder, 'pg_wal', historyFile)), 0));
   }
   entries.sort((left, right) => compareBytes(left.name, right.name));
   return {
@@ -82,7 +92,7 @@ export type LogOptions = {
 };
 
 /** The server's log as if it had been recorded, out of the files that it still has. */
-export function logOf(server: PostgresServer, options: LogOptions): LogReader {
+export function logOf(server: { readonly folder: string }, options: LogOptions): LogReader {
   return {
     async *read() {
       yield* transactions(server, options);
@@ -90,16 +100,24 @@ export function logOf(server: PostgresServer, options: LogOptions): LogReader {
   };
 }
 
-function* transactions(server: PostgresServer, { from, to, pieceBytes = 300_000 }: LogOptions): Generator<LoggedTransaction[]> {
+function* transactions(
+  server: { readonly folder: string },
+  { from, to, pieceBytes = 300_000 }: LogOptions,
+): Generator<LoggedTransaction[]> {
   const folder = join(server.folder, 'pg_wal');
   const segmentBytes = statSync(join(folder, segmentsIn(folder)[0] ?? '')).size;
   const switches = switchesIn(folder);
+  let [name, bytes] = ['', Buffer.alloc(0)];
   for (let at = from; at < to; ) {
     const { timeline, end } = timelineAt(switches, at);
     const segmentStart = at - (at % BigInt(segmentBytes));
     const segmentEnd = segmentStart + BigInt(segmentBytes);
-    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) => (one < other ? one : other));
-    const bytes = readFileSync(join(folder, fileOf(folder, segmentStart, segmentBytes)));
+    const upTo = [to, end ?? to, segmentEnd, at + BigInt(pieceBytes)].reduce((one, other) =>
+      one < other ? one : other,
+    );
+    const wanted = fileOf(folder, segmentStart, segmentBytes);
+    if (wanted !== name) bytes = readFileSync(join(folder, wanted));
+    name = wanted;
     const piece = bytes.subarray(Number(at - segmentStart), Number(upTo - segmentStart));
     const entry = logBytes(at, piece);
     if ('removed' in entry) throw new Error('bytes are never removed');
@@ -119,12 +137,21 @@ function fileOf(folder: string, start: bigint, segmentBytes: number): string {
 }
 
 function switchesIn(folder: string): { timeline: number; end: bigint }[] {
-  const newest = readdirSync(folder).filter((name) => name.endsWith('.history')).sort().at(-1);
+  const newest = readdirSync(folder)
+    .filter((name) => name.endsWith('.history'))
+    .sort()
+    .at(-1);
   if (newest === undefined) return [];
-  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(([, timeline, end = '']) => ({
-    timeline: Number(timeline),
-    end: must(parseLsn(end), 'a switch'),
-  }));
+  return [...readFileSync(join(folder, newest), 'utf8').matchAll(/^([0-9]+)\t(\S+)/gm)].map(
+    ([, timeline, end = '']) => ({
+      timeline: Number(timeline),
+      end: must(parseLsn(end), 'a switch'),
+    }),
+  );
+}
+
+export function switchesOf(folder: string): { timeline: number; end: bigint }[] {
+  return switchesIn(join(folder, 'pg_wal'));
 }
 
 function timelineAt(switches: { timeline: number; end: bigint }[], lsn: bigint): { timeline: number; end?: bigint } {

@@ -39,7 +39,7 @@ export class Recording implements AsyncDisposable {
   readonly from: Position;
   heartbeats = 0;
   /** What ended it. */
-  error: unknown;
+  error: Error | undefined;
   #last: Position;
   readonly #log: Log;
   readonly #done: Promise<void>;
@@ -87,15 +87,16 @@ export class Recording implements AsyncDisposable {
 
   /** Resolves at the next batch. @throws what ended it */
   async next(): Promise<void> {
-    if (this.error !== undefined) throw this.error;
-    await this.#changed.promise;
-    if (this.error !== undefined) throw this.error;
+    if (this.error === undefined) await this.#changed.promise;
+    if (this.error instanceof Error) throw this.error;
   }
 
   /** All that was received, and that it hangs together. */
   bytes(): { readonly start: bigint; readonly bytes: Buffer } {
     const runs = this.pieces.flatMap(({ changes }) =>
-      changes.map((change) => readLogBytes('removed' in change ? change : { name: change.name, attributes: change.attributes })),
+      changes.map((change) =>
+        readLogBytes('removed' in change ? change : { name: change.name, attributes: change.attributes }),
+      ),
     );
     const start = BigInt(this.from.order);
     let at = start;
@@ -121,7 +122,7 @@ export class Recording implements AsyncDisposable {
         await this.#held?.promise;
       }
     } catch (error) {
-      this.error = error;
+      this.error = error instanceof Error ? error : new Error(String(error));
     }
     this.#tell();
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import { previewDataDirectory } from '../../../src/connectors/postgres/preview.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
+import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from '../../../src/connectors/postgres/undo.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -61,20 +61,32 @@ test('tablespaces are restored beside, or where the operator says, and those tha
   await server.query('CREATE TABLE c (n int) TABLESPACE later; INSERT INTO c VALUES (3); INSERT INTO a VALUES (4)');
   await server.query('CHECKPOINT');
   const lsn = await stamp(server, 1);
-  const liveFiles = readdirSync(later ?? '', { recursive: true }).map(String).sort();
+  const liveFiles = readdirSync(later ?? '', { recursive: true })
+    .map(String)
+    .sort();
   const target = folder.at('restored');
   const tablespaces = { [second ?? '']: folder.at('moved') };
   await restoreTo({ server, taken, target, lsn }, { ...SETTINGS, tablespaces });
-  assert.deepEqual(readdirSync(later ?? '', { recursive: true }).map(String).sort(), liveFiles);
+  assert.deepEqual(
+    readdirSync(later ?? '', { recursive: true })
+      .map(String)
+      .sort(),
+    liveFiles,
+  );
   assert.equal(await server.value('SELECT count(*) FROM c'), '1');
   assert.ok(readdirSync(folder.at('moved')).length === 1);
   await using restored = await startPostgres({ folder: target });
   const rows = await restored.query('SELECT n FROM a UNION SELECT n FROM b UNION SELECT n FROM c ORDER BY n');
-  assert.deepEqual(rows.map(({ n }) => n), [1, 2, 3, 4]);
+  assert.deepEqual(
+    rows.map(({ n }) => n),
+    [1, 2, 3, 4],
+  );
   for (const name of readdirSync(join(target, 'pg_tblspc'))) {
     assert.ok(lstatSync(join(target, 'pg_tblspc', name)).isSymbolicLink());
   }
-  await restored.query("SELECT pg_tablespace_location(oid) FROM pg_tablespace; INSERT INTO c VALUES (5); CHECKPOINT; DROP TABLE c; CHECKPOINT");
+  await restored.query(
+    'SELECT pg_tablespace_location(oid) FROM pg_tablespace; INSERT INTO c VALUES (5); CHECKPOINT; DROP TABLE c; CHECKPOINT',
+  );
   await restored.query('DROP TABLESPACE later');
 });
 
@@ -144,7 +156,9 @@ test('without programs of the server a plain start recovers', async () => {
 test('what is there is reused and kept aside, comes back by an undo, and is gone after a discard', async () => {
   await using server = await stampedServer();
   await using folder = sharedFolder();
-  await server.query("CREATE TABLE big AS SELECT repeat('x', 100) || n AS x FROM generate_series(1, 20000) n; CHECKPOINT");
+  await server.query(
+    "CREATE TABLE big AS SELECT repeat('x', 100) || n AS x FROM generate_series(1, 20000) n; CHECKPOINT",
+  );
   await stamp(server, 1);
   const target = folder.at('restored');
   const taken = await takeBase(server, folder.at('base'));
@@ -181,7 +195,7 @@ test('nothing is restored onto the data directory of a running server', async ()
   await using server = await stampedServer();
   await using folder = sharedFolder();
   const taken = await takeBase(server, folder.at('base'));
-  const { blockers } = previewDataDirectory(server.folder, SETTINGS, { runtime, id: 'r1' });
+  const { blockers } = previewDataDirectory(server.folder, SETTINGS, { id: 'r1' });
   assert.match(blockers.join(), /a server runs on .*: stop it first/);
   const lsn = await stamp(server, 1);
   const restoring = restoreTo({ server, taken, target: server.folder, lsn });

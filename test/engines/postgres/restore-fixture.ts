@@ -1,24 +1,31 @@
 import { chownSync } from 'node:fs';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import type { RestoreSettings } from '../../../src/connectors/postgres/restore-settings.ts';
-import { DataDirectoryRestorer } from '../../../src/connectors/postgres/restorer.ts';
+import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
-import type { PostgresServer } from '../../servers/postgres.ts';
 import { LINEAGE, logOf, run, runtime } from './fixture.ts';
 import type { TakenBase } from './fixture.ts';
 
 export const SEGMENT = 16n * 1024n * 1024n;
 export const SETTINGS: RestoreSettings = { endRecovery: 'promote', tablespaces: {} };
 
-export type RestoreAt = { readonly server: PostgresServer; readonly taken: TakenBase; readonly target: string; readonly lsn: bigint;
+export type RestoreAt = {
+  readonly server: { readonly folder: string };
+  readonly taken: TakenBase;
+  readonly target: string;
+  readonly lsn: bigint;
   readonly timeline?: number;
   readonly from?: bigint;
+  readonly followBy?: readonly string[];
 };
 
-export async function restoreTo({ server, taken, target, lsn, timeline = 1, from }: RestoreAt, settings = SETTINGS): Promise<string | undefined> {
-  const context = { runtime, id: 'r1' };
+export async function restoreTo(
+  { server, taken, target, lsn, timeline = 1, from, followBy }: RestoreAt,
+  settings = SETTINGS,
+): Promise<string | undefined> {
+  const context = { runtime, id: 'r1', followBy };
   await using restorer = new DataDirectoryRestorer(target, settings, context, []);
   await restorer.restoreBase(taken.base, run);
   const begin = from ?? taken.start - (taken.start % SEGMENT);
@@ -39,4 +46,3 @@ export async function numbersIn(folder: string): Promise<readonly number[]> {
   await using restored = await startPostgres({ folder });
   return (await restored.query('SELECT n FROM stamps ORDER BY n')).map(({ n }) => Number(n));
 }
-

@@ -64,5 +64,8 @@ test('at every position there is exactly what was committed up to it', { timeout
     assert.deepEqual(await numbersIn(target), wanted, `seed ${seed}, at ${formatLsn(lsn)}`);
     rmSync(target, { recursive: true });
   }
-  assert.deepEqual(readdirSync(folder.path).filter((name) => !name.includes('journal')), ['base']);
+  assert.deepEqual(
+    readdirSync(folder.path).filter((name) => !name.includes('journal')),
+    ['base'],
+  );
 });

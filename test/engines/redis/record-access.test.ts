@@ -195,3 +195,21 @@ test('a master that Sentinel does not know, and Sentinels that are away, are nam
     /no Sentinel knows where the master nobody is: .*watches no master nobody; .*nothing listens there/,
   );
 });
+
+test('a server that is killed in the middle of a base leaves an error and no file', async () => {
+  for (const transfer of ['diskless', 'disk'] as const) {
+    await using server = await startRedis({ transfer, args: ['--rdb-key-save-delay', '100'] });
+    await server.call('DEBUG', 'POPULATE', '20000', 'key', '500');
+    await using folder = temporaryFolder();
+    await using recorder = await openAt(placeOfUrl(server.url), { stateFolder: folder.path });
+    const taking = must(recorder.begin, 'a beginning').call(recorder, forever);
+    taking.catch(() => undefined);
+    // A diskless one is in the middle of it then, the other one still writes its own file.
+    while (transfer === 'diskless' && readdirSync(folder.path).length === 0) await runtime.clock.sleep(5, forever);
+    while ((await server.info('persistence'))['rdb_bgsave_in_progress'] !== '1') await runtime.clock.sleep(5, forever);
+    await server.kill();
+    await assert.rejects(taking, (error) => isTidemarkError(error, 'STORE_UNREACHABLE'), transfer);
+    assert.deepEqual(readdirSync(folder.path), [], transfer);
+    await assert.rejects(recorder.openBase(forever), (error) => isTidemarkError(error, 'STORE_UNREACHABLE'));
+  }
+});

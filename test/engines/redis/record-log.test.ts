@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
@@ -127,6 +129,10 @@ test('a server to which nobody writes stands still, though it says every second 
   while ((await offset()) < Number(position.order) + 40) await runtime.clock.sleep(50, forever);
   await runtime.clock.sleep(1_200, forever);
   assert.deepEqual([await head(recorder), followed.last], [position, position]);
+  await using _first = await recorder.openBase(forever);
+  const { cut } = (await recordInMemory(await recorder.openBase(forever), forever)).end;
+  await followed.upTo(cut);
+  assert.deepEqual(await head(recorder), cut, 'it stands at a new base');
   await server.call('SET', 'a', 'c');
   const later = await head(recorder);
   await followed.upTo(later);
@@ -210,7 +216,10 @@ test('a server that is killed and comes back without its data has begun a new hi
 
 test('a server that saves when it stops goes on in its lineage, and the log with it', async () => {
   await using folder = temporaryFolder();
-  await using server = await startRedis({ folder: folder.path, args: ['--save', '3600 1'] });
+  await using server = await startRedis({
+    folder: folder.path,
+    args: ['--save', '3600 1', '--repl-ping-replica-period', '1'],
+  });
   await using recorder = await openAt(placeOfUrl(server.url));
   const from = await begin(recorder);
   const base = await recordInMemory(await recorder.openBase(forever), forever);
@@ -218,9 +227,14 @@ test('a server that saves when it stops goes on in its lineage, and the log with
   await server.pipe(edits('before', 500));
   await followed.upTo(await head(recorder));
   // As when all of it is in the repository: the server waits for that before it stops.
-  const acknowledging = setInterval(() => followed.log.acknowledge(must(followed.last, 'a position')), 20);
+  followed.log.acknowledge(must(followed.last, 'a position'));
+  const { order } = must(followed.last, 'a position');
+  const isPinged = async (): Promise<boolean> =>
+    (await server.info('replication'))['master_repl_offset'] !== String(BigInt(order));
+  while (!(await isPinged())) await runtime.clock.sleep(50, forever);
   await server.restart();
-  clearInterval(acknowledging);
+  assert.match(server.log() + readFileSync(join(folder.path, 'server.log'), 'utf8'), /bye bye/);
+  assert.doesNotMatch(readFileSync(join(folder.path, 'server.log'), 'utf8'), /Lagging replica/);
   await followed.failed();
   const after = must(followed.last, 'a position');
   await using second = await openAt(placeOfUrl(server.url), { previous: after });

@@ -7,11 +7,15 @@ import { startRedis } from '../../servers/redis.ts';
 import type { RedisOptions } from '../../servers/redis.ts';
 import { forever, openAt, placeOfUrl, readAll, startWith } from './recording.ts';
 
-async function fixture(options: RedisOptions, certificates?: Certificates): Promise<RecorderFixture> {
+async function fixture(
+  options: RedisOptions,
+  certificates?: Certificates,
+  source: 'psync' | 'scan' = 'psync',
+): Promise<RecorderFixture> {
   await using opened = new AsyncDisposableStack();
   if (certificates !== undefined) opened.use(certificates);
   const server = opened.use(await startRedis(options));
-  const place = placeOfUrl(server.url, { caFile: certificates?.ca, password: options.password });
+  const place = placeOfUrl(server.url, { caFile: certificates?.ca, password: options.password, source });
   const client = opened.use(await openClient(place, forever));
   const held = opened.move();
   return {
@@ -38,4 +42,10 @@ registerRecorderSuite({
     const certificates = await makeCertificates();
     return await fixture({ password: 'geheim', tls: { certificates } }, certificates);
   },
+});
+
+registerRecorderSuite({
+  name: 'redis, key by key',
+  traits: { exact: 'observation', recognizes: false },
+  open: () => fixture({}, undefined, 'scan'),
 });

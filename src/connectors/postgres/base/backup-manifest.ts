@@ -54,7 +54,9 @@ export class ManifestCheck {
     const { path, sizeBytes, algorithm, crc } = parseFile(json);
     const received = this.#received.get(path);
     if (received === undefined) throw broken(`${path} is in its manifest, but did not come`);
-    if (received.sizeBytes !== sizeBytes) throw broken(`${path} has ${received.sizeBytes} bytes, and ${sizeBytes} in its manifest`);
+    if (received.sizeBytes !== sizeBytes) {
+      throw broken(`${path} has ${received.sizeBytes} bytes, and ${sizeBytes} in its manifest`);
+    }
     if (algorithm !== 'CRC32C') throw broken(`${path} has no CRC-32C in its manifest`);
     if (received.crc !== crc) throw broken(`${path} is not the one in its manifest: its checksum differs`);
     this.#received.delete(path);
@@ -62,17 +64,25 @@ export class ManifestCheck {
   }
 }
 
-type ManifestFile = { readonly path: string; readonly sizeBytes: number; readonly algorithm: string; readonly crc: string };
+type ManifestFile = {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly algorithm: string;
+  readonly crc: string;
+};
 
 function parseFile(json: string): ManifestFile {
   const file = parseObject(json);
-  const encoded = file['Encoded-Path'];
-  const path = encoded === undefined ? utf8AsBytes(String(file['Path'])) : Buffer.from(String(encoded), 'hex').toString('latin1');
+  const textOf = (name: string): string | undefined => {
+    const value = file[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const encoded = textOf('Encoded-Path');
   return {
-    path,
+    path: encoded === undefined ? utf8AsBytes(textOf('Path') ?? '') : Buffer.from(encoded, 'hex').toString('latin1'),
     sizeBytes: Number(file['Size']),
-    algorithm: String(file['Checksum-Algorithm']),
-    crc: String(file['Checksum']),
+    algorithm: textOf('Checksum-Algorithm') ?? '',
+    crc: textOf('Checksum') ?? '',
   };
 }
 

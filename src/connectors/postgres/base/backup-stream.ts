@@ -10,7 +10,9 @@ import type { Message, ReplicationSocket } from '../replication-socket.ts';
 const FRAMED_SINCE = 150_000;
 
 /** What `BASE_BACKUP` sends: archives, then the manifest. `tablespace`: its OID; undefined for the data directory itself. */
-export type BackupPart = { readonly kind: 'archive'; readonly tablespace?: string | undefined } | { readonly kind: 'manifest' };
+export type BackupPart =
+  | { readonly kind: 'archive'; readonly tablespace?: string | undefined }
+  | { readonly kind: 'manifest' };
 
 type Happening = { readonly part: BackupPart } | { readonly data: Buffer } | 'ended';
 
@@ -32,12 +34,12 @@ export class BackupStream {
     this.#onWarning = onWarning;
   }
 
-  /** Where the log has to be followed from. The WAL is not in the archives, and its archiving is not waited for: it is recorded beside. */
-  async begin(run: Run): Promise<WalPlace> {
+  /** Where the log has to be followed from. That it is archived is not waited for: it comes with the files, with `withLog`, or is recorded beside. */
+  async begin({ withLog }: { readonly withLog: boolean }, run: Run): Promise<WalPlace> {
     this.#socket.command(
       this.#isFramed
-        ? "BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
-        : "BASE_BACKUP LABEL 'tidemark' FAST NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
+        ? `BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAL ${withLog}, WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')`
+        : `BASE_BACKUP LABEL 'tidemark' FAST ${withLog ? 'WAL ' : ''}NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'`,
     );
     const [first] = await this.#rows(run);
     const tablespaces = await this.#rows(run);
@@ -73,8 +75,10 @@ export class BackupStream {
     return this.#next;
   }
 
-  async #look({ type, body }: Message, run: Run): Promise<Happening | undefined> {
-    if (type === MessageType.copyData) return this.#isFramed ? framed(body) : { data: body };
+  async #look({ type, body, isContinued }: Message, run: Run): Promise<Happening | undefined> {
+    if (type === MessageType.copyData) {
+      return this.#isFramed && isContinued !== true ? framed(body) : { data: body };
+    }
     if (type === MessageType.copyOut) return this.#isFramed ? undefined : { part: this.#unframedPart() };
     if (type === MessageType.copyDone) return undefined;
     if (type !== MessageType.rowDescription) throw unexpected(type);
@@ -101,7 +105,7 @@ export class BackupStream {
   }
 
   async #message(run: Run): Promise<Message> {
-    return await this.#socket.next(run, this.#onWarning);
+    return await this.#socket.nextPiece(run, this.#onWarning);
   }
 }
 

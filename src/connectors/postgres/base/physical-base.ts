@@ -13,13 +13,15 @@ import { BackupStream } from './backup-stream.ts';
 import type { BackupPart } from './backup-stream.ts';
 import { ManifestCheck, manifestCrc } from './backup-manifest.ts';
 import type { FileSum } from './backup-manifest.ts';
+import { isWalSegment } from '../wal/base-log.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarEntry } from './tar-reader.ts';
 
 export const MANIFEST_NAME = 'backup_manifest';
 
 /** Forks of relations: what is changed in them are pages. */
-const RELATION_FILE = /^(?:base\/[0-9]+|global|pg_tblspc\/[0-9]+\/[^/]+\/[0-9]+)\/(?:t[0-9]+_)?[0-9]+(?:_(?:fsm|vm|init))?(?:\.[0-9]+)?$/;
+const RELATION_FILE =
+  /^(?:base\/[0-9]+|global|pg_tblspc\/[0-9]+\/[^/]+\/[0-9]+)\/(?:t[0-9]+_)?[0-9]+(?:_(?:fsm|vm|init))?(?:\.[0-9]+)?$/;
 /** The polynomial of CRC-32C, its bits reversed. */
 const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
@@ -29,8 +31,13 @@ export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
   readonly server: string;
   readonly versionNumber: number;
+  /** Also the log that it needs to be whole. */
+  readonly withLog: boolean;
   /** What the positions of the base are. Called once, when all has come. */
-  ends(places: { readonly start: WalPlace; readonly stop: WalPlace }, run: Run): Promise<{ readonly logFrom: Position; readonly cut: Position }>;
+  ends(
+    places: { readonly start: WalPlace; readonly stop: WalPlace },
+    run: Run,
+  ): Promise<{ readonly logFrom: Position; readonly cut: Position }>;
 };
 
 /** Asks the server for all its files, with page checksums verified by it. @throws STORE_UNREACHABLE */
@@ -69,7 +76,7 @@ class PhysicalBase implements Base {
   }
 
   async begin(): Promise<void> {
-    this.#start = await this.#asking(() => this.#stream.begin(this.#run));
+    this.#start = await this.#asking(() => this.#stream.begin(this.#options, this.#run));
   }
 
   /** What was sent is sent once: there is no other try, and nothing of a server may be left out. */
@@ -110,13 +117,18 @@ class PhysicalBase implements Base {
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
-      const file = new ReadOnce(() => this.#fileReader(path, tar, found), (opened) => {
-        run = opened;
-      });
+      const file = new ReadOnce(
+        () => this.#fileReader(path, tar, found),
+        (opened) => {
+          run = opened;
+        },
+      );
       yield [entryOf(path, found, file)];
       if (found.type === 'folder') continue;
       if (found.sizeBytes === 0) this.#sums.set(path, { sizeBytes: 0, crc: this.#emptySum() });
       assume(tar.isAtEnd && this.#sums.has(path), `${path} was read to its end`);
+      // The manifest tells of the log as a range, not of its files.
+      if (isWalSegment(path)) this.#sums.delete(path);
       run = this.#run;
     }
   }
@@ -153,9 +165,12 @@ class PhysicalBase implements Base {
       rest = rest.subarray(count);
       return count;
     };
-    const content = new ReadOnce(() => ({ read, async [Symbol.asyncDispose]() {} }), (opened) => {
-      run = opened;
-    });
+    const content = new ReadOnce(
+      () => ({ read, async [Symbol.asyncDispose]() {} }),
+      (opened) => {
+        run = opened;
+      },
+    );
     yield [
       {
         name: Buffer.from(MANIFEST_NAME),

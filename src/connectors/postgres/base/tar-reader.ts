@@ -15,7 +15,13 @@ export type TarEntry = {
 /** The next bytes of an archive, in pieces of any size; undefined at its end. */
 export type PullBytes = () => Promise<Buffer | undefined>;
 
-const TYPES: Readonly<Record<string, TarEntry['type']>> = { '0': 'file', '\0': 'file', '5': 'folder', '1': 'link', '2': 'link' };
+const TYPES: Readonly<Record<string, TarEntry['type']>> = {
+  '0': 'file',
+  '\0': 'file',
+  '5': 'folder',
+  '1': 'link',
+  '2': 'link',
+};
 
 /** Reads a tar as a PostgreSQL server writes it, entry by entry, holding no more of it than a piece. */
 export class TarReader {
@@ -104,7 +110,9 @@ function cutOff(): never {
 
 function parseHeader(header: Buffer): TarEntry {
   const sum = header.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
-  if (sum !== number(header.subarray(148, 156))) throw unreachable('the server’s archive of its files has a header that is none');
+  if (sum !== number(header.subarray(148, 156))) {
+    throw unreachable('the server’s archive of its files has a header that is none');
+  }
   const prefix = text(header.subarray(345, 500));
   const name = text(header.subarray(0, 100));
   const type = must(TYPES[String.fromCharCode(header[156] ?? 0)], 'a type of entry that servers send');

@@ -41,11 +41,19 @@ async function historyRows(session: Session, timeline: number, run: Run): Promis
   }
 }
 
+/** Which server's log a lineage is of. */
+export function systemIdOf({ lineage }: Position): string {
+  return lineage.split('-')[0] ?? '';
+}
+
 /** What would be wrong in taking the server's log for the one that goes on from `after`; undefined when it is proven. */
-export function whyNotOn({ systemId, timelines, flushed }: Identity, expectedId: string, after: Position): string | undefined {
+export function whyNotOn({ systemId, timelines, flushed }: Identity, after: Position): string | undefined {
+  const expectedId = systemIdOf(after);
   const place = placeOf(after);
   if (place === undefined) return `its position ${JSON.stringify(after.resume)} is none of PostgreSQL`;
-  if (systemId !== expectedId) return `the server is another one: its system identifier is ${systemId}, and ${expectedId} was recorded`;
+  if (systemId !== expectedId) {
+    return `the server is another one: its system identifier is ${systemId}, and ${expectedId} was recorded`;
+  }
   if (!isOnTheWay(timelines, place)) {
     return `the server’s history left timeline ${place.timeline} before ${formatLsn(place.lsn)}, up to where it was recorded`;
   }
@@ -54,7 +62,7 @@ export function whyNotOn({ systemId, timelines, flushed }: Identity, expectedId:
 }
 
 /** @throws POSITION_LOST unless the server's log provably goes on from `after` */
-export function assertGoesOn(identity: Identity, expectedId: string, after: Position, server: string): void {
-  const reason = whyNotOn(identity, expectedId, after);
+export function assertGoesOn(identity: Identity, after: Position, server: string): void {
+  const reason = whyNotOn(identity, after);
   if (reason !== undefined) throw positionLost(`${server}: ${reason}`);
 }

@@ -20,14 +20,18 @@ export function tailEnd({ start, bytes }: Tail): bigint {
 export async function readTail(folder: string): Promise<Tail | undefined> {
   try {
     const file = Buffer.from(await readSmallFile(join(folder, TAIL_FILE), HEADER_BYTES + TAIL_BYTES));
-    return file.byteLength < HEADER_BYTES ? undefined : { start: file.readBigUInt64BE(0), bytes: file.subarray(HEADER_BYTES) };
+    return file.byteLength < HEADER_BYTES
+      ? undefined
+      : { start: file.readBigUInt64BE(0), bytes: file.subarray(HEADER_BYTES) };
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw fromSystem(error, 'FAILED', `what is remembered of a server’s log in ${folder} can’t be read`);
   }
 }
 
-export async function writeTail(folder: string, { start, bytes }: Tail, random: RandomBytes, run: Run): Promise<void> {
+/** Small enough that it is never left half done. */
+export async function writeTail(folder: string, { start, bytes }: Tail, random: RandomBytes): Promise<void> {
+  const run: Run = { signal: new AbortController().signal };
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeBigUInt64BE(start);
   await ensureFolder(folder, 0o700);
@@ -46,7 +50,7 @@ export function agrees(tail: Tail, start: bigint, bytes: Uint8Array): boolean {
 
 /** Keeps the last bytes of what passes by. */
 export class RunningTail {
-  #pieces: Tail[] = [];
+  readonly #pieces: Tail[] = [];
 
   push(start: bigint, bytes: Uint8Array): void {
     if (bytes.byteLength === 0) return;

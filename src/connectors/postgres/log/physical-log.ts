@@ -24,7 +24,7 @@ const BATCH_BYTES = 1024 * 1024;
 const PIECE_BYTES = 256n * 1024n;
 /** What one piece holds was sent within so long, so that a time of the log is found. */
 const PIECE_SPAN_MS = 200;
-const TAIL_EVERY_MS = 5_000;
+const TAIL_EVERY_MS = 1_000;
 
 /** Milliseconds from 1970 to 2000, from where the server counts microseconds. */
 const SERVER_EPOCH_MS = 946_684_800_000;
@@ -45,7 +45,7 @@ export type PhysicalLogOptions = {
   /** Bytes of log that the server keeps for the slot at most; undefined when it sets no bound. */
   readonly capBytes: bigint | undefined;
   /** Remembers the end of what has been received and kept. */
-  keepTail?(tail: Tail, run: Run): Promise<void>;
+  keepTail?(tail: Tail): Promise<void>;
 };
 
 /** Begins to stream. @throws POSITION_LOST when the log is not there any more, STORE_UNREACHABLE */
@@ -87,14 +87,15 @@ class PhysicalLog implements Log {
   constructor(options: PhysicalLogOptions, run: Run) {
     this.#options = options;
     this.#run = { signal: AbortSignal.any([run.signal, this.#stop.signal]) };
-    this.#received = options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
+    this.#received =
+      options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
     this.#taken = options.after;
     this.#durable = options.after;
     this.#released = options.restart;
     this.#lastAtMs = options.clock.nowMs();
     this.#lastHeardMs = options.clock.monotonicMs();
     this.#tailMs = this.#lastHeardMs;
-    options.history.deliver(options.after);
+    options.history.delivered = options.after;
   }
 
   async start(): Promise<void> {
@@ -125,6 +126,9 @@ class PhysicalLog implements Log {
     await this.#options.socket[Symbol.asyncDispose]();
     await this.#beating;
     await this.#keeping;
+    const tail = this.#runningTail.take();
+    // Without it the one before holds, which says a little less.
+    if (tail !== undefined) await this.#options.keepTail?.(tail).catch(() => undefined);
   }
 
   async #startReplication(): Promise<void> {
@@ -153,12 +157,16 @@ class PhysicalLog implements Log {
     const batch = piecesOf(received, this.#options);
     for (const { commit } of batch.slice(-1)) this.#lastAtMs = must(commit, 'a commit').atMs;
     if (batch.length > 0 || !isIdle || this.#received < this.#options.after) return batch;
-    return [{ changes: [], commit: { position: this.#options.history.position(this.#received), atMs: this.#lastAtMs } }];
+    return [
+      { changes: [], commit: { position: this.#options.history.position(this.#received), atMs: this.#lastAtMs } },
+    ];
   }
 
   async #message(): Promise<Message> {
     this.#isWaiting = true;
-    if (!this.#options.socket.isReady) this.#lastHeardMs = Math.max(this.#lastHeardMs, this.#options.clock.monotonicMs() - BEAT_MS);
+    if (!this.#options.socket.isReady) {
+      this.#lastHeardMs = Math.max(this.#lastHeardMs, this.#options.clock.monotonicMs() - BEAT_MS);
+    }
     const message = await this.#options.socket.next(this.#run);
     this.#isWaiting = false;
     this.#lastHeardMs = this.#options.clock.monotonicMs();
@@ -174,7 +182,9 @@ class PhysicalLog implements Log {
     }
     const { tail } = this.#options;
     if (tail !== undefined && start < tailEnd(tail) && !agrees(tail, start, bytes)) {
-      throw this.#lost(`what it has before ${formatLsn(tailEnd(tail))} is not what was recorded: it is a copy that went its own way`);
+      throw this.#lost(
+        `what it has before ${formatLsn(tailEnd(tail))} is not what was recorded: it is a copy that went its own way`,
+      );
     }
     this.#received += BigInt(bytes.byteLength);
     this.#runningTail.push(start, bytes);
@@ -202,7 +212,9 @@ class PhysicalLog implements Log {
     socket.command(`TIMELINE_HISTORY ${next}`);
     const [file] = await this.#rows();
     history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
-    if (timelineAfter(history.timelines, this.#received) !== next) throw this.#lost('its history does not hold together');
+    if (timelineAfter(history.timelines, this.#received) !== next) {
+      throw this.#lost('its history does not hold together');
+    }
     await this.#startReplication();
   }
 
@@ -237,7 +249,9 @@ class PhysicalLog implements Log {
     const quietMs = nowMs - this.#lastHeardMs;
     if (this.#stoppingMs !== undefined && nowMs - this.#stoppingMs > STOPPING_MS) return 'it stops';
     if (this.#isWaiting && quietMs > SILENCE_MS) return `it has said nothing for ${Math.round(quietMs / 1_000)} s`;
-    if (!this.#isWaiting && quietMs > UNPULLED_MS) return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    if (!this.#isWaiting && quietMs > UNPULLED_MS) {
+      return `nobody has taken its log for ${Math.round(quietMs / 1_000)} s`;
+    }
     return undefined;
   }
 
@@ -274,7 +288,7 @@ class PhysicalLog implements Log {
     const tail = this.#runningTail.take();
     if (tail === undefined) return;
     this.#tailMs = nowMs;
-    const keeping = keepTail(tail, this.#run)
+    const keeping = keepTail(tail)
       .catch(() => undefined)
       .finally(() => {
         this.#keeping = undefined;
@@ -287,7 +301,9 @@ class PhysicalLog implements Log {
   }
 
   #unexpected(type: number): Error {
-    return unreachable(`${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`);
+    return unreachable(
+      `${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`,
+    );
   }
 
   async #asking<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -311,33 +327,33 @@ function serverMs(microseconds: bigint): number {
   return SERVER_EPOCH_MS + Number(microseconds / 1_000n);
 }
 
-/** Cuts what has come where the log may be cut. Nothing can come between: who names a place meanwhile finds all of it delivered, or none. */
+/** Cuts what has come at segments of the log, and where pieces would be long. What lies before `after` has come to be compared, and is known already. */
 function piecesOf(received: readonly Received[], { history, after }: PhysicalLogOptions): readonly LogPiece[] {
   const pieces: LogPiece[] = [];
   let open: Received[] = [];
   const close = (): void => {
     const [first, last] = [open[0], open.at(-1)];
     if (first === undefined || last === undefined) return;
-    const upTo = endOf(last);
     const bytes = open.length === 1 ? first.bytes : Buffer.concat(open.map((run) => run.bytes));
-    pieces.push({ changes: [logBytes(first.start, bytes)], commit: { position: history.position(upTo), atMs: last.atMs } });
+    const commit = { position: history.position(endOf(last)), atMs: last.atMs };
+    pieces.push({ changes: [logBytes(first.start, bytes)], commit });
+    history.delivered = endOf(last);
     open = [];
   };
+  const { segmentBytes } = history.shape;
   for (const { start, bytes, atMs } of received) {
     const end = start + BigInt(bytes.byteLength);
-    // What comes only to be compared is known already.
     for (let from = start > after ? start : after; from < end; ) {
-      const cut = history.cutOf(from, end);
-      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(cut - start)), atMs };
+      const segmentEnd = segmentStart(from, history.shape) + segmentBytes;
+      const upTo = end < segmentEnd ? end : segmentEnd;
+      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(upTo - start)), atMs };
       if (isFull(open, run)) close();
       open.push(run);
-      if (history.mustEndAt(cut)) close();
-      from = cut;
+      if (upTo === segmentEnd) close();
+      from = upTo;
     }
   }
   close();
-  const upTo = received.at(-1);
-  if (upTo !== undefined && endOf(upTo) > after) history.deliver(endOf(upTo));
   return pieces;
 }
 

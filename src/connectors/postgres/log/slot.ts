@@ -1,5 +1,4 @@
-import type { Run } from '../../../core/run.ts';
-import type { Clock } from '../../../core/run.ts';
+import type { Run, Clock } from '../../../core/run.ts';
 import type { Row, Session } from '../connection.ts';
 import { serverError, sqlState, SqlState, unreachable } from '../errors.ts';
 import { parseLsn } from '../lsn.ts';
@@ -46,7 +45,10 @@ export async function createSlot(replication: Session, name: string, run: Run): 
   } catch (error) {
     if (sqlState(error) === SqlState.duplicateObject) return;
     if (sqlState(error) === '53400') {
-      throw unreachable(`${server} has no free replication slot for ${name}`, { cause: error, hint: 'Raise max_replication_slots.' });
+      throw unreachable(`${server} has no free replication slot for ${name}`, {
+        cause: error,
+        hint: 'Raise max_replication_slots.',
+      });
     }
     throw serverError(server, error);
   }
@@ -57,20 +59,31 @@ export async function createSlot(replication: Session, name: string, run: Run): 
  * @throws STORE_UNREACHABLE when somebody else uses it
  */
 export async function freeSlot(
-  { sql, name, owner, clock }: { readonly sql: Session; readonly name: string; readonly owner: string; readonly clock: Clock },
+  {
+    sql,
+    name,
+    owner,
+    clock,
+  }: { readonly sql: Session; readonly name: string; readonly owner: string; readonly clock: Clock },
   run: Run,
 ): Promise<Slot | undefined> {
   const server = addressName(sql.address);
   for (let tries = 0; ; tries++) {
     const slot = await findSlot(sql, name, run);
     if (slot !== undefined && !slot.isPhysical) {
-      throw unreachable(`${server}: the replication slot ${name} is a logical one`, { disposition: 'stop', hint: 'Name another slot in the manifest.' });
+      throw unreachable(`${server}: the replication slot ${name} is a logical one`, {
+        disposition: 'stop',
+        hint: 'Name another slot in the manifest.',
+      });
     }
     if (slot?.activePid === undefined) return slot;
     if (slot.activeName !== owner || tries >= RELEASE_TRIES) {
-      throw unreachable(`${server}: another recorder uses the replication slot ${name}: ${slot.activeName ?? 'unknown'}, process ${slot.activePid}`, {
-        hint: 'A store is recorded by one recorder. Stop the other one, or name another slot in the manifest.',
-      });
+      throw unreachable(
+        `${server}: another recorder uses the replication slot ${name}: ${slot.activeName ?? 'unknown'}, process ${slot.activePid}`,
+        {
+          hint: 'A store is recorded by one recorder. Stop the other one, or name another slot in the manifest.',
+        },
+      );
     }
     await sql.query('SELECT pg_catalog.pg_terminate_backend($1)', run, [slot.activePid]);
     await clock.sleep(RELEASE_REST_MS, run);

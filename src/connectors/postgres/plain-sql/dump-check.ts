@@ -30,7 +30,10 @@ export class DumpCheck {
   /** @throws FAILED when it does not end as a dump does */
   finish(): void {
     if (!Buffer.from(this.#start).toString().includes(HEADER)) throw this.#refused('begin');
-    const lines = Buffer.from(this.#end).toString().split('\n').map((line) => line.trimEnd());
+    const lines = Buffer.from(this.#end)
+      .toString()
+      .split('\n')
+      .map((line) => line.trimEnd());
     if (!lines.includes(TRAILER)) throw this.#refused('end');
   }
 

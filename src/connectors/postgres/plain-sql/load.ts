@@ -4,9 +4,15 @@ import { streamProgram } from '../../../io/program.ts';
 import { clientCall } from '../client-program.ts';
 import type { PostgresPlace } from '../place.ts';
 
-/** Runs a dump against a server, up to the first error. It drops what it brings, so that it may be run again. @throws FAILED */
-export async function loadDump(place: PostgresPlace, file: string, run: Run): Promise<void> {
-  const args = ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', '--dbname', place.database, '--file', '-'];
+/** Runs a dump against a server, up to the first error. It drops what it brings, so that it may be run again. `options`: of psql. @throws FAILED */
+export async function loadDump(
+  place: PostgresPlace,
+  file: string,
+  run: Run,
+  options: readonly string[] = [],
+): Promise<void> {
+  const fixed = ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', '--dbname', place.database, '--file', '-'];
+  const args = [...options, ...fixed];
   const call = await clientCall(place, 'psql', args, run);
   const input = (inputRun: Run): AsyncIterable<Uint8Array> => withoutOwnRole(readPieces(file, inputRun), place.user);
   for await (const _ of streamProgram({ ...call, input }, run)) run.signal.throwIfAborted();
@@ -22,10 +28,7 @@ async function* readPieces(file: string, run: Run): AsyncGenerator<Uint8Array> {
  * The role that loads a dump can neither be dropped nor created: the dump's commands for that are taken out. They stand at its start, before
  * the first database.
  */
-export async function* withoutOwnRole(
-  pieces: AsyncIterable<Uint8Array>,
-  role: string,
-): AsyncGenerator<Uint8Array> {
+export async function* withoutOwnRole(pieces: AsyncIterable<Uint8Array>, role: string): AsyncGenerator<Uint8Array> {
   const names = [role, `"${role.replaceAll('"', '""')}"`];
   const left = new Set(names.flatMap((name) => [`DROP ROLE IF EXISTS ${name};`, `CREATE ROLE ${name};`]));
   let head: Buffer | undefined = Buffer.alloc(0);

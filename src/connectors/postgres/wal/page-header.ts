@@ -6,7 +6,14 @@ export const PAGE_HEADER_BYTES = 24;
 export const LONG_HEADER_BYTES = 40;
 
 const LONG_HEADER = 2;
-const MAGIC: Readonly<Record<number, number>> = { 13: 0xd106, 14: 0xd10d, 15: 0xd110, 16: 0xd113, 17: 0xd116, 18: 0xd118 };
+const MAGIC: Readonly<Record<number, number>> = {
+  13: 0xd106,
+  14: 0xd10d,
+  15: 0xd110,
+  16: 0xd113,
+  17: 0xd116,
+  18: 0xd118,
+};
 
 export function headerBytesAt(pageStart: bigint, { segmentBytes }: WalShape): number {
   return pageStart % BigInt(segmentBytes) === 0n ? LONG_HEADER_BYTES : PAGE_HEADER_BYTES;

@@ -30,7 +30,7 @@ export class RecordWalk {
   #page = NO_BYTES;
   #pageStart: bigint | undefined;
   #missing = 0;
-  #header = Buffer.alloc(RECORD_HEADER_BYTES);
+  readonly #header = Buffer.alloc(RECORD_HEADER_BYTES);
   #headerBytes = 0;
   #skipTo: bigint;
   #end: bigint;

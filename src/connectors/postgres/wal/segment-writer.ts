@@ -8,7 +8,7 @@ import { writePieces } from '../../../io/file-pieces.ts';
 import { makePageHeader } from './page-header.ts';
 import { segmentName, startOf } from './shape.ts';
 import type { WalShape } from './shape.ts';
-import { Timelines } from './timelines.ts';
+import type { Timelines } from './timelines.ts';
 import type { WalBytes } from './wal-bytes.ts';
 
 /** A file is under this name until it is whole: nobody may take it before. */

@@ -26,7 +26,10 @@ export class Timelines {
     this.#last = place;
     if (last === undefined || last.timeline === place.timeline) return false;
     if (place.timeline < last.timeline) {
-      throw new TidemarkError('REPOSITORY_DAMAGED', `the log goes back from timeline ${last.timeline} to ${place.timeline}`);
+      throw new TidemarkError(
+        'REPOSITORY_DAMAGED',
+        `the log goes back from timeline ${last.timeline} to ${place.timeline}`,
+      );
     }
     // What came before the base's own timeline is in its history file, if that is there.
     if (place.timeline > this.#base || !this.#knowsBase) this.#switches.push({ from: last.timeline, at: last.lsn });

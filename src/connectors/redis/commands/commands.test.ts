@@ -8,6 +8,7 @@ import { encodeCommand } from '../resp.ts';
 import { effectiveCommands } from './command-filter.ts';
 import { argumentsOf, readCommands } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
+import { highestDatabase } from './databases-used.ts';
 
 async function* cut(bytes: Uint8Array, size: () => number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; ) {
@@ -96,8 +97,9 @@ suite('the commands that a server sends its replicas', () => {
     }
     for (let round = 0; round < 300; round += 1) {
       const stream = Buffer.concat(randomCommands(random).map((words) => encodeCommand(words)));
-      for (let flips = random.integer(4); flips >= 0; flips -= 1)
+      for (let flips = random.integer(4); flips >= 0; flips -= 1) {
         stream[random.integer(stream.byteLength + 1)] = random.integer(256);
+      }
       try {
         await batchesOf(stream, () => 1 + random.integer(999));
       } catch (error) {
@@ -105,8 +107,10 @@ suite('the commands that a server sends its replicas', () => {
       }
     }
   });
+});
 
-  test('are sent on but for those that change nothing', async () => {
+suite('commands that are sent to a server', () => {
+  test('are all but those that change nothing', async () => {
     const commands = [
       ['SELECT', '0'],
       ['PING'],
@@ -117,7 +121,7 @@ suite('the commands that a server sends its replicas', () => {
       ['EXEC'],
       ['REPLCONF', 'GETACK', '*'],
       ['publish', 'news', 'y'],
-      ['SADD', ...'abcdefghijklm'],
+      ['SADD', ...Array.from('abcdefghijklm')],
     ];
     const wanted = ['SELECT 0', 'MULTI', 'SET a 1', 'EXEC', 'SADD a b c d e f g h i j k l m'];
     assert.deepEqual(await filtered(commands), wanted);
@@ -152,6 +156,23 @@ suite('the commands that a server sends its replicas', () => {
       await filtered(commands),
       cases.map(([command]) => command),
     );
+  });
+
+  test('tell the highest database that any of them names', async () => {
+    const cases: readonly (readonly [string, number])[] = [
+      ['SET SELECT 99', -1],
+      ['select 7', 7],
+      ['MOVE key 12', 12],
+      ['SWAPDB 3 20', 20],
+      ['COPY DB to', -1],
+      ['COPY from to DB 8 REPLACE', 8],
+      ['COPY from to REPLACE DB 9', 9],
+      ['MSET a 5', -1],
+    ];
+    for (const [command, wanted] of cases) {
+      const [batch] = await batchesOf(encodeCommand(command.split(' ')));
+      assert.equal(highestDatabase(batch ?? assert.fail()), wanted, command);
+    }
   });
 
   test('are named with what they are about', async () => {

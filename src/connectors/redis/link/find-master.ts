@@ -5,7 +5,7 @@ import { shownAddress } from '../place.ts';
 import type { Address, RedisPlace, RedisServer } from '../place.ts';
 import { openClient } from '../resp-client.ts';
 import type { RedisClient } from '../resp-client.ts';
-import type { Reply } from '../resp.ts';
+import { itemsOf, textOf } from '../resp.ts';
 import { parseInfo, parseReplicationInfo } from './replication-info.ts';
 import type { InfoFields, ReplicationInfo } from './replication-info.ts';
 
@@ -91,8 +91,7 @@ async function askSentinel(sentinel: RedisServer, masterName: string, run: Run):
 async function askOne(sentinel: RedisServer, masterName: string, run: Run): Promise<Address | undefined> {
   await using client = await openClient(sentinel, run, { silenceMs: SENTINEL_SILENCE_MS });
   const reply = await client.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', masterName], run);
-  if (!Array.isArray(reply)) return undefined;
-  const [host, port] = reply.map((part: Reply) => (part instanceof Uint8Array ? Buffer.from(part).toString() : ''));
+  const [host, port] = itemsOf(reply).map(textOf);
   return host === undefined || host === '' || port === undefined ? undefined : { host, port: Number(port) };
 }
 

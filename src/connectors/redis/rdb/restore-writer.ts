@@ -1,6 +1,8 @@
 import type { CommandRun } from '../pipeline.ts';
 import { encodeCommand } from '../resp.ts';
+import { must } from '../../../core/must.ts';
 import { quoted } from '../../../core/printable.ts';
+import { CommandScanner } from '../commands/command-reader.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import type { RdbKey } from './rdb-reader.ts';
 
@@ -9,7 +11,6 @@ const PAYLOAD_MORE_BYTES = 1 + 2 + CRC64_BYTES;
 const ROOM_BYTES = 256 * 1024;
 /** All of a command but for key and payload. */
 const WORDS_BYTES = 256;
-const LINE_END = 0x0a0d;
 
 export type RestoreWord = {
   /** When the key expires instead; undefined: never. */
@@ -44,6 +45,15 @@ function sealed(parts: readonly Uint8Array[]): Uint8Array {
   return payload;
 }
 
+const BEGINNINGS = Array.from({ length: 12 }, (_, words) => Buffer.from(`*${words}\r\n$7\r\nRESTORE\r\n$`));
+const ABSOLUTE = Buffer.from('$6\r\nABSTTL\r\n');
+const REPLACE = Buffer.from('$7\r\nREPLACE\r\n');
+const IDLE_TIME = Buffer.from('$8\r\nIDLETIME\r\n$');
+const FREQUENCY = Buffer.from('$4\r\nFREQ\r\n$');
+const [CR, NEWLINE, DOLLAR, ZERO] = [0x0d, 0x0a, 0x24, 0x30];
+/** Up to here a loop is faster than to have it copied. */
+const FEW_BYTES = 64;
+
 /** Writes RESTORE commands for keys, many into one buffer. */
 export class RestoreWriter {
   readonly #crc = createCrc64();
@@ -51,7 +61,7 @@ export class RestoreWriter {
   #buffer = Buffer.allocUnsafeSlow(0);
   #at = 0;
   #database = -1;
-  #keys: (RdbKey | undefined)[] = [];
+  #count = 0;
 
   /** `replace`: keys that are there already are replaced; else they are an error. */
   constructor({ replace }: { readonly replace: boolean }) {
@@ -62,20 +72,18 @@ export class RestoreWriter {
     return this.#at;
   }
 
-  /** Adds a key whose value is held. Its bytes are copied; its name is kept until what was taken is answered. */
+  /** Adds a key whose value is held. Its bytes are copied. */
   add(key: RdbKey, value: Uint8Array, word: RestoreWord): void {
-    const payloadBytes = value.byteLength + PAYLOAD_MORE_BYTES;
-    this.#begin(key, payloadBytes, word);
+    this.#begin(key, value.byteLength + PAYLOAD_MORE_BYTES, word);
     const buffer = this.#buffer;
     const start = this.#at;
-    buffer[start] = key.type;
-    buffer.set(value, start + 1);
-    const version = start + 1 + value.byteLength;
-    buffer.writeUInt16LE(word.version, version);
+    buffer[this.#at++] = key.type;
+    this.#put(value);
+    this.#version(word.version);
     this.#crc.reset();
-    this.#crc.update(buffer.subarray(start, version + 2));
-    this.#crc.write(buffer, version + 2);
-    this.#at = version + 2 + CRC64_BYTES;
+    this.#crc.update(buffer, start, this.#at);
+    this.#crc.write(buffer, this.#at);
+    this.#at += CRC64_BYTES;
     this.#finish(key, word);
   }
 
@@ -88,25 +96,24 @@ export class RestoreWriter {
   /** What stands behind the value of a key that was opened. */
   endOf(key: RdbKey, checksum: Uint8Array, word: RestoreWord): Uint8Array {
     this.#room(WORDS_BYTES);
-    const start = this.#at;
-    this.#buffer.writeUInt16LE(word.version, this.#at);
-    this.#at += 2;
-    this.#buffer.set(checksum, this.#at);
-    this.#at += CRC64_BYTES;
+    this.#version(word.version);
+    this.#put(checksum);
     this.#finish(key, word);
-    const end = this.#buffer.subarray(start, this.#at);
-    this.#buffer = this.#buffer.subarray(this.#at);
-    this.#at = 0;
-    return end;
+    return this.#taken();
   }
 
   /** What was added since the last time. */
   take(): CommandRun {
-    const [bytes, keys] = [this.#buffer.subarray(0, this.#at), this.#keys];
+    const [bytes, count] = [this.#taken(), this.#count];
+    this.#count = 0;
+    return { bytes: [bytes], count, describe: (index) => nameIn(bytes, index) };
+  }
+
+  #taken(): Buffer {
+    const bytes = this.#buffer.subarray(0, this.#at);
     this.#buffer = this.#buffer.subarray(this.#at);
     this.#at = 0;
-    this.#keys = [];
-    return { bytes: [bytes], count: keys.length, describe: (index) => nameOf(keys[index]) };
+    return bytes;
   }
 
   #begin(key: RdbKey, payloadBytes: number, { expiresAtMs }: RestoreWord): void {
@@ -114,38 +121,65 @@ export class RestoreWriter {
     if (key.database !== this.#database) {
       this.#database = key.database;
       this.#put(encodeCommand(['SELECT', String(key.database)]));
-      this.#keys.push(undefined);
+      this.#count += 1;
     }
-    const { idleSeconds, frequency } = key;
+    this.#count += 1;
     const more = (expiresAtMs === undefined ? 0 : 1) + (this.#replace ? 1 : 0);
-    const words = 4 + more + (idleSeconds === undefined ? 0 : 2) + (frequency === undefined ? 0 : 2);
-    this.#text(`*${words}\r\n$7\r\nRESTORE\r\n$${key.key.byteLength}\r\n`);
+    const words = 4 + more + (key.idleSeconds === undefined ? 0 : 2) + (key.frequency === undefined ? 0 : 2);
+    this.#put(must(BEGINNINGS[words], 'so many words'));
+    this.#number(key.key.byteLength);
     this.#put(key.key);
-    const ttl = String(expiresAtMs ?? 0);
-    this.#text(`\r\n$${ttl.length}\r\n${ttl}\r\n$${payloadBytes}\r\n`);
-    this.#keys.push({ ...key, key: Buffer.from(key.key), value: undefined });
+    this.#lineEnd();
+    this.#buffer[this.#at++] = DOLLAR;
+    const ttl = expiresAtMs ?? 0;
+    this.#number(digitsOf(ttl));
+    this.#number(ttl);
+    this.#buffer[this.#at++] = DOLLAR;
+    this.#number(payloadBytes);
   }
 
   #finish({ idleSeconds, frequency }: RdbKey, { expiresAtMs }: RestoreWord): void {
-    this.#at = this.#buffer.writeUInt16LE(LINE_END, this.#at);
-    if (expiresAtMs !== undefined) this.#text('$6\r\nABSTTL\r\n');
-    if (this.#replace) this.#text('$7\r\nREPLACE\r\n');
-    if (idleSeconds !== undefined) this.#number('$8\r\nIDLETIME', idleSeconds);
-    if (frequency !== undefined) this.#number('$4\r\nFREQ', frequency);
+    this.#lineEnd();
+    if (expiresAtMs !== undefined) this.#put(ABSOLUTE);
+    if (this.#replace) this.#put(REPLACE);
+    if (idleSeconds !== undefined) this.#option(IDLE_TIME, idleSeconds);
+    if (frequency !== undefined) this.#option(FREQUENCY, frequency);
   }
 
-  #number(word: string, value: number): void {
-    const digits = String(value);
-    this.#text(`${word}\r\n$${digits.length}\r\n${digits}\r\n`);
+  #option(word: Uint8Array, value: number): void {
+    this.#put(word);
+    this.#number(digitsOf(value));
+    this.#number(value);
   }
 
-  #text(text: string): void {
-    this.#at += this.#buffer.write(text, this.#at, 'latin1');
+  #version(version: number): void {
+    this.#buffer[this.#at++] = version & 0xff;
+    this.#buffer[this.#at++] = version >> 8;
+  }
+
+  /** In decimal, with a line end. */
+  #number(value: number): void {
+    let left = value;
+    const end = this.#at + digitsOf(value);
+    for (let at = end - 1; at >= this.#at; at -= 1) {
+      const rest = Math.floor(left / 10);
+      this.#buffer[at] = ZERO + left - rest * 10;
+      left = rest;
+    }
+    this.#at = end;
+    this.#lineEnd();
+  }
+
+  #lineEnd(): void {
+    this.#buffer[this.#at++] = CR;
+    this.#buffer[this.#at++] = NEWLINE;
   }
 
   #put(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#at);
-    this.#at += bytes.byteLength;
+    const count = bytes.byteLength;
+    if (count > FEW_BYTES) this.#buffer.set(bytes, this.#at);
+    else for (let index = 0; index < count; index += 1) this.#buffer[this.#at + index] = bytes[index] ?? 0;
+    this.#at += count;
   }
 
   #room(sizeBytes: number): void {
@@ -156,7 +190,21 @@ export class RestoreWriter {
   }
 }
 
-function nameOf(key: RdbKey | undefined): string {
-  if (key === undefined) return 'a database';
-  return `the key ${quoted(Buffer.from(key.key).toString())} of database ${key.database}`;
+/** Of a whole number that is not negative. */
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let limit = 10; value >= limit; limit *= 10) digits += 1;
+  return digits;
+}
+
+/** What the command at an index is about; the last one may lack its end. */
+function nameIn(bytes: Buffer, index: number): string {
+  const starts = new CommandScanner().take(bytes);
+  const start = starts?.starts[index] ?? starts?.bytes.byteLength ?? 0;
+  // "*4\r\n$7\r\nRESTORE\r\n$3\r\nkey\r\n": its name has 7 letters, and then comes the key.
+  const size = bytes.indexOf(DOLLAR, bytes.indexOf(DOLLAR, start) + 1) + 1;
+  const from = bytes.indexOf(NEWLINE, size) + 1;
+  const key = bytes.subarray(from, from + Number(bytes.toString('latin1', size, from - 2)));
+  const isRestore = bytes.indexOf('RESTORE', start) < size && bytes.indexOf('RESTORE', start) > 0;
+  return isRestore ? `the key ${quoted(key.toString())}` : `the database ${key.toString()}`;
 }

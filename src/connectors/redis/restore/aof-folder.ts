@@ -4,11 +4,13 @@ import type { Run } from '../../../core/run.ts';
 import { syncFolder } from '../../../io/atomic-file.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
+import { encodeCommand } from '../resp.ts';
 import { moveRdb } from './move-rdb.ts';
 import type { MovedExpiry } from './move-rdb.ts';
 import { filePieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
 
+const USUAL_DATABASES = 16;
 const FOLDER = 'appendonlydir';
 const BASE = 'appendonly.aof.1.base.rdb';
 const INCREMENT = 'appendonly.aof.1.incr.aof';
@@ -21,6 +23,9 @@ export type AofFolder = {
   readonly target: string;
   readonly files: WorkFiles;
   readonly hasLog: boolean;
+  /** In which the commands begin; and how many a server must have. */
+  readonly streamDatabase: number;
+  readonly databases: number;
   /** Undefined: as they are. */
   readonly expiry: MovedExpiry | undefined;
   /** Whose the files are to be; whoever writes them where it is absent. */
@@ -32,15 +37,15 @@ export type AofFolder = {
  * nothing expires. A server that is given a dump.rdb and then told `appendonly yes` would start empty. Durable when it resolves.
  */
 export async function makeAofFolder(options: AofFolder, run: Run): Promise<void> {
-  const { folder, target, files, hasLog, expiry, owner } = options;
+  const { folder, files, hasLog, expiry, owner } = options;
   await rm(folder, { recursive: true, force: true });
   const inner = join(folder, FOLDER);
   await mkdir(inner, { recursive: true, mode: 0o700 });
   await writeFileFrom(join(inner, BASE), expiry ? moveRdb(files.rdb, expiry, run) : filePieces(files.rdb, run), run);
-  await writeFileFrom(join(inner, INCREMENT), hasLog ? commandPieces(files.commands, expiry, run) : nothing(), run);
+  await writeFileFrom(join(inner, INCREMENT), hasLog ? commandPieces(options, run) : nothing(), run);
   const manifest = `file ${BASE} seq 1 type b\nfile ${INCREMENT} seq 1 type i\n`;
   await writeFileFrom(join(inner, MANIFEST), text(manifest), run);
-  await writeFileFrom(join(folder, 'redis.conf'), text(configuration(target)), run);
+  await writeFileFrom(join(folder, 'redis.conf'), text(configuration(options)), run);
   if (owner !== undefined) {
     const names = ['.', 'redis.conf', FOLDER, ...[BASE, INCREMENT, MANIFEST].map((name) => join(FOLDER, name))];
     for (const name of names) await lchown(join(folder, name), owner.uid, owner.gid);
@@ -54,15 +59,20 @@ export async function ownerOf(path: string): Promise<AofFolder['owner']> {
   return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
-async function* commandPieces(path: string, expiry: MovedExpiry | undefined, run: Run): AsyncGenerator<Uint8Array> {
-  for await (const batch of readCommands(filePieces(path, run))) yield* effectiveCommands(batch, expiry?.map).bytes;
+async function* commandPieces({ files, streamDatabase, expiry }: AofFolder, run: Run): AsyncGenerator<Uint8Array> {
+  if (streamDatabase > 0) yield encodeCommand(['SELECT', String(streamDatabase)]);
+  for await (const batch of readCommands(filePieces(files.commands, run))) {
+    yield* effectiveCommands(batch, expiry?.map).bytes;
+  }
 }
 
-function configuration(target: string): string {
+function configuration({ target, databases }: AofFolder): string {
   return [
     '# For Redis 7 or later: with these lines it starts with what was restored. Without appendonly yes it would start empty.',
     `dir ${JSON.stringify(target)}`,
     'appendonly yes',
+    // With fewer it would do the commands of one database in another.
+    `databases ${Math.max(databases, USUAL_DATABASES)}`,
     `appenddirname ${FOLDER}`,
     'appendfilename appendonly.aof',
     '',

@@ -9,7 +9,7 @@ import { excerpt } from '../../../core/printable.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
 import type { ExpiryMap } from '../commands/command-filter.ts';
 import { makeAofFolder } from './aof-folder.ts';
-import type { WorkFiles } from './work-files.ts';
+import type { AofFolder } from './aof-folder.ts';
 
 /*
  * A part of the keys as they were at a point. Which of the commands of a log concern them can't be told from their words: RENAME, LMOVE, SUNIONSTORE and
@@ -29,14 +29,17 @@ export function chosenExpiry(shiftMs: number): ExpiryMap {
 }
 
 /** Makes the RDB of all keys at the point out of what was staged. @throws UNSUPPORTED when this host has no redis-server that can load it */
-export async function makeChosen(files: WorkFiles, { temporaryFolder }: Runtime, run: Run): Promise<void> {
+export async function makeChosen(
+  { files, temporaryFolder, ...databases }: Staged & Pick<Runtime, 'temporaryFolder'>,
+  run: Run,
+): Promise<void> {
   // Its socket's path may have a hundred characters.
   const folder = await mkdtemp(join(temporaryFolder, 'tm-'));
   try {
     const data = join(files.folder, 'scratch');
     const expiry = { map: (atMs: number) => atMs + PARKED_MS, fieldShiftMs: PARKED_MS };
-    await makeAofFolder({ folder: data, target: data, files, hasLog: true, expiry }, run);
-    await loadAndSave(data, join(folder, 'socket'), run);
+    await makeAofFolder({ folder: data, target: data, files, hasLog: true, expiry, ...databases }, run);
+    await loadAndSave({ data, databases: databases.databases }, join(folder, 'socket'), run);
     await rename(join(data, 'dump.rdb'), files.chosen);
     await rm(data, { recursive: true, force: true });
   } finally {
@@ -44,7 +47,13 @@ export async function makeChosen(files: WorkFiles, { temporaryFolder }: Runtime,
   }
 }
 
-async function loadAndSave(data: string, socket: string, run: Run): Promise<void> {
+type Staged = Pick<AofFolder, 'files' | 'streamDatabase' | 'databases'>;
+
+async function loadAndSave(
+  { data, databases }: { readonly data: string; readonly databases: number },
+  socket: string,
+  run: Run,
+): Promise<void> {
   run.signal.throwIfAborted();
   const child = spawn(PROGRAM, ['-'], {
     cwd: data,
@@ -56,14 +65,15 @@ async function loadAndSave(data: string, socket: string, run: Run): Promise<void
   const ended = once(child, 'close');
   ended.catch(() => undefined);
   let log = '';
+  let isTold = false;
   try {
     child.stdin.on('error', () => undefined);
-    child.stdin.end(configuration(data, socket));
+    child.stdin.end(configuration(data, socket, databases));
     for await (const piece of output(child)) {
       log = `${log}${piece.toString()}`.slice(-MOST_LOG_CHARACTERS);
-      if (!log.includes('Ready to accept connections')) continue;
+      if (isTold || !/ready to accept connections/i.test(log)) continue;
+      isTold = true;
       child.kill('SIGTERM');
-      log = log.replaceAll('Ready to accept connections', '');
     }
     const [status] = (await ended) as readonly unknown[];
     run.signal.throwIfAborted();
@@ -108,7 +118,7 @@ async function* output(child: ChildProcessByStdio<Writable, Readable, Readable>)
   yield* child.stdout as AsyncIterable<Buffer>;
 }
 
-function configuration(data: string, socket: string): string {
+function configuration(data: string, socket: string, databases: number): string {
   return [
     'port 0',
     `unixsocket ${JSON.stringify(socket)}`,
@@ -119,7 +129,7 @@ function configuration(data: string, socket: string): string {
     'appendfsync no',
     'auto-aof-rewrite-percentage 0',
     'save ""',
-    'databases 1024',
+    `databases ${databases}`,
     'shutdown-on-sigterm save',
     '',
   ].join('\n');

@@ -136,7 +136,7 @@ async function send(
   await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
   await pipeline.settle();
   if (!state.hasLog) return;
-  await client.call(['SELECT', '0'], run);
+  await client.call(['SELECT', String(state.streamDatabase)], run);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
     await pipeline.send(effectiveCommands(batch, expiry.map), run);
   }
@@ -169,7 +169,13 @@ async function assertTakes({ client, shown }: ServerTarget, state: RestoreState,
       { hint: 'Restore into a server of the version that was backed up, or a newer one.' },
     );
   }
-  const limit = await bulkLimitOf(client, run);
+  const databases = await settingOf(client, 'databases', run);
+  if (databases !== undefined && state.databases > databases) {
+    throw new TidemarkError('UNSUPPORTED', `${shown} has ${databases} databases, and ${state.databases} are needed`, {
+      hint: 'Raise `databases` in its configuration and start it anew.',
+    });
+  }
+  const limit = await settingOf(client, 'proto-max-bulk-len', run);
   if (limit !== undefined && state.largestBytes > limit) {
     throw new TidemarkError(
       'UNSUPPORTED',
@@ -181,9 +187,9 @@ async function assertTakes({ client, shown }: ServerTarget, state: RestoreState,
   }
 }
 
-async function bulkLimitOf(client: RedisClient, run: Run): Promise<number | undefined> {
+async function settingOf(client: RedisClient, name: string, run: Run): Promise<number | undefined> {
   try {
-    const reply = await client.call(['CONFIG', 'GET', 'proto-max-bulk-len'], run);
+    const reply = await client.call(['CONFIG', 'GET', name], run);
     const value: unknown = Array.isArray(reply) ? reply[1] : undefined;
     return value instanceof Uint8Array ? Number(Buffer.from(value).toString()) : undefined;
   } catch {

@@ -6,6 +6,7 @@ import type { BaseReader, LogReader } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
 import { decodeOrigin, RDB_ENTRY } from '../base.ts';
 import { CommandScanner, readCommands } from '../commands/command-reader.ts';
+import { highestDatabase } from '../commands/databases-used.ts';
 import { readRdb } from '../rdb/rdb-reader.ts';
 import { filePieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
@@ -18,8 +19,9 @@ export async function stageBase(base: BaseReader, files: WorkFiles, run: Run): P
   const entry = await base.find(Buffer.from(RDB_ENTRY), run);
   const content = entry?.content;
   const origin = entry && decodeOrigin(entry.attributes);
-  if (content === undefined || origin === undefined)
+  if (content === undefined || origin === undefined) {
     throw new TidemarkError('REPOSITORY_DAMAGED', 'the base holds no RDB');
+  }
   await rm(files.commands, { force: true });
   const sizeBytes = await writeFileFrom(files.rdb, base.read(content, run), run);
   return { offset: origin.offset === undefined ? undefined : BigInt(origin.offset), sizeBytes };
@@ -82,11 +84,15 @@ export type StagedFacts = {
   readonly version: number;
   /** By the server that wrote it; undefined where it does not say. */
   readonly madeAtMs: number | undefined;
+  /** In which the commands that follow begin. */
+  readonly streamDatabase: number;
+  readonly highestDatabase: number;
 };
 
 /** Reads an RDB that was staged to its end. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
 export async function checkRdb(path: string, run: Run): Promise<StagedFacts> {
   let [keys, largestBytes, rdbVersion] = [0, 0, 0];
+  let [streamDatabase, highest] = [0, 0];
   let madeAtMs: number | undefined;
   for await (const { items, version } of readRdb(filePieces(path, run))) {
     rdbVersion = version;
@@ -94,15 +100,22 @@ export async function checkRdb(path: string, run: Run): Promise<StagedFacts> {
       if (item.kind === 'key') {
         keys += 1;
         largestBytes = Math.max(largestBytes, item.sizeBytes);
-      } else if (item.kind === 'aux' && item.name === 'ctime') madeAtMs = Number(item.value) * 1000;
+      } else if (item.kind === 'database') highest = Math.max(highest, item.index);
+      else if (item.kind === 'aux' && item.name === 'ctime') madeAtMs = Number(item.value) * 1000;
+      else if (item.kind === 'aux' && item.name === 'repl-stream-db') streamDatabase = Number(item.value);
     }
   }
-  return { keys, largestBytes, version: rdbVersion, madeAtMs };
+  return { keys, largestBytes, version: rdbVersion, madeAtMs, streamDatabase, highestDatabase: highest };
 }
 
-/** Reads commands that were staged to their end. @throws REPOSITORY_DAMAGED */
-export async function checkCommands(path: string, sizeBytes: number, run: Run): Promise<void> {
+/** Reads commands that were staged to their end. Returns the highest database that they name. @throws REPOSITORY_DAMAGED */
+export async function checkCommands(path: string, sizeBytes: number, run: Run): Promise<number> {
   let settled = 0;
-  for await (const batch of readCommands(filePieces(path, run))) settled = batch.settled;
-  if (settled !== sizeBytes) throw new TidemarkError('REPOSITORY_DAMAGED', 'the commands of the log are not whole');
+  let highest = 0;
+  for await (const batch of readCommands(filePieces(path, run))) {
+    settled = batch.settled;
+    highest = Math.max(highest, highestDatabase(batch));
+  }
+  if (settled === sizeBytes) return highest;
+  throw new TidemarkError('REPOSITORY_DAMAGED', 'the commands of the log are not whole');
 }

@@ -42,6 +42,9 @@ export type RestoreState = {
   /** Of the RDB, and of the largest value in it. */
   readonly rdbVersion: number;
   readonly largestBytes: number;
+  /** In which the commands begin; and how many a server must have. */
+  readonly streamDatabase: number;
+  readonly databases: number;
   readonly turn: number;
   readonly kept: Readonly<Record<string, boolean>>;
   /** Of a folder that is being put in place: its inode. */

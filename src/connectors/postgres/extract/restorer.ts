@@ -1,0 +1,305 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { RestorerContext } from '../../../core/connector.ts';
+import { TidemarkError } from '../../../core/errors.ts';
+import { must } from '../../../core/must.ts';
+import type { Position } from '../../../core/position.ts';
+import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../../core/restorer.ts';
+import type { Run } from '../../../core/run.ts';
+import { ensureFolder } from '../../../io/atomic-file.ts';
+import { streamProgram } from '../../../io/program.ts';
+import { readBaseFacts } from '../base-facts.ts';
+import type { BaseFacts } from '../base-facts.ts';
+import { findBinaries, findClientProgram } from '../binaries.ts';
+import { clientCall } from '../client-program.ts';
+import { connectSql } from '../connection.ts';
+import { writeDataDirectory } from '../data-directory.ts';
+import { placeOf } from '../lsn.ts';
+import { chooseOwner } from '../owner.ts';
+import type { Owner } from '../owner.ts';
+import { placeName } from '../place.ts';
+import type { PostgresPlace } from '../place.ts';
+import { loadDump } from '../plain-sql/load.ts';
+import { LoadFolder } from '../plain-sql/server-state.ts';
+import { writeStream } from '../plain-sql/write-file.ts';
+import { recover } from '../recovery.ts';
+import type { RestoreSettings } from '../restore-settings.ts';
+import { endLeftover } from '../scratch-server.ts';
+import type { ScratchServer } from '../scratch-server.ts';
+import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
+import { withBaseLog } from '../wal/base-log.ts';
+import { scratchFolder } from './scratch-folder.ts';
+import type { Wanted } from './wanted.ts';
+
+type Restored = {
+  readonly base: BaseReader;
+  readonly facts: BaseFacts;
+  readonly owner: Owner;
+  readonly folder: string;
+  readonly binFolder: string;
+};
+
+export type ExtractOptions = {
+  /** The live server that they go into. */
+  readonly server: PostgresPlace;
+  readonly settings: RestoreSettings;
+  /** Of one database: what is loaded in one step must be. */
+  readonly wanted: Wanted;
+  /** Who may look into the restored server, tried in turn. */
+  readonly users: readonly string[];
+};
+
+/**
+ * Takes one database, or tables of one, out of a base and its log: a private server is restored to the position, what is wanted is dumped from it, and
+ * then goes into a live server. What exists there is replaced only when that is allowed, and is kept first.
+ */
+export class ExtractRestorer implements Restorer {
+  readonly #options: ExtractOptions;
+  readonly #context: RestorerContext;
+  readonly #files: LoadFolder;
+  #restored: Restored | undefined;
+  #bytes = 0;
+
+  constructor(options: ExtractOptions, context: RestorerContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#files = new LoadFolder(must(context.workFolder, 'a folder for the restore'), context.runtime);
+  }
+
+  async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
+    if (this.#files.state()?.phase === 'loading') {
+      throw new TidemarkError(
+        'RESTORE_UNFINISHED',
+        `loading into ${placeName(this.#options.server)} has begun already`,
+      );
+    }
+    await this.#files.make();
+    const { settings } = this.#options;
+    const facts = await readBaseFacts(base, run);
+    const { majorVersion } = facts.shape;
+    const binFolder = await findBinaries(majorVersion, settings.binFolder);
+    const dumper = findClientProgram('pg_dump', settings.binFolder);
+    if (binFolder === undefined || dumper === undefined) {
+      throw new TidemarkError(
+        'UNSUPPORTED',
+        `this host has no server and client programs of PostgreSQL ${majorVersion}, which a part of a base is taken out with`,
+        {
+          hint: 'Install them, or name their folder by the option binFolder of the store.',
+        },
+      );
+    }
+    const owner = chooseOwner(settings.owner, undefined);
+    const folder = scratchFolder(this.#files.path, this.#context.runtime.temporaryFolder, owner);
+    await this.#removeServer(folder, run);
+    await ensureFolder(dirname(folder), 0o700);
+    const written = await writeDataDirectory(
+      base,
+      {
+        folder,
+        owner,
+        candidates: [],
+        tablespaces: facts.tablespaces,
+        tablespaceHome: tablespaceHome(folder, this.#context.id, {}),
+      },
+      run,
+    );
+    this.#restored = { base, facts, owner, folder, binFolder };
+    return { ...written, notes: [], noteCount: 0 };
+  }
+
+  async rollForward(log: LogReader, to: Position, run: Run): Promise<void> {
+    const restored = must(this.#restored, 'a base was restored');
+    const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
+    const { users } = this.#options;
+    const { clock } = this.#context.runtime;
+    const use = async (server: ScratchServer, user: string): Promise<void> => await this.#dump(server, user, run);
+    const { base, facts } = restored;
+    const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
+    await recover(whole, { ...restored, to: place, clock, users, pause: false, use }, run);
+    await this.#removeServer(restored.folder, run);
+  }
+
+  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+    await this.#assertFree(run);
+    await this.#files.note({ phase: 'verified', turn: 0 }, run);
+    return { entries: 1, bytes: this.#bytes };
+  }
+
+  async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
+    const { server, wanted } = this.#options;
+    const state = this.#files.state();
+    if (state === undefined || state.turn > 0) {
+      throw new TidemarkError('RESTORE_UNFINISHED', `nothing is verified for ${placeName(server)}`);
+    }
+    if (state.phase === 'verified') {
+      await this.#assertFree(run);
+      const hadNothing = !(await keepLive(server, { wanted, files: this.#files, turn: 0 }, run));
+      await this.#files.note({ phase: 'loading', turn: 0, hadNothing }, run);
+    }
+    if (state.phase !== 'loaded') await loadPart(server, { wanted, files: this.#files, turn: 0 }, run);
+    return keptOf(this.#files, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#restored = undefined;
+  }
+
+  async #dump(server: ScratchServer, user: string, run: Run): Promise<void> {
+    const { settings, wanted } = this.#options;
+    const socket = server.socketFolder();
+    try {
+      const program = must(findClientProgram('pg_dump', settings.binFolder), 'pg_dump');
+      const connection = ['--host', socket.path, '--port', String(socket.port), '--username', user, '--no-password'];
+      const command = [program, ...connection, ...dumpArguments(wanted)];
+      const environment = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
+      this.#bytes = await writeStream(this.#files.restored, streamProgram({ command, environment }, run), run);
+    } finally {
+      socket.close();
+    }
+  }
+
+  /** @throws RESTORE_CONFLICT when something of that name is there and may not be replaced */
+  async #assertFree(run: Run): Promise<void> {
+    const { server, wanted } = this.#options;
+    if (this.#context.replace === true) return;
+    const found = await presentParts(server, wanted, await createdBy(this.#files.restored), run);
+    if (found.length === 0) return;
+    throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} has ${found.slice(0, 4).join(', ')} already`, {
+      hint: 'Allow with --replace that it is replaced, or name another database in the URL of --into.',
+    });
+  }
+
+  async #removeServer(folder: string, run: Run): Promise<void> {
+    await removeServer(folder, this.#context, run);
+  }
+}
+
+async function removeServer(folder: string, { runtime }: RestorerContext, run: Run): Promise<void> {
+  if (!existsSync(folder)) return;
+  await endLeftover(folder, runtime.clock, run);
+  removeTablespaces(folder);
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Removes the private server that an interrupted restore left. */
+export async function discardExtract(settings: RestoreSettings, context: RestorerContext, run: Run): Promise<void> {
+  const workFolder = must(context.workFolder, 'a folder for the restore');
+  if (!existsSync(workFolder)) return;
+  const owner = chooseOwner(settings.owner, undefined);
+  await removeServer(scratchFolder(workFolder, context.runtime.temporaryFolder, owner), context, run);
+}
+
+type Part = { readonly wanted: Wanted; readonly files: LoadFolder; readonly turn: number };
+
+/** As `Connector.undo`, for what was taken out of a base. */
+export async function undoExtract(
+  server: PostgresPlace,
+  wanted: Wanted,
+  { workFolder, turn, runtime }: RestorerContext & { readonly turn: number },
+  run: Run,
+): Promise<{ readonly keptAside?: string | undefined }> {
+  const files = new LoadFolder(must(workFolder, 'a folder for the restore'), runtime);
+  const state = files.state();
+  if (state === undefined || state.phase === 'verified' || (state.turn < turn && state.phase === 'loading')) {
+    throw new TidemarkError('NOTHING_TO_RESUME', `no restore has brought anything into ${placeName(server)}`);
+  }
+  const part = { wanted, files, turn };
+  if (state.turn < turn) {
+    const hadNothing = !(await keepLive(server, part, run));
+    await files.note({ phase: 'loading', turn, hadNothing }, run);
+  }
+  if (state.turn < turn || state.phase === 'loading') await loadPart(server, part, run);
+  return keptOf(files, turn);
+}
+
+function dumpArguments({ database, tables }: Wanted): readonly string[] {
+  const named = tables.flatMap((table) => ['--table', table]);
+  return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
+}
+
+function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string | undefined } {
+  return files.state()?.hadNothing === true ? {} : { keptAside: files.kept(turn) };
+}
+
+/** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
+async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
+  const live = liveWanted(server, wanted);
+  const created = await createdBy(files.source(turn));
+  const present = await presentParts(server, wanted, created, run);
+  const path = files.kept(turn);
+  if (present.length === 0) {
+    await writeFile(path, await removalOf(files.source(turn)));
+    return false;
+  }
+  const tables = wanted.tables.length === 0 ? [] : present;
+  const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
+  await writeStream(path, streamProgram(call, run), run);
+  return true;
+}
+
+/** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
+async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
+  const isDatabase = wanted.tables.length === 0;
+  const database = isDatabase ? maintenanceDatabase(wanted) : liveWanted(server, wanted).database;
+  await loadDump({ ...server, database }, files.source(turn), run, isDatabase ? [] : ['--single-transaction']);
+  await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
+}
+
+/** A whole database keeps its name; tables go into the one that the URL names. */
+function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
+  return wanted.tables.length === 0 ? wanted : { ...wanted, database };
+}
+
+/** One to be connected to while another is dropped and made. */
+function maintenanceDatabase({ database }: Wanted): string {
+  return database === 'postgres' ? 'template1' : 'postgres';
+}
+
+/** What a dump creates, as the server can be asked for it: names of tables and views, quoted where they must be. */
+async function createdBy(file: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    const [, name] =
+      /^CREATE (?:UNLOGGED |FOREIGN )?(?:TABLE|SEQUENCE|VIEW|MATERIALIZED VIEW) ((?:"(?:[^"]|"")+"|[^" (;])+)/.exec(
+        line,
+      ) ?? [];
+    if (name !== undefined) names.push(name);
+  }
+  return names;
+}
+
+/** Which of them are in the live server: the database, or relations of it. */
+async function presentParts(
+  server: PostgresPlace,
+  wanted: Wanted,
+  created: readonly string[],
+  run: Run,
+): Promise<readonly string[]> {
+  const isDatabase = wanted.tables.length === 0;
+  const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
+  await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
+  if (isDatabase) {
+    const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
+      wanted.database,
+    ]);
+    return rows.map((row) => row['datname'] ?? '');
+  }
+  const present: string[] = [];
+  for (const name of created) {
+    const [row] = await sql.query('SELECT pg_catalog.to_regclass($1)::text AS found', run, [name]);
+    if (typeof row?.['found'] === 'string') present.push(name);
+  }
+  return present;
+}
+
+/** The commands at a dump's start that drop what it brings. */
+async function removalOf(file: string): Promise<string> {
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    if (/^(?:CREATE|COPY) /.test(line)) break;
+    if (/^(?:DROP|ALTER TABLE IF EXISTS ONLY \S+ DROP|ALTER TABLE .* DROP) /.test(line)) lines.push(line);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,85 @@
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { PreviewContext, RestorePreview } from '../../core/connector.ts';
+import { isTidemarkError, systemCode, systemMeaning } from '../../core/errors.ts';
+import type { Run } from '../../core/run.ts';
+import { shownAddress } from './place.ts';
+import type { RedisPlace } from './place.ts';
+import { besideFolder } from './restore/files-swap.ts';
+import { contentOf, infoOf, openTarget } from './restore/server-target.ts';
+import { destinationOf } from './restorer.ts';
+
+/** What a restore into this place would do. Asks the server; changes nothing. */
+export async function previewRestore(place: RedisPlace, context: PreviewContext, run: Run): Promise<RestorePreview> {
+  const destination = destinationOf(place, context.target);
+  const preview =
+    'folder' in destination
+      ? previewFolder(destination.folder, context)
+      : await previewServer(destination.server, context, run);
+  const expiry =
+    place.expiry === 'remaining'
+      ? 'keys that expire have the time left that they had at that moment'
+      : 'keys expire when they would have; those whose time has passed are not there';
+  return { ...preview, sideEffects: [...preview.sideEffects, expiry] };
+}
+
+function previewFolder(folder: string, { id, only }: PreviewContext): RestorePreview {
+  const replaces = existsSync(folder);
+  const home = existingFolder(dirname(folder));
+  const { bavail, bsize } = statfsSync(home);
+  const blockers: string[] = [];
+  if (only !== undefined && only.length > 0) {
+    blockers.push('a part of the keys can’t be restored as files: leave out --only');
+  }
+  try {
+    accessSync(home, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const meaning = systemMeaning(systemCode(error) ?? '') ?? 'the system refuses it';
+    blockers.push(`nothing can be created in ${home}: ${meaning}`);
+  }
+  const sideEffects = [`it becomes the data folder of a Redis, to be started with the redis.conf that lies in it`];
+  if (replaces) {
+    const { aside } = besideFolder(folder, id ?? 'ID');
+    sideEffects.push(`what is there now is kept aside as ${aside}; no server may be running on it`);
+  }
+  return { into: folder, inOneStep: false, replaces, freeBytes: bavail * bsize, sideEffects, blockers };
+}
+
+async function previewServer(place: RedisPlace, context: PreviewContext, run: Run): Promise<RestorePreview> {
+  const only = context.only !== undefined && context.only.length > 0 ? context.only : undefined;
+  const into = `${place.tls === undefined ? 'redis' : 'rediss'}://${shownAddress(place)}`;
+  const preview = { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
+  try {
+    await using target = await openTarget(place, run);
+    const { client, shown } = target;
+    const there = await contentOf(client, only, run);
+    const memory = await infoOf(client, 'memory', run);
+    const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
+    const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
+    const sideEffects = [
+      ...(there === undefined ? [] : [`${shown} holds ${there}, which is kept on this host and replaced`]),
+      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
+      'who is connected meanwhile sees it empty, and then half full',
+    ];
+    const blockers =
+      there === undefined || context.replace === true
+        ? []
+        : [`${shown} is not empty: it holds ${there}; name the store in --replace, or send it elsewhere with --into`];
+    return {
+      ...preview,
+      replaces: there !== undefined,
+      freeBytes: limit === 0 ? undefined : Math.max(0, limit - used),
+      sideEffects,
+      blockers,
+    };
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    return { ...preview, blockers: [error.message] };
+  }
+}
+
+function existingFolder(path: string): string {
+  let at = path;
+  while (at !== '/' && !existsSync(at)) at = dirname(at);
+  return at;
+}

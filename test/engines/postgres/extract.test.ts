@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { ExtractRestorer, undoExtract } from '../../../src/connectors/postgres/extract/restorer.ts';
+import { parseWanted } from '../../../src/connectors/postgres/extract/wanted.ts';
+import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
+import { parseServerUrl } from '../../../src/connectors/postgres/place.ts';
+import type { PostgresPlace } from '../../../src/connectors/postgres/place.ts';
+import { isTidemarkError } from '../../../src/core/errors.ts';
+import { startPostgres } from '../../servers/postgres.ts';
+import type { PostgresServer } from '../../servers/postgres.ts';
+import { flush, insertPosition, LINEAGE, logOf, run, runtime, takeBase } from './fixture.ts';
+import type { TakenBase } from './fixture.ts';
+import { SETTINGS, sharedFolder } from './restore-fixture.ts';
+
+function placeOf({ port }: PostgresServer, database: string): PostgresPlace {
+  const options = { from: 'primary', strategy: 'physical' } as unknown as PostgresPlace['options']; // the others have no say here
+  const url = parseServerUrl(`//postgres@127.0.0.1:${port}/${database}`);
+  return { ...url, password: async () => undefined, via: [], options };
+}
+
+type Extract = {
+  readonly server: PostgresServer;
+  readonly taken: TakenBase;
+  readonly lsn: bigint;
+  readonly only: string;
+  readonly workFolder: string;
+  readonly replace?: boolean;
+};
+
+async function extract({ server, taken, lsn, only, workFolder, replace = false }: Extract): Promise<void> {
+  const wanted = parseWanted([only], 'shop')[0];
+  assert.ok(wanted);
+  const context = { runtime, id: 'r1', workFolder, replace };
+  const options = { server: placeOf(server, 'shop'), settings: SETTINGS, wanted, users: [] };
+  await using restorer = new ExtractRestorer(options, context);
+  await restorer.restoreBase(taken.base, run);
+  await restorer.rollForward(
+    logOf(server, { from: taken.start, to: lsn }),
+    positionOf({ timeline: 1, lsn }, LINEAGE),
+    run,
+  );
+  await restorer.verify(run);
+  await restorer.swap(run);
+  await restorer.swap(run);
+  assert.ok(!existsSync(`${workFolder}/server`));
+}
+
+test('a table or a database comes back into the live server as it was at the position', {
+  timeout: 240_000,
+}, async () => {
+  await using server = await startPostgres({ settings: { wal_keep_size: '4GB' } });
+  await server.query('CREATE DATABASE shop');
+  await server.query(
+    'CREATE TABLE orders (n int PRIMARY KEY); CREATE TABLE kept (n int); INSERT INTO orders VALUES (1)',
+    'shop',
+  );
+  await using folder = sharedFolder();
+  const taken = await takeBase(server, folder.at('base'));
+  await server.query('INSERT INTO orders VALUES (2)', 'shop');
+  const lsn = await insertPosition(server);
+  await flush(server);
+  await server.query('DROP TABLE orders; INSERT INTO kept VALUES (7)', 'shop');
+  const first = { server, taken, lsn, only: 'public.orders', workFolder: folder.at('first') };
+  await extract(first);
+  const orders = async (): Promise<string> =>
+    await server.value("SELECT string_agg(n::text, ',' ORDER BY n) FROM orders", 'shop');
+  assert.equal(await orders(), '1,2');
+  assert.equal(await server.value('SELECT n FROM kept', 'shop'), '7');
+  // It is there now.
+  await server.query('INSERT INTO orders VALUES (3)', 'shop');
+  const again = extract({ ...first, workFolder: folder.at('again') });
+  await assert.rejects(again, (error) => isTidemarkError(error, 'RESTORE_CONFLICT'));
+  await extract({ ...first, workFolder: folder.at('replaced'), replace: true });
+  assert.equal(await orders(), '1,2');
+  const wanted = { database: 'shop', tables: ['public.orders'] };
+  const undoing = { runtime, id: 'r1', workFolder: folder.at('replaced') };
+  await undoExtract(placeOf(server, 'shop'), wanted, { ...undoing, turn: 1 }, run);
+  assert.equal(await orders(), '1,2,3');
+  await undoExtract(placeOf(server, 'shop'), wanted, { ...undoing, turn: 2 }, run);
+  assert.equal(await orders(), '1,2');
+  await undoExtract(
+    placeOf(server, 'shop'),
+    wanted,
+    { runtime, id: 'r1', workFolder: folder.at('first'), turn: 1 },
+    run,
+  );
+  assert.equal(await server.value("SELECT to_regclass('orders') IS NULL", 'shop'), 'true');
+  await server.query('DROP DATABASE shop');
+  await extract({ ...first, only: 'shop/', workFolder: folder.at('whole') });
+  assert.equal(await orders(), '1,2');
+  assert.equal(await server.value('SELECT count(*) FROM kept', 'shop'), '0');
+  assert.deepEqual(readdirSync(folder.at('whole')).sort(), ['kept-0.sql', 'restored.sql', 'state.json']);
+});

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { suite, test } from 'node:test';
+import { openRedisRestorer } from '../../../src/connectors/redis/restorer.ts';
+import { previewRestore } from '../../../src/connectors/redis/preview.ts';
+import { discardRestore, undoRestore } from '../../../src/connectors/redis/undo.ts';
+import { isTidemarkError } from '../../../src/core/errors.ts';
+import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
+import { needs } from '../../servers/needs.ts';
+import { startRedis } from '../../servers/redis.ts';
+import type { RedisServer } from '../../servers/redis.ts';
+import { placeOf, record, runtime } from './captured.ts';
+import { contextOf, restore, stage } from './restoring.ts';
+
+const run = { signal: new AbortController().signal };
+const LIMIT_MS = 60_000;
+
+async function keysOf(server: RedisServer): Promise<readonly string[]> {
+  return (await server.call('keys', '*')).split('\n').toSorted((left, right) => (left < right ? -1 : 1));
+}
+
+suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
+  test('is refused when it is not empty, and is as it was', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.call('set', 'a', '1');
+    await using recording = await record(source);
+    const to = await recording.position();
+    for (const filling of [
+      'set mine 1',
+      'function load "#!lua name=mine\\nredis.register_function(\'f\', function() return 1 end)"',
+    ]) {
+      await target.script(['flushall', filling]);
+      const preview = await previewRestore(placeOf(target), { runtime, id: undefined }, run);
+      assert.match(preview.blockers.join(), /is not empty.*--replace/);
+      await assert.rejects(restore(target, { recording, to, workFolder: folder.at('work') }), (error) =>
+        isTidemarkError(error, 'RESTORE_CONFLICT'),
+      );
+      assert.doesNotMatch(await target.call('keys', '*'), /^a$/m);
+    }
+    assert.match(await target.call('function', 'list'), /mine/);
+  });
+
+  test('is replaced where that is allowed, what it held comes back by an undo, and so on', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.script(['SET a 1', 'SELECT 2', 'SET b 2']);
+    await target.script([
+      'SET mine 1',
+      'SET soon 1 EX 5000',
+      `FUNCTION LOAD "#!lua name=mine\\nredis.register_function('f', function() return 1 end)"`,
+    ]);
+    await using recording = await record(source);
+    const to = await recording.position();
+    const options = { workFolder: folder.at('work'), context: { replace: true } };
+    const { keptAside } = await restore(target, { recording, to, ...options });
+    assert.ok(keptAside !== undefined && existsSync(keptAside));
+    assert.deepEqual(await keysOf(target), ['a']);
+    assert.equal(await target.call('function', 'list'), '');
+    assert.equal(await target.call('-n', '2', 'get', 'b').catch(String), '2');
+    await target.call('set', 'written', 'since');
+    for (const [turn, keys] of [
+      [1, ['mine', 'soon']],
+      [2, ['a', 'written']],
+      [2, ['a', 'written']],
+      [3, ['mine', 'soon']],
+    ] as const) {
+      await undoRestore(placeOf(target), { ...contextOf(options), turn }, run);
+      assert.deepEqual(await keysOf(target), keys, `turn ${turn}`);
+    }
+    assert.match(await target.call('function', 'list'), /mine/);
+    assert.ok(Number(await target.call('ttl', 'soon')) > 4000);
+    await discardRestore(placeOf(target), contextOf(options), run);
+    assert.equal(existsSync(folder.at('work')), false);
+    await discardRestore(placeOf(target), contextOf(options), run);
+  });
+
+  test('that was empty is empty again after an undo', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.call('set', 'a', '1');
+    await using recording = await record(source);
+    const to = await recording.position();
+    const options = { workFolder: folder.at('work') };
+    assert.deepEqual(await restore(target, { recording, to, ...options }), {});
+    await undoRestore(placeOf(target), { ...contextOf(options), turn: 1 }, run);
+    assert.equal(await target.call('dbsize'), '0');
+    await undoRestore(placeOf(target), { ...contextOf(options), turn: 2 }, run);
+    assert.equal(await target.call('get', 'a'), '1');
+  });
+});
+
+suite('a swap into a server', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
+  test('that was cut off anywhere, several times, ends as it should, and what was there first is kept', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    const many = Array.from({ length: 20_000 }, (_, index) => ['SET', `base:${index}`, String(index)]);
+    await source.pipe(many);
+    await target.call('set', 'mine', '1');
+    await using recording = await record(source);
+    await source.pipe(Array.from({ length: 20_000 }, (_, index) => ['INCR', `log:${index % 1000}`]));
+    const to = await recording.position();
+    const options = { workFolder: folder.at('work'), context: { replace: true } };
+    await using staged = await stage(target, { recording, to, ...options });
+    for (const delayMs of [1, 5, 15, 30, 60]) {
+      const cut = new AbortController();
+      const timer = setTimeout(() => cut.abort(new Error('cut off')), delayMs);
+      await staged.swap({ signal: cut.signal }).catch(() => undefined);
+      clearTimeout(timer);
+      await using again = openRedisRestorer(placeOf(target), contextOf(options));
+      const another = new AbortController();
+      setTimeout(() => another.abort(new Error('cut off')), delayMs * 2);
+      await again.swap({ signal: another.signal }).catch(() => undefined);
+    }
+    await using last = openRedisRestorer(placeOf(target), contextOf(options));
+    await last.swap(run);
+    assert.equal(await target.call('dbsize'), '21000');
+    assert.equal(await target.call('get', 'log:7'), '20');
+    // When it is done another swap changes nothing.
+    await target.call('set', 'written', 'since');
+    await last.swap(run);
+    assert.equal(await target.call('get', 'written'), 'since');
+    await undoRestore(placeOf(target), { ...contextOf(options), turn: 1 }, run);
+    assert.deepEqual(await keysOf(target), ['mine']);
+  });
+
+  test('that is no master, that refuses a value, or that drops keys, says so', async () => {
+    await using source = await startRedis();
+    await using folder = temporaryFolder();
+    await source.pipe([
+      ['SET', 'small', '1'],
+      ['SET', 'large', randomBytes(3_000_000)],
+    ]);
+    await using recording = await record(source);
+    const to = await recording.position();
+    const options = { recording, to, workFolder: folder.at('work') };
+    await using replica = await startRedis({ replicaOf: source });
+    await assert.rejects(restore(replica, options), /is a replica/);
+    await using narrow = await startRedis({ args: ['--proto-max-bulk-len', '1mb'] });
+    await assert.rejects(restore(narrow, options), /takes values of 1048576 bytes at most, and the largest has/);
+    await using full = await startRedis({ args: ['--maxmemory', '3mb', '--maxmemory-policy', 'noeviction'] });
+    await assert.rejects(restore(full, options), /refuses the key "(?:large|small)": OOM/);
+    await using dropping = await startRedis({ args: ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'] });
+    await assert.rejects(restore(dropping, options), /has dropped keys|OOM/);
+  });
+});
