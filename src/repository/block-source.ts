@@ -29,8 +29,6 @@ export type OpenedPack = {
   readonly secret: PackSecret;
   readonly blockOffsets: Uint32Array;
   readonly blockBytes: Uint32Array;
-  /** All of it, where it is small. */
-  readonly whole: Uint8Array | undefined;
 };
 
 export type BlockSourceOptions = {
@@ -60,7 +58,7 @@ export class BlockSource implements AsyncDisposable {
   readonly #identify: Readonly<Record<ChunkKind, Identify>>;
   readonly #packs = new ByteCache<OpenedPack>({
     limitBytes: PACK_CACHE_BYTES,
-    sizeOf: ({ blockOffsets, whole }) => PACK_BYTES + blockOffsets.byteLength * 2 + (whole?.byteLength ?? 0),
+    sizeOf: ({ blockOffsets }) => PACK_BYTES + blockOffsets.byteLength * 2,
   });
   readonly #blocks: ByteCache<Uint8Array>;
   /** Blocks that were found damaged are not fetched again for each of their chunks. */
@@ -115,12 +113,9 @@ export class BlockSource implements AsyncDisposable {
     return this.#pack(this.#packKey(this.index, number), run);
   }
 
-  /** Bytes of one of the index's packs, as they lie in it. @throws REPOSITORY_DAMAGED when it ends before they do */
-  async sealed(pack: OpenedPack, offset: number, into: Uint8Array, run: Run): Promise<void> {
-    const { key, whole } = pack;
-    if (whole === undefined) return await this.#read(key, offset, into, run);
-    if (offset + into.byteLength > whole.byteLength) throw damaged(key, 'it ends too early');
-    into.set(whole.subarray(offset, offset + into.byteLength));
+  /** The sealed bytes of a block. @throws REPOSITORY_DAMAGED when the pack ends before it does */
+  async sealed(place: ChunkPlace, into: Uint8Array, run: Run): Promise<void> {
+    await this.#sealed(this.#packKey(this.index, place.pack), place.blockOffset, into, run);
   }
 
   /** The number of a block within its pack. @throws REPOSITORY_DAMAGED when none of that size begins there */
@@ -178,11 +173,11 @@ export class BlockSource implements AsyncDisposable {
 
   async #openPack(key: string, run: Run): Promise<OpenedPack> {
     const { idKey } = this.keys;
-    const { secret, chunks, whole } = await openPackDirectory(this.#access, { key, credential: this.#credential, idKey }, run);
+    const { secret, chunks } = await openPackDirectory(this.#access, { key, credential: this.#credential, idKey }, run);
     const blockBytes = chunks.sealedBytes;
     let end = PACK_HEADER_BYTES;
     const blockOffsets = blockBytes.map((sizeBytes) => (end += sizeBytes) - sizeBytes);
-    return { key, secret, blockOffsets, blockBytes, whole };
+    return { key, secret, blockOffsets, blockBytes };
   }
 
   async #block(place: PackPlace, run: Run): Promise<Uint8Array> {
@@ -200,11 +195,11 @@ export class BlockSource implements AsyncDisposable {
     const pack = await this.#pack(place.key, run);
     const number = BlockSource.blockNumber(pack, place);
     const sealed = new Uint8Array(place.blockBytes);
-    await this.sealed(pack, place.blockOffset, sealed, run);
+    await this.#sealed(place.key, place.blockOffset, sealed, run);
     return openBlock(unsealBlock({ secret: pack.secret, number, sealed, what: place.key }));
   }
 
-  async #read(key: string, offset: number, into: Uint8Array, run: Run): Promise<void> {
+  async #sealed(key: string, offset: number, into: Uint8Array, run: Run): Promise<void> {
     const read = await this.#access.objects.read(key, offset, into, run);
     if (read !== into.byteLength) throw damaged(key, 'it ends too early');
   }

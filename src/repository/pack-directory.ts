@@ -31,8 +31,6 @@ export type PackDirectory = {
   readonly chunks: ChunkTable;
   /** Whether it is the pack that its key says. Another one under this key can be read all the same. */
   readonly isNamed: boolean;
-  /** All of it, where it is so small that it was read at once. */
-  readonly whole?: Uint8Array | undefined;
 };
 
 /** Reads header, directory and trailer, and checks that the blocks fill the rest. @throws REPOSITORY_DAMAGED; KEY_MISSING without a reader's key */
@@ -68,8 +66,7 @@ export async function openPackDirectory(
   checkBlocks(chunks, directoryAt, key);
   const secret = openPackHeader({ header, owner, content, what: key });
   const isNamed = key.endsWith(`/${toHex(packIdOf(header, Buffer.concat([sealed, tail.subarray(trailerAt)])))}`);
-  const whole = tailBytes === sizeBytes ? tail : undefined;
-  return { key, credential, sizeBytes, secret, chunks, isNamed, whole };
+  return { key, credential, sizeBytes, secret, chunks, isNamed };
 }
 
 function checkBlocks({ sealedBytes, chunkCounts, sizes }: ChunkTable, end: number, key: string): void {

@@ -137,7 +137,7 @@ export class Crew implements AsyncDisposable {
 
   async #read({ first, at, sizeBytes, blocks }: JobRead, into: Uint8Array): Promise<readonly SealedBlock[]> {
     const pack = await this.source.pack(first.pack, this.run);
-    await this.source.sealed(pack, first.blockOffset, into.subarray(at, at + sizeBytes), this.run);
+    await this.source.sealed({ ...first, blockBytes: sizeBytes }, into.subarray(at, at + sizeBytes), this.run);
     return blocks.map(({ place, at: offset }) => {
       const number = BlockSource.blockNumber(pack, place);
       return { secret: pack.secret, number, what: pack.key, offset, sealedBytes: place.blockBytes };
