@@ -138,7 +138,10 @@ test('a writer keeps no section that it has no key for, and reads nothing again 
   const asWriter: RepositoryAccess = { ...rest, objects: noting(fixture, read), keyring: undefined, writer };
   const options = { folder: folder.at('records'), mayWrite: true };
   const lookAsWriter = async (): Promise<Look> => {
-    return { catalogue: await loadCatalogue(await withKeptRecords(asWriter, options, fixture.run), [], fixture.run), read };
+    return {
+      catalogue: await loadCatalogue(await withKeptRecords(asWriter, options, fixture.run), [], fixture.run),
+      read,
+    };
   };
   const first = await lookAsWriter();
   assert.ok(read.splice(0).length > BACKUPS);

@@ -102,7 +102,9 @@ export class KeptRecords {
     const header = readRecordHeader(headerBytes, key);
     const certificate = certificates.get(header.credential);
     if (certificate === undefined || !equalBytes(certificate.signingKey, signingKey)) return undefined;
-    const isLacking = header.sections.some((name, at) => kept.sections[at] === undefined && mayOpenSection(name, access));
+    const isLacking = header.sections.some(
+      (name, at) => kept.sections[at] === undefined && mayOpenSection(name, access),
+    );
     if (isLacking) return undefined;
     const sections = kept.sections.map((section) => {
       if (section === undefined || section instanceof Uint8Array) return section;

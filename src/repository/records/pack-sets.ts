@@ -54,7 +54,9 @@ export class PackSets {
     const moved = wanted.map((set) =>
       writeRuns(
         Array.from(numbersIn(set), (number) => {
-          if (numbers[number] === -1) numbers[number] = sets.#ids.push(must(this.#ids[number], 'an id of that number')) - 1;
+          if (numbers[number] === -1) {
+            numbers[number] = sets.#ids.push(must(this.#ids[number], 'an id of that number')) - 1;
+          }
           return numbers[number] ?? 0;
         }),
       ),
