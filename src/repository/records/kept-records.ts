@@ -75,8 +75,10 @@ export class KeptRecords {
   readonly #options: KeptRecordsOptions;
   readonly #byKey: Map<string, Kept>;
   readonly #packSets: PackSets;
+  /** Keys of what is not written down yet. */
+  readonly #fresh = new Set<string>();
   #bytes = 0;
-  #changes = 0;
+  #gone = 0;
 
   private constructor(options: KeptRecordsOptions, { byKey, packSets }: KeptFile) {
     this.#options = options;
@@ -130,7 +132,7 @@ export class KeptRecords {
     if (this.#bytes + bytesOf(kept) > MOST_BYTES || !Number.isSafeInteger(modifiedMs)) return;
     this.#bytes += bytesOf(kept) - (known === undefined ? 0 : bytesOf(known));
     this.#byKey.set(key, kept);
-    this.#changes++;
+    this.#fresh.add(key);
   }
 
   /** Keeps what a section says in its place. */
@@ -152,14 +154,16 @@ export class KeptRecords {
       if (kept !== undefined) this.#bytes -= bytesOf(kept);
       this.#byKey.delete(key);
     }
-    this.#changes += gone.length;
+    this.#gone += gone.length;
+    const added = [...this.#fresh].filter((key) => isKeepable(this.#byKey.get(key))).length;
     const { mayWrite, runtime } = this.#options;
-    if (!mayWrite || this.#changes <= LEAST_CHANGES + this.#byKey.size * CHANGED_SHARE) return;
+    if (!mayWrite || this.#gone + added <= LEAST_CHANGES + this.#byKey.size * CHANGED_SHARE) return;
     const path = pathOf(this.#options);
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await replaceFile(path, [this.#encode()], { mode: 0o600, random: runtime.random }, run);
-      this.#changes = 0;
+      this.#gone = 0;
+      this.#fresh.clear();
     } catch (error) {
       if (systemCode(error) === undefined) throw error;
       runtime.logger.log(
@@ -182,7 +186,7 @@ export class KeptRecords {
   /** By time: bases that follow on each other have most packs in common. */
   #encode(): Uint8Array {
     const all = [...this.#byKey]
-      .filter(([, kept]) => bytesOf(kept) <= LARGEST_RECORD_BYTES)
+      .filter(([, kept]) => isKeepable(kept))
       .toSorted(([, left], [, right]) => left.modifiedMs - right.modifiedMs);
     const { sets, moved } = this.#packSets.only(all.flatMap(([, { sections }]) => sections.flatMap(packsOf)));
     const plain = new ByteBuilder(this.#bytes + 1024);
@@ -203,6 +207,10 @@ export class KeptRecords {
     const sealed = seal({ ...sealOf(this.#options, salt), plain: plain.take() });
     return new ByteBuilder(sealed.byteLength + SALT_BYTES + 8).text(MAGIC).u8(VERSION).bytes(salt).bytes(sealed).take();
   }
+}
+
+function isKeepable(kept: Kept | undefined): boolean {
+  return kept !== undefined && bytesOf(kept) <= LARGEST_RECORD_BYTES;
 }
 
 function packsOf(section: Uint8Array | Opened | undefined): readonly Uint8Array[] {
