@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connectorKinds } from '../connectors/registry.ts';
 import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, removePartials, replaceFile } from '../io/atomic-file.ts';
@@ -151,6 +152,12 @@ function readJournal(fields: JsonFields): RestoreJournal {
 
 function readNearest(fields: JsonFields): NonNullable<JournalStore['nearest']> {
   return { atMs: fields.number('atMs'), isCovered: fields.flag('isCovered') };
+}
+
+/** Where a store goes, for people. */
+export function placeText({ kind, scheme, target, into }: JournalStore): string {
+  const isServer = connectorKinds.some(({ name, target: place }) => name === kind && place === 'server');
+  return into ?? (isServer ? `${scheme}:${target}` : target);
 }
 
 /** What has to be finished or dropped before anything else is restored. */

@@ -17,6 +17,7 @@ import {
   isBeingUndone,
   isUnfinished,
   listJournals,
+  placeText,
   refuseUnfinished,
   removeJournal,
   saveJournal,
@@ -344,7 +345,7 @@ function storeResult(
   const { skipped } = reader.content(point.base);
   return {
     store: item.store,
-    into: item.into ?? item.target,
+    into: placeText(item),
     position: point.position,
     exact: summary.exact,
     bytes: report?.bytes ?? summary.bytes,

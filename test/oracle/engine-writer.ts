@@ -78,8 +78,9 @@ async function writeRedis(step: number): Promise<void> {
     ['EXEC'],
   ];
   // A stream takes each id once: what was done before the answer was lost must not be done again.
-  if (String(await redis.call(['GET', 'counter'], run)) !== text)
+  if (String(await redis.call(['GET', 'counter'], run)) !== text) {
     for (const command of commands) await redis.call(command, run);
+  }
   if (replicaPort === undefined) return;
   replica ??= await clientAt(replicaPort, run);
   while (String(await replica.call(['GET', 'counter'], run)) !== text) await sleep(REPLICA_STEP_MS);

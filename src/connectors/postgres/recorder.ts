@@ -309,8 +309,10 @@ class PostgresRecorder implements Recorder {
 
   /** @throws POSITION_LOST when this is not the server any more whose log is recorded */
   async #identify(session: Session, run: Run): Promise<Identity> {
+    // As it was before the question: the log goes on meanwhile.
+    const reached = this.#history.position(this.#history.delivered);
     const identity = await identify(session, run);
-    assertGoesOn(identity, this.#history.position(this.#history.delivered), addressName(session.address));
+    assertGoesOn(identity, reached, addressName(session.address));
     this.#history.timelines = identity.timelines;
     return identity;
   }

@@ -54,8 +54,13 @@ export class RedisLog implements Log {
   standing(offset: bigint): bigint {
     const { link } = this.#options;
     if (offset === link.offset) return offset - BigInt(this.#heldBytes);
-    if (offset > this.#wanted) this.#wanted = offset;
+    this.want(offset);
     return offset;
+  }
+
+  /** Nothing up to an offset is held back any more. */
+  want(offset: bigint): void {
+    if (offset > this.#wanted) this.#wanted = offset;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {

@@ -28,8 +28,9 @@ function previewFolder(folder: string, { id, only }: PreviewContext): RestorePre
   const home = existingFolder(dirname(folder));
   const { bavail, bsize } = statfsSync(home);
   const blockers: string[] = [];
-  if (only !== undefined && only.length > 0)
+  if (only !== undefined && only.length > 0) {
     blockers.push('a part of the keys can’t be restored as files: leave out --only');
+  }
   try {
     accessSync(home, constants.W_OK | constants.X_OK);
   } catch (error) {

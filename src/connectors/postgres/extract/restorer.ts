@@ -135,11 +135,11 @@ export class ExtractRestorer implements Restorer {
     }
     if (state.phase === 'verified') {
       await this.#assertFree(run);
-      await keepLive(server, { wanted, files: this.#files, turn: 0 }, run);
-      await this.#files.note({ phase: 'loading', turn: 0 }, run);
+      const hadNothing = !(await keepLive(server, { wanted, files: this.#files, turn: 0 }, run));
+      await this.#files.note({ phase: 'loading', turn: 0, hadNothing }, run);
     }
     if (state.phase !== 'loaded') await loadPart(server, { wanted, files: this.#files, turn: 0 }, run);
-    return { keptAside: this.#files.kept(0) };
+    return keptOf(this.#files, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -207,11 +207,11 @@ export async function undoExtract(
   }
   const part = { wanted, files, turn };
   if (state.turn < turn) {
-    await keepLive(server, part, run);
-    await files.note({ phase: 'loading', turn }, run);
+    const hadNothing = !(await keepLive(server, part, run));
+    await files.note({ phase: 'loading', turn, hadNothing }, run);
   }
   if (state.turn < turn || state.phase === 'loading') await loadPart(server, part, run);
-  return { keptAside: files.kept(turn) };
+  return keptOf(files, turn);
 }
 
 function dumpArguments({ database, tables }: Wanted): readonly string[] {
@@ -219,19 +219,24 @@ function dumpArguments({ database, tables }: Wanted): readonly string[] {
   return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
 }
 
-/** A dump of what the server has of it now; of what it does not have, the commands that remove it. */
-async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
+function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string | undefined } {
+  return files.state()?.hadNothing === true ? {} : { keptAside: files.kept(turn) };
+}
+
+/** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
+async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
   const created = await createdBy(files.source(turn));
   const present = await presentParts(server, wanted, created, run);
   const path = files.kept(turn);
   if (present.length === 0) {
     await writeFile(path, await removalOf(files.source(turn)));
-    return;
+    return false;
   }
   const tables = wanted.tables.length === 0 ? [] : present;
   const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
   await writeStream(path, streamProgram(call, run), run);
+  return true;
 }
 
 /** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
@@ -239,7 +244,7 @@ async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, ru
   const isDatabase = wanted.tables.length === 0;
   const database = isDatabase ? maintenanceDatabase(wanted) : liveWanted(server, wanted).database;
   await loadDump({ ...server, database }, files.source(turn), run, isDatabase ? [] : ['--single-transaction']);
-  await files.note({ phase: 'loaded', turn }, run);
+  await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
 }
 
 /** A whole database keeps its name; tables go into the one that the URL names. */
