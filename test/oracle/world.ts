@@ -44,19 +44,20 @@ export type Asking = {
 };
 
 /** An application with two stores of keys and a folder, written to by another process. */
-export type World = AsyncDisposable & Asking & {
-  readonly shop: Shop;
-  readonly seed: number;
-  readonly random: SeededRandom;
-  startUp(by?: readonly string[]): Started;
-  /** Kills it without a warning, and waits until it is gone. */
-  kill(up: Started): Promise<void>;
-  /** Ctrl-C, and what it ended with. */
-  stop(up: Started): Promise<Ended>;
-  startWriter(): void;
-  /** Ends the writer between two steps. */
-  stopWriter(): Promise<Model>;
-};
+export type World = AsyncDisposable &
+  Asking & {
+    readonly shop: Shop;
+    readonly seed: number;
+    readonly random: SeededRandom;
+    startUp(by?: readonly string[]): Started;
+    /** Kills it without a warning, and waits until it is gone. */
+    kill(up: Started): Promise<void>;
+    /** Ctrl-C, and what it ended with. */
+    stop(up: Started): Promise<Ended>;
+    startWriter(): void;
+    /** Ends the writer between two steps. */
+    stopWriter(): Promise<Model>;
+  };
 
 export async function askingOf(shop: Shop): Promise<Asking> {
   const stateFolder = await stateFolderOf(shop);

@@ -15,6 +15,7 @@ import { readTail, writeTail } from './log/kept-tail.ts';
 import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
+import { historyFileOf } from './log/timelines.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
 import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
@@ -145,6 +146,7 @@ class PostgresRecorder implements Recorder {
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
+        history: historyFileOf(this.#history.timelines),
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);

@@ -25,7 +25,7 @@ const RELATION_FILE =
 /** The polynomial of CRC-32C, its bits reversed. */
 const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
-const MANIFEST_MODE = 0o600;
+const FILE_MODE = 0o600;
 
 export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
@@ -33,6 +33,8 @@ export type PhysicalBaseOptions = {
   readonly versionNumber: number;
   /** Also the log that it needs to be whole. */
   readonly withLog: boolean;
+  /** The file that says where the server's present timeline comes from, which is none of those that it sends without the log. */
+  readonly history?: { readonly name: string; readonly bytes: Uint8Array } | undefined;
   /** What the positions of the base are. Called once, when all has come. */
   ends(
     places: { readonly start: WalPlace; readonly stop: WalPlace },
@@ -113,7 +115,10 @@ class PhysicalBase implements Base {
     const below = tablespace === undefined ? '' : `pg_tblspc/${tablespace}`;
     for (;;) {
       const found = await this.#asking(() => tar.next());
-      if (found === undefined) return;
+      if (found === undefined) {
+        if (tablespace === undefined) yield* this.#history();
+        return;
+      }
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
@@ -131,6 +136,28 @@ class PhysicalBase implements Base {
       if (isWalSegment(path)) this.#sums.delete(path);
       run = this.#run;
     }
+  }
+
+  *#history(): Generator<readonly Entry[]> {
+    const { history } = this.#options;
+    if (history === undefined || this.#sums.has(history.name)) return;
+    const { name, bytes } = history;
+    let at = 0;
+    const reader: ByteReader = {
+      read: async (into) => {
+        const piece = bytes.subarray(at, at + into.byteLength);
+        into.set(piece);
+        at += piece.byteLength;
+        return piece.byteLength;
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+    const file = new ReadOnce(
+      () => reader,
+      () => undefined,
+    );
+    yield [entryOf(name, { name, type: 'file', mode: FILE_MODE, sizeBytes: bytes.byteLength, mtimeS: 0 }, file)];
+    assume(at === bytes.byteLength, `${name} was read to its end`);
   }
 
   #fileReader(path: string, tar: TarReader, { sizeBytes }: TarEntry): ByteReader {
@@ -176,7 +203,7 @@ class PhysicalBase implements Base {
         name: Buffer.from(MANIFEST_NAME),
         estimatedBytes: 0,
         describe: () => ({
-          attributes: encodeAttributes({ type: 'file', mode: MANIFEST_MODE, sizeBytes: 0, mtimeS: 0 }),
+          attributes: encodeAttributes({ type: 'file', mode: FILE_MODE, sizeBytes: 0, mtimeS: 0 }),
           content: content.as('stream'),
         }),
       },
