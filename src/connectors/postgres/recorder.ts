@@ -16,8 +16,7 @@ import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
-import type { Timelines } from './log/timelines.ts';
-import { formatHistory, historyName } from './wal/history.ts';
+import { historyFileOf } from './log/timelines.ts';
 import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
@@ -109,16 +108,6 @@ function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): 
   const { systemId, timelines } = identity;
   if (previous !== undefined && whyNotOn(identity, previous) === undefined) return { id: previous.lineage };
   return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
-}
-
-/** Undefined for the first timeline, which has none. */
-function historyFileOf({
-  current,
-  left,
-}: Timelines): { readonly name: string; readonly bytes: Uint8Array } | undefined {
-  if (left.length === 0) return undefined;
-  const switches = left.map(({ timeline, switchLsn }) => ({ from: timeline, at: switchLsn }));
-  return { name: historyName(current), bytes: formatHistory(switches) };
 }
 
 type Parts = {

@@ -108,7 +108,7 @@ class PhysicalBase implements Base {
       else yield* this.#manifest();
     }
     const { historyFile } = this.#options;
-    if (historyFile !== undefined && !this.#sums.has(`pg_wal/${historyFile.name}`)) yield [historyEntry(historyFile)];
+    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
     this.#isDrained = true;
   }
 
@@ -212,7 +212,7 @@ class PhysicalBase implements Base {
 function historyEntry({ name, bytes }: NonNullable<PhysicalBaseOptions['historyFile']>): Entry {
   const { byteLength: sizeBytes } = bytes;
   return {
-    name: Buffer.from(`pg_wal/${name}`),
+    name: Buffer.from(name),
     estimatedBytes: sizeBytes,
     describe: () => ({
       attributes: encodeAttributes({ type: 'file', mode: MANIFEST_MODE, sizeBytes, mtimeS: 0 }),
