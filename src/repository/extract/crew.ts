@@ -3,7 +3,7 @@ import type { StoredContent } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { ExtractContext } from '../base-reader.ts';
 import { createLimiter } from '../../flow/limiter.ts';
-import type { BlockSource } from '../block-source.ts';
+import { BlockSource } from '../block-source.ts';
 import type { ChunkPart } from '../format/node.ts';
 import { SlotPool } from '../pipeline/slots.ts';
 import { createWorkerPool } from '../pipeline/worker-pool.ts';
@@ -135,12 +135,12 @@ export class Crew implements AsyncDisposable {
     });
   }
 
-  async #read({ at, sizeBytes, blocks }: JobRead, into: Uint8Array): Promise<readonly SealedBlock[]> {
-    const places = blocks.map(({ place }) => place);
-    const { key, secret, numbers } = await this.source.fetch(places, into.subarray(at, at + sizeBytes), this.run);
-    return blocks.map(({ place, at: offset }, index) => {
-      const number = must(numbers[index], 'a number for each block');
-      return { secret, number, what: key, offset, sealedBytes: place.blockBytes };
+  async #read({ first, at, sizeBytes, blocks }: JobRead, into: Uint8Array): Promise<readonly SealedBlock[]> {
+    const pack = await this.source.pack(first.pack, this.run);
+    await this.source.sealed({ ...first, blockBytes: sizeBytes }, into.subarray(at, at + sizeBytes), this.run);
+    return blocks.map(({ place, at: offset }) => {
+      const number = BlockSource.blockNumber(pack, place);
+      return { secret: pack.secret, number, what: pack.key, offset, sealedBytes: place.blockBytes };
     });
   }
 }
