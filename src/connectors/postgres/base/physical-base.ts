@@ -65,6 +65,7 @@ class PhysicalBase implements Base {
   readonly #hasher: IHasher;
   readonly #warnings: string[] = [];
   readonly #sums = new Map<string, FileSum>();
+  #hasHistory = false;
   #start: WalPlace | undefined;
   #isDrained = false;
 
@@ -108,7 +109,7 @@ class PhysicalBase implements Base {
       else yield* this.#manifest();
     }
     const { historyFile } = this.#options;
-    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
+    if (historyFile !== undefined && !this.#hasHistory) yield [historyEntry(historyFile)];
     this.#isDrained = true;
   }
 
@@ -121,6 +122,7 @@ class PhysicalBase implements Base {
       if (found === undefined) return;
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
+      this.#hasHistory ||= path === this.#options.historyFile?.name;
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
       const file = new ReadOnce(
         () => this.#fileReader(path, tar, found),
