@@ -157,6 +157,24 @@ test('a damaged block is not fetched again for each of its chunks, nor the direc
   assert.equal(lists, 1);
 });
 
+test('a small pack with one block takes one call, and its directory is read for the others', async () => {
+  await using fixture = await RepositoryFixture.create();
+  await using packs = await ChunkPacks.create(fixture);
+  const one = await packs.store('content', [[bytesOf('a'), bytesOf('b')]]);
+  const two = await packs.store('content', [[bytesOf('c')], [bytesOf('d')]]);
+  const [a, b, c, d] = [...one.ids, ...two.ids].map((id) => must(id, 'an id'));
+  const callsFor = async (...ids: readonly (Uint8Array | undefined)[]): Promise<number> => {
+    const objects = countingStore(fixture.memory);
+    await using source = sourceOf(packs, { access: { ...packs.access, objects } });
+    for (const id of ids) await source.chunk(must(id, 'an id'), 'content', fixture.run);
+    const { reads, stats } = objects.counts();
+    return reads + stats;
+  };
+  assert.equal(await callsFor(a, b), 1);
+  assert.equal(await callsFor(c), 1);
+  assert.equal(await callsFor(d), 3);
+});
+
 test('a chunk that no pack has is named', async () => {
   await using fixture = await RepositoryFixture.create();
   await using packs = await ChunkPacks.create(fixture);

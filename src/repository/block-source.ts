@@ -1,17 +1,18 @@
 import { equalBytes, fromHex, toHex } from '../core/bytes.ts';
+import { must } from '../core/must.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from './access.ts';
 import { ByteCache } from './byte-cache.ts';
 import { damaged, isDamage } from './format/byte-cursor.ts';
 import { packKey } from './format/names.ts';
 import type { ChunkPart } from './format/node.ts';
-import { PACK_HEADER_BYTES, unsealBlock } from './format/pack.ts';
+import { MAX_PACK_BYTES, openPackHeader, PACK_HEADER_BYTES, unsealBlock } from './format/pack.ts';
 import type { ChunkKind, PackSecret } from './format/pack.ts';
 import { openChunkIndex } from './index/chunk-index.ts';
 import type { ChunkIndex, ChunkPlace } from './index/chunk-index.ts';
 import { syncIndex } from './index/sync.ts';
 import type { WriterKeys } from './keys/keyring.ts';
-import { openPackDirectory } from './pack-directory.ts';
+import { openPackDirectory, readerKey } from './pack-directory.ts';
 import { openBlock } from './pipeline/block.ts';
 import { createIdentify } from './pipeline/identify.ts';
 import type { Identify } from './pipeline/identify.ts';
@@ -21,15 +22,22 @@ const PACK_CACHE_BYTES = 4 * 1024 * 1024;
 /** What keeping one takes besides its bytes. */
 const PACK_BYTES = 512;
 const BLOCK_BYTES = 512;
+/** A first block up to this size is fetched together with the header of its pack. */
+const WITH_HEADER_BYTES = 64 * 1024;
 const BAD_BLOCKS_KEPT = 1024;
 
 /** What is known of a pack once it has been opened: its key, and where each of its blocks lies, ascending. A block's number is its place in these. */
-export type OpenedPack = {
+type OpenedPack = {
   readonly key: string;
   readonly secret: PackSecret;
   readonly blockOffsets: Uint32Array;
   readonly blockBytes: Uint32Array;
 };
+
+type BlockPlace = Pick<ChunkPlace, 'blockOffset' | 'blockBytes'>;
+
+/** Blocks as they lie in their pack: what opens them, and the number of each in it. */
+export type FetchedBlocks = { readonly key: string; readonly secret: PackSecret; readonly numbers: readonly number[] };
 
 export type BlockSourceOptions = {
   readonly access: RepositoryAccess;
@@ -108,21 +116,13 @@ export class BlockSource implements AsyncDisposable {
     return equalBytes(this.#identify[kind](bytes), id);
   }
 
-  /** The header and the blocks of one of the index's packs; kept for a while. @throws REPOSITORY_DAMAGED */
-  pack(number: number, run: Run): Promise<OpenedPack> {
-    return this.#pack(this.#packKey(this.index, number), run);
-  }
-
-  /** The sealed bytes of a block. @throws REPOSITORY_DAMAGED when the pack ends before it does */
-  async sealed(place: ChunkPlace, into: Uint8Array, run: Run): Promise<void> {
-    await this.#sealed(this.#packKey(this.index, place.pack), place.blockOffset, into, run);
-  }
-
-  /** The number of a block within its pack. @throws REPOSITORY_DAMAGED when none of that size begins there */
-  static blockNumber(pack: OpenedPack, place: Pick<ChunkPlace, 'blockOffset' | 'blockBytes'>): number {
-    const number = pack.blockOffsets.indexOf(place.blockOffset);
-    if (number >= 0 && pack.blockBytes[number] === place.blockBytes) return number;
-    throw damaged(pack.key, 'the index knows a block that it does not have');
+  /**
+   * Fetches blocks that lie one after another in one of the index's packs, gaps between them included, and what opens them.
+   * @throws REPOSITORY_DAMAGED when it ends before they do, or has others
+   */
+  fetch(blocks: readonly ChunkPlace[], into: Uint8Array, run: Run): Promise<FetchedBlocks> {
+    const [first] = blocks;
+    return this.#fetch(this.#packKey(this.index, must(first, 'a block').pack), blocks, into, run);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -167,8 +167,24 @@ export class BlockSource implements AsyncDisposable {
     return packKey(this.#credential, index.packId(number));
   }
 
-  #pack(key: string, run: Run): Promise<OpenedPack> {
-    return this.#packs.get(key, (inner) => this.#openPack(key, inner), run);
+  async #fetch(key: string, blocks: readonly BlockPlace[], into: Uint8Array, run: Run): Promise<FetchedBlocks> {
+    const { blockOffset } = must(blocks[0], 'a block');
+    const isFirst = blocks.length === 1 && blockOffset === PACK_HEADER_BYTES;
+    if (isFirst && into.byteLength <= WITH_HEADER_BYTES) return await this.#fetchWithHeader(key, into, run);
+    const pack = await this.#packs.get(key, (inner) => this.#openPack(key, inner), run);
+    await this.#read(key, blockOffset, into, run);
+    return { key, secret: pack.secret, numbers: blocks.map((block) => blockNumber(pack, block)) };
+  }
+
+  /** The first block follows on the header, so that it takes one call and no directory: the last base may lie in thousands of packs with one block. */
+  async #fetchWithHeader(key: string, into: Uint8Array, run: Run): Promise<FetchedBlocks> {
+    const bytes = new Uint8Array(PACK_HEADER_BYTES + into.byteLength);
+    await this.#read(key, 0, bytes, run);
+    into.set(bytes.subarray(PACK_HEADER_BYTES));
+    const owner = { repository: fromHex(this.#access.header.id), writer: fromHex(this.#credential) };
+    const header = bytes.subarray(0, PACK_HEADER_BYTES);
+    const secret = openPackHeader({ header, owner, content: readerKey(this.#access), what: key });
+    return { key, secret, numbers: [0] };
   }
 
   async #openPack(key: string, run: Run): Promise<OpenedPack> {
@@ -192,14 +208,13 @@ export class BlockSource implements AsyncDisposable {
   }
 
   async #openBlock(place: PackPlace, run: Run): Promise<Uint8Array> {
-    const pack = await this.#pack(place.key, run);
-    const number = BlockSource.blockNumber(pack, place);
+    if (place.blockBytes > MAX_PACK_BYTES) throw damaged(place.key, 'the index knows a block that can’t be');
     const sealed = new Uint8Array(place.blockBytes);
-    await this.#sealed(place.key, place.blockOffset, sealed, run);
-    return openBlock(unsealBlock({ secret: pack.secret, number, sealed, what: place.key }));
+    const { secret, numbers } = await this.#fetch(place.key, [place], sealed, run);
+    return openBlock(unsealBlock({ secret, number: must(numbers[0], 'a number'), sealed, what: place.key }));
   }
 
-  async #sealed(key: string, offset: number, into: Uint8Array, run: Run): Promise<void> {
+  async #read(key: string, offset: number, into: Uint8Array, run: Run): Promise<void> {
     const read = await this.#access.objects.read(key, offset, into, run);
     if (read !== into.byteLength) throw damaged(key, 'it ends too early');
   }
@@ -228,6 +243,13 @@ export class BlockSource implements AsyncDisposable {
     resources.move();
     return index;
   }
+}
+
+/** The number of a block within its pack. @throws REPOSITORY_DAMAGED when none of that size begins there */
+function blockNumber(pack: OpenedPack, place: BlockPlace): number {
+  const number = pack.blockOffsets.indexOf(place.blockOffset);
+  if (number >= 0 && pack.blockBytes[number] === place.blockBytes) return number;
+  throw damaged(pack.key, 'the index knows a block that it does not have');
 }
 
 function blockKey({ key, blockOffset, blockBytes }: PackPlace): string {

@@ -16,6 +16,7 @@ import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
+import { historyFileOf } from './log/timelines.ts';
 import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
@@ -145,6 +146,7 @@ class PostgresRecorder implements Recorder {
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
+        historyFile: historyFileOf(this.#history.timelines),
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);
