@@ -24,7 +24,10 @@ export const redisOptions = {
     path({ expects: 'the path of a file' }),
     'Certificates, in PEM, of who signed the server’s; the system’s own where it is absent.',
   ),
-  certFile: optional(path({ expects: 'the path of a file' }), 'A certificate, in PEM, to show to a server that asks for one.'),
+  certFile: optional(
+    path({ expects: 'the path of a file' }),
+    'A certificate, in PEM, to show to a server that asks for one.',
+  ),
   keyFile: optional(secretFile(), 'The private key, in PEM, of certFile.'),
   serverName: optional(
     text({ expects: 'a host name', pattern: /^[^\s:/@]+$/ }),

@@ -58,8 +58,9 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
     const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
     const sideEffects = [
       ...(there === undefined ? [] : [`${shown} holds ${there}: that is kept on this host, and replaced`]),
-      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
-      'who is connected meanwhile sees it empty, and then half full',
+      ...(only === undefined
+        ? ['who is connected meanwhile sees it empty, and then half full']
+        : ['keys that --only does not mean stay as they are now; functions, too']),
     ];
     const blockers =
       there === undefined || context.replace === true
