@@ -9,7 +9,7 @@ import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { openRedisRestorer } from './restorer.ts';
+import { destinationOf, openRedisRestorer } from './restorer.ts';
 import { discardRestore, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -24,11 +24,14 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     signal.throwIfAborted();
     return openRedisRestorer(place, context);
   },
+  canGiveUp: (place, { target }) => 'server' in destinationOf(place, target),
   undo: undoRestore,
   discard: discardRestore,
   parsePosition: (text) => {
-    const offset = /^(?:[0-9a-f]{40}:)?(\d{1,19})$/.exec(text)?.[1];
-    return offset === undefined ? undefined : orderOf(BigInt(offset));
+    const [, replId, offset] = /^(?:([0-9a-f]{40}):)?(\d{1,19})$/.exec(text) ?? [];
+    if (offset === undefined) return undefined;
+    const order = orderOf(BigInt(offset));
+    return replId === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${replId}:`) };
   },
   positionBetween: (order, next) => {
     const { replId } = must(parseResume(next.resume), 'a position of a Redis server');
