@@ -190,7 +190,7 @@ export async function postgresSecondBase(options: Options): Promise<Part> {
   mkdirSync(home);
   const up = new UpProcess(home, { [STORE]: server.url }, { signal });
   await up.command('backup');
-  const full = await grown(peer.repository, () => peer.run('--type=full', 'backup'));
+  const full = await grown(join(peer.repository, 'backup'), () => peer.run('--type=full', 'backup'));
   const found = {
     changed: [] as number[],
     added: [] as number[],
@@ -201,7 +201,7 @@ export async function postgresSecondBase(options: Options): Promise<Part> {
   for (let round = 0; round < rounds; round++) {
     const { bytes } = await touchPages(server, CHANGED_SHARE, round + 1);
     const ours = await grown(up.repository, () => up.command('backup'));
-    const theirs = await grown(peer.repository, () => peer.run('--type=incr', 'backup'));
+    const theirs = await grown(join(peer.repository, 'backup'), () => peer.run('--type=incr', 'backup'));
     found.changed.push(bytes);
     found.added.push(ours.bytes);
     found.wallMs.push(ours.sample.wallMs);
@@ -215,7 +215,7 @@ export async function postgresSecondBase(options: Options): Promise<Part> {
   return {
     title: 'PostgreSQL: second base',
     notes: [
-      `${gigabytes} GB of pgbench, of which one transaction touched rows on about 2 % of the pages; changed are those whose last change, by their own header, is newer (${megabytes(spreadOf(found.changed).median)}). Stored is what the repository grew by, compressed and encrypted; ${rounds} rounds, each on the one before.`,
+      `${gigabytes} GB of pgbench, of which one transaction touched rows on about 2 % of the pages; changed are those whose last change, by their own header, is newer (${megabytes(spreadOf(found.changed).median)}). Stored is what the repository grew by, compressed and encrypted, ours with the log that the base needs, pgBackRest’s without; ${rounds} rounds, each on the one before.`,
     ],
     rows: [
       storedRow(found),
@@ -257,7 +257,7 @@ async function grown(
   repository: string,
   work: () => Promise<Sample>,
 ): Promise<{ readonly bytes: number; readonly sample: Sample }> {
-  const before = sizeOf(repository);
+  const before = existsSync(repository) ? sizeOf(repository) : 0;
   const sample = await work();
   return { bytes: sizeOf(repository) - before, sample };
 }
