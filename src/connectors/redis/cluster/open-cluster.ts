@@ -147,6 +147,20 @@ function assertCovered(masters: readonly ClusterMaster[]): void {
   throw notReady(first.client.server, `the slot ${missing} of the cluster is nobody’s`);
 }
 
+/** @throws STORE_UNREACHABLE while slots are on their way from one master to another */
+export function assertStill(masters: readonly ClusterMaster[]): void {
+  for (const { nodes, client } of masters) {
+    const self = myself(nodes);
+    if (self?.isImporting === true || self?.isMigrating === true) throw moving(client.server);
+  }
+}
+
+export function moving(server: Address): Error {
+  return unreachable(server, 'slots are being moved', {
+    hint: 'Wait until the slots of the cluster have moved, or finish a move that was cut off with `redis-cli --cluster fix`.',
+  });
+}
+
 export function slotsOf({ nodes }: Pick<MasterState, 'nodes'>): readonly SlotRange[] {
   return myself(nodes)?.slots ?? [];
 }

@@ -1,5 +1,5 @@
 import type { Clock, Run } from '../../../core/run.ts';
-import { positionLost, unreachable } from '../errors.ts';
+import { positionLost } from '../errors.ts';
 import { askFirst } from '../link/ask-first.ts';
 import { idAt, isInHistory, whyLost } from '../link/history.ts';
 import type { StreamPlace } from '../link/history.ts';
@@ -61,10 +61,4 @@ async function beginShard(
   if (info.backlog !== undefined) return { master, info, known: undefined, asked: undefined };
   const asked = opened.use(await ReplicaLink.open(client.server, clock, run));
   return { master, info: await askFirst(asked, { client, clock }, run), known: undefined, asked };
-}
-
-export function moving(server: Parameters<typeof unreachable>[0]): Error {
-  return unreachable(server, 'slots are being moved', {
-    hint: 'Wait until the slots of the cluster have moved, or finish a move that was cut off with `redis-cli --cluster fix`.',
-  });
 }
