@@ -1,34 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
-import type { Position } from '../../../src/core/position.ts';
-import type { Recorder } from '../../../src/core/recorder.ts';
 import { FrameReader } from '../../../src/connectors/redis/cluster/frames.ts';
 import { parseClusterResume } from '../../../src/connectors/redis/cluster/positions.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import { needs } from '../../servers/needs.ts';
 import { startRedisCluster } from '../../servers/redis-cluster.ts';
 import type { RedisCluster } from '../../servers/redis-cluster.ts';
-import { Followed, forever, openAt, placeOfUrl, runtime } from './recording.ts';
+import { begin, follow, head, urlOf } from './cluster.ts';
+import { forever, openAt, placeOfUrl, runtime } from './recording.ts';
 
 const options = { ...needs('redis-server', 'redis-cli'), timeout: 120_000 };
-
-async function begin(recorder: Recorder): Promise<Position> {
-  return await must(recorder.begin, 'a beginning').call(recorder, forever);
-}
-
-async function head(recorder: Recorder): Promise<Position> {
-  return await must(recorder.head, 'a head').call(recorder, forever);
-}
-
-async function follow(recorder: Recorder, after: Position): Promise<Followed> {
-  return new Followed(await must(recorder.openLog, 'a log').call(recorder, after, forever));
-}
-
-function urlOf(cluster: RedisCluster): string {
-  return must(cluster.servers[0], 'a node').url;
-}
 
 async function write(cluster: RedisCluster, name: string, count: number): Promise<void> {
   const lines = Array.from({ length: count }, (_, index) => `SET ${name}:${index} ${index}`);
