@@ -191,7 +191,7 @@ export function* clusterWorkload(random: SeededRandom, tags = 30): Generator<Uni
 export async function work(
   client: ClusterClient,
   cluster: RedisCluster,
-  units: Generator<Unit>,
+  units: Iterator<Unit>,
   count: number,
 ): Promise<void> {
   for (let left = count; left > 0; left -= 1) {

@@ -189,12 +189,19 @@ export class ClusterLog implements Log {
     const { streams } = this.#options;
     const state = await this.#ask(run);
     const isTarget = (stream: ShardStream): boolean => stream.hasArrivals || state.importing[stream.shard] === true;
-    const targets = streams.filter(isTarget);
-    const sources = streams.filter((stream) => !targets.includes(stream));
-    const before = await this.#askAndTake(sources, run);
-    const arrived = await this.#askAndTake(targets, run);
-    // A source deletes a key in the same step in which the target got it.
-    await this.#askAndTake(sources, run);
+    let targets: readonly ShardStream[] = [];
+    let sources = streams;
+    let before: ReadonlyMap<number, bigint>;
+    let arrived: ReadonlyMap<number, bigint>;
+    do {
+      targets = streams.filter((stream) => targets.includes(stream) || isTarget(stream));
+      sources = streams.filter((stream) => !targets.includes(stream));
+      before = await this.#askAndTake(sources, run);
+      arrived = await this.#askAndTake(targets, run);
+      // A source deletes a key in the same step in which the target got it.
+      await this.#askAndTake(sources, run);
+      // Between two slots a target is none for a moment.
+    } while (sources.some(({ hasArrivals }) => hasArrivals));
     this.#arrivals += targets.length;
     const changes: LoggedChange[] = [];
     const put = (stream: ShardStream, upTo?: bigint): void => {
