@@ -25,16 +25,16 @@ test('a cluster is restored at any moment into one of another size, and into a s
   await using client = new ClusterClient(cluster);
   await client.refresh();
   const units = clusterWorkload(random);
-  await work(client, cluster, units, 400);
+  await work(client, units, 400);
   await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
   const from = await begin(recorder);
   await using followed = await follow(recorder, from);
   let base = await recordInMemory(await recorder.openBase(forever), forever);
   const moments: Moment[] = [];
   for (let count = 0; count < 8; count += 1) {
-    await work(client, cluster, units, 30 + random.integer(300));
+    await work(client, units, 30 + random.integer(300));
     if (count === 5) base = await recordInMemory(await recorder.openBase(forever), forever);
-    await work(client, cluster, units, 30 + random.integer(100));
+    await work(client, units, 30 + random.integer(100));
     // What is to expire within milliseconds would do so while it is looked at.
     await runtime.clock.sleep(50, forever);
     const keys = await stateOfCluster(cluster);
@@ -63,7 +63,7 @@ test('what is recorded while slots move is restored, also at moments in the midd
   await client.refresh();
   // What needs several keys waits until its slot has moved; a transaction can't be asked for elsewhere.
   const units = clusterWorkload(random, 200).filter(({ tag, commands }) => tag !== '' && commands.length === 1);
-  await work(client, cluster, units, 1_000);
+  await work(client, units, 1_000);
   const steady = Array.from({ length: 500 }, (_, index) => `steady:${index}`);
   for (const key of steady) await client.run(key, [['SET', `{${key}}`, key]]);
   await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
@@ -91,11 +91,11 @@ test('what is recorded while slots move is restored, also at moments in the midd
         isDone = true;
       });
     while (!isDone) {
-      await work(client, cluster, units, 20);
+      await work(client, units, 20);
       await head(recorder).catch((error: unknown) => refused.push(error));
     }
     await moved;
-    await work(client, cluster, units, 200);
+    await work(client, units, 200);
     await runtime.clock.sleep(50, forever);
     const keys = await stateOfCluster(cluster);
     const position = await head(recorder);

@@ -25,6 +25,8 @@ export type ClusterState = {
   readonly isMoving: boolean;
   /** Who has which slots, as text. */
   readonly holdings: string;
+  /** A slot that is nobody's. */
+  readonly unserved: number | undefined;
 };
 
 export type ClusterLogOptions = {

@@ -26,7 +26,7 @@ import type { Vector } from './positions.ts';
 import { beginShards, matchShards, shardPlace } from './shards.ts';
 import type { Shard } from './shards.ts';
 import { ShardStream } from './shard-stream.ts';
-import { showSlotRanges } from './slots.ts';
+import { ownersOf, showSlotRanges } from './slots.ts';
 
 const ID_BYTES = 8;
 
@@ -246,10 +246,12 @@ class ClusterRecorder implements Recorder {
       isMoving ||= self?.isImporting === true || self?.isMigrating === true;
     }
     const selves = states.flatMap(({ nodes }) => myself(nodes) ?? []);
-    return { offsets, importing, isMoving, holdings: holdingsOf(selves) };
+    const unserved = ownersOf(selves.map(({ slots }) => slots)).indexOf(-1);
+    return { offsets, importing, isMoving, holdings: holdingsOf(selves), unserved: unserved < 0 ? undefined : unserved };
   }
 
-  #assertStill({ isMoving, holdings }: ClusterState, before = holdings): void {
+  #assertStill({ isMoving, holdings, unserved }: ClusterState, before = holdings): void {
+    if (unserved !== undefined) throw unreachable(this.#place, `the slot ${unserved} of the cluster is nobody’s`);
     if (isMoving || holdings !== before) throw moving(this.#place);
   }
 
