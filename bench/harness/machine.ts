@@ -33,7 +33,8 @@ export function describeMachine(): Machine {
   };
 }
 
-function fsyncP99Ms(): number {
+/** Of 4 KiB, written and fsynced in the temporary folder. */
+export function fsyncP99Ms(): number {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
   try {
     const file = openSync(join(folder, 'probe'), 'w');

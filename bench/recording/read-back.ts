@@ -13,14 +13,14 @@ import { RepositoryReader } from '../../src/repository/reader.ts';
 import { openPoint } from '../../src/restore/point.ts';
 import type { UpProcess } from './up-process.ts';
 
-const runtime: Runtime = {
+export const runtime: Runtime = {
   clock: createSystemClock(),
   random: (sizeBytes) => randomBytes(sizeBytes),
   logger: { log: () => undefined },
   temporaryFolder: tmpdir(),
 };
 
-async function openReader(up: UpProcess, stack: AsyncDisposableStack, run: Run): Promise<RepositoryReader> {
+export async function openReader(up: UpProcess, stack: AsyncDisposableStack, run: Run): Promise<RepositoryReader> {
   const objects = stack.use(await openObjectStore(up.repository, { runtime, baseFolder: up.folder }, run));
   const access = await openWithPassphrase(objects, up.passphrase, runtime, run);
   const options = { access, remembered: [], stateFolder: undefined, extract: extractInPlace };

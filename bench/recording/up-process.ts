@@ -8,6 +8,8 @@ import { askAgent } from '../../src/agent/socket-client.ts';
 import type { LiveStatus } from '../../src/app/results.ts';
 import { must } from '../../src/core/must.ts';
 import type { Run } from '../../src/core/run.ts';
+import { measure } from '../harness/measure.ts';
+import type { Sample } from '../harness/measure.ts';
 import { stateFolderIn } from '../harness/state-folder.ts';
 
 const CLI = join(import.meta.dirname, '../../dist/cli/main.js');
@@ -15,7 +17,7 @@ const TICKS_A_SECOND = 100;
 const PASSPHRASE = 'a bench needs no secret';
 
 /** An application in a folder of its own, and the compiled `tidemark up` on it. */
-export class UpProcess {
+export class UpProcess implements AsyncDisposable {
   readonly folder: string;
   readonly #run: Run;
   #child: ChildProcess | undefined;
@@ -45,7 +47,15 @@ export class UpProcess {
     return stateFolderIn(join(this.folder, 'state'));
   }
 
-  /** Resolves once every store is recorded. */
+  /** Another command on the same application, run to its end. */
+  async command(...args: readonly string[]): Promise<Sample> {
+    const { TIDEMARK_PASSPHRASE = '', XDG_STATE_HOME = '', NODE_OPTIONS } = this.#environment;
+    const env = { HOME: this.folder, TIDEMARK_PASSPHRASE, XDG_STATE_HOME, ...(NODE_OPTIONS && { NODE_OPTIONS }) };
+    const command = { argv: [process.execPath, CLI, '--quiet', ...args], cwd: this.folder, env };
+    return await measure(command, { signal: this.#run.signal, scratch: this.folder });
+  }
+
+  /** Resolves once every store is recorded: then each has its first base. */
   async start(): Promise<void> {
     const child = spawn(process.execPath, [CLI, 'up'], { cwd: this.folder, env: this.#environment, stdio: 'ignore' });
     this.#child = child;
@@ -71,19 +81,31 @@ export class UpProcess {
     return answer as unknown as LiveStatus | undefined; // what this version's `up` answers
   }
 
-  /** Processor time in seconds so far, and resident memory in bytes. */
-  usage(): { readonly cpuSeconds: number; readonly residentBytes: number } {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Processor time in seconds so far, and resident memory in bytes, now and at its peak. */
+  usage(): { readonly cpuSeconds: number; readonly residentBytes: number; readonly peakBytes: number } {
     const pid = must(this.#child?.pid, 'a process that runs');
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    const resident = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const bytesOf = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) * 1024;
     return {
       cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND,
-      residentBytes: Number(resident) * 1024,
+      residentBytes: bytesOf('VmRSS'),
+      peakBytes: bytesOf('VmHWM'),
     };
   }
 
   get #environment(): NodeJS.ProcessEnv {
-    return { ...process.env, XDG_STATE_HOME: join(this.folder, 'state'), TIDEMARK_PASSPHRASE: PASSPHRASE };
+    const profiled = process.env['BENCH_NODE_OPTIONS'];
+    return {
+      ...process.env,
+      ...(profiled !== undefined && { NODE_OPTIONS: profiled }),
+      XDG_STATE_HOME: join(this.folder, 'state'),
+      TIDEMARK_PASSPHRASE: PASSPHRASE,
+    };
   }
 }
 

@@ -19,6 +19,8 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const MERGE_EVERY_MS = 5 * 60_000;
 /** Plain bytes that are kept until then. */
 const PLAIN_BYTES = 8 * 1024 * 1024;
+/** Of one segment: larger ones gain little by being sealed as one with others, and would leave no room for those. */
+const MOST_PLAIN_BYTES = PLAIN_BYTES / 4;
 /** A sweep waits for the sessions that it saw, so that none goes on for ever. */
 const SESSION_MS = 60 * 60_000;
 /** A mark waits so long for what it covers; then it is partial. */
@@ -355,6 +357,8 @@ export class Journal {
   #remember(history: string, blocks: readonly LogBlock[]): void {
     const { after } = must(blocks[0], 'a block that was put');
     const { upTo } = must(blocks.at(-1), 'a block that was put');
+    const sizeBytes = blocks.reduce((sum, { pieces }) => sum + pieces.byteLength, 0);
+    if (sizeBytes > MOST_PLAIN_BYTES) return;
     this.#plain.put({ history, after, upTo }, Buffer.concat(blocks.map(({ pieces }) => pieces)));
   }
 

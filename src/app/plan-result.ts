@@ -4,7 +4,7 @@ import { baseAtMs } from '../repository/base-order.ts';
 import { historySpans } from '../repository/history-spans.ts';
 import { markState } from '../repository/mark.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
-import { listRuns } from '../repository/runs.ts';
+import { maintainerRuns } from '../repository/runs.ts';
 import type { PlannedStore, RestorePlan } from './restore-plan.ts';
 import { estimateMs } from './restore-rate.ts';
 import type { NearestResult, PlanResult, PlanStoreResult } from './results.ts';
@@ -22,8 +22,8 @@ export function planResult({ access, catalogue }: RepositoryReader, plan: Planne
     .filter(({ needBytes, freeBytes }) => isWhole && freeBytes !== undefined && needBytes > freeBytes)
     .map(({ store, into }) => `${store}: there is not enough room at ${into}`);
   const bytes = shown.reduce((sum, { downloadBytes }) => sum + downloadBytes, 0);
-  // When a run that has ended did so does not depend on the time now.
-  const estimate = isWhole ? estimateMs(listRuns(access, catalogue, 0), bytes) : undefined;
+  // Restores are runs of maintainers: not one of a writer's many is looked at.
+  const estimate = isWhole ? estimateMs(maintainerRuns(access, catalogue), bytes) : undefined;
   return {
     ...(mark === undefined ? {} : { mark: markResult(mark.mark, mark.pinned) }),
     ...(askedMs === undefined ? {} : { at: isoTime(askedMs) }),

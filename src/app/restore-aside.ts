@@ -6,6 +6,7 @@ import {
   isBeingUndone,
   isUnfinished,
   listJournals,
+  placeText,
   refuseUnfinished,
   removeJournal,
   saveJournal,
@@ -45,7 +46,7 @@ export async function undoRestore(
       const { keptAside } = await connector.undo(options, { ...context, turn }, run);
       journal = withStore(journal, { ...item, keptAside, undoing: false });
       const holds = turn % 2 === 1 ? 'before' : 'restored';
-      results.push({ store: item.store, into: item.into ?? item.target, holds, keptAside });
+      results.push({ store: item.store, into: placeText(item), holds, keptAside });
     } catch (error) {
       if (!isTidemarkError(error, 'NOTHING_TO_RESUME')) throw error;
       // Nothing was begun, so nothing has to be finished.
@@ -66,7 +67,7 @@ export async function listLeftovers(
 ): Promise<readonly Leftover[]> {
   const journals = discardable(await listJournals(application.stateFolder), stores);
   return journals.flatMap((journal) =>
-    chosenIn(journal, stores).map(({ store, into, target, keptAside }) => ({ store, into: into ?? target, keptAside })),
+    chosenIn(journal, stores).map((item) => ({ store: item.store, into: placeText(item), keptAside: item.keptAside })),
   );
 }
 
@@ -94,7 +95,7 @@ export async function discardRestores(
       const { connector, options, context } = await openStore(application, journal, item);
       await connector.discard(options, context, run);
       await rm(context.workFolder, { recursive: true, force: true });
-      results.push({ store: item.store, into: item.into ?? item.target });
+      results.push({ store: item.store, into: placeText(item) });
     }
     const rest = journal.stores.filter((item) => !chosen.includes(item));
     if (rest.length === 0) {

@@ -17,6 +17,18 @@ test('an estimate goes by what the newest restores have written in their time', 
   assert.equal(estimateMs(many, 20 * MIB), 2_000);
 });
 
+test('no more runs are looked at than an estimate takes', () => {
+  let asked = 0;
+  function* endless(): Generator<PastRun> {
+    for (;;) {
+      asked += 1;
+      yield restored(10 * MIB, 1_000, { command: asked % 2 === 0 ? 'restore' : 'sweep' });
+    }
+  }
+  assert.equal(estimateMs(endless(), 10 * MIB), 1_000);
+  assert.equal(asked, 10);
+});
+
 test('without a restore that tells anything there is no estimate', () => {
   const runs = [
     restored(100 * MIB, 5),

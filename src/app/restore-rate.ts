@@ -1,5 +1,5 @@
 import type { Json } from '../repository/format/json.ts';
-import type { PastRun } from '../repository/runs.ts';
+import type { EndedRun } from '../repository/runs.ts';
 
 /** Newer restores say more about the next one than older ones. */
 const MOST_RUNS = 5;
@@ -9,13 +9,17 @@ const LEAST_BYTES = 1024 * 1024;
 
 type Measured = { readonly bytes: number; readonly durationMs: number };
 
-/** How long it may take to bring back so many bytes, by what the last restores took. Undefined where none was long enough to tell. */
-export function estimateMs(runs: readonly PastRun[], bytes: number): number | undefined {
-  const measured = runs
+/**
+ * How long it may take to bring back so many bytes, by what the last restores took. Undefined where none was long enough to tell. `runs`: newest first;
+ * no more are asked for than are needed.
+ */
+export function estimateMs(runs: Iterable<EndedRun>, bytes: number): number | undefined {
+  const measured = Iterator.from(runs)
     .filter(({ command, outcome }) => command === 'restore' && (outcome === 'done' || outcome === 'damaged'))
     .map(({ summary, durationMs }): Measured => ({ bytes: writtenBytes(summary), durationMs }))
     .filter((one) => one.durationMs >= LEAST_MS && one.bytes >= LEAST_BYTES)
-    .slice(0, MOST_RUNS);
+    .take(MOST_RUNS)
+    .toArray();
   const total = measured.reduce(
     (sum, one): Measured => ({ bytes: sum.bytes + one.bytes, durationMs: sum.durationMs + one.durationMs }),
     { bytes: 0, durationMs: 0 },

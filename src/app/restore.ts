@@ -17,6 +17,7 @@ import {
   isBeingUndone,
   isUnfinished,
   listJournals,
+  placeText,
   refuseUnfinished,
   removeJournal,
   saveJournal,
@@ -90,7 +91,7 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, replace, followBy, point, nearest }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, preview, replace, followBy, point, nearest }) => ({
       store,
       kind,
       scheme: place.scheme,
@@ -99,6 +100,7 @@ export async function carryOut(
       // Options come from a manifest, so they are JSON.
       options: place.options as Readonly<Record<string, Json>>,
       into,
+      shownAs: preview.into,
       replace,
       followBy,
       base: point.base.key,
@@ -344,7 +346,7 @@ function storeResult(
   const { skipped } = reader.content(point.base);
   return {
     store: item.store,
-    into: item.into ?? item.target,
+    into: placeText(item),
     position: point.position,
     exact: summary.exact,
     bytes: report?.bytes ?? summary.bytes,

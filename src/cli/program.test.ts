@@ -54,6 +54,7 @@ test('options without a value have their empty one', () => {
     undo: false,
     discard: false,
     skipDamaged: false,
+    standby: false,
   });
   assert.equal(globals.noColor, false);
 });

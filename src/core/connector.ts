@@ -30,7 +30,7 @@ export type RestorerContext = {
   readonly replace?: boolean | undefined;
   /**
    * What is restored is to follow the repository: a program with its arguments that gives the engine a file of the log (see `giveLogFile`), in which `%f`
-   * stands for the file's name and `%p` for where it goes. It ends with 0, with 1 for what is not there yet, and with 255 when it can't tell.
+   * stands for the file's name and `%p` for where it goes. It ends with 0, or with 1 for what is not there yet or can't be read, which is asked for again.
    */
   readonly followBy?: readonly string[] | undefined;
   /** On this host, of this restore and store alone: private, and there until the restore is discarded. Not created yet. */

@@ -11,13 +11,14 @@ for (const memoryBytes of [1_000, undefined]) {
     try {
       const spill = new SortedSpill({ temporaryFolder, memoryBytes });
       const keys = Array.from({ length: 2_000 }, (_, index) => Buffer.from(`${(index * 7919) % 2_000} \u00ff`));
-      for (const key of keys) spill.put(key, Buffer.from(`value of ${key}`));
+      const valueOf = (key: Buffer): Buffer => Buffer.concat([Buffer.from('value of '), key]);
+      for (const key of keys) spill.put(key, valueOf(key));
       const found = [...spill.ascending()].map(({ key, value }) => [Buffer.from(key), Buffer.from(value)] as const);
       assert.deepEqual(
         found.map(([key]) => key),
         keys.toSorted(Buffer.compare),
       );
-      assert.ok(found.every(([key, value]) => value.equals(Buffer.from(`value of ${key}`))));
+      assert.ok(found.every(([key, value]) => value.equals(valueOf(key))));
       spill[Symbol.dispose]();
       assert.deepEqual(readdirSync(temporaryFolder), []);
     } finally {

@@ -110,7 +110,7 @@ export async function readBody(
   const { body, storedBytes, offset, key, trusted } = segment;
   if (body === undefined) {
     const section = trusted.record.sections[trusted.record.header.sections.indexOf('frames')];
-    const frames = section?.subarray(offset, offset + storedBytes);
+    const frames = section instanceof Uint8Array ? section.subarray(offset, offset + storedBytes) : undefined;
     if (frames?.byteLength !== storedBytes) throw damaged(key, 'it does not hold the frames that it names');
     return frames;
   }

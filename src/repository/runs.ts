@@ -6,7 +6,7 @@ import type { Json, JsonFields } from './format/json.ts';
 import { inMaintainerSession } from './maintainer.ts';
 import type { MaintainerOptions } from './maintainer.ts';
 import type { Head } from './records/heads.ts';
-import { openTrusted } from './records/record-log.ts';
+import { ofKind, openTrusted } from './records/record-log.ts';
 import type { TrustedRecord } from './records/record-log.ts';
 
 /** Sessions silent for so many leases are taken for dead, as a sweep does. */
@@ -28,6 +28,9 @@ export type PastRun = Omit<RunBody, 'summary'> & {
   readonly host?: string | undefined;
   readonly summary?: Readonly<Record<string, Json>> | undefined;
 };
+
+/** What the record of a run says. */
+export type EndedRun = Omit<PastRun, 'key' | 'host'>;
 
 /**
  * Past runs, newest first. A session that wrote and never said how it ended is among them: `running` while it gives signs of life, else
@@ -62,6 +65,15 @@ export function listRuns(access: RepositoryAccess, catalogue: Catalogue, nowMs: 
   return runs.toSorted((left, right) => right.startedAtMs - left.startedAtMs || (left.key < right.key ? 1 : -1));
 }
 
+/** How runs of maintainers ended, newest first: each is opened when it is asked for. */
+export function* maintainerRuns(access: RepositoryAccess, { log }: Pick<Catalogue, 'log'>): Generator<EndedRun> {
+  const told = ofKind(log, 'run').filter(({ certificate }) => certificate.role === 'maintainer');
+  for (const trusted of told.toSorted((left, right) => right.modifiedMs - left.modifiedMs)) {
+    const body = readWhere(access, trusted, readRun);
+    if (body !== undefined) yield body;
+  }
+}
+
 /** Writes down how a run of a maintainer ended, in a session of its own. Returns that session's head. */
 export async function putRun(
   options: Pick<MaintainerOptions, 'access' | 'info'> & { readonly catalogue: Catalogue; readonly body: RunBody },
@@ -91,7 +103,7 @@ function readWhere<T>(
   }
 }
 
-function readRun(fields: JsonFields): Omit<PastRun, 'key' | 'host'> {
+function readRun(fields: JsonFields): EndedRun {
   return {
     command: fields.text('command'),
     startedAtMs: fields.number('startedAtMs'),

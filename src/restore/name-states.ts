@@ -1,11 +1,10 @@
 import { TidemarkError } from '../core/errors.ts';
 import { firstIndex } from '../core/first-index.ts';
 import type { Position } from '../core/position.ts';
-import type { StoredEntry } from '../core/restorer.ts';
+import type { StoredEntry, LoggedEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BaseRecord } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
-import type { LoggedEntry } from '../core/restorer.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { keepEntry, nameKey } from './overlay.ts';
 

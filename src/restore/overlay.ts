@@ -4,9 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 import { firstIndex } from '../core/first-index.ts';
 import { must } from '../core/must.ts';
-import type { StoredEntry } from '../core/restorer.ts';
+import type { StoredEntry, LoggedEntry } from '../core/restorer.ts';
 import { packContent, unpackContent } from '../repository/base-reader.ts';
-import type { LoggedEntry } from '../core/restorer.ts';
 
 /** What is kept in memory before it goes to a file. */
 const MEMORY_BYTES = 64 * 1024 * 1024;

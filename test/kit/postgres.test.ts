@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { encodeAttributes } from '../../src/connectors/postgres/attributes.ts';
 import { openPostgresRecorder } from '../../src/connectors/postgres/recorder.ts';
 import { parseLsn, positionOf } from '../../src/connectors/postgres/lsn.ts';
@@ -18,8 +19,11 @@ import { kit } from '../golden/restore-moments.ts';
 import { promote, serverOwner, startPostgres, untilCaughtUp } from '../servers/postgres.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { needsPostgres } from '../servers/postgres-binaries.ts';
+import type { PostgresVersion } from '../servers/postgres-binaries.ts';
 import { behind, EngineRepository, upTo } from './engine-repository.ts';
 
+const VERSIONS: readonly PostgresVersion[] =
+  process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? ['13', '14', '15', '16', '17', '18'] : ['15'];
 const NEEDED = { ...needsPostgres(), timeout: 300_000 };
 
 /** What the tests compare: the numbers that a table holds, one a transaction. */
@@ -45,10 +49,10 @@ function ownFolder() {
   return folder;
 }
 
-test('the kit brings PostgreSQL to each byte of its log, in a data directory on which it starts', NEEDED, async (t) => {
+async function restoresEachByte(version: PostgresVersion, t: TestContext): Promise<void> {
   const run = { signal: t.signal };
   await using out = ownFolder();
-  await using server = await startPostgres();
+  await using server = await startPostgres({ version });
   const owner = serverOwner();
   for (const name of ['early', 'late']) {
     mkdirSync(out.at(name));
@@ -137,7 +141,16 @@ test('the kit brings PostgreSQL to each byte of its log, in a data directory on 
   const lost = kit('restore', path, 'latest', out.at('lost'));
   assert.equal(lost.status, 5);
   assert.ok(!existsSync(out.at('lost', 'main')));
-});
+}
+
+for (const version of VERSIONS) {
+  const needed = { ...needsPostgres(version), timeout: 300_000 };
+  test(
+    `the kit brings PostgreSQL ${version} to each byte of its log, in a data directory on which it starts`,
+    needed,
+    (t) => restoresEachByte(version, t),
+  );
+}
 
 test(
   'the kit follows PostgreSQL over a change of the timeline, from bases before it and after it',

@@ -6,8 +6,15 @@ import type { Span } from './model.ts';
 export const ENGINE_STORES = ['uploads', 'cache', 'orders', 'catalog'] as const;
 export type EngineStore = (typeof ENGINE_STORES)[number];
 
-/** Where the servers are. `hasReplicas`: a write counts only once one of them has it, so that a failover loses nothing. */
-export type Ports = { readonly redisPort: number; readonly postgresPort: number; readonly hasReplicas: boolean };
+/**
+ * Where the servers are. `replicaPort`: of a replica of Redis that has to have what is written before it counts, so that a failover to it loses nothing.
+ * `WAIT` would not do: whoever records counts there as well.
+ */
+export type Ports = {
+  readonly redisPort: number;
+  readonly postgresPort: number;
+  readonly replicaPort?: number | undefined;
+};
 
 export const SESSIONS = 20;
 export const SESSION_SECONDS = 3_600;

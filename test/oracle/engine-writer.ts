@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import type { Run } from '../../src/core/run.ts';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
 import { openClient } from '../../src/connectors/redis/resp-client.ts';
 import type { RedisClient } from '../../src/connectors/redis/resp-client.ts';
@@ -29,7 +30,7 @@ const [, , folder = '', log = '', portsFile = ''] = process.argv;
 const PAUSE_STEP_MS = 5;
 const RETRY_MS = 100;
 const ATTEMPT_MS = 2_000;
-const WAIT_MS = '1500';
+const REPLICA_STEP_MS = 2;
 
 let isStopped = false;
 process.on('SIGTERM', () => {
@@ -43,6 +44,7 @@ const places = (): Ports => JSON.parse(readFileSync(portsFile, 'utf8')) as Ports
 
 using catalog = openEmbedded(join(folder, 'catalog.db'), { durability: 'normal', busyTimeoutMs: 60_000 });
 let redis: RedisClient | undefined;
+let replica: RedisClient | undefined;
 let postgres: pg.Client | undefined;
 
 function writeFile(step: number): void {
@@ -57,9 +59,9 @@ function writeFile(step: number): void {
 }
 
 async function writeRedis(step: number): Promise<void> {
-  const { redisPort, hasReplicas } = places();
+  const { redisPort, replicaPort } = places();
   const run = { signal: AbortSignal.timeout(ATTEMPT_MS) };
-  redis ??= await openClient({ host: '127.0.0.1', port: redisPort, password: async () => undefined }, run);
+  redis ??= await clientAt(redisPort, run);
   const text = String(step);
   const commands: readonly (readonly string[])[] = [
     ['MULTI'],
@@ -76,10 +78,16 @@ async function writeRedis(step: number): Promise<void> {
     ['EXEC'],
   ];
   // A stream takes each id once: what was done before the answer was lost must not be done again.
-  if (String(await redis.call(['GET', 'counter'], run)) !== text)
+  if (String(await redis.call(['GET', 'counter'], run)) !== text) {
     for (const command of commands) await redis.call(command, run);
-  if (hasReplicas && Number(await redis.call(['WAIT', '1', WAIT_MS], run)) < 1)
-    throw new Error('no replica has it yet');
+  }
+  if (replicaPort === undefined) return;
+  replica ??= await clientAt(replicaPort, run);
+  while (String(await replica.call(['GET', 'counter'], run)) !== text) await sleep(REPLICA_STEP_MS);
+}
+
+async function clientAt(port: number, run: Run): Promise<RedisClient> {
+  return await openClient({ host: '127.0.0.1', port, password: async () => undefined }, run);
 }
 
 async function writePostgres(step: number): Promise<void> {
@@ -119,7 +127,8 @@ async function insist(write: () => Promise<void>): Promise<void> {
     } catch {
       await postgres?.end().catch(() => undefined);
       await redis?.[Symbol.asyncDispose]();
-      [postgres, redis] = [undefined, undefined];
+      await replica?.[Symbol.asyncDispose]();
+      [postgres, redis, replica] = [undefined, undefined, undefined];
       await sleep(RETRY_MS);
     }
   }
@@ -155,4 +164,5 @@ for (let step = readFileSync(log, 'utf8').split('\n').length; !isStopped; step++
 closeSync(file);
 await postgres?.end().catch(() => undefined);
 await redis?.[Symbol.asyncDispose]();
+await replica?.[Symbol.asyncDispose]();
 process.exit(0);

@@ -35,24 +35,50 @@ export const STORES = `  orders: { url: embedded:./orders.db, references: [uploa
   uploads: files:./uploads
 `;
 
-/** An application with two stores of keys and a folder, written to by another process. */
-export type World = AsyncDisposable & {
-  readonly shop: Shop;
-  readonly seed: number;
-  readonly random: SeededRandom;
-  startUp(by?: readonly string[]): Started;
-  /** Kills it without a warning, and waits until it is gone. */
-  kill(up: Started): Promise<void>;
-  /** Ctrl-C, and what it ended with. */
-  stop(up: Started): Promise<Ended>;
-  startWriter(): void;
-  /** Ends the writer between two steps. */
-  stopWriter(): Promise<Model>;
+/** How the `up` of an application is spoken to. */
+export type Asking = {
   /** What `up` answers; undefined where none runs, or it ended meanwhile. */
   ask(request: AgentRequest): Promise<Readonly<Record<string, Json>> | undefined>;
   /** A mark, and its id. Undefined as `ask`. */
   mark(options?: { readonly name?: string; readonly sealed?: boolean }): Promise<string | undefined>;
 };
+
+/** An application with two stores of keys and a folder, written to by another process. */
+export type World = AsyncDisposable &
+  Asking & {
+    readonly shop: Shop;
+    readonly seed: number;
+    readonly random: SeededRandom;
+    startUp(by?: readonly string[]): Started;
+    /** Kills it without a warning, and waits until it is gone. */
+    kill(up: Started): Promise<void>;
+    /** Ctrl-C, and what it ended with. */
+    stop(up: Started): Promise<Ended>;
+    startWriter(): void;
+    /** Ends the writer between two steps. */
+    stopWriter(): Promise<Model>;
+  };
+
+export async function askingOf(shop: Shop): Promise<Asking> {
+  const stateFolder = await stateFolderOf(shop);
+  const asking: Asking = {
+    async ask(request) {
+      try {
+        const run = { signal: AbortSignal.timeout(LONGEST_MS) };
+        return await askAgent(stateFolder, request, { onNews: () => undefined }, run);
+      } catch (error) {
+        if (isTidemarkError(error, 'FAILED') && error.message.includes('ended before it answered')) return undefined;
+        throw error;
+      }
+    },
+    async mark({ name, sealed = false } = {}) {
+      const answer = await asking.ask({ command: 'mark', name, tags: [], sealed });
+      // As `mark` answers.
+      return (answer as { readonly mark: { readonly id: string } } | undefined)?.mark.id;
+    },
+  };
+  return asking;
+}
 
 export async function openWorld(manifest = STORES): Promise<World> {
   const text = `application: shop\nrepository: ./backups\nstores:\n${manifest}marks: { every: 1s }\n`;
@@ -61,10 +87,11 @@ export async function openWorld(manifest = STORES): Promise<World> {
   mkdirSync(shop.at('uploads'));
   writeFileSync(shop.at('uploads', 'first'), 'there from the beginning');
   for (const name of ['orders', 'catalog']) openEmbedded(shop.at(`${name}.db`))[Symbol.dispose]();
-  const stateFolder = await stateFolderOf(shop);
+  const asking = await askingOf(shop);
   const running = new Set<ChildProcess>();
   let writer: ChildProcess | undefined;
   const world: World = {
+    ...asking,
     shop,
     seed,
     random: createSeededRandom(`${seed} events`),
@@ -92,20 +119,6 @@ export async function openWorld(manifest = STORES): Promise<World> {
       if (writer.exitCode === null) await once(writer, 'exit');
       assert.equal(writer.exitCode, 0, 'the writer ended well');
       return new Model(seed, shop.at('writer.log'));
-    },
-    async ask(request) {
-      try {
-        const run = { signal: AbortSignal.timeout(LONGEST_MS) };
-        return await askAgent(stateFolder, request, { onNews: () => undefined }, run);
-      } catch (error) {
-        if (isTidemarkError(error, 'FAILED') && error.message.includes('ended before it answered')) return undefined;
-        throw error;
-      }
-    },
-    async mark({ name, sealed = false } = {}) {
-      const answer = await world.ask({ command: 'mark', name, tags: [], sealed });
-      // As `mark` answers.
-      return (answer as { readonly mark: { readonly id: string } } | undefined)?.mark.id;
     },
     async [Symbol.asyncDispose]() {
       for (const child of running) {
@@ -135,13 +148,13 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
 }
 
 /** What a store does, as `up` says. */
-export async function stateOf(world: World, store: string): Promise<string | undefined> {
+export async function stateOf(world: Asking, store: string): Promise<string | undefined> {
   const answer = await world.ask({ command: 'status' });
   const stores = answer?.['stores'] as readonly { readonly store: string; readonly state: string }[] | undefined; // as `status` answers
   return stores?.find((one) => one.store === store)?.state;
 }
 
-export async function untilRecording(world: World, ...stores: readonly string[]): Promise<void> {
+export async function untilRecording(world: Asking, ...stores: readonly string[]): Promise<void> {
   for (const store of stores.length > 0 ? stores : ['orders', 'catalog', 'uploads']) {
     await until(`${store} is recorded`, async () => (await stateOf(world, store)) === 'recording');
   }
@@ -152,7 +165,7 @@ const ASKERS = 6;
 
 /** Asks for marks at random moments for some seconds; the ids of those that were promised. */
 export async function markAtRandom(
-  world: World,
+  world: Asking & { readonly random: SeededRandom },
   seconds: number,
   options: { readonly sealed?: boolean } = {},
 ): Promise<readonly string[]> {

@@ -5,9 +5,8 @@ import { errorText } from '../error-report.ts';
 import { DONE } from '../exit-status.ts';
 import type { logFileSpec } from '../table/restoring.ts';
 
+/** A server that follows asks again; more than 125 would end it. */
 const NOT_THERE = 1;
-/** More than 125 tells a PostgreSQL server to stop, instead of taking its log for ended. */
-const CANT_TELL = 255;
 
 export const logFile: Command<typeof logFileSpec, { readonly found: boolean }> = {
   async run(context, { store, lineage, name, path }) {
@@ -18,7 +17,7 @@ export const logFile: Command<typeof logFileSpec, { readonly found: boolean }> =
       return { result: { found }, status: found ? DONE : NOT_THERE };
     } catch (error) {
       for (const line of errorText(error)) context.warn(line);
-      return { result: { found: false }, status: CANT_TELL };
+      return { result: { found: false }, status: NOT_THERE };
     }
   },
   print() {},

@@ -101,7 +101,7 @@ export const logFileSpec = {
   group,
   says: 'give a server a file of its log; called by one that was restored with --standby',
   details: [
-    'It ends with status 0 when the file is there, with 1 when the repository does not have it yet, and with 255 when it can’t tell.',
+    'It ends with status 0 when the file is there, and with 1 when the repository does not have it yet or can’t be read: the server asks again.',
   ],
   needs: 'manifest',
   arguments: {

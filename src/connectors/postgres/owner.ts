@@ -1,7 +1,13 @@
-import { readFileSync, statSync } from 'node:fs';
+import { chownSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { TidemarkError } from '../../core/errors.ts';
 
 export type Owner = { readonly uid: number; readonly gid: number };
+
+/** Writes a file of the data directory. */
+export function putOwned(path: string, content: string, owner: Owner): void {
+  writeFileSync(path, content, { mode: 0o600 });
+  chownSync(path, owner.uid, owner.gid);
+}
 
 /**
  * Who is to own a data directory: the server runs as that user and refuses any other, and root altogether.

@@ -16,6 +16,7 @@ import { openPhysicalLog } from './log/physical-log.ts';
 import { createSlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
+import { historyFileOf } from './log/timelines.ts';
 import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
@@ -145,6 +146,7 @@ class PostgresRecorder implements Recorder {
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
+        historyFile: historyFileOf(this.#history.timelines),
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);
@@ -309,8 +311,10 @@ class PostgresRecorder implements Recorder {
 
   /** @throws POSITION_LOST when this is not the server any more whose log is recorded */
   async #identify(session: Session, run: Run): Promise<Identity> {
+    // As it was before the question: the log goes on meanwhile.
+    const reached = this.#history.position(this.#history.delivered);
     const identity = await identify(session, run);
-    assertGoesOn(identity, this.#history.position(this.#history.delivered), addressName(session.address));
+    assertGoesOn(identity, reached, addressName(session.address));
     this.#history.timelines = identity.timelines;
     return identity;
   }

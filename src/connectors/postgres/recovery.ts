@@ -6,6 +6,7 @@ import type { Clock, Run } from '../../core/run.ts';
 import type { BaseFacts } from './base-facts.ts';
 import { formatLsn, parseLsn } from './lsn.ts';
 import type { WalPlace } from './lsn.ts';
+import { putOwned } from './owner.ts';
 import type { Owner } from './owner.ts';
 import { ScratchServer, WORK } from './scratch-server.ts';
 import { parseHistory, parseHistoryName } from './wal/history.ts';
@@ -150,12 +151,6 @@ async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Pro
     cause: told.at(-1),
     hint: 'Name a superuser of the server in the URL of the store.',
   });
-}
-
-/** Writes a file of the data directory. */
-export function putOwned(path: string, content: string, owner: Owner): void {
-  writeFileSync(path, content, { mode: 0o600 });
-  chownSync(path, owner.uid, owner.gid);
 }
 
 /** Adds settings to those that the server has made itself. */

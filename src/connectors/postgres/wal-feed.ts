@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import type { LogReader } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { BaseFacts } from './base-facts.ts';
 import type { WalPlace } from './lsn.ts';
+import { putOwned } from './owner.ts';
 import type { Owner } from './owner.ts';
+import { historyName } from './wal/history.ts';
 import { RecordWalk } from './wal/record-walk.ts';
 import type { KeptRecord } from './wal/record-walk.ts';
 import { SegmentWriter } from './wal/segment-writer.ts';
@@ -33,6 +36,10 @@ export class WalFeed implements AsyncDisposable {
   constructor({ facts, to, folder, owner, durable }: WalFeedOptions) {
     const timelines = new Timelines(facts.timeline, facts.history);
     this.#to = to.lsn;
+    // Without one a server takes no later timeline than the first for one that exists. Where the log tells what was before, that takes its place.
+    if (facts.timeline > 1 && facts.history === undefined) {
+      putOwned(join(folder, historyName(facts.timeline)), '# not in the repository\n', owner);
+    }
     this.#writer = new SegmentWriter({ folder, shape: facts.shape, timelines, owner, durable });
     this.#walk = new RecordWalk(facts.shape, facts.redo);
   }

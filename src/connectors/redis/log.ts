@@ -7,6 +7,8 @@ import { placeOf } from './link/history.ts';
 import type { ReplicaLink } from './link/replica-link.ts';
 
 const PIECE_BYTES = 1024 * 1024;
+/** Chunks that are smaller on average are joined: each costs a position in the log. */
+const MEAN_CHUNK_BYTES = 8 * 1024;
 const HEARTBEAT_MS = 1_000;
 /** How long the master may have more to send, and send nothing. */
 const STUCK_MS = 15_000;
@@ -54,8 +56,13 @@ export class RedisLog implements Log {
   standing(offset: bigint): bigint {
     const { link } = this.#options;
     if (offset === link.offset) return offset - BigInt(this.#heldBytes);
-    if (offset > this.#wanted) this.#wanted = offset;
+    this.want(offset);
     return offset;
+  }
+
+  /** Nothing up to an offset is held back any more. */
+  want(offset: bigint): void {
+    if (offset > this.#wanted) this.#wanted = offset;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
@@ -110,14 +117,16 @@ export class RedisLog implements Log {
 
   *#pieces(atMs: number): Generator<LogPiece> {
     const start = this.#start;
-    const [first, ...others] = this.#held;
-    const all = first !== undefined && others.length === 0 ? first : Buffer.concat(this.#held);
+    const held = this.#heldBytes < this.#held.length * MEAN_CHUNK_BYTES ? [Buffer.concat(this.#held)] : this.#held;
     [this.#held, this.#heldBytes] = [[], 0];
-    for (let at = 0; at < all.byteLength; at += PIECE_BYTES) {
-      const bytes = all.subarray(at, at + PIECE_BYTES);
-      const from = start + BigInt(at);
-      const position = this.#options.positionAt(from + BigInt(bytes.byteLength));
-      yield { changes: [logBytes(from, bytes)], commit: { position, atMs } };
+    let from = start;
+    for (const chunk of held) {
+      for (let at = 0; at < chunk.byteLength; at += PIECE_BYTES) {
+        const bytes = chunk.subarray(at, at + PIECE_BYTES);
+        const position = this.#options.positionAt(from + BigInt(bytes.byteLength));
+        yield { changes: [logBytes(from, bytes)], commit: { position, atMs } };
+        from += BigInt(bytes.byteLength);
+      }
     }
   }
 }

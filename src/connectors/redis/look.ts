@@ -20,8 +20,11 @@ const SLASH = 0x2f;
 const STRING_TYPE = 0;
 const MOST_LISTED = 1_000;
 
-/** Undefined for a path that can't be one. `key`: what the names of keys begin with. */
-function parsePath(path: Uint8Array): { readonly database: number | undefined; readonly key: Uint8Array } | undefined {
+/** `database`: undefined for all. */
+type KeyPath = { readonly database: number | undefined; readonly key: Uint8Array };
+
+/** Undefined for a path that is none. `key`: what the names of keys begin with. */
+function parsePath(path: Uint8Array): KeyPath | undefined {
   const text = Buffer.from(path).toString('latin1');
   if (text === '' || text === '/') return { database: undefined, key: Buffer.of() };
   const [, number = '', behind] = /^\/?([0-9]{1,9})(?:$|(\/))/.exec(text) ?? [];
@@ -30,7 +33,7 @@ function parsePath(path: Uint8Array): { readonly database: number | undefined; r
   return { database: Number(number), key: path.subarray(from) };
 }
 
-export function keyPath(database: number, key: Uint8Array): Uint8Array {
+function keyPath(database: number, key: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`${database}/`), key]);
 }
 
@@ -42,22 +45,14 @@ export async function* listKeys(
   run: Run,
 ): AsyncGenerator<readonly ListedEntry[]> {
   const wanted = parsePath(path);
-  let found = wanted?.database === undefined && wanted !== undefined;
-  const content = await rdbOf(base, run);
+  const content = wanted && (await rdbOf(base, run));
+  let found = wanted !== undefined && wanted.database === undefined;
   if (wanted !== undefined && content !== undefined) {
-    const showsKeys = recursive || wanted.database !== undefined;
     const databases = new Set<number>();
     for await (const { items } of readRdb(base.read(content, run))) {
-      const listed: ListedEntry[] = [];
-      for (const item of items) {
-        if (item.kind !== 'key' || (wanted.database ?? item.database) !== item.database) continue;
-        if (showsKeys) {
-          if (beginsWith(item.key, wanted.key)) listed.push(describeKey(item));
-        } else if (!databases.has(item.database)) {
-          databases.add(item.database);
-          listed.push({ name: Buffer.from(String(item.database)), type: 'folder', sizeBytes: 0 });
-        }
-      }
+      const keys = items.filter((item) => item.kind === 'key').filter((key) => isUnder(key, wanted));
+      const showsKeys = recursive || wanted.database !== undefined;
+      const listed = showsKeys ? keys.map(describeKey) : newDatabases(keys, databases);
       found ||= listed.length > 0;
       for (let at = 0; at < listed.length; at += MOST_LISTED) yield listed.slice(at, at + MOST_LISTED);
     }
@@ -66,6 +61,16 @@ export async function* listKeys(
   throw new TidemarkError('ENTRY_NOT_FOUND', `the base has no ${printable(Buffer.from(path).toString())}`, {
     hint: 'A path is the number of a database, a slash and what a key begins with: 0/session:.',
   });
+}
+
+function isUnder({ database, key }: RdbKey, wanted: KeyPath): boolean {
+  return (wanted.database ?? database) === database && beginsWith(key, wanted.key);
+}
+
+function newDatabases(keys: readonly RdbKey[], known: Set<number>): readonly ListedEntry[] {
+  const found = [...new Set(keys.map(({ database }) => database))].filter((database) => !known.has(database));
+  for (const database of found) known.add(database);
+  return found.map((database) => ({ name: Buffer.from(String(database)), type: 'folder', sizeBytes: 0 }));
 }
 
 function describeKey({ database, key, sizeBytes }: RdbKey): ListedEntry {
@@ -85,8 +90,9 @@ export async function readKey(
   if (wanted?.database === undefined || content === undefined) return undefined;
   for await (const { items, version } of readRdb(base.read(content, run))) {
     for (const item of items) {
-      if (item.kind !== 'key' || item.database !== wanted.database || Buffer.compare(item.key, wanted.key) !== 0)
+      if (item.kind !== 'key' || item.database !== wanted.database || Buffer.compare(item.key, wanted.key) !== 0) {
         continue;
+      }
       const { type, at, sizeBytes } = item;
       if (item.value !== undefined) return once(shownValue({ type, value: item.value }, version));
       if (type === STRING_TYPE) {

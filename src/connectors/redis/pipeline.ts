@@ -18,7 +18,7 @@ const MOST_RUNS = 8;
 export class Pipeline {
   readonly #client: RedisClient;
   readonly #under: Set<Promise<void>> = new Set();
-  #failure: unknown;
+  #failure: { readonly error: unknown } | undefined;
   #commands = 0;
 
   constructor(client: RedisClient) {
@@ -42,7 +42,7 @@ export class Pipeline {
       .send({ bytes: joined, count, sent: resolve }, run)
       .then((replies) => assertNoErrors(replies, describe))
       .catch((error: unknown) => {
-        this.#failure ??= error;
+        this.#failure ??= { error };
         resolve();
       })
       .finally(() => this.#under.delete(answered));
@@ -67,7 +67,7 @@ export class Pipeline {
   }
 
   #assertWorks(): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 }
 

@@ -28,8 +28,9 @@ function previewFolder(folder: string, { id, only }: PreviewContext): RestorePre
   const home = existingFolder(dirname(folder));
   const { bavail, bsize } = statfsSync(home);
   const blockers: string[] = [];
-  if (only !== undefined && only.length > 0)
+  if (only !== undefined && only.length > 0) {
     blockers.push('a part of the keys can’t be restored as files: leave out --only');
+  }
   try {
     accessSync(home, constants.W_OK | constants.X_OK);
   } catch (error) {
@@ -61,9 +62,10 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
       freeBytes = limit === 0 || freeBytes === undefined ? undefined : freeBytes + Math.max(0, limit - used);
     }
     const sideEffects = [
-      ...(there === undefined ? [] : [`${shown} holds ${there}, which is kept on this host and replaced`]),
-      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
-      'who is connected meanwhile sees it empty, and then half full',
+      ...(there === undefined ? [] : [`${shown} holds ${there}: that is kept on this host, and replaced`]),
+      ...(only === undefined
+        ? ['who is connected meanwhile sees it empty, and then half full']
+        : ['keys that --only does not mean stay as they are now; functions, too']),
     ];
     const blockers =
       there === undefined || context.replace === true

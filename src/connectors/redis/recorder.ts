@@ -121,6 +121,8 @@ class RedisRecorder implements Recorder {
     }
     const { link, position, path } = await this.#syncFully(run);
     await link[Symbol.asyncDispose]();
+    // A mark can stand on the base only when the log has come to it.
+    this.#log?.want(BigInt(position.order));
     return this.#base(path, position);
   }
 

@@ -2,13 +2,14 @@ import { must } from '../../core/must.ts';
 import type { StoredContent } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { ExtractContext } from '../base-reader.ts';
+import { createLimiter } from '../../flow/limiter.ts';
 import { BlockSource } from '../block-source.ts';
 import type { ChunkPart } from '../format/node.ts';
 import { SlotPool } from '../pipeline/slots.ts';
 import { createWorkerPool } from '../pipeline/worker-pool.ts';
 import type { WorkerPool } from '../pipeline/worker-pool.ts';
 import type { FilledFiles, SealedBlock } from './fill-files.ts';
-import type { FillJob, FillLimits } from './fill-plan.ts';
+import type { FillJob, FillLimits, JobRead } from './fill-plan.ts';
 import { MadeFiles } from './made-files.ts';
 import type {
   BeginRequest,
@@ -21,6 +22,8 @@ import type {
 
 /** One is read into while another one is opened. */
 const SLOTS_PER_WORKER = 2;
+/** Of packs: a base may lie in thousands of small ones, and each has to be waited for. */
+const READS_AT_ONCE = 8;
 
 export type CrewOptions = {
   readonly context: ExtractContext;
@@ -44,6 +47,7 @@ export class Crew implements AsyncDisposable {
   readonly made = new MadeFiles();
   readonly #abort = new AbortController();
   readonly #pool: WorkerPool;
+  readonly #reads = createLimiter(READS_AT_ONCE);
   readonly #slots: SlotPool;
   #canClone = true;
   #order = 0;
@@ -119,17 +123,24 @@ export class Crew implements AsyncDisposable {
     }
   }
 
-  /** Reads the job's blocks into the slot; neighbours in one pack with one call. */
-  async #fetch<Tag>({ reads, blocks }: FillJob<Tag>, into: Uint8Array): Promise<readonly SealedBlock[]> {
-    for (const { first, at, sizeBytes } of reads) {
-      await this.source.sealed({ ...first, blockBytes: sizeBytes }, into.subarray(at, at + sizeBytes), this.run);
-    }
-    const sealed: SealedBlock[] = [];
-    for (const { place, at } of blocks) {
-      const pack = await this.source.pack(place.pack, this.run);
+  /** Reads the job's blocks into the slot, several packs at once; neighbours in one pack with one call. Nothing writes into it afterwards. */
+  async #fetch<Tag>({ reads }: FillJob<Tag>, into: Uint8Array): Promise<readonly SealedBlock[]> {
+    const read = (one: JobRead): Promise<readonly SealedBlock[]> => {
+      return this.#reads.within(() => this.#read(one, into), this.run);
+    };
+    const settled = await Promise.allSettled(reads.map(read));
+    return settled.flatMap((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
+  }
+
+  async #read({ first, at, sizeBytes, blocks }: JobRead, into: Uint8Array): Promise<readonly SealedBlock[]> {
+    const pack = await this.source.pack(first.pack, this.run);
+    await this.source.sealed({ ...first, blockBytes: sizeBytes }, into.subarray(at, at + sizeBytes), this.run);
+    return blocks.map(({ place, at: offset }) => {
       const number = BlockSource.blockNumber(pack, place);
-      sealed.push({ secret: pack.secret, number, what: pack.key, offset: at, sealedBytes: place.blockBytes });
-    }
-    return sealed;
+      return { secret: pack.secret, number, what: pack.key, offset, sealedBytes: place.blockBytes };
+    });
   }
 }

@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { isTidemarkError, systemCode } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { FileResult } from '../../core/restorer.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
 import { countingStore } from '../../objects/wrappers/counting.ts';
 import { faultyStore, lastingFault } from '../../objects/wrappers/faulty.ts';
 import {
@@ -268,6 +269,29 @@ test('an interruption at any read leaves nothing running and nothing open', asyn
       assert.equal(openFiles(), open);
     }
   }
+});
+
+test('a base that lies in many small packs is fetched from several at once, and not from too many', async () => {
+  await using fixture = await ExtractFixture.create();
+  const contents: TestContent[] = [];
+  for (let at = 0; at < 40; at += 1) contents.push(await fixture.storeOne(contentOf(`pack ${at}`, 300)));
+  let [active, most] = [0, 0];
+  const { memory } = fixture.repository;
+  const objects: ObjectStore = {
+    ...countingStore(memory),
+    async read(key, offset, into, run) {
+      active += 1;
+      most = Math.max(most, active);
+      await new Promise((resolve) => setImmediate(resolve));
+      active -= 1;
+      return memory.read(key, offset, into, run);
+    },
+  };
+  await using source = await fixture.source({ objects });
+  const targets = contents.map((content, index) => fixture.target(`${index}`, content));
+  const results = await fixture.extractAll('on workers', targets, { source });
+  for (const target of targets) assertWhole(target, results.get(target.tag));
+  assert.ok(most > 1 && most <= 8, `${most} at once`);
 });
 
 test('who stops early has stopped it all, and who is slow is waited for', async () => {

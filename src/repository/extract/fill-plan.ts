@@ -50,12 +50,17 @@ export type WantedFile<Tag> = {
 };
 
 type JobBlock = { readonly place: ChunkPlace; readonly at: number };
-type JobRead = { readonly first: ChunkPlace; readonly at: number; readonly sizeBytes: number };
+/** Neighbours in one pack. */
+export type JobRead = {
+  readonly first: ChunkPlace;
+  readonly at: number;
+  readonly sizeBytes: number;
+  readonly blocks: readonly JobBlock[];
+};
 
 /** Blocks to fetch and files to fill from them. */
 export type FillJob<Tag> = {
   readonly reads: readonly JobRead[];
-  readonly blocks: readonly JobBlock[];
   readonly files: readonly { readonly file: WantedFile<Tag>; readonly isPart: boolean }[];
   readonly request: {
     readonly files: PackedFiles;
@@ -199,13 +204,12 @@ class JobBuilder<Tag> {
   }
 
   build(): FillJob<Tag> {
-    const { reads, blocks, numbers } = layOut([...this.#blocks.values()], this.#limits);
+    const { reads, numbers } = layOut([...this.#blocks.values()], this.#limits);
     const pieces = this.#items.flatMap((item, file) => item.pieces.map((piece) => ({ ...piece, file })));
     const ids = new Uint8Array(pieces.length * ID_BYTES);
     for (const [index, { part }] of pieces.entries()) ids.set(part.id, index * ID_BYTES);
     return {
       reads,
-      blocks,
       files: this.#items.map(({ file, fill }) => ({ file, isPart: fill.kind === 'part' })),
       request: {
         files: packFiles(this.#items),
@@ -222,8 +226,7 @@ class JobBuilder<Tag> {
 /** Places blocks one after another in a slot, in the order of the packs, and joins neighbours into one read. */
 function layOut(places: readonly ChunkPlace[], { slotBytes, gapBytes }: FillLimits) {
   const sorted = places.toSorted((left, right) => left.pack - right.pack || left.blockOffset - right.blockOffset);
-  const reads: { first: ChunkPlace; at: number; sizeBytes: number }[] = [];
-  const blocks: JobBlock[] = [];
+  const reads: { first: ChunkPlace; at: number; sizeBytes: number; blocks: JobBlock[] }[] = [];
   const numbers = new Map<number, number>();
   let end = 0;
   let leftBytes = places.reduce((sum, { blockBytes }) => sum + blockBytes, 0);
@@ -234,13 +237,13 @@ function layOut(places: readonly ChunkPlace[], { slotBytes, gapBytes }: FillLimi
     if (last !== undefined && gap !== undefined && gap <= gapBytes && end + gap + leftBytes <= slotBytes) {
       last.sizeBytes += gap + place.blockBytes;
       end += gap + place.blockBytes;
+      last.blocks.push({ place, at: end - place.blockBytes });
     } else {
-      reads.push({ first: place, at: end, sizeBytes: place.blockBytes });
+      reads.push({ first: place, at: end, sizeBytes: place.blockBytes, blocks: [{ place, at: end }] });
       end += place.blockBytes;
     }
     leftBytes -= place.blockBytes;
-    numbers.set(blockKey(place), blocks.length);
-    blocks.push({ place, at: end - place.blockBytes });
+    numbers.set(blockKey(place), numbers.size);
   }
-  return { reads, blocks, numbers };
+  return { reads, numbers };
 }

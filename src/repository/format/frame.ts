@@ -35,10 +35,11 @@ export function writeFrame(options: {
   const { payload, owner, contentKey, ephemeralSeed } = options;
   const packed = payload.byteLength < COMPRESSED_FROM_BYTES ? undefined : zstdCompressSync(payload, ZSTD);
   const isPacked = packed !== undefined && packed.byteLength < payload.byteLength;
-  const plain = new ByteBuilder(payload.byteLength + 8)
+  const stored = isPacked ? packed : payload;
+  const plain = new ByteBuilder(stored.byteLength + 8)
     .u8(isPacked ? 1 : 0)
     .u32(payload.byteLength)
-    .bytes(isPacked ? packed : payload)
+    .bytes(stored)
     .take();
   const sealed = openableBy({ publicKey: contentKey, info: INFO, aad: aadOf(owner), plain, ephemeralSeed });
   return new ByteBuilder(sealed.byteLength + 4).u32(sealed.byteLength).bytes(sealed).take();

@@ -3,6 +3,15 @@ import { damaged } from './byte-cursor.ts';
 /** A value as JSON.parse yields it. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
+/** Stands in a value for bytes in base64, which are made when they are asked for. Nothing that was parsed has one. */
+export class LaterBytes {
+  readonly read: () => Uint8Array;
+
+  constructor(read: () => Uint8Array) {
+    this.read = read;
+  }
+}
+
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads the fields of a JSON object that came from outside: each with its type checked, none trusted. */
@@ -26,6 +35,21 @@ export class JsonFields {
       throw damaged(what, 'it is not JSON', cause);
     }
     return new JsonFields(value, what);
+  }
+
+  /** The same with one more. */
+  with(key: string, value: LaterBytes): JsonFields {
+    return new JsonFields({ ...this.#value, [key]: value }, this.#what);
+  }
+
+  get all(): Readonly<Record<string, Json>> {
+    return this.#value as Readonly<Record<string, Json>>; // it came out of JSON.parse
+  }
+
+  /** All but one. */
+  without(key: string): Readonly<Record<string, Json>> {
+    const { [key]: _left, ...rest } = this.#value;
+    return rest as Readonly<Record<string, Json>>; // it came out of JSON.parse
   }
 
   has(key: string): boolean {
@@ -81,6 +105,14 @@ export class JsonFields {
     if (bytes.toString('base64') !== text) this.#fail(key, 'base64');
     if (sizeBytes !== undefined && bytes.byteLength !== sizeBytes) this.#fail(key, `${sizeBytes} bytes in base64`);
     return bytes;
+  }
+
+  /** As `base64`, for many bytes that are seldom asked for. */
+  laterBase64(key: string): () => Uint8Array {
+    const value = this.#get(key);
+    if (value instanceof LaterBytes) return value.read;
+    const bytes = this.base64(key);
+    return () => bytes;
   }
 
   object(key: string): JsonFields {

@@ -43,16 +43,28 @@ export type RecordHeader = {
   readonly sections: readonly SectionName[];
 };
 
-/** A record as it lies in the repository: readable header, sections still closed. Nothing is believed before `verifyRecord`. */
+/** A record with its header readable and its sections still closed. */
 export type SealedRecord = {
   readonly header: RecordHeader;
   readonly key: string;
   readonly digest: string;
+  readonly sizeBytes: number;
   readonly headerBytes: Uint8Array;
-  readonly sections: readonly Uint8Array[];
-  readonly signed: Uint8Array;
-  readonly signature: Uint8Array;
+  /** Undefined: one that was left out because whoever kept the record has no key for it. */
+  readonly sections: readonly (Uint8Array | OpenedSection | undefined)[];
 };
+
+/** What stands in a record for a section that was opened before. */
+export class OpenedSection {
+  readonly read: () => JsonFields;
+
+  constructor(read: () => JsonFields) {
+    this.read = read;
+  }
+}
+
+/** A record as it lies in the repository. Nothing is believed before `verifyRecord`. */
+export type SignedRecord = SealedRecord & { readonly signed: Uint8Array; readonly signature: Uint8Array };
 
 export const NO_PREVIOUS = '0'.repeat(DIGEST_BYTES * 2);
 
@@ -124,7 +136,8 @@ function writerSectionKey(idKey: Uint8Array, headerDigest: Uint8Array): Uint8Arr
   return derive(idKey, headerDigest, 'tidemark writer section', 32);
 }
 
-function readHeader(bytes: Uint8Array, what: string): RecordHeader {
+/** @throws REPOSITORY_DAMAGED */
+export function readRecordHeader(bytes: Uint8Array, what: string): RecordHeader {
   const fields = JsonFields.parse(bytes, what);
   const sections = fields.texts('sections').map((name): SectionName => {
     const known = sectionNames.find((known) => known === name);
@@ -143,11 +156,11 @@ function readHeader(bytes: Uint8Array, what: string): RecordHeader {
 }
 
 /** Splits a record. @throws REPOSITORY_DAMAGED, also when it lies under a key that is not its own. */
-export function readRecord(bytes: Uint8Array, key: string): SealedRecord {
+export function readRecord(bytes: Uint8Array, key: string): SignedRecord {
   const cursor = new ByteCursor(bytes, key);
   cursor.expectMagic(MAGIC, VERSION);
   const headerBytes = cursor.bytes(cursor.u32());
-  const header = readHeader(headerBytes, key);
+  const header = readRecordHeader(headerBytes, key);
   const count = cursor.u8();
   if (count !== header.sections.length) cursor.fail('its sections do not fit its header');
   const sections: Uint8Array[] = [];
@@ -156,10 +169,11 @@ export function readRecord(bytes: Uint8Array, key: string): SealedRecord {
   const signature = cursor.bytes(SIGNATURE_BYTES);
   cursor.expectEnd();
   if (recordKey(header.kind, header.session, header.counter) !== key) throw damaged(key, 'it belongs elsewhere');
-  return { header, key, digest: Buffer.from(sha256(bytes)).toString('hex'), headerBytes, sections, signed, signature };
+  const digest = Buffer.from(sha256(bytes)).toString('hex');
+  return { header, key, digest, sizeBytes: bytes.byteLength, headerBytes, sections, signed, signature };
 }
 
-export function verifyRecord(record: SealedRecord, signingKey: Uint8Array): boolean {
+export function verifyRecord(record: SignedRecord, signingKey: Uint8Array): boolean {
   return verifyParts(signingKey, CONTEXT, [record.signed], record.signature);
 }
 
@@ -172,7 +186,7 @@ export type SectionAccess = {
 };
 
 /** A section as it lies in its record. */
-export type SealedSection = { readonly name: SectionName; readonly section: Uint8Array };
+export type SealedSection = { readonly name: SectionName; readonly section: Uint8Array | OpenedSection };
 
 /** The first of the named sections that the record has and the access has a key for; undefined when there is none. */
 export function openableSection(
@@ -182,19 +196,28 @@ export function openableSection(
 ): SealedSection | undefined {
   for (const name of names) {
     const section = record.sections[record.header.sections.indexOf(name)];
-    if (section !== undefined && mayOpen(name, access)) return { name, section };
+    if (section !== undefined && mayOpenSection(name, access)) return { name, section };
   }
   return undefined;
 }
 
-function mayOpen(name: SectionName, access: SectionAccess): boolean {
+export function mayOpenSection(name: SectionName, access: SectionAccess): boolean {
   if (name === 'writer') return access.idKey !== undefined;
   if (name === 'content') return access.content !== undefined;
   return name === 'plain' || name === 'frames' || access.maintenance !== undefined;
 }
 
-/** The section's JSON. @throws REPOSITORY_DAMAGED when it should open and does not */
-export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): Uint8Array {
+/** What a section says. @throws REPOSITORY_DAMAGED when it should open and does not */
+export function openSection(record: SealedRecord, { name, section }: SealedSection, access: SectionAccess): JsonFields {
+  if (section instanceof OpenedSection) return section.read();
+  return JsonFields.parse(unsealSection(record, { name, section }, access), record.key);
+}
+
+function unsealSection(
+  record: SealedRecord,
+  { name, section }: { readonly name: SectionName; readonly section: Uint8Array },
+  access: SectionAccess,
+): Uint8Array {
   const aad = sha256(record.headerBytes);
   const what = record.key;
   if (name === 'plain' || name === 'frames') return section;

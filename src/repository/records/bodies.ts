@@ -79,7 +79,7 @@ export function writeMaintenance(body: ManifestMaintenance): Json {
 }
 
 export function readMaintenance(fields: JsonFields): ManifestMaintenance {
-  const raw = Buffer.from(fields.base64('packs'));
+  const packs = fields.laterBase64('packs');
   return {
     ...readSummary(fields),
     newBytes: fields.count('newBytes'),
@@ -88,16 +88,17 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
     incompleteCount: fields.count('incompleteCount'),
     // Many bases with many packs each are read by every command, and hardly one is asked for these.
     get packs() {
-      return packIds(raw);
+      return packIds(packs());
     },
   };
 }
 
 /** Ids of packs one after another, as hex. */
-export function packIds(raw: Buffer): readonly string[] {
+export function packIds(raw: Uint8Array): readonly string[] {
+  const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   const ids: string[] = [];
-  for (let at = 0; at + PACK_ID_BYTES <= raw.byteLength; at += PACK_ID_BYTES) {
-    ids.push(raw.toString('hex', at, at + PACK_ID_BYTES));
+  for (let at = 0; at + PACK_ID_BYTES <= bytes.byteLength; at += PACK_ID_BYTES) {
+    ids.push(bytes.toString('hex', at, at + PACK_ID_BYTES));
   }
   return ids;
 }

@@ -46,8 +46,12 @@ async function look(fixture: RepositoryFixture, folder: string, mayWrite = true)
 }
 
 function told({ catalogue }: Look): unknown {
-  const { bases, marks, findings, fingerprint } = catalogue;
-  return { bases: [...bases.values()], marks, findings, fingerprint };
+  const { marks, findings, fingerprint } = catalogue;
+  const bases = [...catalogue.bases.values()].map(({ trusted, ...base }) => {
+    const { header, digest, sizeBytes } = trusted.record;
+    return { ...base, header, digest, sizeBytes };
+  });
+  return { bases, marks, findings, fingerprint };
 }
 
 test('what was read once is not read again, and says the same', async () => {
@@ -81,7 +85,7 @@ test('a record that was replaced is read and refused', async () => {
   await using folder = temporaryFolder();
   const { catalogue } = await look(fixture, folder.at('records'));
   const key = catalogue.marks[0]?.key ?? '';
-  const bytes = new Uint8Array(catalogue.log.byKey.get(key)?.record.signed.byteLength ?? 0);
+  const bytes = new Uint8Array(catalogue.log.byKey.get(key)?.record.sizeBytes ?? 0);
   await fixture.clock.advance(1_000);
   await fixture.memory.delete([key], fixture.run);
   await fixture.memory.create(key, [bytes], fixture.run);
@@ -124,6 +128,49 @@ test('each who opens a repository keeps a file of its own, and a dry run keeps n
   const { bases, marks } = await loadCatalogue(kept, [], fixture.run);
   assert.deepEqual([bases.size, marks.length], [BACKUPS, BACKUPS]);
   assert.equal(readdirSync(folder.at('records')).length, 2);
+});
+
+test('a writer keeps no section that it has no key for, and reads nothing again for that', async () => {
+  await using fixture = await repositoryWithRecords();
+  await using folder = temporaryFolder();
+  const { writer, ...rest } = await fixture.writerAccess('anna');
+  const read: string[] = [];
+  const asWriter: RepositoryAccess = { ...rest, objects: noting(fixture, read), keyring: undefined, writer };
+  const options = { folder: folder.at('records'), mayWrite: true };
+  const lookAsWriter = async (): Promise<Look> => {
+    return {
+      catalogue: await loadCatalogue(await withKeptRecords(asWriter, options, fixture.run), [], fixture.run),
+      read,
+    };
+  };
+  const first = await lookAsWriter();
+  assert.ok(read.splice(0).length > BACKUPS);
+  const second = await lookAsWriter();
+  assert.deepEqual(second.read, []);
+  assert.deepEqual(told(second), told(first));
+  for (const { trusted } of second.catalogue.bases.values()) {
+    const { header, sections } = trusted.record;
+    const left = header.sections.filter((_, at) => sections[at] !== undefined);
+    assert.deepEqual([...header.sections, ...left], ['maintenance', 'content', 'writer', 'writer']);
+  }
+});
+
+test('records are read again by who has keys for more of them than whoever kept them', async () => {
+  await using fixture = await repositoryWithRecords();
+  await using folder = temporaryFolder();
+  const options = { folder: folder.at('records'), mayWrite: true };
+  const { writer, ...rest } = await fixture.writerAccess('anna');
+  const asWriter = await withKeptRecords({ ...rest, keyring: undefined, writer }, options, fixture.run);
+  await loadCatalogue(asWriter, [], fixture.run);
+  const read: string[] = [];
+  const objects = noting(fixture, read);
+  const both: RepositoryAccess = { ...(await fixture.writerAccess('anna')), objects, kept: asWriter.kept };
+  const { bases } = await loadCatalogue(both, [], fixture.run);
+  assert.deepEqual(
+    [...bases.values()].map(({ maintenance }) => maintenance?.packs.length),
+    Array.from({ length: BACKUPS }, () => 2),
+  );
+  assert.ok(read.length >= BACKUPS);
 });
 
 test('a folder that can’t be read or written is told of, and everything is read', async () => {

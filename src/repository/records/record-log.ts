@@ -10,7 +10,7 @@ import { parseRecordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
 import { MAX_RECORD_BYTES, openableSection, openSection, readRecord, verifyRecord } from '../format/record.ts';
 import type { SealedRecord, SectionName } from '../format/record.ts';
-import { JsonFields } from '../format/json.ts';
+import type { JsonFields } from '../format/json.ts';
 import { readWhole } from '../read-whole.ts';
 
 /** A record with a valid signature of a certified credential that may write its kind. */
@@ -76,7 +76,8 @@ export async function loadRecords(access: RepositoryAccess, run: Run, before?: R
       return;
     }
     byKey.set(info.key, { ...found, modifiedMs: info.modifiedMs });
-    access.kept?.add(info, found.record, found.certificate.signingKey);
+    const { record, certificate } = found;
+    access.kept?.add(info, { record, signingKey: certificate.signingKey }, sectionAccess(access, certificate.id));
   };
   for (const folder of FOLDERS) {
     for await (const batch of access.objects.list(`${folder}/`, '', run)) {
@@ -89,6 +90,19 @@ export async function loadRecords(access: RepositoryAccess, run: Run, before?: R
   return { byKey, certificates, bad, lastBeatMs, beatKeys };
 }
 
+/** A record, and whether its signature is known to fit, or fits. */
+async function readProvable(
+  access: RepositoryAccess,
+  certificates: Certificates,
+  info: ObjectInfo,
+  run: Run,
+): Promise<{ readonly record: SealedRecord; isProven(signingKey: Uint8Array): boolean }> {
+  const kept = access.kept?.find(info, certificates.byId, sectionAccess(access, ''));
+  if (kept !== undefined) return { record: kept, isProven: () => true };
+  const record = readRecord(await readWhole(access.objects, info.key, MAX_RECORD_BYTES, run), info.key);
+  return { record, isProven: (signingKey) => verifyRecord(record, signingKey) };
+}
+
 /** Undefined when it was deleted since it was listed. */
 async function readTrusted(
   access: RepositoryAccess,
@@ -97,18 +111,15 @@ async function readTrusted(
   run: Run,
 ): Promise<Omit<TrustedRecord, 'modifiedMs'> | BadRecord | undefined> {
   const { key } = info;
-  const kept = access.kept?.find(info);
   try {
-    const bytes = kept?.bytes ?? (await readWhole(access.objects, key, MAX_RECORD_BYTES, run));
-    const record = readRecord(bytes, key);
+    const { record, isProven } = await readProvable(access, certificates, info, run);
     const certificate = certificates.byId.get(record.header.credential);
     if (record.header.repository !== access.header.id) return { key, message: 'it belongs to another repository' };
     if (certificate === undefined) {
       return { key, message: 'its writer has no certificate', credential: record.header.credential };
     }
     const { signingKey } = certificate;
-    const isSigned = (): boolean => kept?.isProven(signingKey) === true || verifyRecord(record, signingKey);
-    if (!access.memo.signature(record.digest, certificate, isSigned)) {
+    if (!access.memo.signature(record.digest, certificate, () => isProven(signingKey))) {
       return { key, message: 'its signature does not fit' };
     }
     if (!mayWrite(certificate, record.header.kind)) {
@@ -168,10 +179,12 @@ export function openTrusted(
   const keys = sectionAccess(access, record.header.credential);
   const found = openableSection(record, names, keys);
   if (found === undefined) return undefined;
-  const memoKey = `${record.digest} ${found.name}`;
-  return access.memo.section(memoKey, found.section.byteLength, () => {
-    const open = (): Uint8Array => openSection(record, found, keys);
-    return JsonFields.parse(access.kept?.section(record, found.name, open) ?? open(), record.key);
+  const { name, section } = found;
+  const sizeBytes = section instanceof Uint8Array ? section.byteLength : record.sizeBytes;
+  return access.memo.section(`${record.digest} ${name}`, sizeBytes, () => {
+    const fields = openSection(record, found, keys);
+    access.kept?.addOpened(record, name, fields);
+    return fields;
   });
 }
 

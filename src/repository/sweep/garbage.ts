@@ -35,8 +35,7 @@ export async function findGarbage(view: SweepView, run: Run): Promise<readonly S
     }
   }
   for (const { record, modifiedMs } of records) {
-    const sizeBytes = record.signed.byteLength + record.signature.byteLength;
-    if (modifiedMs <= oldMs) found.push({ key: record.key, sizeBytes });
+    if (modifiedMs <= oldMs) found.push({ key: record.key, sizeBytes: record.sizeBytes });
   }
   for (const key of catalogue.log.beatKeys) {
     const session = parseRecordKey(key)?.session ?? '';

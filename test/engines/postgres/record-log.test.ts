@@ -79,7 +79,7 @@ test(
   },
 );
 
-test('a commit that did not wait for the disk is covered', TIMEOUT, async (t) => {
+test('a commit that did not wait for the disk is covered', { timeout: 30_000 }, async (t) => {
   await using server = await startPostgres({
     settings: { synchronous_commit: 'off', wal_writer_delay: '10s', autovacuum: 'off' },
   });

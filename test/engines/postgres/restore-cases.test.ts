@@ -6,11 +6,15 @@ import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import { previewDataDirectory } from '../../../src/connectors/postgres/preview.ts';
 import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from '../../../src/connectors/postgres/undo.ts';
+import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
+import { compareBytes } from '../../../src/core/bytes.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
+import { memoryReader, recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { flush, insertPosition, LINEAGE, logOf, run, runtime, takeBase } from './fixture.ts';
+import { placeOfUrl } from './recording.ts';
 import { numbersIn, restoreTo, SEGMENT, SETTINGS, sharedFolder } from './restore-fixture.ts';
 
 const KEEP = { wal_keep_size: '4GB' };
@@ -125,6 +129,37 @@ test('the right timeline is followed through a failover', { timeout: 240_000 }, 
   assert.deepEqual(await numbersIn(folder.at('c')), [1, 2, 3, 4]);
   assert.ok(readdirSync(folder.at('c', 'pg_wal')).includes('00000003.history'));
 });
+
+for (const hasHistory of [true, false]) {
+  const what = hasHistory ? 'from a recorded base' : 'also where nothing says how it came to its timeline';
+  test(`a server that was promoted before it was recorded is restored, ${what}`, { timeout: 120_000 }, async () => {
+    await using server = await stampedServer();
+    await using folder = sharedFolder();
+    await server.stop();
+    writeFileSync(join(server.folder, 'standby.signal'), '');
+    await server.start();
+    await server.query('SELECT pg_promote()');
+    await using recorder = await openPostgresRecorder(
+      placeOfUrl(server.url),
+      { runtime, stateFolder: folder.at('state') },
+      run,
+    );
+    await using base = await recorder.openBase(run);
+    const { all, end } = await recordInMemory(base, run);
+    const entries = all.filter(({ name }) => hasHistory || !Buffer.from(name).includes('.history'));
+    assert.equal(entries.length, all.length - (hasHistory ? 0 : 1));
+    const taken = {
+      base: memoryReader(entries.toSorted((left, right) => compareBytes(left.name, right.name))),
+      start: BigInt(end.logFrom.order),
+      cut: BigInt(end.cut.order),
+      timeline: 2,
+    };
+    const lsn = await stamp(server, 1);
+    await stamp(server, 2);
+    await restoreTo({ server, taken, target: folder.at('a'), lsn, timeline: 2 });
+    assert.deepEqual(await numbersIn(folder.at('a')), [1]);
+  });
+}
 
 test('a restored server can be left to be looked at before it is promoted', async () => {
   await using server = await stampedServer();

@@ -49,8 +49,9 @@ for (const version of VERSIONS) {
     await server.query('INSERT INTO stamps VALUES (3)');
     await flush(server);
     const control = parseControlFile(readFileSync(join(server.folder, 'global/pg_control')));
-    for (const [name, value] of Object.entries(control.settings))
+    for (const [name, value] of Object.entries(control.settings)) {
       assert.equal(await server.value(`SHOW ${name}`), value, name);
+    }
     assert.equal(
       control.systemIdentifier,
       BigInt(await server.value('SELECT system_identifier FROM pg_control_system()')),

@@ -43,8 +43,9 @@ suite('a base of a Redis server', { ...needs('redis-server', 'redis-cli'), timeo
     for (const key of ['int32', 'raw', 'large', 'large and compressed', 'empty', 'a/b/c', '']) {
       assert.deepEqual(await read(`0/${key}`), await client.call(['GET', key], run), key);
     }
-    for (const key of ['hash', 'huge list', 'stream'])
+    for (const key of ['hash', 'huge list', 'stream']) {
       assert.deepEqual(await read(`0/${key}`), await client.call(['DUMP', key], run), key);
+    }
     assert.equal(await read('0/none'), undefined);
     assert.equal(await read('4/hash'), undefined);
     const [entry] = (await Array.fromAsync(base.entries(run))).flat();

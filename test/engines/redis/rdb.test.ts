@@ -71,8 +71,9 @@ suite('an RDB of a real server', { ...needs('redis-server', 'redis-cli'), timeou
       const held = 1 << (6 + random.integer(12));
       const found = await itemsOf(whole, () => 1 + random.integer(most), held);
       assert.equal(found.length, wanted.length, `seed ${seed}`);
-      for (const [index, item] of found.entries())
+      for (const [index, item] of found.entries()) {
         assert.equal(item, wanted[index], `seed ${seed}, at most ${most}, held ${held}`);
+      }
     }
   });
 

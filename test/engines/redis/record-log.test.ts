@@ -129,6 +129,10 @@ test('a server to which nobody writes stands still, though it says every second 
   while ((await offset()) < Number(position.order) + 40) await runtime.clock.sleep(50, forever);
   await runtime.clock.sleep(1_200, forever);
   assert.deepEqual([await head(recorder), followed.last], [position, position]);
+  await using _first = await recorder.openBase(forever);
+  const { cut } = (await recordInMemory(await recorder.openBase(forever), forever)).end;
+  await followed.upTo(cut);
+  assert.deepEqual(await head(recorder), cut, 'it stands at a new base');
   await server.call('SET', 'a', 'c');
   const later = await head(recorder);
   await followed.upTo(later);

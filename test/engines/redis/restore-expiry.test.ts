@@ -37,13 +37,14 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
       await source.script(['SET base:hour x EX 3600', 'SET base:days x EX 259200', 'SET base:ever x']);
       // An outage of six hours: the base and the log were recorded then.
       await using recording = await record(source, () => Date.now() - 6 * HOUR_MS);
-      if (hasLog)
+      if (hasLog) {
         await source.script([
           'SET log:hour x EX 3600',
           'SET log:days x EX 259200',
           'EXPIRE base:ever 7200',
           'SET log:ever x',
         ]);
+      }
       const to = await recording.position();
       await restore(target, { recording, to, workFolder: folder.at('work') });
       // Without a log the moment is the RDB's own time, which is now.
@@ -55,8 +56,11 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
         'base:ever': hasLog ? 2 * HOUR_MS : -1,
         ...(hasLog && log),
       };
-      const shifted = Object.entries(wanted).map(([key, leftMs]) => [key, leftMs < 0 ? leftMs : leftMs + laterMs]);
-      assertAbout(await timesLeft(target), Object.fromEntries(shifted));
+      const shifted = Object.entries(wanted).map(
+        ([key, leftMs]) => [key, leftMs < 0 ? leftMs : leftMs + laterMs] as const,
+      );
+      const expected: Readonly<Record<string, number>> = Object.fromEntries(shifted);
+      assertAbout(await timesLeft(target), expected);
     });
   }
 

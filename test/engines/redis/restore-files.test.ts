@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { previewRestore } from '../../../src/connectors/redis/preview.ts';
 import { discardRestore, undoRestore } from '../../../src/connectors/redis/undo.ts';
+import { must } from '../../../src/core/must.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { needs } from '../../servers/needs.ts';
@@ -29,7 +30,7 @@ suite('a data folder that was restored', { ...needs('redis-server', 'redis-cli')
     const commands = workload(random);
     for (let count = 0; count < 500; count += 1) {
       await client
-        .call(commands.next().value ?? [], run)
+        .call(must(commands.next().value, 'a command'), run)
         .catch((error: unknown) => assert.match(String(error), HARMLESS));
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -87,7 +88,9 @@ suite('a data folder that was restored', { ...needs('redis-server', 'redis-cli')
     await assert.rejects(restore(narrow, options), /has 16 databases, and 36 are needed/);
     assert.equal(await narrow.call('get', 'mine'), '1');
   });
+});
 
+suite('a data folder that is put in place', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
   test('takes the place of one that was there, which is kept aside and comes back by an undo', async () => {
     await using source = await startRedis();
     await using folder = temporaryFolder();

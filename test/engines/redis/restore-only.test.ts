@@ -48,7 +48,7 @@ suite('a part of the keys of a server', { ...needs('redis-server', 'redis-cli'),
       ]);
       await using recording = await record(source);
       // What is renamed into what is meant has to come with the value that it had elsewhere.
-      if (hasLog)
+      if (hasLog) {
         await source.script([
           'SET source 1',
           'INCR source',
@@ -56,6 +56,7 @@ suite('a part of the keys of a server', { ...needs('redis-server', 'redis-cli'),
           'DEL session:2',
           'APPEND other more',
         ]);
+      }
       const to = await recording.position();
       const options = { workFolder: folder.at('work'), context: { only: ['0:session:*', '1:x'], replace: true } };
       await restore(target, { recording, to, ...options });

@@ -92,8 +92,10 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     await undoRestore(placeOf(target), { ...contextOf(options), turn: 2 }, run);
     assert.equal(await target.call('get', 'a'), '1');
   });
+});
 
-  test('has what it should after swaps that were cut off anywhere, and keeps what it held before the first', async () => {
+suite('a swap into a server', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
+  test('that was cut off anywhere, several times, ends as it should, and what was there first is kept', async () => {
     await using source = await startRedis();
     await using target = await startRedis();
     await using folder = temporaryFolder();
@@ -127,7 +129,7 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     assert.deepEqual(await keysOf(target), ['mine']);
   });
 
-  test('that is no master, that refuses a value, or that drops keys, is told of by name', async () => {
+  test('that is no master, that refuses a value, or that drops keys, says so', async () => {
     await using source = await startRedis();
     await using folder = temporaryFolder();
     await source.pipe([

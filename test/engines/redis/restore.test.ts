@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { must } from '../../../src/core/must.ts';
 import type { Position } from '../../../src/core/position.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -39,7 +40,7 @@ suite('a Redis server', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_
     const commands = workload(random);
     const work = async (count: number): Promise<void> => {
       for (let left = count; left > 0; left -= 1) {
-        const words = commands.next().value ?? [];
+        const words = must(commands.next().value, 'a command');
         try {
           await client.call(words, run);
         } catch (error) {

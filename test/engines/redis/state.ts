@@ -9,7 +9,7 @@ export async function stateOf(server: RedisServer, databases?: number): Promise<
   const found = new Map([...(await digests(server, databases))].map(([key, { digest }]) => [key, digest]));
   await using client = await clientOf(server);
   for (const key of found.keys()) {
-    const [database = '0', name = ''] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];
+    const [database, name] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];
     await client.call(['SELECT', database], run);
     const bytes = Buffer.from(name, 'latin1');
     if ((await client.call(['TYPE', bytes], run)) !== 'stream') continue;
@@ -44,7 +44,7 @@ export function assertSame(
   const differing = [...names].filter((name) => found.get(name) !== wanted.get(name)).slice(0, 5);
   const told = differing.map((name) => {
     const [is, should] = [found.get(name) ?? 'nothing', wanted.get(name) ?? 'nothing'];
-    const from = Math.max(0, [...is].findIndex((letter, at) => letter !== should[at]) - 60);
+    const from = Math.max(0, Array.from(is).findIndex((letter, at) => letter !== should[at]) - 60);
     return `${name}: ${is.slice(from, from + 150)} instead of ${should.slice(from, from + 150)}`;
   });
   assert.deepEqual(told, [], message);

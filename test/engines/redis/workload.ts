@@ -6,7 +6,7 @@ const LIBRARY = (version: number): string =>
   `#!lua name=work\nredis.register_function('work', function(keys, args) redis.call('INCRBY', keys[1], ${version}) return redis.call('LPUSH', keys[1] .. ':list', args[1]) end)`;
 
 /** Commands of all kinds that leave the server changed, some of them as others, some not at all. Every one of them succeeds. */
-export function* workload(random: SeededRandom): Generator<Words> {
+export function* workload(random: SeededRandom): Generator<Words, undefined> {
   const key = (kind: string): string => `${kind}:${random.integer(12)}`;
   const text = (): string => Buffer.from(random.bytes(random.integer(40))).toString('hex');
   const simple: readonly (() => Words)[] = [

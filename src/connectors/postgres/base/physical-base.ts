@@ -1,5 +1,6 @@
 import { createCRC32 } from 'hash-wasm';
 import type { IHasher } from 'hash-wasm';
+import { readerOf } from '../../../core/byte-reader.ts';
 import { TidemarkError } from '../../../core/errors.ts';
 import { assume, BugError } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
@@ -33,6 +34,8 @@ export type PhysicalBaseOptions = {
   readonly versionNumber: number;
   /** Also the log that it needs to be whole. */
   readonly withLog: boolean;
+  /** Of the server's timeline, which comes with the log alone. */
+  readonly historyFile: { readonly name: string; readonly bytes: Uint8Array } | undefined;
   /** What the positions of the base are. Called once, when all has come. */
   ends(
     places: { readonly start: WalPlace; readonly stop: WalPlace },
@@ -104,6 +107,8 @@ class PhysicalBase implements Base {
       if (part.kind === 'archive') yield* this.#archive(part);
       else yield* this.#manifest();
     }
+    const { historyFile } = this.#options;
+    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
     this.#isDrained = true;
   }
 
@@ -202,6 +207,18 @@ class PhysicalBase implements Base {
       });
     }
   }
+}
+
+function historyEntry({ name, bytes }: NonNullable<PhysicalBaseOptions['historyFile']>): Entry {
+  const { byteLength: sizeBytes } = bytes;
+  return {
+    name: Buffer.from(name),
+    estimatedBytes: sizeBytes,
+    describe: () => ({
+      attributes: encodeAttributes({ type: 'file', mode: MANIFEST_MODE, sizeBytes, mtimeS: 0 }),
+      content: { kind: 'reader', cut: 'stream', open: async () => readerOf(bytes) },
+    }),
+  };
 }
 
 function entryOf(path: string, { type, mode, sizeBytes, mtimeS }: TarEntry, file: ReadOnce): Entry {

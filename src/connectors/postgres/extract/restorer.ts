@@ -135,11 +135,11 @@ export class ExtractRestorer implements Restorer {
     }
     if (state.phase === 'verified') {
       await this.#assertFree(run);
-      await keepLive(server, { wanted, files: this.#files, turn: 0 }, run);
-      await this.#files.note({ phase: 'loading', turn: 0 }, run);
+      const hadNothing = !(await keepLive(server, { wanted, files: this.#files, turn: 0 }, run));
+      await this.#files.note({ phase: 'loading', turn: 0, hadNothing }, run);
     }
     if (state.phase !== 'loaded') await loadPart(server, { wanted, files: this.#files, turn: 0 }, run);
-    return { keptAside: this.#files.kept(0) };
+    return keptOf(this.#files, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -207,11 +207,11 @@ export async function undoExtract(
   }
   const part = { wanted, files, turn };
   if (state.turn < turn) {
-    await keepLive(server, part, run);
-    await files.note({ phase: 'loading', turn }, run);
+    const hadNothing = !(await keepLive(server, part, run));
+    await files.note({ phase: 'loading', turn, hadNothing }, run);
   }
   if (state.turn < turn || state.phase === 'loading') await loadPart(server, part, run);
-  return { keptAside: files.kept(turn) };
+  return keptOf(files, turn);
 }
 
 function dumpArguments({ database, tables }: Wanted): readonly string[] {
@@ -219,19 +219,24 @@ function dumpArguments({ database, tables }: Wanted): readonly string[] {
   return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
 }
 
-/** A dump of what the server has of it now; of what it does not have, the commands that remove it. */
-async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
+function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string | undefined } {
+  return files.state()?.hadNothing === true ? {} : { keptAside: files.kept(turn) };
+}
+
+/** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
+async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
   const created = await createdBy(files.source(turn));
   const present = await presentParts(server, wanted, created, run);
   const path = files.kept(turn);
   if (present.length === 0) {
     await writeFile(path, await removalOf(files.source(turn)));
-    return;
+    return false;
   }
   const tables = wanted.tables.length === 0 ? [] : present;
   const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
   await writeStream(path, streamProgram(call, run), run);
+  return true;
 }
 
 /** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
@@ -239,12 +244,17 @@ async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, ru
   const isDatabase = wanted.tables.length === 0;
   const database = isDatabase ? maintenanceDatabase(wanted) : liveWanted(server, wanted).database;
   await loadDump({ ...server, database }, files.source(turn), run, isDatabase ? [] : ['--single-transaction']);
-  await files.note({ phase: 'loaded', turn }, run);
+  await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
 }
 
 /** A whole database keeps its name; tables go into the one that the URL names. */
 function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
   return wanted.tables.length === 0 ? wanted : { ...wanted, database };
+}
+
+/** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
+export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
+  return wanted.tables.length === 0 ? { ...server, database: maintenanceDatabase(wanted) } : server;
 }
 
 /** One to be connected to while another is dropped and made. */
@@ -265,6 +275,12 @@ async function createdBy(file: string): Promise<readonly string[]> {
   return names;
 }
 
+/** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */
+export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run): Promise<readonly string[]> {
+  const names = wanted.tables.filter((table) => /^(?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))?$/.test(table));
+  return await presentParts(server, wanted, names, run);
+}
+
 /** Which of them are in the live server: the database, or relations of it. */
 async function presentParts(
   server: PostgresPlace,
@@ -273,8 +289,7 @@ async function presentParts(
   run: Run,
 ): Promise<readonly string[]> {
   const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
-  await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
+  await using sql = await connectSql(askedAt(server, wanted), { name: 'tidemark' }, run);
   if (isDatabase) {
     const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
       wanted.database,

@@ -301,6 +301,8 @@ class PhysicalLog implements Log {
   }
 
   #unexpected(type: number): Error {
+    // A server that is stopped in good order sends all it has, and then says that this was all.
+    if (type === MessageType.commandComplete) return unreachable(`${this.#options.server}: it stops`);
     return unreachable(
       `${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`,
     );
@@ -341,15 +343,21 @@ function piecesOf(received: readonly Received[], { history, after }: PhysicalLog
     open = [];
   };
   const { segmentBytes } = history.shape;
+  // A commit stands where a timeline was left: from it a restore knows that it was.
+  const nextCut = (from: bigint): bigint => {
+    const segmentEnd = segmentStart(from, history.shape) + segmentBytes;
+    const left = history.timelines.left.find(({ switchLsn }) => switchLsn > from)?.switchLsn;
+    return left !== undefined && left < segmentEnd ? left : segmentEnd;
+  };
   for (const { start, bytes, atMs } of received) {
     const end = start + BigInt(bytes.byteLength);
     for (let from = start > after ? start : after; from < end; ) {
-      const segmentEnd = segmentStart(from, history.shape) + segmentBytes;
-      const upTo = end < segmentEnd ? end : segmentEnd;
+      const cut = nextCut(from);
+      const upTo = end < cut ? end : cut;
       const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(upTo - start)), atMs };
       if (isFull(open, run)) close();
       open.push(run);
-      if (upTo === segmentEnd) close();
+      if (upTo === cut) close();
       from = upTo;
     }
   }

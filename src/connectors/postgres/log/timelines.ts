@@ -1,5 +1,6 @@
 import { parseLsn } from '../lsn.ts';
 import type { WalPlace } from '../lsn.ts';
+import { formatHistory, historyName } from '../wal/history.ts';
 
 /** A timeline that was left, and where. */
 type Left = { readonly timeline: number; readonly switchLsn: bigint };
@@ -38,4 +39,14 @@ export function timelineAfter({ current, left }: Timelines, lsn: bigint): number
 /** Whether what led to a place is part of a server's history too. */
 export function isOnTheWay(timelines: Timelines, { timeline, lsn }: WalPlace): boolean {
   return timelineBefore(timelines, lsn) === timeline;
+}
+
+/** The file in a data directory that says how a server came to its timeline; undefined where that is the first one, or nothing is known of it. */
+export function historyFileOf({
+  current,
+  left,
+}: Timelines): { readonly name: string; readonly bytes: Uint8Array } | undefined {
+  if (left.length === 0) return undefined;
+  const switches = left.map(({ timeline, switchLsn }) => ({ from: timeline, at: switchLsn }));
+  return { name: `pg_wal/${historyName(current)}`, bytes: formatHistory(switches) };
 }

@@ -6,9 +6,13 @@ import { replaceFile } from '../../../io/atomic-file.ts';
 
 /**
  * What is durable of bringing SQL into a server. `loading`: begun, what is there is not whole; `loaded`: done. `turn` counts the undos, one that has
- * begun included.
+ * begun included. `hadNothing`: what was kept at that turn is only how to remove what was brought.
  */
-export type LoadState = { readonly phase: 'verified' | 'loading' | 'loaded'; readonly turn: number };
+export type LoadState = {
+  readonly phase: 'verified' | 'loading' | 'loaded';
+  readonly turn: number;
+  readonly hadNothing?: boolean | undefined;
+};
 
 /** The files of a restore into a server, in the folder that is its own. */
 export class LoadFolder {

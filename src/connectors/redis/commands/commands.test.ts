@@ -97,8 +97,9 @@ suite('the commands that a server sends its replicas', () => {
     }
     for (let round = 0; round < 300; round += 1) {
       const stream = Buffer.concat(randomCommands(random).map((words) => encodeCommand(words)));
-      for (let flips = random.integer(4); flips >= 0; flips -= 1)
+      for (let flips = random.integer(4); flips >= 0; flips -= 1) {
         stream[random.integer(stream.byteLength + 1)] = random.integer(256);
+      }
       try {
         await batchesOf(stream, () => 1 + random.integer(999));
       } catch (error) {
@@ -106,8 +107,10 @@ suite('the commands that a server sends its replicas', () => {
       }
     }
   });
+});
 
-  test('are sent on but for those that change nothing', async () => {
+suite('commands that are sent to a server', () => {
+  test('are all but those that change nothing', async () => {
     const commands = [
       ['SELECT', '0'],
       ['PING'],
@@ -118,7 +121,7 @@ suite('the commands that a server sends its replicas', () => {
       ['EXEC'],
       ['REPLCONF', 'GETACK', '*'],
       ['publish', 'news', 'y'],
-      ['SADD', ...'abcdefghijklm'],
+      ['SADD', ...Array.from('abcdefghijklm')],
     ];
     const wanted = ['SELECT 0', 'MULTI', 'SET a 1', 'EXEC', 'SADD a b c d e f g h i j k l m'];
     assert.deepEqual(await filtered(commands), wanted);

@@ -180,7 +180,9 @@ suite('an RDB', () => {
       await assert.rejects(itemsOf(rdb), isRefused, String(type));
     }
   });
+});
 
+suite('an RDB as a whole', () => {
   test('that is something else, or of another checksum, is refused', async () => {
     const good = rdbOf([Buffer.concat([Buffer.of(0), string('a'), string('b')])]);
     const bad = [

@@ -50,8 +50,9 @@ function expand(from: Uint8Array, sizeBytes: number): Uint8Array {
     const control = from[at++] ?? 0;
     if (control < 0x20) {
       const run = from.subarray(at, at + control + 1);
-      if (run.byteLength !== control + 1 || run.byteLength > sizeBytes - filled)
+      if (run.byteLength !== control + 1 || run.byteLength > sizeBytes - filled) {
         throw damaged('a compressed string that is cut off');
+      }
       into.set(run, filled);
       at += run.byteLength;
       filled += run.byteLength;

@@ -61,8 +61,9 @@ export async function ownerOf(path: string): Promise<AofFolder['owner']> {
 
 async function* commandPieces({ files, streamDatabase, expiry }: AofFolder, run: Run): AsyncGenerator<Uint8Array> {
   if (streamDatabase > 0) yield encodeCommand(['SELECT', String(streamDatabase)]);
-  for await (const batch of readCommands(filePieces(files.commands, run)))
+  for await (const batch of readCommands(filePieces(files.commands, run))) {
     yield* effectiveCommands(batch, expiry?.map).bytes;
+  }
 }
 
 function configuration({ target, databases }: AofFolder): string {

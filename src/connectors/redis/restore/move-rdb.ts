@@ -28,13 +28,15 @@ function* movedPieces({ items, raw }: RdbBatch, { map, fieldShiftMs }: MovedExpi
   let from = 0;
   for (const item of items) {
     if (item.kind === 'time') {
-      if (item.bytes.byteLength !== 8)
+      if (item.bytes.byteLength !== 8) {
         throw new TidemarkError('UNSUPPORTED', 'the RDB has expiries in seconds, as no Redis 7 writes');
+      }
       const bytes = Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8);
       bytes.writeBigInt64LE(BigInt(Math.max(1, Math.floor(map(Number(bytes.readBigInt64LE()))))));
     } else if (item.kind === 'fieldTime') {
-      if (item.type !== HASH_METADATA)
+      if (item.type !== HASH_METADATA) {
         throw new TidemarkError('UNSUPPORTED', 'the RDB has a hash that is too large to move the expiry of its fields');
+      }
       moveTime(Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8), 0, fieldShiftMs);
     } else if (item.kind === 'key' && item.value !== undefined && hasFieldTimes(item.type)) {
       const start = item.value.byteOffset - raw.byteOffset;

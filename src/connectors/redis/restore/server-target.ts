@@ -110,8 +110,9 @@ export async function databasesOf(
   const found: { index: number; expiring: number }[] = [];
   for (const [name, value] of await infoOf(client, 'keyspace', run)) {
     const [, index] = /^db([0-9]+)$/.exec(name) ?? [];
-    if (index !== undefined)
+    if (index !== undefined) {
       found.push({ index: Number(index), expiring: Number(/expires=([0-9]+)/.exec(value)?.[1] ?? 0) });
+    }
   }
   return found;
 }

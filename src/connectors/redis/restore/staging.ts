@@ -19,8 +19,9 @@ export async function stageBase(base: BaseReader, files: WorkFiles, run: Run): P
   const entry = await base.find(Buffer.from(RDB_ENTRY), run);
   const content = entry?.content;
   const origin = entry && decodeOrigin(entry.attributes);
-  if (content === undefined || origin === undefined)
+  if (content === undefined || origin === undefined) {
     throw new TidemarkError('REPOSITORY_DAMAGED', 'the base holds no RDB');
+  }
   await rm(files.commands, { force: true });
   const sizeBytes = await writeFileFrom(files.rdb, base.read(content, run), run);
   return { offset: origin.offset === undefined ? undefined : BigInt(origin.offset), sizeBytes };
