@@ -2,13 +2,14 @@ import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { assume } from '../../core/must.ts';
 import type { Base, BaseEnd, Description, Entry, FileState, Skipped } from '../../core/recorder.ts';
+import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { StreamPlace } from './link/history.ts';
 import type { InfoFields } from './link/replication-info.ts';
 
 /** The name of the one entry of a base: an RDB. Of a cluster there is one for each shard. */
 export const RDB_ENTRY = 'dump.rdb';
-export const SHARDS = 'shards/';
+const SHARDS = 'shards/';
 
 const SHARD_DIGITS = 4;
 
@@ -20,6 +21,13 @@ export function shardEntry(shard: number): string {
 export function shardOf(name: Uint8Array): number | undefined {
   const [, shard] = /^shards\/(\d{4,})\/dump\.rdb$/.exec(Buffer.from(name).toString('latin1')) ?? [];
   return shard === undefined ? undefined : Number(shard);
+}
+
+/** The RDBs of the shards of a base; none where it is no cluster's. */
+export async function shardEntries(base: BaseReader, run: Run): Promise<readonly StoredEntry[]> {
+  const found: StoredEntry[] = [];
+  for await (const entries of base.entries(run, { prefix: Buffer.from(SHARDS) })) found.push(...entries);
+  return found;
 }
 
 /** What is kept beside an RDB. */

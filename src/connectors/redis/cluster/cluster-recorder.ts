@@ -251,8 +251,8 @@ class ClusterRecorder implements Recorder {
   }
 
   #assertStill({ isMoving, holdings, unserved }: ClusterState, before = holdings): void {
-    if (unserved !== undefined) throw unreachable(this.#place, `the slot ${unserved} of the cluster is nobody’s`);
     if (isMoving || holdings !== before) throw moving(this.#place);
+    if (unserved !== undefined) throw unreachable(this.#place, `the slot ${unserved} of the cluster is nobody’s`);
   }
 
   /** A new state of each shard, in files. While slots move none is to be had. @throws POSITION_LOST where that is of another history */

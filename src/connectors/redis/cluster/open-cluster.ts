@@ -94,7 +94,9 @@ async function openNow(place: RedisPlace, options: OpenOptions, run: Run): Promi
       const address = addressOf(node, via, server.tls !== undefined);
       const reached = open.get(node.id) ?? (await openNode(address));
       if (reached?.id !== node.id) throw notReady(via, `at ${address.host}:${address.port} is another node than it says`);
-      found.push(reached);
+      if (myself(reached.nodes)?.isMaster === true) found.push(reached);
+      // Where a cluster has just been made others take a replica for a master without slots.
+      else if (node.slots.length > 0) throw notReady(via, `${address.host}:${address.port} is no master any more`);
     }
     const wanted = holdingsOf(from.nodes);
     const other = found.find(({ nodes }) => holdingsOf(nodes) !== wanted);

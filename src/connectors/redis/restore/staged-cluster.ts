@@ -5,7 +5,7 @@ import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { BaseReader, LogReader, StoredEntry } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
-import { decodeOrigin, shardOf, SHARDS } from '../base.ts';
+import { decodeOrigin, shardOf } from '../base.ts';
 import { FrameReader, frameChange } from '../cluster/frames.ts';
 import type { Frame } from '../cluster/frames.ts';
 import { parseClusterResume } from '../cluster/positions.ts';
@@ -16,13 +16,6 @@ import type { StagedShard, WorkFiles } from './work-files.ts';
 
 /** A shard of a base. `offset`: where its stream goes on. */
 export type BaseShard = { readonly shard: number; readonly offset: bigint; readonly slots: string };
-
-/** The RDBs of the shards of a base; none where it is no cluster's. */
-export async function shardEntries(base: BaseReader, run: Run): Promise<readonly StoredEntry[]> {
-  const found: StoredEntry[] = [];
-  for await (const entries of base.entries(run, { prefix: Buffer.from(SHARDS) })) found.push(...entries);
-  return found;
-}
 
 /** Writes the RDBs of a base. @throws REPOSITORY_DAMAGED */
 export async function stageShards(
