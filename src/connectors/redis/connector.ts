@@ -1,6 +1,7 @@
 import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
 import { must } from '../../core/must.ts';
+import { clusterPosition, parseClusterResume } from './cluster/positions.ts';
 import { diagnoseRedis } from './diagnose.ts';
 import { holdStore } from './hold.ts';
 import { parseResume } from './link/history.ts';
@@ -29,11 +30,14 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   discard: discardRestore,
   parsePosition: (text) => {
     const [, replId, offset] = /^(?:([0-9a-f]{40}):)?(\d{1,19})$/.exec(text) ?? [];
-    if (offset === undefined) return undefined;
-    const order = orderOf(BigInt(offset));
+    const count = offset === undefined ? parseClusterResume(text)?.order : BigInt(offset);
+    if (count === undefined) return undefined;
+    const order = orderOf(count);
     return replId === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${replId}:`) };
   },
   positionBetween: (order, next) => {
+    // Which parts of which streams lie before it only its frames tell.
+    if (parseClusterResume(next.resume) !== undefined) return clusterPosition(next.lineage, BigInt(order));
     const { replId } = must(parseResume(next.resume), 'a position of a Redis server');
     return { lineage: next.lineage, order, resume: `${replId}:${BigInt(order)}` };
   },
