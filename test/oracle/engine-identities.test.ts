@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { waitUntil } from '../servers/guarded.ts';
@@ -17,8 +18,10 @@ import { askingOf, isFull } from './world.ts';
 
 const { skip } = needs('redis-server', 'postgres');
 
-/** Tests of the full level only. */
-const fully = isFull ? test : (): void => undefined;
+/** At the full level only. */
+function fully(name: string, work: (t: TestContext) => Promise<void>): void {
+  if (isFull) void test(name, { skip }, work);
+}
 
 const KEEP = { ...SETTINGS, wal_keep_size: '256MB' };
 
@@ -75,9 +78,6 @@ test('other servers on the same addresses are noticed, and what was recorded of 
 
 fully(
   'a replica of Redis that was promoted is gone on from where it has all, and told where it went its own way',
-  {
-    skip,
-  },
   async (t) => {
     await using redis = await startRedis();
     await using whole = await startRedis({ replicaOf: redis });
@@ -175,9 +175,6 @@ test('a dropped slot, and a copy of a PostgreSQL server in its place, are notice
 
 fully(
   'two hosts that record the same stores take nothing from each other, and all their marks are right',
-  {
-    skip,
-  },
   async (t) => {
     await using redis = await startRedis();
     await using postgres = await startPostgres({ settings: SETTINGS });
