@@ -27,8 +27,7 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
   },
   undo: undoPostgres,
   discard: discardPostgres,
-  giveLogFile: async (log, request, run) =>
-    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
+  giveLogFile: async (log, request, run) => await serveLogFile(log, await readBaseFacts(log.base, run), request, run),
   parsePosition: (text) => {
     // With the timeline before it, as positions are shown, or alone, as the server has it.
     const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));

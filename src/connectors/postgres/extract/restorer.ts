@@ -27,7 +27,7 @@ import { writeStream } from '../plain-sql/write-file.ts';
 import { recover } from '../recovery.ts';
 import type { RestoreSettings } from '../restore-settings.ts';
 import { endLeftover } from '../running-server.ts';
-import type { ScratchServer } from '../scratch-server.ts';
+import type { Login, ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
 import { withBaseLog } from '../wal/base-log.ts';
 import { scratchFolder } from './scratch-folder.ts';
@@ -114,7 +114,7 @@ export class ExtractRestorer implements Restorer {
     const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
     const { users } = this.#options;
     const { clock } = this.#context.runtime;
-    const use = async (server: ScratchServer, user: string): Promise<void> => await this.#dump(server, user, run);
+    const use = async (server: ScratchServer, login: Login): Promise<void> => await this.#dump(server, login, run);
     const { base, facts } = restored;
     const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
     await recover(whole, { ...restored, to: place, clock, users, pause: false, use }, run);
@@ -146,14 +146,14 @@ export class ExtractRestorer implements Restorer {
     this.#restored = undefined;
   }
 
-  async #dump(server: ScratchServer, user: string, run: Run): Promise<void> {
+  async #dump(server: ScratchServer, { user, options }: Login, run: Run): Promise<void> {
     const { settings, wanted } = this.#options;
     const socket = server.socketFolder();
     try {
       const program = must(findClientProgram('pg_dump', settings.binFolder), 'pg_dump');
       const connection = ['--host', socket.path, '--port', String(socket.port), '--username', user, '--no-password'];
       const command = [program, ...connection, ...dumpArguments(wanted)];
-      const environment = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
+      const environment = { PATH: '/usr/bin:/bin', LC_ALL: 'C', PGOPTIONS: options };
       this.#bytes = await writeStream(this.#files.restored, streamProgram({ command, environment }, run), run);
     } finally {
       socket.close();
