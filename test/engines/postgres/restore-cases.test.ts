@@ -140,8 +140,9 @@ for (const hasHistory of [true, false]) {
     await server.start();
     await server.query('SELECT pg_promote()');
     // Nothing of what the server was before lies in the same file of its log.
-    for (const name of ['one', 'two', 'three'])
+    for (const name of ['one', 'two', 'three']) {
       await server.query(`CREATE TABLE ${name} (n int); SELECT pg_switch_wal()`);
+    }
     await server.query('CHECKPOINT');
     await using recorder = await openPostgresRecorder(
       placeOfUrl(server.url),
