@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { chownSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseLsn } from '../../../src/connectors/postgres/lsn.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
@@ -21,13 +22,14 @@ async function shopServer(version: PostgresVersion): Promise<PostgresServer> {
 }
 
 /** A base by ourselves: PostgreSQL's own program is not there for all versions. */
-async function recorded(server: PostgresServer, target: string): Promise<RestoreAt> {
+async function recorded(server: PostgresServer, target: string, extra: readonly string[] = []): Promise<RestoreAt> {
   await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, run);
   await using base = await recorder.openBase(run);
   const { all, end } = await recordInMemory(base, run);
   const lsn = await insertPosition(server);
   await flush(server);
-  const reader = memoryReader(all.toSorted((left, right) => compareBytes(left.name, right.name)));
+  const more = extra.map((name) => ({ ...must(all[0], 'an entry'), name: Buffer.from(name) }));
+  const reader = memoryReader([...all, ...more].toSorted((left, right) => compareBytes(left.name, right.name)));
   const taken = { base: reader, start: BigInt(end.logFrom.order), cut: BigInt(end.cut.order), timeline: 1 };
   return { server, taken, target, lsn };
 }
@@ -58,6 +60,25 @@ test('a server of which no superuser is known is looked into all the same', asyn
   const restore = await recorded(server, folder.at('a'));
   const lsn = await server.value('ALTER ROLE postgres NOLOGIN; COMMIT; SELECT pg_current_wal_insert_lsn()');
   await restoreTo({ ...restore, lsn: must(parseLsn(lsn), 'a position'), users: ['backup'] });
+});
+
+test('files keep their names, whatever bytes these are, and what is told of the server beside it is no file of it', async () => {
+  await using server = await shopServer('15');
+  await using folder = sharedFolder();
+  const names = ['caf\xe9.conf', Buffer.from('café.conf').toString('latin1')];
+  for (const name of names) {
+    const path = Buffer.concat([Buffer.from(`${server.folder}/`), Buffer.from(name, 'latin1')]);
+    writeFileSync(path, 'x = 1\n');
+    const { uid, gid } = statSync(server.folder);
+    chownSync(path, uid, gid);
+  }
+  const restore = await recorded(server, folder.at('a'), ['tidemark/settings.json']);
+  await restoreTo(restore);
+  const found = readdirSync(folder.at('a'), { encoding: 'buffer' }).map((name) => name.toString('latin1'));
+  assert.deepEqual(
+    found.filter((name) => /caf|tidemark/.test(name)),
+    names.toSorted(),
+  );
 });
 
 test('looking into a restored server runs none of its triggers', needsPostgres('17'), async () => {
