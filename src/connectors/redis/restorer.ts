@@ -10,7 +10,7 @@ import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
-import { shiftOf } from './restore/expiry.ts';
+import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
@@ -83,10 +83,11 @@ class RedisRestorer implements Restorer {
     const { streamDatabase } = facts;
     const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
     const staged = { files: this.#files, streamDatabase, databases };
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    // Nothing is received of a store to which nobody writes, and what expires grows older meanwhile.
+    const pointMs = Math.max(this.#pointMs ?? 0, this.#context.atMs ?? 0) || runtime.clock.nowMs();
     let { keys, largestBytes, version } = facts;
     if (this.#only !== undefined) {
-      if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
+      if (hasLog) await makeChosen(staged, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
       ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
       keys = await countMatching(path, compileKeyPatterns(this.#only), run);
@@ -94,8 +95,7 @@ class RedisRestorer implements Restorer {
     }
     if ('folder' in this.#destination) {
       const { folder: target } = this.#destination;
-      const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
-      const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+      const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
     }

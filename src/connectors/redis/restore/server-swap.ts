@@ -2,14 +2,15 @@ import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
 import { compileKeyPatterns } from '../key-patterns.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { RedisPlace } from '../place.ts';
 import type { RedisClient } from '../resp-client.ts';
-import { planExpiry, shiftOf } from './expiry.ts';
-import { chosenExpiry } from './chosen.ts';
+import { movedBy, planExpiry, shiftOf, unparkedBy } from './expiry.ts';
 import { loadRdb } from './load-rdb.ts';
+import type { LoadOptions } from './load-rdb.ts';
 import {
   clearTarget,
   contentOf,
@@ -21,6 +22,7 @@ import {
   unparkKeys,
 } from './server-target.ts';
 import type { ServerTarget } from './server-target.ts';
+import { unparkFields } from './unpark-fields.ts';
 import { filePieces, readState, saveState } from './work-files.ts';
 import type { RestoreState, WorkFiles } from './work-files.ts';
 
@@ -120,28 +122,30 @@ async function send(
 ): Promise<void> {
   const { pointMs } = state;
   const nowMs = await timeOf(client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
   const pipeline = new Pipeline(client);
   if (only !== undefined) {
-    const chosen = state.hasLog
-      ? chosenExpiry(fieldShiftMs)
-      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+    const shiftMs = shiftOf(place.expiry, pointMs, nowMs);
     const path = state.hasLog ? files.chosen : files.rdb;
-    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-    await loadRdb({ path, pipeline, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    const moved = state.hasLog ? unparkedBy(shiftMs) : movedBy(shiftMs);
+    await loadRdb({ path, pipeline, ...loadedWith(moved), only: filterOf(only) }, run);
     await pipeline.settle();
     return;
   }
-  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
-  await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
+  const { moved, unpark } = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
+  await loadRdb({ path: files.rdb, pipeline, ...loadedWith(moved) }, run);
   await pipeline.settle();
   if (!state.hasLog) return;
   await client.call(['SELECT', String(state.streamDatabase)], run);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
-    await pipeline.send(effectiveCommands(batch, expiry.map), run);
+    await pipeline.send(effectiveCommands(batch, moved), run);
   }
   await pipeline.settle();
-  await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+  await unparkKeys(client, unpark, run);
+  await unparkFields(client, unpark, run);
+}
+
+function loadedWith(moved: MovedExpiry | undefined): Pick<LoadOptions, 'expiry' | 'fieldShiftMs'> {
+  return { expiry: moved?.map, fieldShiftMs: moved?.fieldShiftMs ?? 0 };
 }
 
 /** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */

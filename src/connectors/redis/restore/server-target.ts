@@ -111,7 +111,7 @@ export async function* matchingKeys(
 
 export async function* scanKeys(
   client: RedisClient,
-  { database, glob }: { readonly database: number; readonly glob?: Uint8Array | undefined },
+  { database, glob, type }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
   run: Run,
 ): AsyncGenerator<FoundKeys> {
   await client.call(['SELECT', String(database)], run);
@@ -119,6 +119,7 @@ export async function* scanKeys(
   do {
     const words: (string | Uint8Array)[] = ['SCAN', cursor, 'COUNT', SCAN_COUNT];
     if (glob !== undefined) words.push('MATCH', glob);
+    if (type !== undefined) words.push('TYPE', type);
     const reply = await client.call(words, run);
     const [next, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
     cursor = next instanceof Uint8Array ? next : '0';
@@ -181,16 +182,18 @@ export async function unparkKeys(
         const final = unpark(Number(times[at]), nowMs);
         return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
       });
-      if (commands.length > 0) await callEach(client, commands, run);
+      await callEach(client, commands, run);
     }
   }
 }
 
-async function callEach(
+/** Their replies. @throws RESTORE_FAILED when one is refused */
+export async function callEach(
   client: RedisClient,
   commands: readonly (readonly (string | Uint8Array)[])[],
   run: Run,
 ): Promise<readonly Reply[]> {
+  if (commands.length === 0) return [];
   const bytes = Buffer.concat(commands.map((words) => encodeCommand(words)));
   const replies = await client.send({ bytes, count: commands.length }, run);
   const failure = replies.find((reply) => reply instanceof Error);
