@@ -158,21 +158,23 @@ async function recordedOf(shop: Shop): Promise<Recorded> {
 
 /** Resolves when `up` says that it records all of them. What has just broken may not be noticed yet: see `untilComplete`. */
 export async function untilAllRecord({ ask }: Asking): Promise<void> {
-  await until('all stores are recorded', async () => {
+  let stores: readonly { readonly state?: string }[] = [];
+  const isSo = async (): Promise<boolean> => {
     const answer = await ask({ command: 'status' });
-    const stores = (answer?.['stores'] ?? []) as readonly { readonly state?: string }[]; // as `status` answers
+    stores = (answer?.['stores'] ?? []) as typeof stores; // as `status` answers
     return stores.length === ENGINE_STORES.length && stores.every(({ state }) => state === 'recording');
-  });
+  };
+  await until('all stores are recorded', isSo, () => `: ${JSON.stringify(stores)}`);
 }
 
 /** Takes marks until one has all stores, and gives its id. */
 export async function untilComplete({ ask }: Asking): Promise<string> {
-  let id = '';
-  await until('a mark has all stores', async () => {
+  let mark: { readonly id?: string; readonly state?: string } = {};
+  const isSo = async (): Promise<boolean> => {
     const answer = await ask({ command: 'mark', tags: [], sealed: false });
-    const mark = (answer?.['mark'] ?? {}) as { readonly id?: string; readonly state?: string }; // as `mark` answers
-    id = mark.id ?? '';
+    mark = (answer?.['mark'] ?? {}) as typeof mark; // as `mark` answers
     return mark.state === 'complete';
-  });
-  return id;
+  };
+  await until('a mark has all stores', isSo, () => `: ${JSON.stringify(mark)}`);
+  return mark.id ?? '';
 }

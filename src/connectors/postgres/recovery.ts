@@ -49,6 +49,8 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
     ...options,
     settings: {
       ...facts.control.settings,
+      // The least that it takes.
+      min_wal_size: `${(2 * facts.shape.segmentBytes) / (1 << 20)}MB`,
       restore_command: restoreCommand(),
       recovery_target_timeline: String(to.timeline),
       ...(pause ? { hot_standby: 'on' } : {}),

@@ -26,7 +26,7 @@ import { LoadFolder } from '../plain-sql/server-state.ts';
 import { writeStream } from '../plain-sql/write-file.ts';
 import { recover } from '../recovery.ts';
 import type { RestoreSettings } from '../restore-settings.ts';
-import { endLeftover } from '../scratch-server.ts';
+import { endLeftover } from '../running-server.ts';
 import type { ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
 import { withBaseLog } from '../wal/base-log.ts';

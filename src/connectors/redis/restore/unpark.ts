@@ -4,14 +4,40 @@ import type { Command, RedisClient } from '../resp-client.ts';
 import type { Reply } from '../resp.ts';
 import { encodeCommand } from '../resp.ts';
 import type { ExpiryPlan } from './expiry.ts';
-import { callEach, infoOf, scanKeys, timeOf } from './server-target.ts';
+import { callEach, databasesOf, infoOf, scanKeys, timeOf } from './server-target.ts';
 
 /** Hashes, and fields of each, that are looked at together. */
 const MOST_HASHES = 100;
 const SCAN_COUNT = '1000';
 
-/** Gives fields of hashes that were parked their own expiry; those that have none left expire. Nothing on a server whose fields can't expire. */
-export async function unparkFields(client: RedisClient, unpark: ExpiryPlan['unpark'], run: Run): Promise<void> {
+/** Gives keys, and fields of hashes, that were parked their own expiry; those that have none left expire. @throws RESTORE_FAILED, STORE_UNREACHABLE */
+export async function unparkAll(client: RedisClient, unpark: ExpiryPlan['unpark'], run: Run): Promise<void> {
+  await unparkKeys(client, unpark, run);
+  await unparkFields(client, unpark, run);
+}
+
+async function unparkKeys(client: RedisClient, unpark: ExpiryPlan['unpark'], run: Run): Promise<void> {
+  for (const { index, expiring } of await databasesOf(client, run)) {
+    if (expiring === 0) continue;
+    for await (const { keys } of scanKeys(client, { database: index }, run)) {
+      if (keys.length === 0) continue;
+      const times = await callEach(
+        client,
+        keys.map((key) => ['PEXPIRETIME', key]),
+        run,
+      );
+      const nowMs = await timeOf(client, run);
+      const commands = keys.flatMap((key, at) => {
+        const final = unpark(Number(times[at]), nowMs);
+        return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
+      });
+      await callEach(client, commands, run);
+    }
+  }
+}
+
+/** The same for fields of hashes. */
+async function unparkFields(client: RedisClient, unpark: ExpiryPlan['unpark'], run: Run): Promise<void> {
   for (const [name, counts] of await infoOf(client, 'keyspace', run)) {
     const [, database] = /^db([0-9]+)$/.exec(name) ?? [];
     // So Redis and Valkey say how many hashes have such fields.
