@@ -34,7 +34,16 @@ const KEY_AT: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** They have no key, and change nothing; a transaction's commands are done one by one. */
-const PASSED_OVER: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH', 'SELECT', 'MULTI', 'EXEC']);
+const PASSED_OVER: ReadonlySet<string> = new Set([
+  '',
+  'PING',
+  'REPLCONF',
+  'PUBLISH',
+  'SPUBLISH',
+  'SELECT',
+  'MULTI',
+  'EXEC',
+]);
 
 export type SendShards = {
   readonly files: WorkFiles;
@@ -83,7 +92,8 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
 
 function claimsOf(shards: readonly StagedShard[]): Parameters<typeof ownersOf>[0] {
   const claims: (readonly (readonly [number, number])[])[] = [];
-  for (const { shard, slots } of shards) claims[shard] = slots.split(',').flatMap((text) => [parseSlotRange(text) ?? []].filter(isRange));
+  for (const { shard, slots } of shards)
+    claims[shard] = slots.split(',').flatMap((text) => [parseSlotRange(text) ?? []].filter(isRange));
   return Array.from(claims, (claim) => claim ?? []);
 }
 
