@@ -111,8 +111,9 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
       await using source = await startRedis();
       await using target = await startRedis();
       await using folder = temporaryFolder();
-      if ((await source.call('command', 'info', 'hpexpiretime')) === '') {
-        t.skip('needs Redis 7.4 or Valkey 9');
+      const { redis_version: version = '', valkey_version: valkey } = await source.info('server');
+      if (valkey !== undefined || version.localeCompare('7.4', 'en', { numeric: true }) < 0) {
+        t.skip('needs Redis 7.4');
         return;
       }
       const many = Array.from({ length: 3000 }, (_, index) => `f${index} x`).join(' ');
@@ -144,7 +145,8 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
         const context = into === 'a server' ? {} : { only: ['*'] };
         await restore(target, { recording, to, workFolder, context });
       }
-      await using started = into === 'files' ? await startRedis({ folder: folder.at('data'), args: FROM_FILES }) : target;
+      await using started =
+        into === 'files' ? await startRedis({ folder: folder.at('data'), args: FROM_FILES }) : target;
       const fields = ['kept', 'longer', 'gone', 'base', 'soon', 'last'];
       const ask = async (key: string, database: number, names: readonly string[]): Promise<readonly number[]> => {
         const line = `HTTL ${key} FIELDS ${names.length} ${names.join(' ')}`;
@@ -152,12 +154,12 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
       };
       const assertNear = (found: readonly number[], wanted: readonly number[]): void => {
         assert.equal(found.length, wanted.length);
-        for (const [at, seconds] of wanted.entries()) assert.ok(Math.abs((found[at] ?? 0) - seconds) < 20, `${found}`);
+        for (const [at, seconds] of wanted.entries()) assert.ok(Math.abs((found[at] ?? 0) - seconds) < 20, found.join());
       };
       assertNear(await ask('small', 0, fields), [-1, 7200, -2, 3600, -2, -1]);
       assertNear(await ask('large', 3, ['f0', 'f1', 'f2', 'f2999']), [7200, 3600, -1, 3600]);
       const [never = 0] = await ask('small', 0, ['never']);
-      assert.ok(never > 6e10);
+      assert.ok(never > 5e10);
     });
   }
 

@@ -32,7 +32,7 @@ const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
 
 const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGETEX', 'HSETEX']);
 /** What Redis takes for a field; Valkey takes more. */
-const MOST_FIELD_MS = 2 ** 46;
+const MOST_FIELD_MS = 2 ** 46 - 1;
 const LONGEST_NAME = 10;
 
 /**
@@ -79,7 +79,9 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   if (bytes[start] === 0x2a && bytes[start + 2] === 0x0d && bytes[start + 4] === 0x24 && bytes[start + 6] === 0x0d) {
     const letter = (bytes[start + 8] ?? 0) & 0xdf;
     // The first letters of all that are dropped or changed.
-    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G && letter !== M) return undefined;
+    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G && letter !== M) {
+      return undefined;
+    }
     const letters = (bytes[start + 5] ?? 0) - 0x30;
     if (letter === S && letters === 3 && (bytes[start + 1] ?? 0) <= 0x33) return undefined;
     const name = bytes.toString('latin1', start + 8, start + 8 + letters).toUpperCase();

@@ -23,7 +23,11 @@ async function batchesOf(bytes: Uint8Array, size = () => bytes.byteLength): Prom
 }
 
 /** The commands that are left of these, as words. */
-async function filtered(commands: readonly (readonly string[])[], shiftMs?: number, fieldShiftMs = shiftMs): Promise<readonly string[]> {
+async function filtered(
+  commands: readonly (readonly string[])[],
+  shiftMs?: number,
+  fieldShiftMs = shiftMs,
+): Promise<readonly string[]> {
   const expiry = shiftMs === undefined ? undefined : (atMs: number) => atMs + shiftMs;
   const found: string[] = [];
   for (const batch of await batchesOf(Buffer.concat(commands.map((words) => encodeCommand(words))))) {

@@ -12,15 +12,7 @@ import { movedBy, planExpiry, shiftOf, unparkedBy } from './expiry.ts';
 import { loadRdb, routedTo, settleAll } from './load-rdb.ts';
 import type { LoadOptions, Routed } from './load-rdb.ts';
 import { sendShards } from './send-shards.ts';
-import {
-  clearTarget,
-  contentOf,
-  infoOf,
-  keepContent,
-  openTargets,
-  rdbVersionOf,
-  timeOf,
-} from './server-target.ts';
+import { clearTarget, contentOf, infoOf, keepContent, openTargets, rdbVersionOf, timeOf } from './server-target.ts';
 import type { ServerTarget, Targets } from './server-target.ts';
 import { unparkAll } from './unpark.ts';
 import { filePieces, readState, saveState, shardFiles } from './work-files.ts';

@@ -150,7 +150,11 @@ export async function* matchingKeys(
 
 export async function* scanKeys(
   client: RedisClient,
-  { database, glob, type }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
+  {
+    database,
+    glob,
+    type,
+  }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
   run: Run,
 ): AsyncGenerator<FoundKeys> {
   await client.call(['SELECT', String(database)], run);
