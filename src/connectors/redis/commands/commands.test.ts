@@ -10,6 +10,9 @@ import { argumentsOf, readCommands } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
 import { highestDatabase } from './databases-used.ts';
 
+/** Looking at a long one again and again would take longer by far. */
+const LIMIT_MS = 60_000;
+
 async function* cut(bytes: Uint8Array, size: () => number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; ) {
     const piece = bytes.subarray(at, at + size());
@@ -48,7 +51,7 @@ function randomCommands(random: SeededRandom): readonly (readonly (string | Uint
   });
 }
 
-suite('the commands that a server sends its replicas', () => {
+suite('the commands that a server sends its replicas', { timeout: LIMIT_MS }, () => {
   test('are found whole, however they are cut into pieces', async () => {
     const seed = randomInt(2 ** 31);
     const random = createSeededRandom(seed);
@@ -75,6 +78,19 @@ suite('the commands that a server sends its replicas', () => {
       }
       assert.equal(batches.at(-1)?.settled ?? 0, settled, `seed ${seed}`);
     }
+  });
+
+  test('are each looked at once, however many arguments they have and pieces they come in', async () => {
+    const words = Array.from({ length: 500_000 }, (_, index) => String(index));
+    const command = encodeCommand(['SADD', 'key', ...words]);
+    // Each of it again for each piece would be ten thousand times as much.
+    const batches = await batchesOf(command, () => 500);
+    assert.deepEqual(
+      batches.map(({ bytes, starts }) => [bytes.byteLength, starts.length]),
+      [[command.byteLength, 1]],
+    );
+    const [{ bytes } = assert.fail()] = batches;
+    assert.ok(bytes.equals(command));
   });
 
   test('may have lines between them that keep the link alive', async () => {
