@@ -122,6 +122,7 @@ class PostgresRecorder implements Recorder {
   readonly #parts: Parts;
   readonly #history: WalHistory;
   #sql: Session;
+  #isDisposed = false;
   /** As it was last asked, with each head. */
   #capBytes = DEFAULT_CAP_BYTES;
   #isTailKept = true;
@@ -206,6 +207,7 @@ class PostgresRecorder implements Recorder {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.#sql[Symbol.asyncDispose]();
   }
 
@@ -375,7 +377,13 @@ class PostgresRecorder implements Recorder {
 
   async #reconnect(run: Run): Promise<void> {
     const { place, owner } = this.#parts;
-    this.#sql = await connectSql(place, { name: owner }, run);
+    const sql = await connectSql(place, { name: owner }, run);
+    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
+    if (this.#isDisposed) {
+      await sql[Symbol.asyncDispose]();
+      throw unreachable(`${addressName(sql.address)} is not recorded any more`);
+    }
+    this.#sql = sql;
     await using session = await this.#replication(this.#sql, run);
     if (!session.isOpen) {
       throw unreachable(

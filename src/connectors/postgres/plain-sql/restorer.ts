@@ -36,7 +36,7 @@ export class DumpFolderRestorer implements Restorer {
     await ensureFolder(home, 0o755);
     await rm(fresh, { recursive: true, force: true });
     await mkdir(fresh, { mode: 0o700 });
-    this.#bytes = await writeStream(join(fresh, DUMP), checkedDump(base, await contentOf(base, run), run), run);
+    this.#bytes = await writeStream(join(fresh, DUMP), checkedDump(base, await storedDump(base, run), run), run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
 
@@ -68,7 +68,7 @@ export class DumpServerRestorer implements Restorer {
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     if (this.#folder.state()?.phase === 'loading') throw begun(this.#server);
     await this.#folder.make();
-    const dump = checkedDump(base, await contentOf(base, run), run);
+    const dump = checkedDump(base, await storedDump(base, run), run);
     this.#bytes = await writeStream(this.#folder.restored, dump, run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
@@ -145,7 +145,7 @@ async function loadTurn(place: PostgresPlace, folder: LoadFolder, turn: number, 
   await folder.note({ phase: 'loaded', turn }, run);
 }
 
-async function contentOf(base: BaseReader, run: Run): Promise<StoredContent> {
+async function storedDump(base: BaseReader, run: Run): Promise<StoredContent> {
   const entry = await base.find(Buffer.from(DUMP), run);
   if (entry?.content !== undefined) return entry.content;
   throw new TidemarkError('REPOSITORY_DAMAGED', `the base has no ${DUMP}`);

@@ -13,6 +13,8 @@ const NAME = 'tidemark';
 /** From this version on programs write a setting that older servers refuse: transaction_timeout. */
 const NEW_WORDS_SINCE = 17;
 const MOST_TOLD = 4;
+/** One more, so that it is seen that there are more. */
+const MOST_FOUND = MOST_TOLD + 1;
 
 /** A server that a dump goes into. */
 export type LoadServer = AsyncDisposable & {
@@ -37,21 +39,32 @@ export async function openServer(place: PostgresPlace, run: Run): Promise<LoadSe
 }
 
 const DATABASES = `
-SELECT datname AS what FROM pg_catalog.pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1') LIMIT ${MOST_TOLD}`;
+SELECT datname AS what FROM pg_catalog.pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1') LIMIT ${MOST_FOUND}`;
 const RELATIONS = `
 SELECT c.relname AS what FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' LIMIT ${MOST_TOLD}`;
+WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' LIMIT ${MOST_FOUND}`;
 
-/** @throws RESTORE_CONFLICT when the server holds something */
-export async function assertEmpty({ sql, place }: LoadServer, run: Run): Promise<void> {
+/** Names of what a server holds, the first few; none of an empty one. */
+export async function contentOf(place: PostgresPlace, run: Run): Promise<readonly string[]> {
+  await using server = await openServer(place, run);
+  return await heldBy(server, run);
+}
+
+async function heldBy({ sql, place }: LoadServer, run: Run): Promise<readonly string[]> {
   const found = [...(await sql.query(DATABASES, run))];
   for (const database of await presentOf(sql, run)) {
     await using other = await connectSql({ ...place, database }, { name: NAME }, run);
     found.push(...(await other.query(RELATIONS, run)));
   }
+  return found.slice(0, MOST_FOUND).map((row) => row['what'] ?? '');
+}
+
+/** @throws RESTORE_CONFLICT when the server holds something */
+export async function assertEmpty(server: LoadServer, run: Run): Promise<void> {
+  const found = await heldBy(server, run);
   if (found.length === 0) return;
-  const names = found.slice(0, MOST_TOLD).map((row) => row['what'] ?? '');
-  throw new TidemarkError('RESTORE_CONFLICT', `${placeName(place)} is not empty: it holds ${names.join(', ')}`, {
+  const names = found.slice(0, MOST_TOLD).join(', ');
+  throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server.place)} is not empty: it holds ${names}`, {
     hint: 'Name an empty server by --into, or allow with --replace that what it holds is replaced.',
   });
 }
