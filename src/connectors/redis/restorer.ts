@@ -11,7 +11,7 @@ import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
-import { shiftOf } from './restore/expiry.ts';
+import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
@@ -85,7 +85,8 @@ class RedisRestorer implements Restorer {
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
     for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run));
-    const most = (read: (one: StagedFacts) => number): number => facts.reduce((all, one) => Math.max(all, read(one)), 0);
+    const most = (read: (one: StagedFacts) => number): number =>
+      facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
     this.#shards = shards;
     this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, hasRdb: true, settled: 0 }));
@@ -122,10 +123,10 @@ class RedisRestorer implements Restorer {
     const { streamDatabase } = facts;
     const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
     const staged = { files: this.#files, streamDatabase, databases };
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
     if (this.#only !== undefined) {
-      if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
+      if (hasLog) await makeChosen(staged, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
       ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
       keys = await countMatching(path, compileKeyPatterns(this.#only), run);
@@ -133,8 +134,7 @@ class RedisRestorer implements Restorer {
     }
     if ('folder' in this.#destination) {
       const { folder: target } = this.#destination;
-      const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
-      const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+      const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
     }
@@ -159,7 +159,7 @@ class RedisRestorer implements Restorer {
     const files = this.#files;
     const hasLog = this.#logBytes > 0;
     const shards = this.#staged;
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
     if (hasLog) for await (const _ of stagedCommands(files, shards, run));
     if (this.#only !== undefined) {
@@ -168,8 +168,7 @@ class RedisRestorer implements Restorer {
       if (hasLog) await splitCommands(files, shards, run);
       for (const { shard, hasRdb } of shards) {
         const own = shardFiles(files, shard);
-        const { temporaryFolder } = runtime;
-        if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1, temporaryFolder }, run);
+        if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1 }, run);
         const path = hasLog ? own.chosen : own.rdb;
         if (!hasLog && !hasRdb) continue;
         if (hasLog) {
@@ -196,6 +195,11 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files, random: runtime.random }, state, run);
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
+  }
+
+  /** Nothing is received of a store to which nobody writes, and what expires in it grows older all the same. */
+  #restoredMs(): number {
+    return Math.max(this.#pointMs ?? 0, this.#context.atMs ?? 0) || this.#context.runtime.clock.nowMs();
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

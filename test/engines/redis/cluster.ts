@@ -147,7 +147,9 @@ export class ClusterClient implements AsyncDisposable {
           port = Number(to);
           isAsking = kind === 'ASK';
           if (kind === 'MOVED') this.#ports[slot] = port;
-        } else if (/TRYAGAIN|CLUSTERDOWN|ended the connection|nothing listens|closed here|READONLY|LOADING/.test(told)) {
+        } else if (
+          /TRYAGAIN|CLUSTERDOWN|ended the connection|nothing listens|closed here|READONLY|LOADING/.test(told)
+        ) {
           this.#clients.delete(port);
           await runtime.clock.sleep(10, forever);
           await this.refresh().catch(() => undefined);

@@ -2,7 +2,7 @@ import type { Run } from '../../../core/run.ts';
 import { must } from '../../../core/must.ts';
 import { ownersOf, parseSlotRange, slotOf } from '../cluster/slots.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { argumentsOf, commandName } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
 import { ErrorReply } from '../errors.ts';
@@ -34,14 +34,23 @@ const KEY_AT: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** They have no key, and change nothing; a transaction's commands are done one by one. */
-const PASSED_OVER: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH', 'SELECT', 'MULTI', 'EXEC']);
+const PASSED_OVER: ReadonlySet<string> = new Set([
+  '',
+  'PING',
+  'REPLCONF',
+  'PUBLISH',
+  'SPUBLISH',
+  'SELECT',
+  'MULTI',
+  'EXEC',
+]);
 
 export type SendShards = {
   readonly files: WorkFiles;
   readonly shards: readonly StagedShard[];
   readonly targets: Targets;
   readonly into: Routed;
-  readonly expiry: ExpiryMap | undefined;
+  readonly expiry: MovedExpiry | undefined;
 };
 
 /** Sends the commands that were staged. All are answered when it resolves. @throws RESTORE_FAILED naming what is refused */
@@ -83,7 +92,8 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
 
 function claimsOf(shards: readonly StagedShard[]): Parameters<typeof ownersOf>[0] {
   const claims: (readonly (readonly [number, number])[])[] = [];
-  for (const { shard, slots } of shards) claims[shard] = slots.split(',').flatMap((text) => [parseSlotRange(text) ?? []].filter(isRange));
+  for (const { shard, slots } of shards)
+    claims[shard] = slots.split(',').flatMap((text) => [parseSlotRange(text) ?? []].filter(isRange));
   return Array.from(claims, (claim) => claim ?? []);
 }
 
