@@ -25,6 +25,8 @@ export type JournalStore = {
   readonly via: readonly string[];
   readonly options: Readonly<Record<string, Json>>;
   readonly into?: string | undefined;
+  /** Where it goes, as the plan has shown it. */
+  readonly shownAs?: string | undefined;
   /** What a server holds may be replaced. */
   readonly replace: boolean;
   /** How the restored server calls for its log. */
@@ -135,6 +137,7 @@ function readJournal(fields: JsonFields): RestoreJournal {
       via: store.has('via') ? store.texts('via') : [],
       options: store.json('options'),
       into: store.optionalText('into'),
+      shownAs: store.optionalText('shownAs'),
       replace: store.has('replace') && store.flag('replace'),
       followBy: store.has('followBy') ? store.texts('followBy') : undefined,
       base: store.text('base'),
@@ -155,9 +158,9 @@ function readNearest(fields: JsonFields): NonNullable<JournalStore['nearest']> {
 }
 
 /** Where a store goes, for people. */
-export function placeText({ kind, scheme, target, into }: JournalStore): string {
+export function placeText({ kind, scheme, target, into, shownAs }: JournalStore): string {
   const isServer = connectorKinds.some(({ name, target: place }) => name === kind && place === 'server');
-  return into ?? (isServer ? `${scheme}:${target}` : target);
+  return shownAs ?? into ?? (isServer ? `${scheme}:${target}` : target);
 }
 
 /** What has to be finished or dropped before anything else is restored. */

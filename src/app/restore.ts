@@ -91,7 +91,7 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, replace, followBy, point, nearest }) => ({
+    stores: plan.stores.map(({ store, kind, place, into, preview, replace, followBy, point, nearest }) => ({
       store,
       kind,
       scheme: place.scheme,
@@ -100,6 +100,7 @@ export async function carryOut(
       // Options come from a manifest, so they are JSON.
       options: place.options as Readonly<Record<string, Json>>,
       into,
+      shownAs: preview.into,
       replace,
       followBy,
       base: point.base.key,

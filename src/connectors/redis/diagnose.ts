@@ -113,7 +113,7 @@ async function dryRunFindings({ client }: Master, run: Run): Promise<Finding[]> 
     } catch (error) {
       if (!(isTidemarkError(error) && error.cause instanceof ErrorReply)) throw error;
       const message = `it can’t be found out whether the user ${user} may be a replica`;
-      const hint = `Grant it with ACL SETUSER ${user} +psync +replconf.`;
+      const hint = `Recording shows it. To have it checked here: ACL SETUSER ${user} +acl|dryrun.`;
       return [{ code: 'REDIS_PERMISSION_UNKNOWN', severity: 'note', message, hint }];
     }
   }

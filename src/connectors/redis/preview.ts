@@ -57,9 +57,10 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
     const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
     const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
     const sideEffects = [
-      ...(there === undefined ? [] : [`${shown} holds ${there}, which is kept on this host and replaced`]),
-      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
-      'who is connected meanwhile sees it empty, and then half full',
+      ...(there === undefined ? [] : [`${shown} holds ${there}: that is kept on this host, and replaced`]),
+      ...(only === undefined
+        ? ['who is connected meanwhile sees it empty, and then half full']
+        : ['keys that --only does not mean stay as they are now; functions, too']),
     ];
     const blockers =
       there === undefined || context.replace === true

@@ -252,6 +252,11 @@ function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
   return wanted.tables.length === 0 ? wanted : { ...wanted, database };
 }
 
+/** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
+export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
+  return wanted.tables.length === 0 ? { ...server, database: maintenanceDatabase(wanted) } : server;
+}
+
 /** One to be connected to while another is dropped and made. */
 function maintenanceDatabase({ database }: Wanted): string {
   return database === 'postgres' ? 'template1' : 'postgres';
@@ -270,6 +275,12 @@ async function createdBy(file: string): Promise<readonly string[]> {
   return names;
 }
 
+/** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */
+export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run): Promise<readonly string[]> {
+  const names = wanted.tables.filter((table) => /^(?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))?$/.test(table));
+  return await presentParts(server, wanted, names, run);
+}
+
 /** Which of them are in the live server: the database, or relations of it. */
 async function presentParts(
   server: PostgresPlace,
@@ -278,8 +289,7 @@ async function presentParts(
   run: Run,
 ): Promise<readonly string[]> {
   const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
-  await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
+  await using sql = await connectSql(askedAt(server, wanted), { name: 'tidemark' }, run);
   if (isDatabase) {
     const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
       wanted.database,

@@ -301,6 +301,8 @@ class PhysicalLog implements Log {
   }
 
   #unexpected(type: number): Error {
+    // A server that is stopped in good order sends all it has, and then says that this was all.
+    if (type === MessageType.commandComplete) return unreachable(`${this.#options.server}: it stops`);
     return unreachable(
       `${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`,
     );
