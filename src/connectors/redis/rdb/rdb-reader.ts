@@ -4,25 +4,39 @@ import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import { takeString } from './rdb-string.ts';
 import type { Step } from './value-skipper.ts';
-import { hasFieldTimes, shapeOf, takeLength, ValueSkipper } from './value-skipper.ts';
+import { hasFieldTimes, isOneString, shapeOf, stringEnd, takeLength, ValueSkipper } from './value-skipper.ts';
 
 /**
- * A key with its value as it is serialized: `value` is a view into the batch's `raw`, absent where it is too large to be held; then it is what lies
- * at `at` in the RDB, `sizeBytes` long, and `checksum` is that of its RESTORE payload. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
+ * A key with its value as it is serialized, both by their places: there are so many that a view of each would be most of the work. The key is what lies from `keyFrom` to `keyTo` in `keyIn`, see `keyOf`; the value in the same way, and in the
+ * batch's `raw`, see `valueOf`. `valueIn` is absent where the value is too large to be held; then it is what lies at `at` in the RDB, `sizeBytes` long, and
+ * `checksum` is that of its RESTORE payload. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
  */
 export type RdbKey = {
   readonly kind: 'key';
   readonly database: number;
-  readonly key: Uint8Array;
   readonly type: number;
+  readonly keyIn: Uint8Array;
+  readonly keyFrom: number;
+  readonly keyTo: number;
+  readonly valueIn: Uint8Array | undefined;
+  readonly valueFrom: number;
   readonly expiresAtMs: number | undefined;
   readonly idleSeconds: number | undefined;
   readonly frequency: number | undefined;
   readonly at: number;
   readonly sizeBytes: number;
-  readonly value: Uint8Array | undefined;
   readonly checksum: Uint8Array | undefined;
 };
+
+/** A view, valid as long as the batch. */
+export function keyOf({ keyIn, keyFrom, keyTo }: Pick<RdbKey, 'keyIn' | 'keyFrom' | 'keyTo'>): Uint8Array {
+  return keyIn.subarray(keyFrom, keyTo);
+}
+
+/** A view, valid as long as the batch; undefined where the value is not held. */
+export function valueOf({ valueIn, valueFrom, sizeBytes }: RdbKey): Uint8Array | undefined {
+  return valueIn?.subarray(valueFrom, valueFrom + sizeBytes);
+}
 
 /**
  * `time`: where in `raw` it stands when the next key expires, in milliseconds since 1970 (8 bytes, little-endian) or in seconds (4 bytes). `fieldTime`: the same
@@ -40,8 +54,8 @@ export type RdbItem =
   | { readonly kind: 'end'; readonly sizeBytes: number };
 
 /**
- * `raw`: the RDB's bytes, one batch after another all of them but for the checksum at the end. Batches, and what they hold except for keys, are valid until
- * the next one is pulled.
+ * `raw`: the RDB's bytes, one batch after another all of them but for the checksum at the end. Batches, and what they hold, are valid until the next one is
+ * pulled.
  */
 export type RdbBatch = { readonly version: number; readonly items: readonly RdbItem[]; readonly raw: Uint8Array };
 
@@ -85,7 +99,7 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
 
 /**
  * Reads an RDB of Redis 5 to 7.4 structurally: values are passed over, not decoded. Its checksum is verified at the end, unless it was written without one.
- * Pull-based; holds one value of `mostHeldBytes` at most, but any key. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
+ * Pull-based; holds one value of `mostHeldBytes` at most, but any key. Pieces are copied. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
  */
 export async function* readRdb(pieces: AsyncIterable<Uint8Array>, options: RdbOptions = {}): AsyncGenerator<RdbBatch> {
   const parser = new RdbParser(options.mostHeldBytes ?? MOST_HELD_BYTES);
@@ -112,6 +126,8 @@ type OpenValue = {
   from: number;
   isHeld: boolean;
 };
+
+type PassedKey = Pick<RdbKey, 'type' | 'keyIn' | 'keyFrom' | 'keyTo' | 'valueIn' | 'valueFrom' | 'at'>;
 
 class RdbParser {
   readonly #mostHeldBytes: number;
@@ -210,11 +226,28 @@ class RdbParser {
   }
 
   #key(type: number): boolean {
+    if (this.#wholeKey(type)) return true;
     const taken = takeString(this.#bytes, this.#at + 1, this.#end);
     if (taken === undefined) return false;
     const shape = shapeOf(type);
     if (shape === undefined) throw this.#unsupported(type, taken.bytes);
     return this.#begin({ what: type, key: taken.bytes, shape, from: taken.next });
+  }
+
+  /** Nearly all keys are as they are and of one string, and have it behind them in the buffer. Others are passed step by step. */
+  #wholeKey(type: number): boolean {
+    const bytes = this.#bytes;
+    const at = this.#at + 1;
+    const first = bytes[at] ?? 0;
+    // A length of 6 or 14 bits.
+    if (first >= 0x80 || !isOneString(type)) return false;
+    const keyTo = stringEnd(bytes, at, this.#end);
+    const end = keyTo < 0 ? -1 : stringEnd(bytes, keyTo, this.#end);
+    if (end < 0) return false;
+    this.#at = end;
+    const keyFrom = at + (first < 0x40 ? 1 : 2);
+    this.#addKey({ type, keyIn: bytes, keyFrom, keyTo, valueIn: bytes, valueFrom: keyTo, at: this.#base + keyTo });
+    return true;
   }
 
   #begin({
@@ -245,24 +278,39 @@ class RdbParser {
       this.#items.push({ kind: 'moduleAux', module: moduleName(key) });
       return true;
     }
-    const value = isHeld ? this.#bytes.subarray(open.from, this.#at) : undefined;
+    this.#addKey({
+      type: what,
+      keyIn: key,
+      keyFrom: 0,
+      keyTo: key.byteLength,
+      valueIn: isHeld ? this.#bytes : undefined,
+      valueFrom: open.from,
+      at: start,
+    });
+    return true;
+  }
+
+  /** That ends here. */
+  #addKey({ type, keyIn, keyFrom, keyTo, valueIn, valueFrom, at }: PassedKey): void {
     this.#items.push({
       kind: 'key',
       database: this.#database,
-      key,
-      type: what,
+      type,
+      keyIn,
+      keyFrom,
+      keyTo,
+      valueIn,
+      valueFrom,
       expiresAtMs: this.#expiresAtMs,
       idleSeconds: this.#idleSeconds,
       frequency: this.#frequency,
-      at: start,
-      sizeBytes: this.#base + this.#at - start,
-      value,
-      checksum: isHeld ? undefined : this.#payloadChecksum(),
+      at,
+      sizeBytes: this.#base + this.#at - at,
+      checksum: valueIn === undefined ? this.#payloadChecksum() : undefined,
     });
     this.#expiresAtMs = undefined;
     this.#idleSeconds = undefined;
     this.#frequency = undefined;
-    return true;
   }
 
   /** More bytes are needed, for which the buffer is moved. A value that is too large by now is let go. */
