@@ -8,8 +8,8 @@ import { hasFieldTimes, isOneString, shapeOf, stringEnd, takeLength, ValueSkippe
 
 /**
  * A key with its value as it is serialized, both by their places: there are so many that a view of each would be most of the work. The key is what lies from `keyFrom` to `keyTo` in `keyIn`, see `keyOf`; the value in the same way, and in the
- * batch's `raw`, see `valueOf`. `valueIn` is absent where the value is too large to be held; then it is what lies at `at` in the RDB, `sizeBytes` long, and
- * `checksum` is that of its RESTORE payload. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
+ * batch's `raw`, see `valueOf`. `valueIn` is absent where the value is too large to be held; then it is what lies at `at` in the RDB, `sizeBytes` long.
+ * `checksum` is that of its RESTORE payload; some that are held have none. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
  */
 export type RdbKey = {
   readonly kind: 'key';
@@ -62,7 +62,12 @@ export type RdbBatch = { readonly version: number; readonly items: readonly RdbI
 export type RdbOptions = {
   /** Values that are larger are not held. The memory that is taken is about twice that. */
   readonly mostHeldBytes?: number | undefined;
+  /** Whoever sends the values anew needs the checksums of their payloads, also of those that are held. */
+  readonly checksums?: boolean | undefined;
 };
+
+/** Below this a checksum is computed faster from the bytes than from that of the RDB. */
+const LEAST_DERIVED_BYTES = 256;
 
 const MOST_HELD_BYTES = 1 << 20;
 /** What a name, a library or a key may have at most in Redis. */
@@ -102,7 +107,7 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
  * Pull-based; holds one value of `mostHeldBytes` at most, but any key. Pieces are copied. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
  */
 export async function* readRdb(pieces: AsyncIterable<Uint8Array>, options: RdbOptions = {}): AsyncGenerator<RdbBatch> {
-  const parser = new RdbParser(options.mostHeldBytes ?? MOST_HELD_BYTES);
+  const parser = new RdbParser(options);
   for await (const piece of pieces) {
     for (let from = 0; from < piece.byteLength; ) {
       from += parser.take(piece, from);
@@ -131,15 +136,17 @@ type PassedKey = Pick<RdbKey, 'type' | 'keyIn' | 'keyFrom' | 'keyTo' | 'valueIn'
 
 class RdbParser {
   readonly #mostHeldBytes: number;
+  readonly #withChecksums: boolean;
   readonly #skipper = new ValueSkipper();
   readonly #crc = createCrc64();
-  readonly #payloadCrc = createCrc64();
   readonly #length = { value: 0, encoding: -1 };
   #bytes: Uint8Array;
   /** Where in the RDB the buffer begins. */
   #base = 0;
   /** What lies before it in the buffer has been given out. */
   #given = 0;
+  /** What lies before it in the buffer is in the checksum. */
+  #summed = 0;
   #at = 0;
   #end = 0;
   #version = 0;
@@ -151,9 +158,10 @@ class RdbParser {
   #frequency: number | undefined;
   #trailer: 'ahead' | 'now' | 'passed' = 'ahead';
 
-  constructor(mostHeldBytes: number) {
+  constructor({ mostHeldBytes = MOST_HELD_BYTES, checksums = false }: RdbOptions) {
     this.#mostHeldBytes = Math.max(mostHeldBytes, 64);
-    this.#bytes = new Uint8Array(this.#mostHeldBytes * 2);
+    this.#withChecksums = checksums;
+    this.#bytes = this.#crc.room(this.#mostHeldBytes * 2);
   }
 
   /** Takes as much of the piece as there is room for, at least one byte; what was given out is given up. */
@@ -174,7 +182,7 @@ class RdbParser {
     this.#given = this.#open?.isHeld === true ? this.#open.from : this.#at;
     const raw = this.#bytes.subarray(given, this.#trailer === 'now' ? this.#at - CRC64_BYTES : this.#given);
     if (this.#trailer === 'now') this.#trailer = 'passed';
-    else this.#crc.update(raw);
+    else this.#sum(this.#given);
     if (raw.byteLength === 0 && this.#items.length === 0) return undefined;
     return { version: this.#version, items: this.#items, raw };
   }
@@ -190,6 +198,7 @@ class RdbParser {
     this.#base += keep;
     this.#end -= keep;
     this.#at -= keep;
+    this.#summed -= keep;
     this.#given = 0;
     if (this.#open?.isHeld === true) this.#open.from -= keep;
   }
@@ -197,9 +206,7 @@ class RdbParser {
   /** Something that has to be held whole, such as a key, is larger than the buffer. */
   #grow(): void {
     if (this.#bytes.byteLength > MOST_STRING_BYTES) throw this.#damaged('holds a name that is too long');
-    const larger = new Uint8Array(this.#bytes.byteLength * 2);
-    larger.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = larger;
+    this.#bytes = this.#crc.room(this.#bytes.byteLength * 2);
   }
 
   /** Reads one thing; false when it is not all there. */
@@ -268,9 +275,7 @@ class RdbParser {
   }
 
   #pass(open: OpenValue): boolean {
-    const from = this.#at;
-    this.#at = this.#skipper.run(this.#bytes, from, this.#end);
-    if (!open.isHeld) this.#payloadCrc.update(this.#bytes.subarray(from, this.#at));
+    this.#at = this.#skipper.run(this.#bytes, this.#at, this.#end);
     if (!this.#skipper.isDone) return false;
     this.#open = undefined;
     const { what, key, start, isHeld } = open;
@@ -290,8 +295,22 @@ class RdbParser {
     return true;
   }
 
+  #mark(type: number, at: number): void {
+    this.#sum(at);
+    this.#crc.mark(type);
+  }
+
+  #sum(to: number): void {
+    this.#crc.update(this.#bytes, this.#summed, to);
+    this.#summed = to;
+  }
+
   /** That ends here. */
   #addKey({ type, keyIn, keyFrom, keyTo, valueIn, valueFrom, at }: PassedKey): void {
+    const sizeBytes = this.#base + this.#at - at;
+    const isDerived = valueIn === undefined || (this.#withChecksums && sizeBytes >= LEAST_DERIVED_BYTES);
+    if (isDerived && valueIn !== undefined) this.#mark(type, valueFrom);
+    if (isDerived) this.#sum(this.#at);
     this.#items.push({
       kind: 'key',
       database: this.#database,
@@ -305,8 +324,8 @@ class RdbParser {
       idleSeconds: this.#idleSeconds,
       frequency: this.#frequency,
       at,
-      sizeBytes: this.#base + this.#at - at,
-      checksum: valueIn === undefined ? this.#payloadChecksum() : undefined,
+      sizeBytes,
+      checksum: isDerived ? this.#crc.payload(sizeBytes, this.#version) : undefined,
     });
     this.#expiresAtMs = undefined;
     this.#idleSeconds = undefined;
@@ -319,18 +338,10 @@ class RdbParser {
     if (!open.isHeld || this.#at - open.from < this.#mostHeldBytes) return;
     open.isHeld = false;
     if (open.what === 'moduleAux') return;
-    const value = this.#bytes.subarray(open.from, this.#at);
-    if (hasFieldTimes(open.what)) this.#items.push({ kind: 'fieldTime', type: open.what, bytes: value.subarray(0, 8) });
-    this.#payloadCrc.reset();
-    this.#payloadCrc.update(Uint8Array.of(open.what));
-    this.#payloadCrc.update(value);
-  }
-
-  #payloadChecksum(): Uint8Array {
-    this.#payloadCrc.update(Uint8Array.of(this.#version & 0xff, this.#version >> 8));
-    const checksum = new Uint8Array(CRC64_BYTES);
-    this.#payloadCrc.write(checksum, 0);
-    return checksum;
+    this.#mark(open.what, open.from);
+    if (!hasFieldTimes(open.what)) return;
+    const bytes = this.#bytes.subarray(open.from, open.from + 8);
+    this.#items.push({ kind: 'fieldTime', type: open.what, bytes });
   }
 
   #operation(type: number): boolean {
@@ -379,7 +390,7 @@ class RdbParser {
 
   #trailerAt(at: number): boolean {
     if (this.#end - at < CRC64_BYTES) return false;
-    this.#crc.update(this.#bytes.subarray(this.#given, at));
+    this.#sum(at);
     const checksum = new Uint8Array(CRC64_BYTES);
     this.#crc.write(checksum, 0);
     const stored = this.#bytes.subarray(at, at + CRC64_BYTES);

@@ -80,15 +80,12 @@ export class RestoreWriter {
     const from = other === undefined ? key.valueFrom : 0;
     const sizeBytes = other?.byteLength ?? key.sizeBytes;
     this.#begin(key, sizeBytes + PAYLOAD_MORE_BYTES, word);
-    const buffer = this.#buffer;
     const start = this.#at;
-    buffer[this.#at++] = key.type;
+    this.#buffer[this.#at++] = key.type;
     this.#put(value, from, from + sizeBytes);
     this.#version(word.version);
-    this.#crc.reset();
-    this.#crc.update(buffer, start, this.#at);
-    this.#crc.write(buffer, this.#at);
-    this.#at += CRC64_BYTES;
+    if (other === undefined && key.checksum !== undefined) this.#put(key.checksum);
+    else this.#checksum(start);
     this.#finish(key, word);
   }
 
@@ -149,6 +146,13 @@ export class RestoreWriter {
     if (this.#replace) this.#put(REPLACE);
     if (idleSeconds !== undefined) this.#option(IDLE_TIME, idleSeconds);
     if (frequency !== undefined) this.#option(FREQUENCY, frequency);
+  }
+
+  #checksum(start: number): void {
+    this.#crc.reset();
+    this.#crc.update(this.#buffer, start, this.#at);
+    this.#crc.write(this.#buffer, this.#at);
+    this.#at += CRC64_BYTES;
   }
 
   #option(word: Uint8Array, value: number): void {

@@ -239,7 +239,7 @@ export function takeLength({ bytes, at, end }: Place, into: Length): number {
   return at + 1 + size;
 }
 
-/** Where a string ends; -1 where it goes on behind `end`, and where its encoding is none or a rare one, which others look into. */
+/** Where a string ends; -1 where it goes on behind `end`, and where its encoding is a rare one or none, which others look into. */
 export function stringEnd(bytes: Uint8Array, at: number, end: number): number {
   if (at + 1 >= end) return NEEDS_MORE;
   const first = bytes[at] ?? 0;
@@ -247,8 +247,20 @@ export function stringEnd(bytes: Uint8Array, at: number, end: number): number {
   if (first < 0x40) next = at + 1 + first;
   else if (first < 0x80) next = at + 2 + (((first & 0x3f) << 8) | (bytes[at + 1] ?? 0));
   else if (first >= 0xc0 && first < 0xc0 + LZF) next = at + 1 + (1 << (first & 0x3f));
+  else if (first === 0xc0 + LZF) next = compressedEnd(bytes, at + 1);
   else return NEEDS_MORE;
   return next <= end ? next : NEEDS_MORE;
+}
+
+/** Behind two lengths of at most 14 bits, which may lie behind the end: then so does what they tell. */
+function compressedEnd(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] ?? 0;
+  if (first >= 0x80) return Infinity;
+  const isShort = first < 0x40;
+  const behind = at + (isShort ? 1 : 2);
+  const whole = bytes[behind] ?? 0;
+  if (whole >= 0x80) return Infinity;
+  return behind + (whole < 0x40 ? 1 : 2) + (isShort ? first : ((first & 0x3f) << 8) | (bytes[at + 1] ?? 0));
 }
 
 /** One byte, then as many as `doubleBytes` says. */

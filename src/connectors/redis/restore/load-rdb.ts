@@ -34,7 +34,7 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
   const writer = new RestoreWriter({ replace: only !== undefined });
   const libraries: Uint8Array[] = [];
   let keys = 0;
-  for await (const { items, version } of readRdb(lentPieces(path, run))) {
+  for await (const { items, version } of readRdb(lentPieces(path, run), { checksums: true })) {
     for (const item of items) {
       if (only === undefined && item.kind === 'moduleAux') throw moduleAux(item.module);
       if (item.kind === 'function' && only === undefined) libraries.push(item.library.slice());
