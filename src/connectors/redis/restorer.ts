@@ -12,7 +12,7 @@ import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
 import { shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
-import { countMatching } from './restore/load-rdb.ts';
+import { countMatching, moduleAux, unmovable } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
 import { checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
 import type { StagedBase, StagedFacts } from './restore/staging.ts';
@@ -62,7 +62,7 @@ class RedisRestorer implements Restorer {
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     await makeWorkFolder(this.#files);
     const staged = await stageBase(base, this.#files, run);
-    const facts = await checkRdb(this.#files.rdb, run);
+    const facts = await checkRdb(this.#files.rdb, run, this.#only && compileKeyPatterns(this.#only));
     this.#base = { ...staged, facts };
     this.#pointMs = facts.madeAtMs;
     return { entries: facts.keys, bytes: staged.sizeBytes, reusedBytes: 0, notes: [], noteCount: 0 };
@@ -79,17 +79,19 @@ class RedisRestorer implements Restorer {
     const { runtime, id } = this.#context;
     const { facts, sizeBytes } = must(this.#base, 'a base was restored');
     const hasLog = this.#logBytes > 0;
-    const named = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : 0;
+    const log = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : undefined;
     const { streamDatabase } = facts;
-    const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
+    const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, log?.highestDatabase ?? 0);
     const staged = { files: this.#files, streamDatabase, databases };
     const pointMs = this.#pointMs ?? runtime.clock.nowMs();
-    let { keys, largestBytes, version } = facts;
+    let { keys } = facts;
+    let sent = facts;
     if (this.#only !== undefined) {
       if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
-      ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
-      keys = await countMatching(path, compileKeyPatterns(this.#only), run);
+      const only = compileKeyPatterns(this.#only);
+      if (hasLog) sent = await checkRdb(path, run, only);
+      keys = await countMatching(path, only, run);
       if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
     }
     if ('folder' in this.#destination) {
@@ -98,14 +100,19 @@ class RedisRestorer implements Restorer {
       const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
+    } else {
+      this.#assertSendable(sent, hasLog);
     }
     const state = {
       version: 1,
       phase: 'staged',
       pointMs,
       hasLog,
-      rdbVersion: version,
-      largestBytes,
+      rdbVersion: sent.version,
+      largestBytes: sent.largestBytes,
+      hasModules: sent.hasModules,
+      // Of a part nobody knows what it takes, and it is sent without its log.
+      ...(this.#only === undefined ? { usedBytes: facts.usedBytes, samples: log?.samples } : {}),
       streamDatabase,
       databases,
       turn: 0,
@@ -113,6 +120,13 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files: this.#files, random: runtime.random }, state, run);
     return { entries: keys, bytes: sizeBytes + this.#logBytes };
+  }
+
+  /** @throws UNSUPPORTED for what commands can't give to a server */
+  #assertSendable({ moduleAux: module, unmovable: hash }: StagedFacts, hasLog: boolean): void {
+    if (module !== undefined && this.#only === undefined) throw moduleAux(module);
+    const isMoved = this.#place.expiry === 'remaining' || (hasLog && this.#only !== undefined);
+    if (hash !== undefined && isMoved) throw unmovable(hash);
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
@@ -10,17 +12,22 @@ import type { RedisClient } from '../resp-client.ts';
 import { planExpiry, shiftOf } from './expiry.ts';
 import { chosenExpiry } from './chosen.ts';
 import { loadRdb } from './load-rdb.ts';
+import { KeptContent, keptCommandsEnd } from './kept-content.ts';
 import {
-  clearTarget,
   contentOf,
+  databasesOf,
   infoOf,
-  keepContent,
   openTarget,
-  rdbVersionOf,
+  removeAll,
+  removeMatching,
   timeOf,
   unparkKeys,
 } from './server-target.ts';
 import type { ServerTarget } from './server-target.ts';
+import { checkRdb } from './staging.ts';
+import type { StagedFacts } from './staging.ts';
+import { assertPermits, assertTakes } from './target-checks.ts';
+import type { Needs } from './target-checks.ts';
 import { filePieces, readState, saveState } from './work-files.ts';
 import type { RestoreState, WorkFiles } from './work-files.ts';
 
@@ -35,26 +42,27 @@ export type ServerSwap = {
 type Kept = { readonly keptAside?: string | undefined };
 
 /**
- * Puts what was staged into a server. The order of durable steps: what is there is kept; the state says `replacing`; all of it is removed, and what was restored
- * sent; the state says `done`. A call after one that was cut off begins anew with removing.
+ * Puts what was staged into a server. The order of durable steps: the server is known to take it; what is there is kept; the state says `replacing`; all of it
+ * is removed, and what was restored sent; the state says `done`. A call after one that was cut off begins anew with removing, where the server is the same.
  * @throws RESTORE_CONFLICT when something is there that may not be replaced; RESTORE_FAILED, STORE_UNREACHABLE, UNSUPPORTED
  */
 export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> {
-  const { files, only } = swap;
+  const { files, only, place } = swap;
   let state = must(await readState(files), 'something was staged');
   if (state.phase === 'done') return keptOf(files, state);
   await using target = await openTarget(swap.place, run);
+  await assertPermits(target, { only, samples: state.samples ?? [] }, run);
   await assertTakes(target, state, run);
-  if (state.phase === 'staged') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined && !swap.replace) throw notEmpty(target, there);
-    if (there !== undefined) await keep(swap, target, 0, run);
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', kept: { 0: there !== undefined } }, run);
-  }
-  await clearTarget(target.client, only, run);
-  await withoutEviction(target, run, async () => await send(swap, { client: target.client, state }, run));
-  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
-  return keptOf(files, state);
+  state = await makeRoom(swap, { target, state, turn: 0 }, run);
+  const { hasLog, pointMs, streamDatabase } = state;
+  const commands = hasLog ? filePieces(files.commands, run) : undefined;
+  const sent = { rdb: files.rdb, commands, streamDatabase, policy: place.expiry, pointMs };
+  await withoutEviction(
+    target,
+    run,
+    async () => await (only === undefined ? send(target.client, sent, run) : sendPart(swap, { target, state }, run)),
+  );
+  return await finish(swap, { target, state }, run);
 }
 
 /**
@@ -72,32 +80,95 @@ export async function undoInServer(swap: ServerSwap, turn: number, run: Run): Pr
     throw new TidemarkError('RESTORE_UNFINISHED', 'a restore into this server, or its undo, was cut off');
   }
   await using target = await openTarget(swap.place, run);
-  if (state.phase === 'done') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined) await keep(swap, target, turn, run);
-    const kept = { ...state.kept, [turn]: there !== undefined };
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', turn, kept }, run);
-  }
-  await clearTarget(target.client, only, run);
-  if (state.kept[turn - 1] === true) {
-    const pipeline = new Pipeline(target.client);
-    const path = files.kept(turn - 1);
-    await withoutEviction(target, run, async () => {
-      await loadRdb({ path, pipeline, expiry: undefined, fieldShiftMs: 0, only: filterOf(only) }, run);
+  await assertPermits(target, { only }, run);
+  const rdb = state.kept[turn - 1] === true ? files.kept(turn - 1) : undefined;
+  if (rdb !== undefined) await assertTakes(target, needsOf(await checkRdb(rdb, run)), run);
+  state = await makeRoom(swap, { target, state, turn }, run);
+  const { client } = target;
+  await withoutEviction(target, run, async () => {
+    if (rdb === undefined) return;
+    if (only === undefined) {
+      const path = files.keptCommands(turn - 1);
+      const to = await keptCommandsEnd(path, run);
+      const commands = to === 0 ? undefined : filePieces(path, run, { to });
+      await send(client, { rdb, commands, streamDatabase: 0, policy: 'absolute', pointMs: 0 }, run);
+    } else {
+      const pipeline = new Pipeline(client);
+      await loadRdb({ path: rdb, pipeline, expiry: undefined, fieldShiftMs: 0, only: compileKeyPatterns(only) }, run);
       await pipeline.settle();
-    });
-  }
-  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
-  return keptOf(files, state);
+    }
+  });
+  return await finish(swap, { target, state }, run);
 }
 
+type Replacing = { readonly target: ServerTarget; readonly state: RestoreState };
+
+/** Removes what is there, and keeps it unless this restore has put it there itself. @throws RESTORE_CONFLICT, with nothing removed */
+async function makeRoom(
+  swap: ServerSwap,
+  { target, state, turn }: Replacing & { readonly turn: number },
+  run: Run,
+): Promise<RestoreState> {
+  const { only, runtime } = swap;
+  const { clock } = runtime;
+  const { client, runId, shown } = target;
+  const isOurs = state.phase === 'replacing' && (await holdsOurs(target, state, run));
+  const there = isOurs ? undefined : await contentOf(client, only, run);
+  if (there !== undefined && !swap.replace) throw notEmpty(shown, there, state.phase === 'replacing');
+  await using content = there === undefined ? undefined : await keep(swap, { target, state, turn }, run);
+  await content?.reach(await offsetOf(client, run), run);
+  const mark = state.server?.mark ?? `tidemark:restoring:${Buffer.from(runtime.random(8)).toString('hex')}`;
+  // Where nothing is there now, and another server had something before, that stays what an undo puts back.
+  const isKept = there !== undefined || (state.phase === 'replacing' && state.kept[turn] === true);
+  const kept = { ...state.kept, [turn]: isKept };
+  const replacing = { ...state, phase: 'replacing', turn, kept } as const;
+  await saveState(withRandom(swap), { ...replacing, server: { runId: isOurs ? runId : '', mark } }, run);
+  await client.call(['SELECT', '0'], run);
+  if (only === undefined && (isOurs || there !== undefined)) await removeAll(client, { mark, clock }, run);
+  await content?.reach(await offsetOf(client, run), run);
+  await client.call(['SET', mark, ''], run);
+  if (only !== undefined) await removeMatching(client, { only, except: mark }, run);
+  return await saveState(withRandom(swap), { ...replacing, server: { runId, mark } }, run);
+}
+
+/** Whether it is the server of which this restore has removed what was there, and not another one at its address. */
+async function holdsOurs({ client, runId }: ServerTarget, { server }: RestoreState, run: Run): Promise<boolean> {
+  if (server === undefined) return false;
+  if (runId !== '' && runId === server.runId) return true;
+  await client.call(['SELECT', '0'], run);
+  return (await client.call(['EXISTS', server.mark], run)) === 1;
+}
+
+/** What was kept of another server that was at this address stays on this host until the restore is discarded. */
 async function keep(
   { files, runtime: { clock } }: ServerSwap,
-  { server }: ServerTarget,
-  turn: number,
+  { target, state, turn }: Replacing & { readonly turn: number },
   run: Run,
-): Promise<void> {
-  await keepContent({ server, path: files.kept(turn), clock }, run);
+): Promise<KeptContent> {
+  const [rdb, commands] = [files.kept(turn), files.keptCommands(turn)];
+  if (state.phase === 'replacing' && state.kept[turn] === true && existsSync(rdb)) {
+    const earlier = `earlier-${clock.nowMs()}`;
+    for (const path of [rdb, commands]) if (existsSync(path)) await rename(path, `${path}.${earlier}`);
+  }
+  return await KeptContent.begin({ server: target.server, clock, rdb, commands }, run);
+}
+
+async function finish(swap: ServerSwap, { target: { client }, state }: Replacing, run: Run): Promise<Kept> {
+  const { mark } = must(state.server, 'a server that is being replaced');
+  // What was sent may have exchanged databases.
+  for (const { index } of await databasesOf(client, run)) {
+    await client.call(['SELECT', String(index)], run);
+    await client.call(['DEL', mark], run);
+  }
+  return keptOf(swap.files, await saveState(withRandom(swap), { ...state, phase: 'done', server: undefined }, run));
+}
+
+async function offsetOf(client: RedisClient, run: Run): Promise<bigint> {
+  return BigInt((await infoOf(client, 'replication', run)).get('master_repl_offset') ?? 0);
+}
+
+function needsOf({ version, highestDatabase, largestBytes }: StagedFacts): Needs {
+  return { rdbVersion: version, databases: highestDatabase + 1, largestBytes };
 }
 
 function keptOf(files: WorkFiles, { kept, turn }: RestoreState): Kept {
@@ -108,40 +179,50 @@ function withRandom({ files, runtime: { random } }: ServerSwap): Parameters<type
   return { files, random };
 }
 
-function filterOf(only: readonly string[] | undefined): ReturnType<typeof compileKeyPatterns> | undefined {
-  return only && compileKeyPatterns(only);
-}
+type Sent = {
+  readonly rdb: string;
+  /** That follow it, from this database on. */
+  readonly commands: AsyncIterable<Uint8Array> | undefined;
+  readonly streamDatabase: number;
+  readonly policy: RedisPlace['expiry'];
+  readonly pointMs: number;
+};
 
-/** What was staged, to a server that holds nothing of it. */
+/** All of it, to a server that is empty. */
 async function send(
-  { place, files, only }: ServerSwap,
-  { client, state }: { readonly client: RedisClient; readonly state: RestoreState },
+  client: RedisClient,
+  { rdb, commands, streamDatabase, policy, pointMs }: Sent,
   run: Run,
 ): Promise<void> {
-  const { pointMs } = state;
   const nowMs = await timeOf(client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
+  const fieldShiftMs = shiftOf(policy, pointMs, nowMs);
+  const expiry = planExpiry({ policy, pointMs, nowMs, hasLog: commands !== undefined });
   const pipeline = new Pipeline(client);
-  if (only !== undefined) {
-    const chosen = state.hasLog
-      ? chosenExpiry(fieldShiftMs)
-      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
-    const path = state.hasLog ? files.chosen : files.rdb;
-    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-    await loadRdb({ path, pipeline, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
-    await pipeline.settle();
-    return;
-  }
-  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
-  await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
+  await loadRdb({ path: rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
   await pipeline.settle();
-  if (!state.hasLog) return;
-  await client.call(['SELECT', String(state.streamDatabase)], run);
-  for await (const batch of readCommands(filePieces(files.commands, run))) {
+  if (commands === undefined) return;
+  await client.call(['SELECT', String(streamDatabase)], run);
+  for await (const batch of readCommands(commands)) {
     await pipeline.send(effectiveCommands(batch, expiry.map), run);
   }
   await pipeline.settle();
   await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+}
+
+/** The keys that --only means, to a server that holds none of them. */
+async function sendPart({ place, files, only }: ServerSwap, { target, state }: Replacing, run: Run): Promise<void> {
+  const { client } = target;
+  const { pointMs, hasLog } = state;
+  const nowMs = await timeOf(client, run);
+  const shiftMs = shiftOf(place.expiry, pointMs, nowMs);
+  const expiry = hasLog
+    ? chosenExpiry(shiftMs)
+    : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+  const path = hasLog ? files.chosen : files.rdb;
+  const fieldShiftMs = hasLog ? chosenExpiry(shiftMs)(0) : shiftMs;
+  const pipeline = new Pipeline(client);
+  await loadRdb({ path, pipeline, expiry, fieldShiftMs, only: compileKeyPatterns(only ?? []) }, run);
+  await pipeline.settle();
 }
 
 /** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */
@@ -159,48 +240,9 @@ async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: 
   );
 }
 
-/** Before anything is removed. */
-async function assertTakes({ client, shown }: ServerTarget, state: RestoreState, run: Run): Promise<void> {
-  const version = await rdbVersionOf(client, run);
-  if (version < state.rdbVersion) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `${shown} takes values of RDB version ${version}, and these are of version ${state.rdbVersion}`,
-      { hint: 'Restore into a server of the version that was backed up, or a newer one.' },
-    );
-  }
-  const databases = await settingOf(client, 'databases', run);
-  if (databases !== undefined && state.databases > databases) {
-    throw new TidemarkError('UNSUPPORTED', `${shown} has ${databases} databases, and ${state.databases} are needed`, {
-      hint: 'Raise `databases` in its configuration and start it anew.',
-    });
-  }
-  const limit = await settingOf(client, 'proto-max-bulk-len', run);
-  if (limit !== undefined && state.largestBytes > limit) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `${shown} takes values of ${limit} bytes at most, and the largest has ${state.largestBytes}`,
-      {
-        hint: 'Raise its proto-max-bulk-len and client-query-buffer-limit for the time of the restore, or restore into files.',
-      },
-    );
-  }
-}
-
-async function settingOf(client: RedisClient, name: string, run: Run): Promise<number | undefined> {
-  try {
-    const reply = await client.call(['CONFIG', 'GET', name], run);
-    const value: unknown = Array.isArray(reply) ? reply[1] : undefined;
-    return value instanceof Uint8Array ? Number(Buffer.from(value).toString()) : undefined;
-  } catch {
-    // Managed services do not let their settings be read; then the server itself refuses what is too large.
-    run.signal.throwIfAborted();
-    return undefined;
-  }
-}
-
-function notEmpty({ shown }: ServerTarget, there: string): TidemarkError {
-  return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}`, {
+function notEmpty(shown: string, there: string, isAnother: boolean): TidemarkError {
+  const why = isAnother ? ', and nothing shows that it is the server that was being restored into' : '';
+  return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}${why}`, {
     hint: 'Name the store in --replace to have it replaced, which keeps what it holds; or send it elsewhere with --into STORE=URL.',
   });
 }

@@ -17,6 +17,8 @@ export type WorkFiles = {
   readonly state: string;
   /** What was there before: before the restore for 0, before its undos from 1. */
   kept(turn: number): string;
+  /** What followed that, up to when it was removed. */
+  keptCommands(turn: number): string;
 };
 
 export function workFilesIn(folder: string): WorkFiles {
@@ -27,6 +29,7 @@ export function workFilesIn(folder: string): WorkFiles {
     chosen: join(folder, 'chosen.rdb'),
     state: join(folder, 'restore.json'),
     kept: (turn) => join(folder, `kept-${turn}.rdb`),
+    keptCommands: (turn) => join(folder, `kept-${turn}.commands`),
   };
 }
 
@@ -42,6 +45,12 @@ export type RestoreState = {
   /** Of the RDB, and of the largest value in it. */
   readonly rdbVersion: number;
   readonly largestBytes: number;
+  /** What the RDB's server said that it took in memory; 0 where it does not say. */
+  readonly usedBytes?: number | undefined;
+  /** Values that only modules understand are among them. */
+  readonly hasModules?: boolean | undefined;
+  /** One of each command of the log, in the protocol's form and Latin-1. */
+  readonly samples?: readonly string[] | undefined;
   /** In which the commands begin; and how many a server must have. */
   readonly streamDatabase: number;
   readonly databases: number;
@@ -49,6 +58,8 @@ export type RestoreState = {
   readonly kept: Readonly<Record<string, boolean>>;
   /** Of a folder that is being put in place: its inode. */
   readonly coming?: string | undefined;
+  /** Of a server that is being replaced: its process, '' before anything was removed, and the key that says in it that it was. */
+  readonly server?: { readonly runId: string; readonly mark: string } | undefined;
 };
 
 /** Undefined when there is none yet. @throws RESTORE_FAILED for what is none */
