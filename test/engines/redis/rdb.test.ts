@@ -132,9 +132,7 @@ const NO_PLACES = { keyIn: undefined, keyFrom: 0, keyTo: 0, valueIn: undefined, 
 
 function textOf(item: RdbItem): string {
   const more =
-    item.kind === 'key'
-      ? { ...NO_PLACES, checksum: undefined, key: Buffer.from(keyOf(item)).toString('hex') }
-      : {};
+    item.kind === 'key' ? { ...NO_PLACES, checksum: undefined, key: Buffer.from(keyOf(item)).toString('hex') } : {};
   return JSON.stringify({ ...item, ...more }, (_, value: unknown) =>
     value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
   );
