@@ -8,6 +8,7 @@ import { ReplicaLink } from './link/replica-link.ts';
 import { parseInfo } from './link/replication-info.ts';
 import type { InfoFields } from './link/replication-info.ts';
 import { itemsOf, textOf } from './resp.ts';
+import { assertPermits } from './restore/target-checks.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 
@@ -34,6 +35,7 @@ export async function diagnoseRedis(place: RedisPlace, { clock }: Runtime, run: 
     await using client = master.client;
     const fields = parseInfo(await client.call(['INFO', 'all'], run));
     const found = [...transportFindings(master), ...modulesFindings(fields), ...(await settingsFindings(master, run))];
+    found.push(...(await restoreFindings(master, run)));
     if (place.source === 'scan') return [...found, scanFinding(place)];
     const refused = await permissionFindings(master, clock, run);
     return [...found, ...refused, ...(await backlogFindings(master, clock, run))];
@@ -97,6 +99,20 @@ async function permissionFindings(master: Master, clock: Runtime['clock'], run: 
     const isRefused = isTidemarkError(error) && error.cause instanceof ErrorReply && error.cause.kind === 'NOPERM';
     if (!isRefused) throw error;
     return [{ code: 'REDIS_PERMISSION', severity: 'error', message: error.message, hint: error.hint }];
+  }
+}
+
+/** Recording needs much less, so that it is no error. */
+async function restoreFindings({ client }: Master, run: Run): Promise<Finding[]> {
+  const shown = `the Redis server ${shownAddress(client.server)}`;
+  try {
+    await assertPermits({ client, shown }, { only: undefined }, run);
+    return [];
+  } catch (error) {
+    if (!(isTidemarkError(error) && error.cause instanceof ErrorReply)) throw error;
+    if (error.code !== 'UNSUPPORTED') return [];
+    const message = `a restore into it would be refused: ${error.message}`;
+    return [{ code: 'REDIS_RESTORE_PERMISSION', severity: 'note', message, hint: error.hint }];
   }
 }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite, test } from 'node:test';
 import { encodeOrigin } from '../../../src/connectors/redis/base.ts';
+import { diagnoseRedis } from '../../../src/connectors/redis/diagnose.ts';
 import type { RedisPlace } from '../../../src/connectors/redis/place.ts';
 import { placeAt } from '../../../src/connectors/redis/place.ts';
 import { previewRestore } from '../../../src/connectors/redis/preview.ts';
@@ -7,19 +10,18 @@ import { openRedisRestorer } from '../../../src/connectors/redis/restorer.ts';
 import { undoRestore } from '../../../src/connectors/redis/undo.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import type { Position } from '../../../src/core/position.ts';
-import { suite, test } from 'node:test';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { needs } from '../../servers/needs.ts';
 import { startRedis } from '../../servers/redis.ts';
-import type { RedisOptions } from '../../servers/redis.ts';
+import type { RedisOptions, RedisServer } from '../../servers/redis.ts';
 import { baseOf, placeOf, record, runtime } from './captured.ts';
 import type { Recording } from './captured.ts';
-import { contextOf, restore, stage } from './restoring.ts';
+import { contextOf, stage } from './restoring.ts';
 
 const run = { signal: new AbortController().signal };
 const LIMIT_MS = 60_000;
-const GUIDE_RULES =
-  '~* &* +ping +info +psync +replconf +@write +@transaction +select +scan +exists +pexpiretime +time +function';
+const GUIDE = readFileSync(new URL('../../../docs/guide/redis.md', import.meta.url), 'utf8');
+const GUIDE_RULES = /^ACL SETUSER restorer on >PASSWORD (.*)$/m.exec(GUIDE)?.[1] ?? '';
 
 async function into(
   place: RedisPlace,
@@ -62,7 +64,7 @@ suite('a server that can’t take what is restored', { ...needs('redis-server', 
     {
       what: 'that has fewer databases, and does not say how many',
       options: { args: ['--databases', '4'], lines: ['rename-command CONFIG ""'] },
-      told: /has fewer databases than the 7/,
+      told: /has fewer databases, and 7 are needed/,
     },
     {
       what: 'that may take less memory',
@@ -92,6 +94,13 @@ suite('a server that can’t take what is restored', { ...needs('redis-server', 
       assert.match(blockers.join(), told);
     });
   }
+
+  test('is told by doctor with what its users would need', async () => {
+    await using server = await startRedis({ users: [{ name: 'weak', password: 'x', rules: '+ping +info +psync' }] });
+    const place = { ...placeOf(server), user: 'weak', password: async () => 'x' };
+    const hints = (await diagnoseRedis(place, runtime, run)).map(({ hint }) => hint).join('\n');
+    assert.ok(GUIDE_RULES.length > 0 && hints.includes(GUIDE_RULES), hints);
+  });
 
   test('is restored into by a user with what the guide grants, and no more', async () => {
     await using source = await startRedis();
@@ -204,10 +213,6 @@ suite('another server than the store’s', { ...needs('redis-server', 'redis-cli
   });
 });
 
-async function undoTurn(
-  server: Parameters<typeof restore>[0],
-  options: Parameters<typeof contextOf>[0],
-  turn: number,
-): Promise<void> {
+async function undoTurn(server: RedisServer, options: Parameters<typeof contextOf>[0], turn: number): Promise<void> {
   await undoRestore(placeOf(server), { ...contextOf(options), turn }, run);
 }

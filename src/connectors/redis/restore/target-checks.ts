@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
 import { commandName } from '../commands/command-reader.ts';
-import { ErrorReply, RESTORE_RULES } from '../errors.ts';
+import { ErrorReply, refusal, RESTORE_RULES } from '../errors.ts';
 import type { RedisClient } from '../resp-client.ts';
 import { encodeCommand, itemsOf, textOf } from '../resp.ts';
 import { infoOf, rdbVersionOf } from './server-target.ts';
@@ -25,7 +25,6 @@ const FOR_ALL = [
   ['DEL', PROBED_KEY],
   ['SELECT', '0'],
   ['SCAN', '0'],
-  ['TIME'],
   ['EXISTS', PROBED_KEY],
 ];
 const FOR_WHOLE = [
@@ -39,33 +38,55 @@ const FOR_PART = [['UNLINK', PROBED_KEY]];
 
 /** What is there is in the way of it, and is removed before. */
 const PASSING: ReadonlySet<string> = new Set(['OOM']);
+/** What waiting does not change: it is not permitted, or not known. */
+const LASTING: ReadonlySet<string> = new Set(['NOPERM', 'ERR']);
 
 /**
  * Whether the server knows and permits the commands that a restore consists of. They are queued in a transaction that is dropped: the server checks them and
- * does none. `samples`: more of them. @throws UNSUPPORTED naming the first that it refuses
+ * does none. `samples`: more of them. @throws UNSUPPORTED naming the first that it refuses; STORE_UNREACHABLE where it takes nothing now
  */
 export async function assertPermits(
-  { client, shown }: ServerTarget,
+  target: Pick<ServerTarget, 'client' | 'shown'>,
   { only, samples = [] }: { readonly only: readonly string[] | undefined; readonly samples?: readonly string[] },
   run: Run,
 ): Promise<void> {
   const own = [...FOR_ALL, ...(only === undefined ? FOR_WHOLE : FOR_PART)].map((words) => encodeCommand(words));
-  const probes = [...own, ...samples.map((sample) => Buffer.from(sample, 'latin1'))];
-  await client.call(['MULTI'], run);
+  // Nothing that would do something is sent before it is certain that what is sent is only queued.
+  await assertQueued(target, { probes: [encodeCommand(['MULTI'])], answer: 'OK' }, run);
+  await assertQueued(target, { probes: [encodeCommand(['TIME'])], answer: 'QUEUED' }, run);
+  await assertQueued(
+    target,
+    { probes: [...own, ...samples.map((sample) => Buffer.from(sample, 'latin1'))], answer: 'QUEUED' },
+    run,
+  );
+  await target.client.call(['DISCARD'], run);
+}
+
+type Probing = { readonly probes: readonly Buffer[]; readonly answer: string };
+
+/** The transaction is dropped when it throws. */
+async function assertQueued(
+  { client, shown }: Pick<ServerTarget, 'client' | 'shown'>,
+  { probes, answer }: Probing,
+  run: Run,
+): Promise<void> {
   const replies = await client.send({ bytes: Buffer.concat(probes), count: probes.length }, run);
-  await client.call(['DISCARD'], run);
-  for (const [index, reply] of replies.entries()) {
-    if (!(reply instanceof ErrorReply) || PASSING.has(reply.kind)) continue;
-    const name = commandName(probes[index] ?? Buffer.of(), 0);
-    const user = client.server.user ?? 'default';
-    throw new TidemarkError('UNSUPPORTED', `${shown} refuses ${name}, which this restore needs: ${reply.message}`, {
-      hint:
-        reply.kind === 'NOPERM'
-          ? `Grant what a restore needs: ACL SETUSER ${user} ${RESTORE_RULES}; or name another user in --into.`
-          : 'Mend what the server says, or restore into another server or into files with --into.',
-      cause: reply,
-    });
-  }
+  const at = replies.findIndex((reply) => {
+    return reply instanceof ErrorReply ? !PASSING.has(reply.kind) : reply !== answer;
+  });
+  const refused = replies[at];
+  if (refused === undefined) return;
+  await client.send({ bytes: encodeCommand(['DISCARD']), count: 1 }, run);
+  if (refused instanceof ErrorReply && !LASTING.has(refused.kind)) throw refusal(client.server, refused);
+  const name = commandName(probes[at] ?? Buffer.of(), 0);
+  const told = refused instanceof ErrorReply ? refused.message : 'it has no transactions';
+  const isDenied = refused instanceof ErrorReply && refused.kind === 'NOPERM';
+  throw new TidemarkError('UNSUPPORTED', `${shown} refuses ${name}, which a restore needs: ${told}`, {
+    hint: isDenied
+      ? `Grant what a restore needs: ACL SETUSER ${client.server.user ?? 'default'} ${RESTORE_RULES}; or name another user in --into.`
+      : 'Mend what the server says, or restore into another server or into files with --into.',
+    cause: refused instanceof ErrorReply ? refused : undefined,
+  });
 }
 
 /** Whether all of it has room in the server, as far as that can be known. @throws UNSUPPORTED */
@@ -82,8 +103,9 @@ export async function assertTakes(target: ServerTarget, needs: Needs, run: Run):
     );
   }
   if (!(await hasDatabase(client, needs.databases - 1, run))) {
+    const count = (await settingOf(client, 'databases', run)) ?? 'fewer';
     refuse(
-      `has fewer databases than the ${needs.databases} that are needed`,
+      `has ${count} databases, and ${needs.databases} are needed`,
       'Raise `databases` in its configuration and start it anew.',
     );
   }
