@@ -18,7 +18,7 @@ export class ErrorReply extends Error {
 export const RECORDER_RULES = '+ping +info +psync +replconf';
 
 /** The commands and keys that a restore into a server needs; what the server holds is kept as by a recorder. */
-export const RESTORE_RULES = `~* &* ${RECORDER_RULES} +@write +@transaction +select +scan +exists +pexpiretime +time +function`;
+export const RESTORE_RULES = `~* ${RECORDER_RULES} +@read +@write +@transaction +select +time +function`;
 
 const NETWORK: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',

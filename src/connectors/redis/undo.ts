@@ -42,9 +42,11 @@ export async function discardRestore(place: RedisPlace, context: RestorerContext
   if ('folder' in destination) {
     await discardFolders({ files, beside: besideFolder(destination.folder, context.id) });
   } else {
-    const { phase, kept = {}, turn = 0 } = (await readState(files)) ?? {};
+    const { phase, kept = {}, keptParts = {}, turn = 0 } = (await readState(files)) ?? {};
     const shown = `the Redis server ${shownAddress(destination.server)}`;
-    const needed = [turn, turn - 1].filter((at) => kept[String(at)] === true).map((at) => files.kept(at));
+    const needed = [turn, turn - 1]
+      .filter((at) => kept[at] === true)
+      .flatMap((at) => Array.from({ length: keptParts[at] ?? 1 }, (_, part) => files.kept(at, part)));
     const only = needed.find((path) => existsSync(path));
     if (phase === 'replacing' && only !== undefined) {
       const meant = `a restore into ${shown} was cut off, and what that held is only in ${only}`;

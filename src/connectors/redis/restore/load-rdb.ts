@@ -14,9 +14,20 @@ import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
 import { encodeCommand } from '../resp.ts';
 import { filePieces, lentPieces } from './work-files.ts';
 
+/** Where what is restored goes: to one server, or to the masters of a cluster. `routeOf`: which one has a key, by its index. */
+export type Routed = { readonly pipelines: readonly Pipeline[]; readonly routeOf: (key: Uint8Array) => number };
+
+export function routedTo(pipeline: Pipeline): Routed {
+  return { pipelines: [pipeline], routeOf: () => 0 };
+}
+
+export async function settleAll({ pipelines }: Routed): Promise<void> {
+  for (const pipeline of pipelines) await pipeline.settle();
+}
+
 export type LoadOptions = {
   readonly path: string;
-  readonly pipeline: Pipeline;
+  readonly into: Routed;
   /** Of keys and of the fields of hashes, which are not parked: `fieldShiftMs`. */
   readonly expiry: ExpiryMap | undefined;
   readonly fieldShiftMs: number;
@@ -31,8 +42,11 @@ const SEND_BYTES = 192 * 1024;
  * Not all is answered when it resolves. @throws UNSUPPORTED, REPOSITORY_DAMAGED, RESTORE_FAILED naming the key that the server refuses
  */
 export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonly keys: number }> {
-  const { path, pipeline, expiry, fieldShiftMs, only } = options;
-  const writer = new RestoreWriter({ replace: only !== undefined });
+  const { path, into, expiry, fieldShiftMs, only } = options;
+  const lanes = into.pipelines.map((pipeline) => ({
+    pipeline,
+    writer: new RestoreWriter({ replace: only !== undefined }),
+  }));
   const libraries: Uint8Array[] = [];
   let keys = 0;
   for await (const { items, version } of readRdb(lentPieces(path, run), { checksums: true })) {
@@ -43,18 +57,20 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
         const payload = functionsPayload(libraries, version);
         const describe = (): string => 'the functions';
         const bytes = [encodeCommand(['FUNCTION', 'RESTORE', payload, 'REPLACE'])];
-        await pipeline.send({ bytes, count: 1, describe }, run);
+        for (const { pipeline } of lanes) await pipeline.send({ bytes, count: 1, describe }, run);
       }
       if (item.kind !== 'key' || only?.(item.database, keyOf(item)) === false) continue;
       keys += 1;
       const { expiresAtMs } = item;
       const word = { version, expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry) };
-      if (item.valueIn === undefined) await sendLarge({ ...options, writer, item, word }, run);
+      const lane = lanes.length === 1 ? 0 : into.routeOf(keyOf(item));
+      const { pipeline, writer } = must(lanes[lane], 'where the key goes');
+      if (item.valueIn === undefined) await sendLarge({ path, fieldShiftMs, pipeline, writer, item, word }, run);
       else writer.add(item, movedValue(item, fieldShiftMs), word);
       if (writer.sizeBytes >= SEND_BYTES) await pipeline.send(writer.take(), run);
     }
   }
-  await pipeline.send(writer.take(), run);
+  for (const { pipeline, writer } of lanes) await pipeline.send(writer.take(), run);
   return { keys };
 }
 
@@ -69,7 +85,8 @@ function expiryOf(atMs: number, expiry: ExpiryMap | undefined): number {
   return Math.max(1, expiry === undefined ? atMs : expiry(atMs));
 }
 
-type LargeKey = LoadOptions & {
+type LargeKey = Pick<LoadOptions, 'path' | 'fieldShiftMs'> & {
+  readonly pipeline: Pipeline;
   readonly writer: RestoreWriter;
   readonly item: RdbKey;
   readonly word: Parameters<RestoreWriter['open']>[1];

@@ -28,6 +28,7 @@ const NO_SAMPLES: ReadonlySet<string> = new Set([
   'PING',
   'PUBLISH',
   'REPLCONF',
+  'RESTORE-ASKING',
   'SELECT',
   'SPUBLISH',
 ]);
@@ -164,7 +165,8 @@ export async function checkCommands(path: string, sizeBytes: number, run: Run): 
   throw new TidemarkError('REPOSITORY_DAMAGED', 'the commands of the log are not whole');
 }
 
-function addSamples({ bytes, starts }: CommandBatch, samples: Map<string, string>): void {
+/** Of commands that there are no samples of yet. */
+export function addSamples({ bytes, starts }: CommandBatch, samples: Map<string, string>): void {
   for (const [index, start] of starts.entries()) {
     const name = commandName(bytes, start);
     if (samples.has(name) || NO_SAMPLES.has(name)) continue;

@@ -36,8 +36,8 @@ const FOR_WHOLE = [
 ];
 const FOR_PART = [['UNLINK', PROBED_KEY]];
 
-/** What is there is in the way of it, and is removed before. */
-const PASSING: ReadonlySet<string> = new Set(['OOM']);
+/** What is there is in the way of it, and is removed before; or another master has that key, which is only said where the command is permitted. */
+const PASSING: ReadonlySet<string> = new Set(['OOM', 'MOVED', 'ASK']);
 /** What waiting does not change: it is not permitted, or not known. */
 const LASTING: ReadonlySet<string> = new Set(['NOPERM', 'ERR']);
 
