@@ -115,7 +115,9 @@ class ClusterRecorder implements Recorder {
   readonly #from: { readonly order: bigint; readonly offsets: readonly bigint[] };
   #log: ClusterLog | undefined;
   /** Began the history: its RDBs are for the first base, its links for the log. */
-  #begun: { readonly synced: readonly SyncedShard[]; hasFiles: boolean; hasLinks: boolean; readonly position: Position } | undefined;
+  #begun:
+    | { readonly synced: readonly SyncedShard[]; hasFiles: boolean; hasLinks: boolean; readonly position: Position }
+    | undefined;
 
   constructor(setup: Setup) {
     this.#place = setup.place;
@@ -178,7 +180,9 @@ class ClusterRecorder implements Recorder {
     const begun = this.#begun;
     const isBegun = begun?.hasLinks === true && begun.position.resume === after.resume;
     const vector = vectorOf(after);
-    const links = isBegun ? new Map(begun.synced.map(({ shard, link }) => [shard, link])) : await this.#goOn(vector, run);
+    const links = isBegun
+      ? new Map(begun.synced.map(({ shard, link }) => [shard, link]))
+      : await this.#goOn(vector, run);
     if (isBegun) begun.hasLinks = false;
     const streams = this.#shards.map((shard, index) => {
       const from = must(vector[index], 'a place').offset;
@@ -247,7 +251,13 @@ class ClusterRecorder implements Recorder {
     }
     const selves = states.flatMap(({ nodes }) => myself(nodes) ?? []);
     const unserved = ownersOf(selves.map(({ slots }) => slots)).indexOf(-1);
-    return { offsets, importing, isMoving, holdings: holdingsOf(selves), unserved: unserved < 0 ? undefined : unserved };
+    return {
+      offsets,
+      importing,
+      isMoving,
+      holdings: holdingsOf(selves),
+      unserved: unserved < 0 ? undefined : unserved,
+    };
   }
 
   #assertStill({ isMoving, holdings, unserved }: ClusterState, before = holdings): void {
@@ -287,7 +297,8 @@ class ClusterRecorder implements Recorder {
   ): Promise<SyncedShard> {
     const start = await link.answer(run);
     if (start.kind !== 'full') throw positionLost('a master sends what follows, without what was there');
-    if (start.place.replId !== this.#shards[shard]?.info?.replId) throw positionLost('a master began a new history meanwhile');
+    if (start.place.replId !== this.#shards[shard]?.info?.replId)
+      throw positionLost('a master began a new history meanwhile');
     const path = this.#files.next();
     opened.defer(() => rm(path, { force: true }));
     await link.receiveRdb(path, run);

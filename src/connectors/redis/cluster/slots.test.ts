@@ -8,8 +8,21 @@ import { ownersOf, parseSlotRange, showSlotRanges, slotOf } from './slots.ts';
 const [ONE, OTHER] = ['a'.repeat(40), 'b'.repeat(40)];
 
 test('a key has the slot that servers say', () => {
-  const slots = ['123456789', 'foo', '{user1000}.following', 'foo{}{bar}', 'foo{{bar}}zap', 'foo{bar}{zap}', '', '{}', '}{'];
-  assert.deepEqual(slots.map((key) => slotOf(Buffer.from(key))), [12739, 12182, 3443, 8363, 4015, 5061, 0, 15257, 12793]);
+  const slots = [
+    '123456789',
+    'foo',
+    '{user1000}.following',
+    'foo{}{bar}',
+    'foo{{bar}}zap',
+    'foo{bar}{zap}',
+    '',
+    '{}',
+    '}{',
+  ];
+  assert.deepEqual(
+    slots.map((key) => slotOf(Buffer.from(key))),
+    [12739, 12182, 3443, 8363, 4015, 5061, 0, 15257, 12793],
+  );
 });
 
 test('ranges of slots are read as they are written', () => {

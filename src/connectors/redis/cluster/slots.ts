@@ -37,6 +37,7 @@ export function showSlotRanges(ranges: readonly SlotRange[]): string {
 /** Who has each slot, by index; -1 for nobody. Of two who claim one the later one has it. */
 export function ownersOf(claims: readonly (readonly SlotRange[])[]): Int32Array {
   const owners = new Int32Array(SLOT_COUNT).fill(-1);
-  for (const [owner, ranges] of claims.entries()) for (const [first, last] of ranges) owners.fill(owner, first, last + 1);
+  for (const [owner, ranges] of claims.entries())
+    for (const [first, last] of ranges) owners.fill(owner, first, last + 1);
   return owners;
 }

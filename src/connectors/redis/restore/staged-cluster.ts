@@ -19,7 +19,11 @@ export type BaseShard = { readonly shard: number; readonly offset: bigint; reado
 
 /** Writes the RDBs of a base. @throws REPOSITORY_DAMAGED */
 export async function stageShards(
-  { base, entries, files }: { readonly base: BaseReader; readonly entries: readonly StoredEntry[]; readonly files: WorkFiles },
+  {
+    base,
+    entries,
+    files,
+  }: { readonly base: BaseReader; readonly entries: readonly StoredEntry[]; readonly files: WorkFiles },
   run: Run,
 ): Promise<{ readonly shards: readonly BaseShard[]; readonly sizeBytes: number }> {
   const shards: BaseShard[] = [];
@@ -29,7 +33,10 @@ export async function stageShards(
     const shard = shardOf(name);
     const { offset, slots } = decodeOrigin(attributes) ?? {};
     if (shard === undefined || content === undefined || offset === undefined || slots === undefined) {
-      throw new TidemarkError('REPOSITORY_DAMAGED', `the base holds no RDB of a shard as ${Buffer.from(name).toString()}`);
+      throw new TidemarkError(
+        'REPOSITORY_DAMAGED',
+        `the base holds no RDB of a shard as ${Buffer.from(name).toString()}`,
+      );
     }
     const own = shardFiles(files, shard);
     await makeWorkFolder(own);
