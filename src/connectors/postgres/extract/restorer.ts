@@ -160,7 +160,7 @@ export class ExtractRestorer implements Restorer {
   async #assertFree(run: Run): Promise<void> {
     const { server, wanted } = this.#options;
     if (this.#context.replace === true) return;
-    const found = await presentParts(server, wanted, dumpedRelations(this.#files), run);
+    const found = await presentParts(server, wanted, dumpedRelations(wanted, this.#files), run);
     if (found.length === 0) return;
     throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} has ${found.slice(0, 4).join(', ')} already`, {
       hint: 'Allow with --replace that it is replaced, or name another database in the URL of --into.',
@@ -217,7 +217,7 @@ function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string 
 /** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
 async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
-  const present = await presentParts(server, wanted, dumpedRelations(files), run);
+  const present = await presentParts(server, wanted, dumpedRelations(wanted, files), run);
   const path = files.kept(turn);
   if (present.length === 0) {
     await writeFile(path, await removalOf(files.source(turn)), { mode: 0o600, flush: true });
