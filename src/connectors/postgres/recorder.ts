@@ -15,6 +15,8 @@ import { readTail, writeTail } from './log/kept-tail.ts';
 import type { Tail } from './log/kept-tail.ts';
 import { openPhysicalLog } from './log/physical-log.ts';
 import { recorderId } from './log/recorder-id.ts';
+import { askFacts } from './log/server-shape.ts';
+import type { ServerFacts } from './log/server-shape.ts';
 import { createSlot, createTemporarySlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
@@ -25,24 +27,11 @@ import type { PostgresPlace } from './place.ts';
 import { ReplicationSocket } from './replication-socket.ts';
 import { askServerFile, SERVER_FILE } from './server-facts.ts';
 
-const LEAST_VERSION = 130_000;
 /**
  * A recorder that stands still with its connection open, in a stopped process, must not stop the server: a checkpoint that takes a slot away waits for
  * whoever serves that slot, and that one for us to read its last message.
  */
 const UNREAD_MS = 60_000;
-
-/** What is asked once of a server. */
-type ServerFacts = {
-  readonly versionNumber: number;
-  readonly segmentBytes: bigint;
-  readonly pageBytes: bigint;
-};
-
-const FACTS = `
-SELECT pg_catalog.current_setting('server_version_num') AS version,
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size') AS segment,
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_block_size') AS page`;
 
 /** Bytes of log that the server keeps for a slot at most; negative for no bound. */
 const CAP = "pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_slot_wal_keep_size')) AS cap";
@@ -88,21 +77,6 @@ export async function openPostgresRecorder(
     await sql[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
-  const [row] = await sql.query(FACTS, run);
-  const versionNumber = Number(row?.['version']);
-  if (!(versionNumber >= LEAST_VERSION)) {
-    throw unreachable(`${addressName(sql.address)} is PostgreSQL ${row?.['version']}; it must be 13 or newer`, {
-      disposition: 'stop',
-    });
-  }
-  return {
-    versionNumber,
-    segmentBytes: BigInt(must(row?.['segment'], 'the size of a segment')),
-    pageBytes: BigInt(must(row?.['page'], 'the size of a page')),
-  };
 }
 
 /** A history that begins is told from all others, also from that of a copy of the same server. */
