@@ -84,8 +84,8 @@ class RedisRestorer implements Restorer {
     }
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
-    for (const { shard } of shards)
-      facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run, this.#only && compileKeyPatterns(this.#only)));
+    const isMeant = this.#only && compileKeyPatterns(this.#only);
+    for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run, isMeant));
     const most = (read: (one: StagedFacts) => number): number =>
       facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
