@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { waitUntil } from '../servers/guarded.ts';
@@ -13,9 +14,14 @@ import { ENGINE_STORES } from './engine-model.ts';
 import { checkMarks, chosenMarks, restoredCounters } from './engine-restored.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
 import type { EngineWorld } from './engine-world.ts';
-import { askingOf } from './world.ts';
+import { askingOf, isFull } from './world.ts';
 
 const { skip } = needs('redis-server', 'postgres');
+
+/** At the full level only. */
+function fully(name: string, work: (t: TestContext) => Promise<void>): void {
+  if (isFull) void test(name, { skip }, work);
+}
 
 const KEEP = { ...SETTINGS, wal_keep_size: '256MB' };
 
@@ -70,51 +76,52 @@ test('other servers on the same addresses are noticed, and what was recorded of 
   assert.deepEqual(await restoredCounters(world, third), all);
 });
 
-test('a replica of Redis that was promoted is gone on from where it has all, and told where it went its own way', {
-  skip,
-}, async (t) => {
-  await using redis = await startRedis();
-  await using whole = await startRedis({ replicaOf: redis });
-  await using early = await startRedis({ replicaOf: redis });
-  await using postgres = await startPostgres({ settings: SETTINGS });
-  await makeTables(postgres);
-  await using proxy = await startProxy({ toPort: redis.port });
-  const redisUrl = `redis://127.0.0.1:${proxy.port}`;
-  await using world = await openEngineWorld({ redisUrl, postgresUrl: postgres.url });
-  t.diagnostic(`seed ${world.seed}`);
-  const up = world.startUp();
-  await untilAllRecord(world);
-  await promote(early);
-  world.startWriter({ redisPort: redis.port, postgresPort: postgres.port });
-  await sleep(1_000);
-  const n = await stepsOf(world);
-  const first = await untilComplete(world);
-  const counter = String(n);
-  await waitUntil('the replica has all', async () => (await whole.call('get', 'counter')) === counter);
-  await redis.kill();
-  await promote(whole);
-  proxy.leadTo(whole.port);
-  proxy.cut();
-  const second = await untilComplete(world);
-  assert.deepEqual((await world.recorded()).gaps('cache'), [], 'it goes on');
-  // More than all that the first one ever wrote.
-  await early.call('EVAL', "for i = 1, 5000 do redis.call('SET', 'own/' .. i, string.rep('x', 1000)) end", '0');
-  proxy.leadTo(early.port);
-  proxy.cut();
-  const third = await untilComplete(world);
-  const { status, err } = await world.stop(up);
-  assert.equal(status, 3, err);
-  const { gaps } = await world.recorded();
-  assert.deepEqual(
-    ENGINE_STORES.map((store) => gaps(store).length),
-    [0, 1, 0, 0],
-    err,
-  );
-  const all = { uploads: n, cache: n, orders: n, catalog: n };
-  assert.deepEqual(await restoredCounters(world, first), all);
-  assert.deepEqual(await restoredCounters(world, second), all);
-  assert.deepEqual(await restoredCounters(world, third), { ...all, cache: 0 });
-});
+fully(
+  'a replica of Redis that was promoted is gone on from where it has all, and told where it went its own way',
+  async (t) => {
+    await using redis = await startRedis();
+    await using whole = await startRedis({ replicaOf: redis });
+    await using early = await startRedis({ replicaOf: redis });
+    await using postgres = await startPostgres({ settings: SETTINGS });
+    await makeTables(postgres);
+    await using proxy = await startProxy({ toPort: redis.port });
+    const redisUrl = `redis://127.0.0.1:${proxy.port}`;
+    await using world = await openEngineWorld({ redisUrl, postgresUrl: postgres.url });
+    t.diagnostic(`seed ${world.seed}`);
+    const up = world.startUp();
+    await untilAllRecord(world);
+    await promote(early);
+    world.startWriter({ redisPort: redis.port, postgresPort: postgres.port });
+    await sleep(1_000);
+    const n = await stepsOf(world);
+    const first = await untilComplete(world);
+    const counter = String(n);
+    await waitUntil('the replica has all', async () => (await whole.call('get', 'counter')) === counter);
+    await redis.kill();
+    await promote(whole);
+    proxy.leadTo(whole.port);
+    proxy.cut();
+    const second = await untilComplete(world);
+    assert.deepEqual((await world.recorded()).gaps('cache'), [], 'it goes on');
+    // More than all that the first one ever wrote.
+    await early.call('EVAL', "for i = 1, 5000 do redis.call('SET', 'own/' .. i, string.rep('x', 1000)) end", '0');
+    proxy.leadTo(early.port);
+    proxy.cut();
+    const third = await untilComplete(world);
+    const { status, err } = await world.stop(up);
+    assert.equal(status, 3, err);
+    const { gaps } = await world.recorded();
+    assert.deepEqual(
+      ENGINE_STORES.map((store) => gaps(store).length),
+      [0, 1, 0, 0],
+      err,
+    );
+    const all = { uploads: n, cache: n, orders: n, catalog: n };
+    assert.deepEqual(await restoredCounters(world, first), all);
+    assert.deepEqual(await restoredCounters(world, second), all);
+    assert.deepEqual(await restoredCounters(world, third), { ...all, cache: 0 });
+  },
+);
 
 test('a dropped slot, and a copy of a PostgreSQL server in its place, are noticed', { skip }, async (t) => {
   await using redis = await startRedis();
@@ -166,29 +173,30 @@ test('a dropped slot, and a copy of a PostgreSQL server in its place, are notice
   assert.deepEqual(await restoredCounters(world, fourth), { ...all, orders: 0 });
 });
 
-test('two hosts that record the same stores take nothing from each other, and all their marks are right', {
-  skip,
-}, async (t) => {
-  await using redis = await startRedis();
-  await using postgres = await startPostgres({ settings: SETTINGS });
-  await makeTables(postgres);
-  await using world = await openEngineWorld({ redisUrl: redis.url, postgresUrl: postgres.url });
-  t.diagnostic(`seed ${world.seed}`);
-  const { shop } = world;
-  const up = world.startUp();
-  const otherUp = world.startUp({ env: { XDG_STATE_HOME: shop.at('other-state') } });
-  const at: typeof shop.at = (first, ...rest) => shop.at(first === 'state' ? 'other-state' : (first ?? ''), ...rest);
-  const other = await askingOf({ ...shop, at });
-  world.startWriter({ redisPort: redis.port, postgresPort: postgres.port });
-  await untilAllRecord(world);
-  await untilAllRecord(other);
-  await sleep(1_000);
-  const marks = [await untilComplete(world), await untilComplete(other)];
-  const model = await world.stopWriter();
-  for (const { status, err } of [await world.stop(up), await world.stop(otherUp)]) assert.equal(status, 0, err);
-  const recorded = await world.recorded();
-  assert.deepEqual(ENGINE_STORES.map(recorded.gaps).flat(), []);
-  assert.deepEqual(ENGINE_STORES.map(recorded.bases), [2, 2, 2, 2]);
-  t.diagnostic(`${recorded.complete.length} complete of ${recorded.marks.length} marks over ${model.steps} steps`);
-  await checkMarks(world, model, chosenMarks(world, recorded, marks));
-});
+fully(
+  'two hosts that record the same stores take nothing from each other, and all their marks are right',
+  async (t) => {
+    await using redis = await startRedis();
+    await using postgres = await startPostgres({ settings: SETTINGS });
+    await makeTables(postgres);
+    await using world = await openEngineWorld({ redisUrl: redis.url, postgresUrl: postgres.url });
+    t.diagnostic(`seed ${world.seed}`);
+    const { shop } = world;
+    const up = world.startUp();
+    const otherUp = world.startUp({ env: { XDG_STATE_HOME: shop.at('other-state') } });
+    const at: typeof shop.at = (first, ...rest) => shop.at(first === 'state' ? 'other-state' : (first ?? ''), ...rest);
+    const other = await askingOf({ ...shop, at });
+    world.startWriter({ redisPort: redis.port, postgresPort: postgres.port });
+    await untilAllRecord(world);
+    await untilAllRecord(other);
+    await sleep(1_000);
+    const marks = [await untilComplete(world), await untilComplete(other)];
+    const model = await world.stopWriter();
+    for (const { status, err } of [await world.stop(up), await world.stop(otherUp)]) assert.equal(status, 0, err);
+    const recorded = await world.recorded();
+    assert.deepEqual(ENGINE_STORES.map(recorded.gaps).flat(), []);
+    assert.deepEqual(ENGINE_STORES.map(recorded.bases), [2, 2, 2, 2]);
+    t.diagnostic(`${recorded.complete.length} complete of ${recorded.marks.length} marks over ${model.steps} steps`);
+    await checkMarks(world, model, chosenMarks(world, recorded, marks));
+  },
+);

@@ -36,6 +36,9 @@ export type ScratchOptions = {
   readonly clock: Clock;
 };
 
+/** Who looks into a server, and with which parameters of a session, as `PGOPTIONS` has them. */
+export type Login = { readonly user: string; readonly options: string };
+
 /**
  * Parameters under which a copy of a server touches nothing but its own folder: no network, no archive, no replication in either direction,
  * no libraries, no jobs. It need not survive a crash, because then it is made anew.
@@ -157,20 +160,25 @@ export class ScratchServer implements AsyncDisposable {
   }
 
   /** Rows as text. @throws pg's errors */
-  async query(database: string, user: string, sql: string): Promise<readonly (readonly string[])[]> {
+  async query(database: string, login: Login, sql: string, run: Run): Promise<readonly (readonly string[])[]> {
     const socket = this.socketFolder();
+    const client = new pg.Client({
+      host: socket.path,
+      port: PORT,
+      ...login,
+      database,
+      connectionTimeoutMillis: 60_000,
+    });
+    client.on('error', () => undefined);
     try {
-      const client = new pg.Client({ host: socket.path, port: PORT, user, database, connectionTimeoutMillis: 60_000 });
-      client.on('error', () => undefined);
-      await client.connect();
-      try {
-        const { rows } = await client.query<string[]>({ text: sql, rowMode: 'array' });
-        return rows.map((row) => row.map(String));
-      } finally {
-        await client.end();
-      }
+      await untilAborted(client.connect(), run);
+      const { rows } = await untilAborted(client.query<string[]>({ text: sql, rowMode: 'array' }), run);
+      return rows.map((row) => row.map(String));
     } finally {
       socket.close();
+      const ended = client.end().catch(() => undefined);
+      // One that hangs is ended with the server.
+      if (!run.signal.aborted) await ended;
     }
   }
 

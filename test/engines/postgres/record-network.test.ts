@@ -127,6 +127,15 @@ test('a server that is killed in the middle of a base fails it, and one that is 
   );
 });
 
+test('who asks a recorder that is closed opens nothing that nobody closes', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  const recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, { signal: t.signal });
+  await recorder[Symbol.asyncDispose]();
+  await assert.rejects(headOf(recorder, t), tells('STORE_UNREACHABLE', /not recorded any more/));
+  const ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'";
+  while ((await server.value(ours)) !== '0') await runtime.clock.sleep(20, { signal: t.signal });
+});
+
 test('who stops waiting is let go at once, also by a server that stands still', TIMEOUT, async (t) => {
   await using server = await startPostgres();
   const stop = new AbortController();

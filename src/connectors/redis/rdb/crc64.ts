@@ -18,7 +18,7 @@ type Exports = {
 
 const STATE = 16_384;
 const PAYLOAD = 16_400;
-const DATA = 16_840;
+const DATA = 57_800;
 export const CRC64_BYTES = 8;
 const PAGE_BYTES = 64 * 1024;
 /** As the module begins; behind them lies what `room` gives. */
