@@ -1,6 +1,6 @@
 import type { ReplicaLink } from '../link/replica-link.ts';
 import type { StreamPlace } from '../link/history.ts';
-import { arePings } from '../log.ts';
+import { arePings, MOST_HELD_BYTES } from '../log.ts';
 
 /** What a source of a migration gives its target, which passes it on to its replicas. */
 const ARRIVAL = Buffer.from('RESTORE-ASKING');
@@ -15,6 +15,7 @@ export class ShardStream implements AsyncDisposable {
   readonly #placeAt: (offset: bigint) => StreamPlace;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
+  #holdsOnlyPings = true;
   /** The end of what went into the log. */
   #tail: Buffer = NOTHING;
   #hasArrivals = false;
@@ -56,15 +57,16 @@ export class ShardStream implements AsyncDisposable {
     return this.#hasArrivals;
   }
 
-  /** It can go into the log: somebody waits for it, or it is more than a sign of life. */
+  /** It can go into the log: somebody waits for it, or it is more than some signs of life. */
   get isRipe(): boolean {
-    return this.#heldBytes > 0 && (this.wanted > this.#offset || !arePings(this.#chunks));
+    if (this.#heldBytes >= MOST_HELD_BYTES || !this.#holdsOnlyPings) return true;
+    return this.#heldBytes > 0 && this.wanted > this.#offset;
   }
 
   /** Whether all up to an offset that the master has told is in the log, but for signs of life. */
   covers(offset: bigint): boolean {
     if (this.link === undefined || this.committed >= offset) return true;
-    return this.committed === this.#offset && offset === this.link.offset && arePings(this.#chunks);
+    return this.committed === this.#offset && offset === this.link.offset && this.#holdsOnlyPings;
   }
 
   /** Takes what has come. Returns whether that is anything. */
@@ -77,6 +79,7 @@ export class ShardStream implements AsyncDisposable {
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.byteLength;
     }
+    if (!arePings(chunks)) this.#holdsOnlyPings = false;
     return chunks.length > 0;
   }
 
@@ -88,6 +91,7 @@ export class ShardStream implements AsyncDisposable {
     const [given, kept] = [all.subarray(0, count), all.subarray(count)];
     this.#chunks = kept.byteLength === 0 ? [] : [kept];
     this.#heldBytes = kept.byteLength;
+    this.#holdsOnlyPings = arePings(this.#chunks);
     this.#offset += BigInt(count);
     this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
     this.#hasArrivals = Buffer.concat([this.#tail, kept]).includes(ARRIVAL);
@@ -97,7 +101,7 @@ export class ShardStream implements AsyncDisposable {
   /** Signs of life that are held need not be durable; a master that stops waits until its replicas have all. */
   tell(): void {
     const { link } = this;
-    link?.acknowledge(this.durable === this.#offset && arePings(this.#chunks) ? link.offset : this.durable);
+    link?.acknowledge(this.durable === this.#offset && this.#holdsOnlyPings ? link.offset : this.durable);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
