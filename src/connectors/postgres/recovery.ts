@@ -121,7 +121,8 @@ async function untilReplayed(server: ScratchServer, end: bigint, options: Recove
   }
 }
 
-const FIRST_DATABASE = 'template1';
+/** Every server has it. */
+export const FIRST_DATABASE = 'template1';
 
 /** Each database can be connected to, and its catalogue be read. Returns who did it. */
 async function lookInto(server: ScratchServer, options: RecoveryOptions, run: Run): Promise<Login> {
