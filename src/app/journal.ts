@@ -17,6 +17,8 @@ import { mergeJournal } from './merge.ts';
 
 /** What goes into one segment at a time. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** From so many on what follows is in another frame of the segment. */
+const FRAME_BYTES = 1024 * 1024;
 const MERGE_EVERY_MS = 5 * 60_000;
 /** Plain bytes that are kept until then. */
 const PLAIN_BYTES = 8 * 1024 * 1024;
@@ -476,12 +478,6 @@ function sizeOf(blocks: readonly LogBlock[]): number {
 function segmentOf(writer: RepositoryWriter, store: string, blocks: readonly LogBlock[]): SegmentDraft {
   const first = must(blocks[0], 'a block');
   const last = must(blocks.at(-1), 'a block');
-  const payload = payloadOf(
-    first.after,
-    blocks.map(({ pieces }) => pieces),
-  );
-  const frames = writer.sealFrame(store, payload);
-  release(payload);
   return {
     store,
     history: store,
@@ -491,8 +487,26 @@ function segmentOf(writer: RepositoryWriter, store: string, blocks: readonly Log
     toMs: last.toMs,
     changes: blocks.reduce((sum, { changes }) => sum + changes, 0),
     packs: [...new Set(blocks.flatMap(({ packs }) => packs))].toSorted(),
-    frames,
+    frames: framesOf(writer, store, blocks),
   };
+}
+
+/** Several where there is much: buffers of the size of all of it would come and go with each segment. */
+function framesOf(writer: RepositoryWriter, store: string, blocks: readonly LogBlock[]): Uint8Array {
+  const frames: Uint8Array[] = [];
+  for (let at = 0; at < blocks.length; ) {
+    const start = must(blocks[at], 'a block').after;
+    const pieces: Uint8Array[] = [];
+    for (let sizeBytes = 0; at < blocks.length && sizeBytes < FRAME_BYTES; at++) {
+      const block = must(blocks[at], 'a block');
+      pieces.push(block.pieces);
+      sizeBytes += block.pieces.byteLength;
+    }
+    const payload = payloadOf(start, pieces);
+    frames.push(writer.sealFrame(store, payload));
+    release(payload);
+  }
+  return frames.length === 1 ? must(frames[0], 'a frame') : Buffer.concat(frames);
 }
 
 function without(mark: Mark, stores: readonly string[]): Mark {
