@@ -2,6 +2,7 @@ import { statfsSync } from 'node:fs';
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import type { Run, Runtime } from '../../core/run.ts';
+import { findClientProgram } from './binaries.ts';
 import { connectReplication, connectSql } from './connection.ts';
 import type { Row, Session } from './connection.ts';
 import { identify } from './log/identity.ts';
@@ -47,6 +48,7 @@ export async function diagnosePostgres(place: PostgresPlace, _runtime: Runtime, 
   try {
     await using sql = await connectSql(place, { name: OWNER }, run);
     const facts = await askFacts(place, sql, run);
+    if (place.options.strategy === 'sql') return SQL_RULES.flatMap((rule) => rule(facts) ?? []);
     const findings = RULES.flatMap((rule) => rule(facts) ?? []);
     return [...findings, ...(await replicationFindings(place, sql, run))];
   } catch (error) {
@@ -81,15 +83,38 @@ async function replicationFindings(place: PostgresPlace, sql: Session, run: Run)
 
 type Rule = (facts: Facts) => Finding | readonly Finding[] | undefined;
 
+function versionRule({ server, settings }: Facts): Finding | undefined {
+  if (number(settings, 'server_version_num') >= 130_000) return undefined;
+  return failing(
+    'POSTGRES_VERSION',
+    `${server} is older than PostgreSQL 13`,
+    'Upgrade the server; 13 to 18 are supported.',
+  );
+}
+
+/** Of a server that is only dumped. */
+const SQL_RULES: readonly Rule[] = [
+  versionRule,
+  ({ server, role }) =>
+    role['super'] === 't'
+      ? undefined
+      : failing(
+          'POSTGRES_NOT_PERMITTED',
+          `${server}: the role ${role['name']} is no superuser, and may not read the passwords of roles, which a dump holds`,
+          'Name a superuser in the URL of the store, or use strategy: physical.',
+        ),
+  ({ place }) =>
+    place.via.length > 0 || findClientProgram('pg_dumpall', place.options.binFolder) !== undefined
+      ? undefined
+      : failing(
+          'POSTGRES_NO_PROGRAMS',
+          'this host has no pg_dumpall',
+          'Install the client programs of PostgreSQL, name their folder as binFolder, or how to reach a host that has them as via.',
+        ),
+];
+
 const RULES: readonly Rule[] = [
-  ({ server, settings }) =>
-    number(settings, 'server_version_num') < 130_000
-      ? failing(
-          'POSTGRES_VERSION',
-          `${server} is older than PostgreSQL 13`,
-          'Upgrade the server; 13 to 18 are supported.',
-        )
-      : undefined,
+  versionRule,
   ({ server, settings }) =>
     settings.get('wal_level') === 'minimal'
       ? failing(

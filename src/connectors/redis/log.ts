@@ -131,7 +131,8 @@ export class RedisLog implements Log {
   }
 }
 
-function arePings(chunks: readonly Buffer[]): boolean {
+/** Whether these are only signs of life; also of nothing. */
+export function arePings(chunks: readonly Buffer[]): boolean {
   return chunks.every(
     (chunk) =>
       chunk.byteLength % PING_BYTES === 0 &&

@@ -6,7 +6,7 @@ import type { Run } from '../../core/run.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { besideFolder } from './restore/files-swap.ts';
-import { contentOf, infoOf, openTarget } from './restore/server-target.ts';
+import { contentOf, infoOf, openTargets } from './restore/server-target.ts';
 import { destinationOf } from './restorer.ts';
 
 /** What a restore into this place would do. Asks the server; changes nothing. */
@@ -50,16 +50,22 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
   const into = `${place.tls === undefined ? 'redis' : 'rediss'}://${shownAddress(place)}`;
   const preview = { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
   try {
-    await using target = await openTarget(place, run);
-    const { client, shown } = target;
-    const there = await contentOf(client, only, run);
-    const memory = await infoOf(client, 'memory', run);
-    const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
-    const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
+    await using targets = await openTargets(place, context.runtime.clock, run);
+    const { all, shown } = targets;
+    let there: string | undefined;
+    let freeBytes: number | undefined = 0;
+    for (const { client } of all) there ??= await contentOf(client, only, run);
+    for (const { client } of all) {
+      const memory = await infoOf(client, 'memory', run);
+      const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
+      const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
+      freeBytes = limit === 0 || freeBytes === undefined ? undefined : freeBytes + Math.max(0, limit - used);
+    }
     const sideEffects = [
-      ...(there === undefined ? [] : [`${shown} holds ${there}, which is kept on this host and replaced`]),
-      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
-      'who is connected meanwhile sees it empty, and then half full',
+      ...(there === undefined ? [] : [`${shown} holds ${there}: that is kept on this host, and replaced`]),
+      ...(only === undefined
+        ? ['who is connected meanwhile sees it empty, and then half full']
+        : ['keys that --only does not mean stay as they are now; functions, too']),
     ];
     const blockers =
       there === undefined || context.replace === true
@@ -68,7 +74,7 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
     return {
       ...preview,
       replaces: there !== undefined,
-      freeBytes: limit === 0 ? undefined : Math.max(0, limit - used),
+      freeBytes,
       sideEffects,
       blockers,
     };

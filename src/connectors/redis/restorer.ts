@@ -3,21 +3,24 @@ import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
-import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../core/restorer.ts';
+import type { BaseReader, LogReader, Restorer, RestoreReport, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
+import { shardEntries } from './base.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
-import { shiftOf } from './restore/expiry.ts';
+import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
 import { checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
 import type { StagedBase, StagedFacts } from './restore/staging.ts';
-import { makeWorkFolder, saveState, workFilesIn } from './restore/work-files.ts';
-import type { WorkFiles } from './restore/work-files.ts';
+import { splitCommands, stagedCommands, stageFrames, stageShards } from './restore/staged-cluster.ts';
+import type { BaseShard } from './restore/staged-cluster.ts';
+import { makeWorkFolder, saveState, shardFiles, workFilesIn } from './restore/work-files.ts';
+import type { StagedShard, WorkFiles } from './restore/work-files.ts';
 
 /**
  * Restores into a server, or as the data folder of one. All is staged in the restore's own folder: the RDB, and the commands up to the point; only `swap`
@@ -43,6 +46,9 @@ class RedisRestorer implements Restorer {
   readonly #only: readonly string[] | undefined;
   readonly #destination: ReturnType<typeof destinationOf>;
   #base: (StagedBase & { readonly facts: StagedFacts }) | undefined;
+  /** Of a cluster. */
+  #shards: readonly BaseShard[] | undefined;
+  #staged: readonly StagedShard[] = [];
   #logBytes = 0;
   #pointMs: number | undefined;
 
@@ -61,6 +67,8 @@ class RedisRestorer implements Restorer {
 
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     await makeWorkFolder(this.#files);
+    const entries = await shardEntries(base, run);
+    if (entries.length > 0) return await this.#restoreShards(base, entries, run);
     const staged = await stageBase(base, this.#files, run);
     const facts = await checkRdb(this.#files.rdb, run);
     this.#base = { ...staged, facts };
@@ -68,7 +76,38 @@ class RedisRestorer implements Restorer {
     return { entries: facts.keys, bytes: staged.sizeBytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
 
+  async #restoreShards(base: BaseReader, entries: readonly StoredEntry[], run: Run): Promise<RestoreReport> {
+    if ('folder' in this.#destination) {
+      throw new TidemarkError('UNSUPPORTED', 'a cluster can’t be restored as files', {
+        hint: 'Restore into a cluster of any size, or into a single server, with --into STORE=redis://HOST:PORT.',
+      });
+    }
+    const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
+    const facts: StagedFacts[] = [];
+    for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run));
+    const most = (read: (one: StagedFacts) => number): number =>
+      facts.reduce((all, one) => Math.max(all, read(one)), 0);
+    const keys = facts.reduce((all, one) => all + one.keys, 0);
+    this.#shards = shards;
+    this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, hasRdb: true, settled: 0 }));
+    this.#pointMs = most(({ madeAtMs }) => madeAtMs ?? 0) || undefined;
+    const madeAtMs = this.#pointMs;
+    const largestBytes = most((one) => one.largestBytes);
+    const version = most((one) => one.version);
+    const highest = most((one) => one.highestDatabase);
+    const whole = { keys, largestBytes, version, madeAtMs, streamDatabase: 0, highestDatabase: highest };
+    this.#base = { offset: undefined, sizeBytes, facts: whole };
+    return { entries: keys, bytes: sizeBytes, reusedBytes: 0, notes: [], noteCount: 0 };
+  }
+
   async rollForward(log: LogReader, to: Position, run: Run): Promise<void> {
+    if (this.#shards !== undefined) {
+      const staged = await stageFrames({ log, from: this.#shards, to, files: this.#files }, run);
+      this.#staged = staged.shards;
+      this.#logBytes = staged.sizeBytes;
+      this.#pointMs = staged.atMs ?? this.#pointMs;
+      return;
+    }
     const { offset } = must(this.#base, 'a base was restored');
     const { sizeBytes, atMs } = await stageLog({ log, from: offset, to, files: this.#files }, run);
     this.#logBytes = sizeBytes;
@@ -79,14 +118,15 @@ class RedisRestorer implements Restorer {
     const { runtime, id } = this.#context;
     const { facts, sizeBytes } = must(this.#base, 'a base was restored');
     const hasLog = this.#logBytes > 0;
+    if (this.#shards !== undefined) return await this.#verifyShards(facts, run);
     const named = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : 0;
     const { streamDatabase } = facts;
     const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
     const staged = { files: this.#files, streamDatabase, databases };
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
     if (this.#only !== undefined) {
-      if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
+      if (hasLog) await makeChosen(staged, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
       ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
       keys = await countMatching(path, compileKeyPatterns(this.#only), run);
@@ -94,8 +134,7 @@ class RedisRestorer implements Restorer {
     }
     if ('folder' in this.#destination) {
       const { folder: target } = this.#destination;
-      const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
-      const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+      const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
     }
@@ -113,6 +152,54 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files: this.#files, random: runtime.random }, state, run);
     return { entries: keys, bytes: sizeBytes + this.#logBytes };
+  }
+
+  async #verifyShards(facts: StagedFacts, run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+    const { runtime } = this.#context;
+    const files = this.#files;
+    const hasLog = this.#logBytes > 0;
+    const shards = this.#staged;
+    const pointMs = this.#restoredMs();
+    let { keys, largestBytes, version } = facts;
+    if (hasLog) for await (const _ of stagedCommands(files, shards, run));
+    if (this.#only !== undefined) {
+      const isMeant = compileKeyPatterns(this.#only);
+      keys = 0;
+      if (hasLog) await splitCommands(files, shards, run);
+      for (const { shard, hasRdb } of shards) {
+        const own = shardFiles(files, shard);
+        if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1 }, run);
+        const path = hasLog ? own.chosen : own.rdb;
+        if (!hasLog && !hasRdb) continue;
+        if (hasLog) {
+          const chosen = await checkRdb(path, run);
+          largestBytes = Math.max(largestBytes, chosen.largestBytes);
+          version = Math.max(version, chosen.version);
+        }
+        keys += await countMatching(path, isMeant, run);
+      }
+      if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
+    }
+    const state = {
+      version: 1,
+      phase: 'staged',
+      pointMs,
+      hasLog,
+      rdbVersion: version,
+      largestBytes,
+      streamDatabase: 0,
+      databases: 1 + facts.highestDatabase,
+      turn: 0,
+      kept: {},
+      shards,
+    } as const;
+    await saveState({ files, random: runtime.random }, state, run);
+    return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
+  }
+
+  /** Nothing is received of a store to which nobody writes, and what expires in it grows older all the same. */
+  #restoredMs(): number {
+    return Math.max(this.#pointMs ?? 0, this.#context.atMs ?? 0) || this.#context.runtime.clock.nowMs();
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

@@ -6,6 +6,7 @@ import { parseWanted } from '../../../src/connectors/postgres/extract/wanted.ts'
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import { parseServerUrl } from '../../../src/connectors/postgres/place.ts';
 import type { PostgresPlace } from '../../../src/connectors/postgres/place.ts';
+import { previewPostgres } from '../../../src/connectors/postgres/restorer.ts';
 import { must } from '../../../src/core/must.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { startPostgres } from '../../servers/postgres.ts';
@@ -68,7 +69,18 @@ test('a table or a database comes back into the live server as it was at the pos
     await server.value("SELECT string_agg(n::text, ',' ORDER BY n) FROM orders", 'shop');
   assert.equal(await orders(), '1,2');
   assert.equal(await server.value('SELECT n FROM kept', 'shop'), '7');
+  const target = `postgres://postgres@127.0.0.1:${server.port}/shop`;
+  const previewOf = async (only: string, replace: boolean): Promise<readonly (readonly string[] | boolean)[]> => {
+    const context = { runtime, id: undefined, target, only: [only], replace };
+    const { replaces, blockers } = await previewPostgres(placeOf(server, 'shop'), context, run);
+    return [replaces, blockers.map((blocker) => blocker.replace(/^postgres:\S+ /, ''))];
+  };
+  const hint = 'name the store in --replace, or send it elsewhere with --into';
   // It is there now.
+  assert.deepEqual(await previewOf('public.orders', false), [true, [`has public.orders already; ${hint}`]]);
+  assert.deepEqual(await previewOf('public.orders', true), [true, []]);
+  assert.deepEqual(await previewOf('public.gone', false), [false, []]);
+  assert.deepEqual(await previewOf('shop/', false), [true, [`has shop already; ${hint}`]]);
   await server.query('INSERT INTO orders VALUES (3)', 'shop');
   const again = extract({ ...first, workFolder: folder.at('again') });
   await assert.rejects(again, (error) => isTidemarkError(error, 'RESTORE_CONFLICT'));
@@ -88,6 +100,7 @@ test('a table or a database comes back into the live server as it was at the pos
   );
   assert.equal(await server.value("SELECT to_regclass('orders') IS NULL", 'shop'), 'true');
   await server.query('DROP DATABASE shop');
+  assert.deepEqual(await previewOf('shop/', false), [false, []]);
   await extract({ ...first, only: 'shop/', workFolder: folder.at('whole') });
   assert.equal(await orders(), '1,2');
   assert.equal(await server.value('SELECT count(*) FROM kept', 'shop'), '0');

@@ -30,6 +30,13 @@ test('nothing is found in a server that is set up well', TIMEOUT, async (t) => {
   assert.deepEqual(await found(server, t, 'backup'), []);
 });
 
+test('a server that is only dumped needs a superuser, and nothing for its log', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await server.query('CREATE ROLE weak LOGIN');
+  assert.deepEqual(await found(server, t, 'postgres', { strategy: 'sql' }), []);
+  assert.deepEqual(await found(server, t, 'weak', { strategy: 'sql' }), ['error POSTGRES_NOT_PERMITTED']);
+});
+
 test('what is missing in a server is found', TIMEOUT, async (t) => {
   await using server = await startPostgres({
     settings: {

@@ -160,7 +160,7 @@ export class ExtractRestorer implements Restorer {
   async #assertFree(run: Run): Promise<void> {
     const { server, wanted } = this.#options;
     if (this.#context.replace === true) return;
-    const found = await presentParts(server, wanted, this.#files, run);
+    const found = await presentParts(server, wanted, dumpedRelations(this.#files), run);
     if (found.length === 0) return;
     throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} has ${found.slice(0, 4).join(', ')} already`, {
       hint: 'Allow with --replace that it is replaced, or name another database in the URL of --into.',
@@ -217,7 +217,7 @@ function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string 
 /** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
 async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
-  const present = await presentParts(server, wanted, files, run);
+  const present = await presentParts(server, wanted, dumpedRelations(files), run);
   const path = files.kept(turn);
   if (present.length === 0) {
     await writeFile(path, await removalOf(files.source(turn)), { mode: 0o600, flush: true });
@@ -247,21 +247,31 @@ function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
   return wanted.tables.length === 0 ? wanted : { ...wanted, database };
 }
 
+/** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
+export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
+  return wanted.tables.length === 0 ? { ...server, database: maintenanceDatabase(wanted) } : server;
+}
+
 /** One to be connected to while another is dropped and made. */
 function maintenanceDatabase({ database }: Wanted): string {
   return database === 'postgres' ? 'template1' : 'postgres';
+}
+
+/** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */
+export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run): Promise<readonly string[]> {
+  const names = wanted.tables.filter((table) => /^(?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))?$/.test(table));
+  return await presentParts(server, wanted, names, run);
 }
 
 /** What of it is in the live server: the database, or relations of it. */
 async function presentParts(
   server: PostgresPlace,
   wanted: Wanted,
-  files: LoadFolder,
+  relations: readonly string[],
   run: Run,
 ): Promise<readonly string[]> {
   const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
-  await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
+  await using sql = await connectSql(askedAt(server, wanted), { name: 'tidemark' }, run);
   if (isDatabase) {
     const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
       wanted.database,
@@ -269,7 +279,7 @@ async function presentParts(
     return rows.map((row) => row['datname'] ?? '');
   }
   const present: string[] = [];
-  for (const name of dumpedRelations(files)) {
+  for (const name of relations) {
     const [row] = await sql.query('SELECT pg_catalog.to_regclass($1)::text AS found', run, [name]);
     if (typeof row?.['found'] === 'string') present.push(name);
   }

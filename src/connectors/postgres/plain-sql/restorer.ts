@@ -37,7 +37,7 @@ export class DumpFolderRestorer implements Restorer {
     await ensureFolder(home, 0o755);
     await rm(fresh, { recursive: true, force: true });
     await mkdir(fresh, { mode: 0o700 });
-    this.#bytes = await writeStream(join(fresh, DUMP), checkedDump(base, await contentOf(base, run), run), run);
+    this.#bytes = await writeStream(join(fresh, DUMP), checkedDump(base, await storedDump(base, run), run), run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
 
@@ -69,7 +69,7 @@ export class DumpServerRestorer implements Restorer {
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     if (this.#folder.state()?.phase === 'loading') throw begun(this.#server);
     await this.#folder.make();
-    const dump = checkedDump(base, await contentOf(base, run), run);
+    const dump = checkedDump(base, await storedDump(base, run), run);
     this.#bytes = await writeStream(this.#folder.restored, dump, run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
@@ -151,20 +151,25 @@ SELECT datname AS what FROM pg_catalog.pg_database WHERE datname NOT IN ('postgr
 UNION ALL
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-LIMIT 4`;
+LIMIT 5`;
+
+/** Names of what a server holds, the first few; none of an empty one. */
+export async function contentOf(server: PostgresPlace, run: Run): Promise<readonly string[]> {
+  await using sql = await connectSql(server, { name: 'tidemark' }, run);
+  return (await sql.query(USED, run)).map((row) => row['what'] ?? '');
+}
 
 /** @throws RESTORE_CONFLICT when the server holds something that may not be replaced */
 async function assertEmpty(server: PostgresPlace, mayReplace: boolean, run: Run): Promise<void> {
-  await using sql = await connectSql(server, { name: 'tidemark' }, run);
-  const found = await sql.query(USED, run);
+  const found = await contentOf(server, run);
   if (mayReplace || found.length === 0) return;
-  const names = found.map((row) => row['what'] ?? '').join(', ');
+  const names = found.slice(0, 4).join(', ');
   throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} is not empty: it holds ${names}`, {
     hint: 'Name an empty server by --into, or allow with --replace that what it holds is replaced.',
   });
 }
 
-async function contentOf(base: BaseReader, run: Run): Promise<StoredContent> {
+async function storedDump(base: BaseReader, run: Run): Promise<StoredContent> {
   const entry = await base.find(Buffer.from(DUMP), run);
   if (entry?.content !== undefined) return entry.content;
   throw new TidemarkError('REPOSITORY_DAMAGED', `the base has no ${DUMP}`);

@@ -2,27 +2,21 @@ import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
 import { compileKeyPatterns } from '../key-patterns.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { RedisPlace } from '../place.ts';
 import type { RedisClient } from '../resp-client.ts';
-import { planExpiry, shiftOf } from './expiry.ts';
-import { chosenExpiry } from './chosen.ts';
-import { loadRdb } from './load-rdb.ts';
-import {
-  clearTarget,
-  contentOf,
-  infoOf,
-  keepContent,
-  openTarget,
-  rdbVersionOf,
-  timeOf,
-  unparkKeys,
-} from './server-target.ts';
-import type { ServerTarget } from './server-target.ts';
-import { filePieces, readState, saveState } from './work-files.ts';
-import type { RestoreState, WorkFiles } from './work-files.ts';
+import { movedBy, planExpiry, shiftOf, unparkedBy } from './expiry.ts';
+import { loadRdb, routedTo, settleAll } from './load-rdb.ts';
+import type { LoadOptions, Routed } from './load-rdb.ts';
+import { sendShards } from './send-shards.ts';
+import { clearTarget, contentOf, infoOf, keepContent, openTargets, rdbVersionOf, timeOf } from './server-target.ts';
+import type { ServerTarget, Targets } from './server-target.ts';
+import { unparkAll } from './unpark.ts';
+import { filePieces, readState, saveState, shardFiles } from './work-files.ts';
+import type { RestoreState, StagedShard, WorkFiles } from './work-files.ts';
 
 export type ServerSwap = {
   readonly place: RedisPlace;
@@ -43,16 +37,20 @@ export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> 
   const { files, only } = swap;
   let state = must(await readState(files), 'something was staged');
   if (state.phase === 'done') return keptOf(files, state);
-  await using target = await openTarget(swap.place, run);
-  await assertTakes(target, state, run);
+  await using targets = await openTargets(swap.place, swap.runtime.clock, run);
+  await assertTakes(targets, state, run);
   if (state.phase === 'staged') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined && !swap.replace) throw notEmpty(target, there);
-    if (there !== undefined) await keep(swap, target, 0, run);
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', kept: { 0: there !== undefined } }, run);
+    const there = await contentOfAny(targets, only, run);
+    if (there !== undefined && !swap.replace) throw notEmpty(targets, there);
+    if (there !== undefined) await keep(swap, targets, 0, run);
+    state = await saveState(withRandom(swap), replacing(state, targets, 0, there), run);
   }
-  await clearTarget(target.client, only, run);
-  await withoutEviction(target, run, async () => await send(swap, { client: target.client, state }, run));
+  const started = state;
+  for (const { client } of targets.all) await clearTarget(client, only, run);
+  await withoutEviction(targets, run, async () => {
+    if (started.shards === undefined) await send(swap, { client: firstOf(targets).client, state: started }, run);
+    else await sendCluster(swap, { targets, state: started, shards: started.shards }, run);
+  });
   state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
   return keptOf(files, state);
 }
@@ -71,37 +69,67 @@ export async function undoInServer(swap: ServerSwap, turn: number, run: Run): Pr
   if (state.turn !== (state.phase === 'done' ? turn - 1 : turn)) {
     throw new TidemarkError('RESTORE_UNFINISHED', 'a restore into this server, or its undo, was cut off');
   }
-  await using target = await openTarget(swap.place, run);
+  await using targets = await openTargets(swap.place, swap.runtime.clock, run);
   if (state.phase === 'done') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined) await keep(swap, target, turn, run);
-    const kept = { ...state.kept, [turn]: there !== undefined };
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', turn, kept }, run);
+    const there = await contentOfAny(targets, only, run);
+    if (there !== undefined) await keep(swap, targets, turn, run);
+    state = await saveState(withRandom(swap), replacing(state, targets, turn, there), run);
   }
-  await clearTarget(target.client, only, run);
+  for (const { client } of targets.all) await clearTarget(client, only, run);
   if (state.kept[turn - 1] === true) {
-    const pipeline = new Pipeline(target.client);
-    const path = files.kept(turn - 1);
-    await withoutEviction(target, run, async () => {
-      await loadRdb({ path, pipeline, expiry: undefined, fieldShiftMs: 0, only: filterOf(only) }, run);
-      await pipeline.settle();
+    const parts = state.keptParts?.[turn - 1] ?? 1;
+    const into = routed(targets);
+    await withoutEviction(targets, run, async () => {
+      for (let part = 0; part < parts; part += 1) {
+        const path = files.kept(turn - 1, part);
+        await loadRdb({ path, into, expiry: undefined, fieldShiftMs: 0, only: filterOf(only) }, run);
+      }
+      await settleAll(into);
     });
   }
   state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
   return keptOf(files, state);
 }
 
+function replacing(state: RestoreState, { all }: Targets, turn: number, there: string | undefined): RestoreState {
+  const keptParts = all.length === 1 ? state.keptParts : { ...state.keptParts, [turn]: all.length };
+  return { ...state, phase: 'replacing', turn, kept: { ...state.kept, [turn]: there !== undefined }, keptParts };
+}
+
+async function contentOfAny(
+  { all }: Targets,
+  only: readonly string[] | undefined,
+  run: Run,
+): Promise<string | undefined> {
+  for (const { client } of all) {
+    const there = await contentOf(client, only, run);
+    if (there !== undefined) return there;
+  }
+  return undefined;
+}
+
 async function keep(
   { files, runtime: { clock } }: ServerSwap,
-  { server }: ServerTarget,
+  { all }: Targets,
   turn: number,
   run: Run,
 ): Promise<void> {
-  await keepContent({ server, path: files.kept(turn), clock }, run);
+  for (const [part, { server }] of all.entries()) {
+    await keepContent({ server, path: files.kept(turn, part), clock }, run);
+  }
 }
 
-function keptOf(files: WorkFiles, { kept, turn }: RestoreState): Kept {
-  return kept[turn] === true ? { keptAside: files.kept(turn) } : {};
+function firstOf({ all }: Targets): ServerTarget {
+  return must(all[0], 'a server');
+}
+
+function routed({ all, routeOf }: Targets): Routed {
+  return { pipelines: all.map(({ client }) => new Pipeline(client)), routeOf };
+}
+
+function keptOf(files: WorkFiles, { kept, keptParts, turn }: RestoreState): Kept {
+  if (kept[turn] !== true) return {};
+  return { keptAside: keptParts?.[turn] === undefined ? files.kept(turn) : files.folder };
 }
 
 function withRandom({ files, runtime: { random } }: ServerSwap): Parameters<typeof saveState>[0] {
@@ -120,33 +148,67 @@ async function send(
 ): Promise<void> {
   const { pointMs } = state;
   const nowMs = await timeOf(client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
   const pipeline = new Pipeline(client);
+  const into = routedTo(pipeline);
   if (only !== undefined) {
-    const chosen = state.hasLog
-      ? chosenExpiry(fieldShiftMs)
-      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+    const shiftMs = shiftOf(place.expiry, pointMs, nowMs);
     const path = state.hasLog ? files.chosen : files.rdb;
-    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-    await loadRdb({ path, pipeline, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    const moved = state.hasLog ? unparkedBy(shiftMs) : movedBy(shiftMs);
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
     await pipeline.settle();
     return;
   }
-  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
-  await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
+  const { moved, unpark } = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
+  await loadRdb({ path: files.rdb, into, ...loadedWith(moved) }, run);
   await pipeline.settle();
   if (!state.hasLog) return;
   await client.call(['SELECT', String(state.streamDatabase)], run);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
-    await pipeline.send(effectiveCommands(batch, expiry.map), run);
+    await pipeline.send(effectiveCommands(batch, moved), run);
   }
   await pipeline.settle();
-  await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+  await unparkAll(client, unpark, run);
+}
+
+function loadedWith(moved: MovedExpiry | undefined): Pick<LoadOptions, 'expiry' | 'fieldShiftMs'> {
+  return { expiry: moved?.map, fieldShiftMs: moved?.fieldShiftMs ?? 0 };
+}
+
+/** What was staged of the shards of a cluster, to a server or a cluster that holds nothing of it. */
+async function sendCluster(
+  { place, files, only }: ServerSwap,
+  {
+    targets,
+    state,
+    shards,
+  }: { readonly targets: Targets; readonly state: RestoreState; readonly shards: readonly StagedShard[] },
+  run: Run,
+): Promise<void> {
+  const { pointMs, hasLog } = state;
+  const nowMs = await timeOf(firstOf(targets).client, run);
+  const into = routed(targets);
+  const isChosen = only !== undefined && hasLog;
+  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
+  const moved = isChosen ? unparkedBy(shiftOf(place.expiry, pointMs, nowMs)) : expiry.moved;
+  for (const { shard, hasRdb } of shards) {
+    const own = shardFiles(files, shard);
+    const path = isChosen ? own.chosen : own.rdb;
+    if (!isChosen && !hasRdb) continue;
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
+  }
+  await settleAll(into);
+  if (!hasLog || isChosen) return;
+  await sendShards({ files, shards, targets, into, expiry: moved }, run);
+  for (const { client } of targets.all) await unparkAll(client, expiry.unpark, run);
 }
 
 /** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */
-async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: () => Promise<void>): Promise<void> {
-  const evicted = async (): Promise<string | undefined> => (await infoOf(client, 'stats', run)).get('evicted_keys');
+async function withoutEviction({ all, shown }: Targets, run: Run, work: () => Promise<void>): Promise<void> {
+  const evicted = async (): Promise<string> => {
+    const counts: (string | undefined)[] = [];
+    for (const { client } of all) counts.push((await infoOf(client, 'stats', run)).get('evicted_keys'));
+    return counts.join();
+  };
   const before = await evicted();
   await work();
   if ((await evicted()) === before) return;
@@ -160,7 +222,16 @@ async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: 
 }
 
 /** Before anything is removed. */
-async function assertTakes({ client, shown }: ServerTarget, state: RestoreState, run: Run): Promise<void> {
+async function assertTakes(targets: Targets, state: RestoreState, run: Run): Promise<void> {
+  if (targets.isCluster && state.shards === undefined) {
+    throw new TidemarkError('UNSUPPORTED', `${targets.shown} can take in only what was a cluster’s`, {
+      hint: 'Commands of a single server may concern keys of several slots: restore into a server of its own.',
+    });
+  }
+  for (const target of targets.all) await assertServerTakes(target, state, run);
+}
+
+async function assertServerTakes({ client, shown }: ServerTarget, state: RestoreState, run: Run): Promise<void> {
   const version = await rdbVersionOf(client, run);
   if (version < state.rdbVersion) {
     throw new TidemarkError(
@@ -199,7 +270,7 @@ async function settingOf(client: RedisClient, name: string, run: Run): Promise<n
   }
 }
 
-function notEmpty({ shown }: ServerTarget, there: string): TidemarkError {
+function notEmpty({ shown }: Targets, there: string): TidemarkError {
   return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}`, {
     hint: 'Name the store in --replace to have it replaced, which keeps what it holds; or send it elsewhere with --into STORE=URL.',
   });

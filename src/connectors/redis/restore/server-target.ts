@@ -3,6 +3,8 @@ import { dirname } from 'node:path';
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { syncFolder } from '../../../io/atomic-file.ts';
+import { assertStill, openCluster, slotsOf } from '../cluster/open-cluster.ts';
+import { ownersOf, slotOf } from '../cluster/slots.ts';
 import { globsFor } from '../key-patterns.ts';
 import { findMaster } from '../link/find-master.ts';
 import { ReplicaLink } from '../link/replica-link.ts';
@@ -26,8 +28,50 @@ export type ServerTarget = AsyncDisposable & {
   readonly shown: string;
 };
 
+/** A server, or all masters of a cluster. */
+export type Targets = AsyncDisposable & {
+  readonly all: readonly ServerTarget[];
+  readonly isCluster: boolean;
+  readonly shown: string;
+  /** Which one has a key, by its index. */
+  readonly routeOf: (key: Uint8Array) => number;
+};
+
+/** @throws STORE_UNREACHABLE, also for a cluster that is not whole or of which slots are being moved; UNSUPPORTED for one that can't be restored into */
+export async function openTargets(place: RedisPlace, clock: Clock, run: Run): Promise<Targets> {
+  await using opened = new AsyncDisposableStack();
+  const cluster = await openCluster(place, { clock, silenceMs: SILENCE_MS }, run);
+  if (cluster === undefined) {
+    const target = opened.use(await openTarget(place, run));
+    const stack = opened.move();
+    return {
+      all: [target],
+      isCluster: false,
+      shown: target.shown,
+      routeOf: () => 0,
+      [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
+    };
+  }
+  opened.use(cluster);
+  const masters = cluster.masters.filter((master) => slotsOf(master).length > 0);
+  assertStill(masters);
+  const all = masters.map(({ client }): ServerTarget => {
+    const { server } = client;
+    return { client, server, shown: `the Redis server ${shownAddress(server)}`, [Symbol.asyncDispose]: async () => {} };
+  });
+  const owners = ownersOf(masters.map((master) => slotsOf(master)));
+  const stack = opened.move();
+  return {
+    all,
+    isCluster: true,
+    shown: `the Redis cluster at ${shownAddress(place)}`,
+    routeOf: (key) => owners[slotOf(key)] ?? 0,
+    [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
+  };
+}
+
 /** @throws STORE_UNREACHABLE; UNSUPPORTED for one that can't be restored into */
-export async function openTarget(place: RedisPlace, run: Run): Promise<ServerTarget> {
+async function openTarget(place: RedisPlace, run: Run): Promise<ServerTarget> {
   const server = await findMaster(place, run);
   await using opened = new AsyncDisposableStack();
   const client = opened.use(await openClient(server, run, { silenceMs: SILENCE_MS }));
@@ -36,11 +80,6 @@ export async function openTarget(place: RedisPlace, run: Run): Promise<ServerTar
   if (info.get('role') !== 'master') {
     throw new TidemarkError('UNSUPPORTED', `${shown} is a replica, which takes in only what its master has`, {
       hint: 'Name its master.',
-    });
-  }
-  if (info.get('cluster_enabled') === '1') {
-    throw new TidemarkError('UNSUPPORTED', `${shown} is a node of a cluster`, {
-      hint: 'Restore into a server of its own.',
     });
   }
   const stack = opened.move();
@@ -111,7 +150,11 @@ export async function* matchingKeys(
 
 export async function* scanKeys(
   client: RedisClient,
-  { database, glob }: { readonly database: number; readonly glob?: Uint8Array | undefined },
+  {
+    database,
+    glob,
+    type,
+  }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
   run: Run,
 ): AsyncGenerator<FoundKeys> {
   await client.call(['SELECT', String(database)], run);
@@ -119,6 +162,7 @@ export async function* scanKeys(
   do {
     const words: (string | Uint8Array)[] = ['SCAN', cursor, 'COUNT', SCAN_COUNT];
     if (glob !== undefined) words.push('MATCH', glob);
+    if (type !== undefined) words.push('TYPE', type);
     const reply = await client.call(words, run);
     const [next, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
     cursor = next instanceof Uint8Array ? next : '0';
@@ -137,7 +181,9 @@ export async function clearTarget(client: RedisClient, only: readonly string[] |
     return;
   }
   for await (const { keys } of matchingKeys(client, only, run)) {
-    if (keys.length > 0) await client.call(['UNLINK', ...keys], run);
+    const commands = keys.map((key) => ['UNLINK', key]);
+    // Keys of several slots of a cluster can't be in one command.
+    if (commands.length > 0) await callEach(client, commands, run);
   }
 }
 
@@ -161,41 +207,26 @@ export async function keepContent(
   await syncFolder(dirname(path));
 }
 
-/** Gives keys that were parked their own expiry; those that have none left expire. */
-export async function unparkKeys(
-  client: RedisClient,
-  unpark: (expiresAtMs: number, nowMs: number) => number | undefined,
-  run: Run,
-): Promise<void> {
-  for (const { index, expiring } of await databasesOf(client, run)) {
-    if (expiring === 0) continue;
-    for await (const { keys } of scanKeys(client, { database: index }, run)) {
-      if (keys.length === 0) continue;
-      const times = await callEach(
-        client,
-        keys.map((key) => ['PEXPIRETIME', key]),
-        run,
-      );
-      const nowMs = await timeOf(client, run);
-      const commands = keys.flatMap((key, at) => {
-        const final = unpark(Number(times[at]), nowMs);
-        return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
-      });
-      if (commands.length > 0) await callEach(client, commands, run);
-    }
+/** Removes the keys that are meant. */
+export async function removeKeys(client: RedisClient, isMeant: (key: Uint8Array) => boolean, run: Run): Promise<void> {
+  for await (const { keys } of scanKeys(client, { database: 0 }, run)) {
+    const commands = keys.filter(isMeant).map((key) => ['UNLINK', key]);
+    if (commands.length > 0) await callEach(client, commands, run);
   }
 }
 
-async function callEach(
+/** Their replies. @throws RESTORE_FAILED when one is refused */
+export async function callEach(
   client: RedisClient,
   commands: readonly (readonly (string | Uint8Array)[])[],
   run: Run,
 ): Promise<readonly Reply[]> {
+  if (commands.length === 0) return [];
   const bytes = Buffer.concat(commands.map((words) => encodeCommand(words)));
   const replies = await client.send({ bytes, count: commands.length }, run);
   const failure = replies.find((reply) => reply instanceof Error);
   if (failure === undefined) return replies;
-  throw new TidemarkError('RESTORE_FAILED', `the server refuses to set when keys expire: ${String(failure)}`, {
+  throw new TidemarkError('RESTORE_FAILED', `the server refuses what ends the restore: ${failure.message}`, {
     cause: failure,
   });
 }

@@ -15,9 +15,14 @@ export type WorkFiles = {
   /** For a part of the keys: all of them as they were at the point. */
   readonly chosen: string;
   readonly state: string;
-  /** What was there before: before the restore for 0, before its undos from 1. */
-  kept(turn: number): string;
+  /** What was there before: before the restore for 0, before its undos from 1. Of a cluster there are several parts. */
+  kept(turn: number, part?: number): string;
 };
+
+/** The same of one shard of a cluster; the commands of all of them lie in one file. */
+export function shardFiles({ folder }: WorkFiles, shard: number): WorkFiles {
+  return workFilesIn(join(folder, `shard-${shard}`));
+}
 
 export function workFilesIn(folder: string): WorkFiles {
   return {
@@ -26,9 +31,20 @@ export function workFilesIn(folder: string): WorkFiles {
     commands: join(folder, 'commands'),
     chosen: join(folder, 'chosen.rdb'),
     state: join(folder, 'restore.json'),
-    kept: (turn) => join(folder, `kept-${turn}.rdb`),
+    kept: (turn, part = 0) => join(folder, part === 0 ? `kept-${turn}.rdb` : `kept-${turn}.${part}.rdb`),
   };
 }
+
+/**
+ * What was staged of a shard. `settled`: how many bytes of its commands count. `hasRdb`: false for one that came later than the base. `slots`: those that it
+ * had at the base.
+ */
+export type StagedShard = {
+  readonly shard: number;
+  readonly hasRdb: boolean;
+  readonly slots: string;
+  readonly settled: number;
+};
 
 /**
  * How far a restore is. `pointMs`: the moment. `replacing`: the place may hold anything, and only by finishing it comes right. `kept`: of the turn, whether
@@ -47,6 +63,10 @@ export type RestoreState = {
   readonly databases: number;
   readonly turn: number;
   readonly kept: Readonly<Record<string, boolean>>;
+  /** Of a cluster: in how many parts that was kept, by turn, where it is not one. */
+  readonly keptParts?: Readonly<Record<string, number>> | undefined;
+  /** Of a cluster that was recorded. */
+  readonly shards?: readonly StagedShard[] | undefined;
   /** Of a folder that is being put in place: its inode. */
   readonly coming?: string | undefined;
 };
@@ -110,6 +130,21 @@ export async function* filePieces(
   await using file = await open(path, constants.O_RDONLY);
   for (let at = from; at < to; ) {
     const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, to - at));
+    const filled = await readFully(file, at, piece, run);
+    if (filled === 0) return;
+    at += filled;
+    yield piece.subarray(0, filled);
+  }
+}
+
+/** Small enough to stay in the processor's cache while it is looked at. */
+const LENT_BYTES = 256 * 1024;
+
+/** The bytes of a file in pieces that are valid until the next one is pulled. */
+export async function* lentPieces(path: string, run: Run): AsyncGenerator<Uint8Array> {
+  await using file = await open(path, constants.O_RDONLY);
+  const piece = Buffer.allocUnsafeSlow(LENT_BYTES);
+  for (let at = 0; ; ) {
     const filled = await readFully(file, at, piece, run);
     if (filled === 0) return;
     at += filled;

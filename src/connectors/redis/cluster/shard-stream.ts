@@ -1,0 +1,106 @@
+import type { ReplicaLink } from '../link/replica-link.ts';
+import type { StreamPlace } from '../link/history.ts';
+import { arePings } from '../log.ts';
+
+/** What a source of a migration gives its target, which passes it on to its replicas. */
+const ARRIVAL = Buffer.from('RESTORE-ASKING');
+const TAIL_BYTES = ARRIVAL.byteLength - 1;
+const NOTHING = Buffer.alloc(0);
+
+/** The stream of one shard as it comes, as far as it is not in the log yet. Disposes the link. */
+export class ShardStream implements AsyncDisposable {
+  readonly shard: number;
+  /** Absent for one that is gone: its slots are others'. */
+  readonly link: ReplicaLink | undefined;
+  readonly #placeAt: (offset: bigint) => StreamPlace;
+  #chunks: Buffer[] = [];
+  #heldBytes = 0;
+  /** The end of what went into the log. */
+  #tail: Buffer = NOTHING;
+  #hasArrivals = false;
+  /** Up to where it is in the log; and where commits say that it is. */
+  #offset: bigint;
+  committed: bigint;
+  /** Somebody waits for all up to here. */
+  wanted = 0n;
+  durable: bigint;
+
+  constructor(options: {
+    readonly shard: number;
+    readonly link: ReplicaLink | undefined;
+    readonly from: bigint;
+    readonly placeAt: (offset: bigint) => StreamPlace;
+  }) {
+    this.shard = options.shard;
+    this.link = options.link;
+    this.#placeAt = options.placeAt;
+    this.#offset = options.from;
+    this.committed = options.from;
+    this.durable = options.from;
+  }
+
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  get place(): StreamPlace {
+    return this.#placeAt(this.committed);
+  }
+
+  /** A key of a slot that is on its way here is among what is held. */
+  get hasArrivals(): boolean {
+    return this.#hasArrivals;
+  }
+
+  /** It can go into the log: somebody waits for it, or it is more than a sign of life. */
+  get isRipe(): boolean {
+    return this.#heldBytes > 0 && (this.wanted > this.#offset || !arePings(this.#chunks));
+  }
+
+  /** Whether all up to an offset that the master has told is in the log, but for signs of life. */
+  covers(offset: bigint): boolean {
+    if (this.link === undefined || this.committed >= offset) return true;
+    return this.committed === this.#offset && offset === this.link.offset && arePings(this.#chunks);
+  }
+
+  /** Takes what has come. Returns whether that is anything. */
+  take(): boolean {
+    const chunks = this.link?.take() ?? [];
+    for (const chunk of chunks) {
+      const before = this.#chunks.at(-1) ?? this.#tail;
+      const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
+      this.#hasArrivals ||= seam.includes(ARRIVAL) || chunk.includes(ARRIVAL);
+      this.#chunks.push(chunk);
+      this.#heldBytes += chunk.byteLength;
+    }
+    return chunks.length > 0;
+  }
+
+  /** Gives what is held, up to an offset. */
+  release(upTo?: bigint): Buffer {
+    const all = this.#chunks.length === 1 ? (this.#chunks[0] ?? NOTHING) : Buffer.concat(this.#chunks);
+    const count =
+      upTo === undefined ? all.byteLength : Math.max(0, Math.min(all.byteLength, Number(upTo - this.#offset)));
+    const [given, kept] = [all.subarray(0, count), all.subarray(count)];
+    this.#chunks = kept.byteLength === 0 ? [] : [kept];
+    this.#heldBytes = kept.byteLength;
+    this.#offset += BigInt(count);
+    this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
+    this.#hasArrivals = Buffer.concat([this.#tail, kept]).includes(ARRIVAL);
+    return given;
+  }
+
+  /** Signs of life that are held need not be durable; a master that stops waits until its replicas have all. */
+  tell(): void {
+    const { link } = this;
+    link?.acknowledge(this.durable === this.#offset && arePings(this.#chunks) ? link.offset : this.durable);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.link?.[Symbol.asyncDispose]();
+  }
+}

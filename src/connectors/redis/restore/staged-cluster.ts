@@ -1,0 +1,161 @@
+import { open, rm } from 'node:fs/promises';
+import { TidemarkError } from '../../../core/errors.ts';
+import { readLogBytes } from '../../../core/log-bytes.ts';
+import { must } from '../../../core/must.ts';
+import type { Position } from '../../../core/position.ts';
+import type { BaseReader, LogReader, StoredEntry } from '../../../core/restorer.ts';
+import type { Run } from '../../../core/run.ts';
+import { decodeOrigin, shardOf } from '../base.ts';
+import { FrameReader, frameChange } from '../cluster/frames.ts';
+import type { Frame } from '../cluster/frames.ts';
+import { parseClusterResume } from '../cluster/positions.ts';
+import { CommandScanner } from '../commands/command-reader.ts';
+import type { CommandBatch } from '../commands/command-reader.ts';
+import { filePieces, makeWorkFolder, shardFiles, writeFileFrom } from './work-files.ts';
+import type { StagedShard, WorkFiles } from './work-files.ts';
+
+/** A shard of a base. `offset`: where its stream goes on. */
+export type BaseShard = { readonly shard: number; readonly offset: bigint; readonly slots: string };
+
+/** Writes the RDBs of a base. @throws REPOSITORY_DAMAGED */
+export async function stageShards(
+  {
+    base,
+    entries,
+    files,
+  }: { readonly base: BaseReader; readonly entries: readonly StoredEntry[]; readonly files: WorkFiles },
+  run: Run,
+): Promise<{ readonly shards: readonly BaseShard[]; readonly sizeBytes: number }> {
+  const shards: BaseShard[] = [];
+  let sizeBytes = 0;
+  await rm(files.commands, { force: true });
+  for (const { name, content, attributes } of entries) {
+    const shard = shardOf(name);
+    const { offset, slots } = decodeOrigin(attributes) ?? {};
+    if (shard === undefined || content === undefined || offset === undefined || slots === undefined) {
+      throw new TidemarkError(
+        'REPOSITORY_DAMAGED',
+        `the base holds no RDB of a shard as ${Buffer.from(name).toString()}`,
+      );
+    }
+    const own = shardFiles(files, shard);
+    await makeWorkFolder(own);
+    sizeBytes += await writeFileFrom(own.rdb, base.read(content, run), run);
+    shards.push({ shard, offset: BigInt(offset), slots });
+  }
+  return { shards, sizeBytes };
+}
+
+/** `end`: where the stream stops; undefined where it stops with the log. */
+type OpenShard = StagedShard & {
+  readonly scanner: CommandScanner;
+  readonly end: bigint | undefined;
+  at: bigint;
+  settled: number;
+};
+
+/**
+ * Writes what each shard did up to a position, in the order of the log. Only commands count that end at or before it. `atMs`: the time of the last commit.
+ * @throws REPOSITORY_DAMAGED when there is not all between the base and the position
+ */
+export async function stageFrames(
+  {
+    log,
+    from,
+    to,
+    files,
+  }: { readonly log: LogReader; readonly from: readonly BaseShard[]; readonly to: Position; readonly files: WorkFiles },
+  run: Run,
+): Promise<{ readonly shards: readonly StagedShard[]; readonly sizeBytes: number; readonly atMs: number | undefined }> {
+  const place = must(parseClusterResume(to.resume), 'a position of a cluster');
+  const shards = new Map<number, OpenShard>();
+  const openShard = (shard: number, at: bigint, slots?: string): OpenShard => {
+    const end = place.vector?.[shard]?.offset;
+    const hasRdb = slots !== undefined;
+    const opened = { shard, hasRdb, slots: slots ?? '', scanner: new CommandScanner(), end, at, settled: 0 };
+    shards.set(shard, opened);
+    return opened;
+  };
+  for (const { shard, offset, slots } of from) openShard(shard, offset, slots);
+  let atMs: number | undefined;
+  let order = 0n;
+  const reader = new FrameReader();
+  const take = (frame: Frame): Uint8Array | undefined => {
+    // The stream of a master that joined later begins with a frame that holds nothing.
+    const shard =
+      shards.get(frame.shard) ?? (frame.bytes.byteLength === 0 ? openShard(frame.shard, frame.offset) : undefined);
+    if (shard === undefined || frame.offset > shard.at) throw gap(frame.shard, shard?.at ?? 0n, frame.offset);
+    const upTo = shard.end === undefined ? frame.bytes.byteLength : Number(max(shard.end - frame.offset, 0n));
+    const bytes = frame.bytes.subarray(Number(max(shard.at - frame.offset, 0n)), upTo);
+    if (bytes.byteLength === 0) return undefined;
+    const staged = frameChange(order, { shard: frame.shard, offset: shard.at, bytes });
+    shard.at += BigInt(bytes.byteLength);
+    shard.settled = shard.scanner.take(Buffer.from(bytes))?.settled ?? shard.settled;
+    return 'attributes' in staged ? staged.attributes : undefined;
+  };
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const transactions of log.read(run)) {
+      for (const { entries, commit } of transactions) {
+        for (const entry of entries) {
+          for (const frame of reader.push(readLogBytes(entry).bytes)) {
+            const staged = take(frame);
+            if (staged !== undefined) yield staged;
+          }
+        }
+        order = BigInt(commit.position.order);
+        atMs = commit.atMs;
+      }
+    }
+  };
+  const sizeBytes = await writeFileFrom(files.commands, pieces(), run);
+  for (const { shard, at, end } of shards.values()) if (end !== undefined && at < end) throw gap(shard, at, end);
+  const staged = [...shards.values()].map(({ shard, hasRdb, slots, settled }) => ({ shard, hasRdb, slots, settled }));
+  return { shards: staged, sizeBytes, atMs };
+}
+
+/** The commands that count, as they lie in the log, with the shard that did them. */
+export async function* stagedCommands(
+  files: WorkFiles,
+  shards: readonly StagedShard[],
+  run: Run,
+): AsyncGenerator<{ readonly shard: number; readonly batch: CommandBatch }> {
+  const open = new Map(shards.map(({ shard, settled }) => [shard, { scanner: new CommandScanner(), left: settled }]));
+  const reader = new FrameReader();
+  for await (const piece of filePieces(files.commands, run)) {
+    for (const { shard, bytes } of reader.push(piece)) {
+      const state = must(open.get(shard), 'a shard that was staged');
+      const counted = bytes.subarray(0, state.left);
+      state.left -= counted.byteLength;
+      const batch = counted.byteLength === 0 ? undefined : state.scanner.take(counted);
+      if (batch !== undefined) yield { shard, batch };
+    }
+  }
+  for (const [shard, { left }] of open) {
+    if (left > 0) throw new TidemarkError('REPOSITORY_DAMAGED', `the commands of shard ${shard} are not whole`);
+  }
+}
+
+/** Writes the commands of each shard into a file of its own. */
+export async function splitCommands(files: WorkFiles, shards: readonly StagedShard[], run: Run): Promise<void> {
+  await using opened = new AsyncDisposableStack();
+  const byShard = new Map(
+    await Promise.all(
+      shards.map(async ({ shard }) => {
+        const own = shardFiles(files, shard);
+        await makeWorkFolder(own);
+        return [shard, opened.use(await open(own.commands, 'w', 0o600))] as const;
+      }),
+    ),
+  );
+  for await (const { shard, batch } of stagedCommands(files, shards, run)) {
+    await must(byShard.get(shard), 'a file of the shard').write(batch.bytes);
+  }
+}
+
+function max(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}
+
+function gap(shard: number, from: bigint, to: bigint): TidemarkError {
+  return new TidemarkError('REPOSITORY_DAMAGED', `the log lacks what shard ${shard} did between ${from} and ${to}`);
+}
