@@ -82,7 +82,8 @@ export class ExtractRestorer implements Restorer {
     const facts = await readBaseFacts(base, run);
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
-    const dumper = findClientProgram('pg_dump', settings.binFolder);
+    // Of the same version: what a later one writes an older server may refuse.
+    const dumper = findClientProgram('pg_dump', binFolder);
     if (binFolder === undefined || dumper === undefined) {
       throw new TidemarkError(
         'UNSUPPORTED',
