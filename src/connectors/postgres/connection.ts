@@ -40,6 +40,8 @@ export interface Session extends AsyncDisposable {
 export type ConnectOptions = {
   /** What the server shows as the connection's name. */
   readonly name: string;
+  /** The server gives the connection up when nothing of what it sends is taken for so long. */
+  readonly unreadMs?: number;
 };
 
 /** The timeline of one that is promoted is in the names of its log's files at once, and only later in its control file. */
@@ -104,7 +106,7 @@ function wrongRole(address: ServerAddress, isStandby: boolean): TidemarkError {
 type Connecting = ConnectOptions & { readonly address: ServerAddress; readonly replication: boolean };
 
 async function connect(place: PostgresPlace, options: Connecting, run: Run): Promise<ClientSession> {
-  const { address, name, replication } = options;
+  const { address, name, replication, unreadMs } = options;
   run.signal.throwIfAborted();
   const config: ClientConfig & { readonly replication?: string } = {
     host: address.host,
@@ -114,7 +116,11 @@ async function connect(place: PostgresPlace, options: Connecting, run: Run): Pro
     password: () => passwordOf(place, address, run),
     ssl: await tlsOf(place, address),
     application_name: name,
-    options: replication ? `${SETTINGS} ${SENDER_SETTINGS}` : SETTINGS,
+    options: [
+      SETTINGS,
+      ...(replication ? [SENDER_SETTINGS] : []),
+      ...(unreadMs === undefined ? [] : [`-c tcp_user_timeout=${unreadMs}`]),
+    ].join(' '),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

@@ -25,6 +25,11 @@ import type { PostgresPlace } from './place.ts';
 import { ReplicationSocket } from './replication-socket.ts';
 
 const LEAST_VERSION = 130_000;
+/**
+ * A recorder that stands still with its connection open, in a stopped process, must not stop the server: a checkpoint that takes a slot away waits for
+ * whoever serves that slot, and that one for us to read its last message.
+ */
+const UNREAD_MS = 60_000;
 
 /** What is asked once of a server. */
 type ServerFacts = {
@@ -194,7 +199,7 @@ class PostgresRecorder implements Recorder {
     return await this.#withSql(async (sql) => {
       const session = await connectReplication(
         this.#parts.place,
-        { name: this.#parts.owner, address: sql.address },
+        { name: this.#parts.owner, address: sql.address, unreadMs: UNREAD_MS },
         run,
       );
       try {

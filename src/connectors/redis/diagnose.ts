@@ -11,6 +11,7 @@ import { ReplicaLink } from './link/replica-link.ts';
 import { parseInfo } from './link/replication-info.ts';
 import type { InfoFields } from './link/replication-info.ts';
 import { itemsOf, textOf } from './resp.ts';
+import { assertPermits } from './restore/target-checks.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 
@@ -47,7 +48,12 @@ export async function diagnoseRedis(place: RedisPlace, { clock }: Runtime, run: 
 
 async function masterFindings(master: Master, run: Run): Promise<readonly Finding[]> {
   const fields = parseInfo(await master.client.call(['INFO', 'all'], run));
-  return [...transportFindings(master), ...modulesFindings(fields), ...(await settingsFindings(master, run))];
+  return [
+    ...transportFindings(master),
+    ...modulesFindings(fields),
+    ...(await settingsFindings(master, run)),
+    ...(await restoreFindings(master, run)),
+  ];
 }
 
 async function replicaFindings(master: Master, clock: Runtime['clock'], run: Run): Promise<readonly Finding[]> {
@@ -138,6 +144,20 @@ async function permissionFindings(master: Master, clock: Runtime['clock'], run: 
     const isRefused = isTidemarkError(error) && error.cause instanceof ErrorReply && error.cause.kind === 'NOPERM';
     if (!isRefused) throw error;
     return [{ code: 'REDIS_PERMISSION', severity: 'error', message: error.message, hint: error.hint }];
+  }
+}
+
+/** Recording needs much less, so that it is no error. */
+async function restoreFindings({ client }: Master, run: Run): Promise<Finding[]> {
+  const shown = `the Redis server ${shownAddress(client.server)}`;
+  try {
+    await assertPermits({ client, shown }, { only: undefined }, run);
+    return [];
+  } catch (error) {
+    if (!(isTidemarkError(error) && error.cause instanceof ErrorReply)) throw error;
+    if (error.code !== 'UNSUPPORTED') return [];
+    const message = `a restore into it would be refused: ${error.message}`;
+    return [{ code: 'REDIS_RESTORE_PERMISSION', severity: 'note', message, hint: error.hint }];
   }
 }
 

@@ -13,9 +13,9 @@ import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
 import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
-import { countMatching } from './restore/load-rdb.ts';
+import { countMatching, moduleAux, unmovable } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
-import { checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
+import { addSamples, checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
 import type { StagedBase, StagedFacts } from './restore/staging.ts';
 import { splitCommands, stagedCommands, stageFrames, stageShards } from './restore/staged-cluster.ts';
 import type { BaseShard } from './restore/staged-cluster.ts';
@@ -70,7 +70,7 @@ class RedisRestorer implements Restorer {
     const entries = await shardEntries(base, run);
     if (entries.length > 0) return await this.#restoreShards(base, entries, run);
     const staged = await stageBase(base, this.#files, run);
-    const facts = await checkRdb(this.#files.rdb, run);
+    const facts = await checkRdb(this.#files.rdb, run, this.#only && compileKeyPatterns(this.#only));
     this.#base = { ...staged, facts };
     this.#pointMs = facts.madeAtMs;
     return { entries: facts.keys, bytes: staged.sizeBytes, reusedBytes: 0, notes: [], noteCount: 0 };
@@ -84,7 +84,8 @@ class RedisRestorer implements Restorer {
     }
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
-    for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run));
+    for (const { shard } of shards)
+      facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run, this.#only && compileKeyPatterns(this.#only)));
     const most = (read: (one: StagedFacts) => number): number =>
       facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
@@ -96,7 +97,13 @@ class RedisRestorer implements Restorer {
     const version = most((one) => one.version);
     const highest = most((one) => one.highestDatabase);
     const whole = { keys, largestBytes, version, madeAtMs, streamDatabase: 0, highestDatabase: highest };
-    this.#base = { offset: undefined, sizeBytes, facts: whole };
+    const sendable = {
+      usedBytes: facts.reduce((all, one) => all + one.usedBytes, 0),
+      hasModules: facts.some(({ hasModules }) => hasModules),
+      moduleAux: facts.find((one) => one.moduleAux !== undefined)?.moduleAux,
+      unmovable: facts.find((one) => one.unmovable !== undefined)?.unmovable,
+    };
+    this.#base = { offset: undefined, sizeBytes, facts: { ...whole, ...sendable } };
     return { entries: keys, bytes: sizeBytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
 
@@ -119,17 +126,19 @@ class RedisRestorer implements Restorer {
     const { facts, sizeBytes } = must(this.#base, 'a base was restored');
     const hasLog = this.#logBytes > 0;
     if (this.#shards !== undefined) return await this.#verifyShards(facts, run);
-    const named = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : 0;
+    const log = hasLog ? await checkCommands(this.#files.commands, this.#logBytes, run) : undefined;
     const { streamDatabase } = facts;
-    const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
+    const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, log?.highestDatabase ?? 0);
     const staged = { files: this.#files, streamDatabase, databases };
     const pointMs = this.#restoredMs();
-    let { keys, largestBytes, version } = facts;
+    let { keys } = facts;
+    let sent = facts;
     if (this.#only !== undefined) {
       if (hasLog) await makeChosen(staged, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
-      ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
-      keys = await countMatching(path, compileKeyPatterns(this.#only), run);
+      const only = compileKeyPatterns(this.#only);
+      if (hasLog) sent = await checkRdb(path, run, only);
+      keys = await countMatching(path, only, run);
       if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
     }
     if ('folder' in this.#destination) {
@@ -137,14 +146,19 @@ class RedisRestorer implements Restorer {
       const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
+    } else {
+      this.#assertSendable(sent, hasLog);
     }
     const state = {
       version: 1,
       phase: 'staged',
       pointMs,
       hasLog,
-      rdbVersion: version,
-      largestBytes,
+      rdbVersion: sent.version,
+      largestBytes: sent.largestBytes,
+      hasModules: sent.hasModules,
+      // Of a part nobody knows what it takes, and it is sent without its log.
+      ...(this.#only === undefined ? { usedBytes: facts.usedBytes, samples: log?.samples } : {}),
       streamDatabase,
       databases,
       turn: 0,
@@ -154,6 +168,16 @@ class RedisRestorer implements Restorer {
     return { entries: keys, bytes: sizeBytes + this.#logBytes };
   }
 
+  /** @throws UNSUPPORTED for what commands can't give to a server */
+  #assertSendable(
+    { moduleAux: module, unmovable: hash }: Pick<StagedFacts, 'moduleAux' | 'unmovable'>,
+    hasLog: boolean,
+  ): void {
+    if (module !== undefined && this.#only === undefined) throw moduleAux(module);
+    const isMoved = this.#place.expiry === 'remaining' || (hasLog && this.#only !== undefined);
+    if (hash !== undefined && isMoved) throw unmovable(hash);
+  }
+
   async #verifyShards(facts: StagedFacts, run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
     const { runtime } = this.#context;
     const files = this.#files;
@@ -161,7 +185,10 @@ class RedisRestorer implements Restorer {
     const shards = this.#staged;
     const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
-    if (hasLog) for await (const _ of stagedCommands(files, shards, run));
+    const samples = new Map<string, string>();
+    if (hasLog) for await (const { batch } of stagedCommands(files, shards, run)) addSamples(batch, samples);
+    let { hasModules, unmovable: hash } = facts;
+    if (hasLog && this.#only !== undefined) [hasModules, hash] = [false, undefined];
     if (this.#only !== undefined) {
       const isMeant = compileKeyPatterns(this.#only);
       keys = 0;
@@ -172,14 +199,17 @@ class RedisRestorer implements Restorer {
         const path = hasLog ? own.chosen : own.rdb;
         if (!hasLog && !hasRdb) continue;
         if (hasLog) {
-          const chosen = await checkRdb(path, run);
+          const chosen = await checkRdb(path, run, isMeant);
           largestBytes = Math.max(largestBytes, chosen.largestBytes);
           version = Math.max(version, chosen.version);
+          hasModules ||= chosen.hasModules;
+          hash ??= chosen.unmovable;
         }
         keys += await countMatching(path, isMeant, run);
       }
       if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
     }
+    this.#assertSendable({ moduleAux: facts.moduleAux, unmovable: hash }, hasLog);
     const state = {
       version: 1,
       phase: 'staged',
@@ -187,6 +217,8 @@ class RedisRestorer implements Restorer {
       hasLog,
       rdbVersion: version,
       largestBytes,
+      hasModules,
+      ...(this.#only === undefined ? { usedBytes: facts.usedBytes, samples: [...samples.values()] } : {}),
       streamDatabase: 0,
       databases: 1 + facts.highestDatabase,
       turn: 0,

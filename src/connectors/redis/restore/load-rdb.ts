@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
+import { quoted } from '../../../core/printable.ts';
 import type { Run } from '../../../core/run.ts';
 import type { ExpiryMap } from '../commands/command-filter.ts';
 import type { KeyFilter } from '../key-patterns.ts';
@@ -93,16 +94,7 @@ type LargeKey = Pick<LoadOptions, 'path' | 'fieldShiftMs'> & {
 
 async function sendLarge({ writer, item, word, path, pipeline, fieldShiftMs }: LargeKey, run: Run): Promise<void> {
   const isMoved = hasFieldTimes(item.type) && fieldShiftMs !== 0;
-  // Its listpack has at most so many fields that it is never large, unless somebody configured that.
-  if (isMoved && item.type !== HASH_METADATA) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `the hash ${Buffer.from(keyOf(item)).toString()} is too large to move the expiry of its fields`,
-      {
-        hint: 'Restore with `expiry: absolute`, or into files.',
-      },
-    );
-  }
+  if (isMoved && isUnmovable(item)) throw unmovable(quoted(Buffer.from(keyOf(item)).toString()));
   const pieces = (): AsyncIterable<Uint8Array> => valuePieces(path, item, isMoved ? fieldShiftMs : 0, run);
   const checksum = isMoved ? await checksumOf(item.type, pieces(), word.version) : must(item.checksum, 'a checksum');
   writer.open(item, word);
@@ -135,13 +127,23 @@ async function checksumOf(type: number, pieces: AsyncIterable<Uint8Array>, versi
   return checksum;
 }
 
-function moduleAux(module: string): TidemarkError {
+/** The expiry of its fields can't be moved on the way. Its listpack has at most so many fields that it is never large, unless somebody configured that. */
+export function isUnmovable({ type, valueIn }: RdbKey): boolean {
+  return valueIn === undefined && hasFieldTimes(type) && type !== HASH_METADATA;
+}
+
+export function unmovable(name: string): TidemarkError {
+  return new TidemarkError('UNSUPPORTED', `the hash ${name} is too large to move the expiry of its fields`, {
+    hint: 'Restore with `expiry: absolute`, or into files.',
+  });
+}
+
+/** What no command can give to a server. */
+export function moduleAux(module: string): TidemarkError {
   return new TidemarkError(
     'UNSUPPORTED',
     `the module ${module} keeps data beside the keys, which no command can give to a server`,
-    {
-      hint: 'Restore into files with --into FOLDER, and start a server with that module on them.',
-    },
+    { hint: 'Restore into files with --into FOLDER, and start a server with that module on them.' },
   );
 }
 

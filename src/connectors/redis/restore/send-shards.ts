@@ -12,8 +12,7 @@ import { settleAll } from './load-rdb.ts';
 import type { Routed } from './load-rdb.ts';
 import { removeKeys } from './server-target.ts';
 import type { Targets } from './server-target.ts';
-import { stagedCommands } from './staged-cluster.ts';
-import type { StagedShard, WorkFiles } from './work-files.ts';
+import type { StagedShard } from './work-files.ts';
 
 /*
  * What the shards of a cluster did is done again in the order of the log, each command where its key is now. Shards have no keys in common, but for those that
@@ -46,19 +45,24 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
 ]);
 
 export type SendShards = {
-  readonly files: WorkFiles;
-  readonly shards: readonly StagedShard[];
+  /** What shards did, in its order. */
+  readonly commands: AsyncIterable<{ readonly shard: number; readonly batch: CommandBatch }>;
+  /** Who has each slot at that place of the log, as far as it holds keys; it is kept up to date. Undefined: who has it now, by its index. */
+  readonly owners: number[] | undefined;
   readonly targets: Targets;
   readonly into: Routed;
   readonly expiry: MovedExpiry | undefined;
 };
 
-/** Sends the commands that were staged. All are answered when it resolves. @throws RESTORE_FAILED naming what is refused */
+/** Who has each slot where the log begins. */
+export function slotOwners(shards: readonly StagedShard[]): number[] {
+  return [...ownersOf(claimsOf(shards))];
+}
+
+/** Sends commands. All are answered when it resolves. @throws RESTORE_FAILED naming what is refused */
 export async function sendShards(options: SendShards, run: Run): Promise<void> {
-  const { files, shards, targets, into, expiry } = options;
-  /** Who has each slot at that place of the log, as far as it holds keys. */
-  const owners = ownersOf(claimsOf(shards));
-  for await (const { shard, batch } of stagedCommands(files, shards, run)) {
+  const { commands, owners, targets, into, expiry } = options;
+  for await (const { shard, batch } of commands) {
     let lanes = openLanes(into, batch);
     const flush = async (): Promise<void> => {
       for (const [index, lane] of lanes.entries()) {
@@ -72,7 +76,7 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
       const end = batch.starts[index + 1] ?? batch.bytes.byteLength;
       const command = commandAt(batch, start, end);
       if (command.key !== undefined) {
-        owners[slotOf(command.key)] = shard;
+        if (owners !== undefined) owners[slotOf(command.key)] = shard;
         put(must(lanes[targets.routeOf(command.key)], 'where the key goes'), command.bytes);
         continue;
       }
@@ -81,7 +85,8 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
       await settleAll(into);
       if (command.name === 'FUNCTION') await doFunction(targets, argumentsOf(batch.bytes, start), run);
       else {
-        const isOwn = (key: Uint8Array): boolean => owners[slotOf(key)] === shard;
+        const isOwn = (key: Uint8Array): boolean =>
+          (owners === undefined ? targets.routeOf(key) : owners[slotOf(key)]) === shard;
         for (const { client } of targets.all) await removeKeys(client, isOwn, run);
       }
     }

@@ -1,13 +1,10 @@
-import { rm, stat, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Clock, Run } from '../../../core/run.ts';
-import { syncFolder } from '../../../io/atomic-file.ts';
 import { assertStill, openCluster, slotsOf } from '../cluster/open-cluster.ts';
 import { ownersOf, slotOf } from '../cluster/slots.ts';
+import { ErrorReply, refusal } from '../errors.ts';
 import { globsFor } from '../key-patterns.ts';
 import { findMaster } from '../link/find-master.ts';
-import { ReplicaLink } from '../link/replica-link.ts';
 import { parseInfo } from '../link/replication-info.ts';
 import type { InfoFields } from '../link/replication-info.ts';
 import type { RedisPlace, RedisServer } from '../place.ts';
@@ -15,11 +12,13 @@ import { shownAddress } from '../place.ts';
 import { openClient } from '../resp-client.ts';
 import type { RedisClient } from '../resp-client.ts';
 import type { Reply } from '../resp.ts';
-import { encodeCommand } from '../resp.ts';
+import { encodeCommand, itemsOf } from '../resp.ts';
+import { REMOVAL } from './kept-content.ts';
 
 /** To remove all that a server holds, and to take in a large value, may take it long. */
 const SILENCE_MS = 15 * 60_000;
 const SCAN_COUNT = '1000';
+const FREED_STEP_MS = 50;
 
 /** A server that is restored into. */
 export type ServerTarget = AsyncDisposable & {
@@ -173,38 +172,42 @@ export async function* scanKeys(
   } while (Buffer.from(cursor).toString() !== '0');
 }
 
-/** Removes all that is there, or the keys that patterns mean. */
-export async function clearTarget(client: RedisClient, only: readonly string[] | undefined, run: Run): Promise<void> {
-  if (only === undefined) {
-    await client.call(['FLUSHALL', 'SYNC'], run);
-    await client.call(['FUNCTION', 'FLUSH', 'SYNC'], run);
-    return;
-  }
-  for await (const { keys } of matchingKeys(client, only, run)) {
-    const commands = keys.map((key) => ['UNLINK', key]);
-    // Keys of several slots of a cluster can't be in one command.
-    if (commands.length > 0) await callEach(client, commands, run);
+/**
+ * Removes all that is there, and resolves when its memory is free. Behind it the key `mark` is set, where the memory suffices.
+ * @throws STORE_UNREACHABLE when it was refused, and nothing removed
+ */
+export async function removeAll(
+  client: RedisClient,
+  { mark, clock }: { readonly mark: string; readonly clock: Clock },
+  run: Run,
+): Promise<void> {
+  const marking = encodeCommand(['SET', mark, '']);
+  const bytes = Buffer.concat([REMOVAL.bytes, marking]);
+  const replies = (await client.send({ bytes, count: REMOVAL.count + 1 }, run)).slice(0, REMOVAL.count);
+  const refused = [...replies, ...itemsOf(replies.at(-1) ?? null)].find((reply) => reply instanceof ErrorReply);
+  if (refused !== undefined) throw refusal(client.server, refused);
+  const untilMs = clock.monotonicMs() + SILENCE_MS;
+  while (Number((await infoOf(client, 'memory', run)).get('lazyfree_pending_objects') ?? 0) > 0) {
+    // Who writes meanwhile may go on to remove what is large.
+    if (clock.monotonicMs() > untilMs) return;
+    await clock.sleep(FREED_STEP_MS, run);
   }
 }
 
-/** Keeps what is there in an RDB, as a replica would get it, unless an earlier call has. Durable when it resolves. @throws STORE_UNREACHABLE */
-export async function keepContent(
-  { server, path, clock }: { readonly server: RedisServer; readonly path: string; readonly clock: Clock },
+/** Removes the keys that patterns mean, but for these. */
+export async function removeMatching(
+  client: RedisClient,
+  { only, except }: { readonly only: readonly string[]; readonly except: readonly string[] },
   run: Run,
 ): Promise<void> {
-  const isKept = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (isKept) return;
-  const partial = `${path}.part`;
-  await rm(partial, { force: true });
-  await using link = await ReplicaLink.open(server, clock, run);
-  await link.ask(undefined, run);
-  await link.answer(run);
-  await link.receiveRdb(partial, run);
-  await rename(partial, path);
-  await syncFolder(dirname(path));
+  const excepted = new Set(except);
+  for await (const { keys } of matchingKeys(client, only, run)) {
+    // Keys of several slots of a cluster can't be in one command.
+    const commands = keys
+      .filter((key) => !excepted.has(Buffer.from(key).toString('latin1')))
+      .map((key) => ['UNLINK', key]);
+    await callEach(client, commands, run);
+  }
 }
 
 /** Removes the keys that are meant. */

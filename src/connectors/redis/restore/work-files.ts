@@ -17,6 +17,8 @@ export type WorkFiles = {
   readonly state: string;
   /** What was there before: before the restore for 0, before its undos from 1. Of a cluster there are several parts. */
   kept(turn: number, part?: number): string;
+  /** What followed that, up to when it was removed. */
+  keptCommands(turn: number, part?: number): string;
 };
 
 /** The same of one shard of a cluster; the commands of all of them lie in one file. */
@@ -32,6 +34,7 @@ export function workFilesIn(folder: string): WorkFiles {
     chosen: join(folder, 'chosen.rdb'),
     state: join(folder, 'restore.json'),
     kept: (turn, part = 0) => join(folder, part === 0 ? `kept-${turn}.rdb` : `kept-${turn}.${part}.rdb`),
+    keptCommands: (turn, part = 0) => join(folder, `kept-${turn}.${part}.commands`),
   };
 }
 
@@ -58,6 +61,12 @@ export type RestoreState = {
   /** Of the RDB, and of the largest value in it. */
   readonly rdbVersion: number;
   readonly largestBytes: number;
+  /** What the RDB's server said that it took in memory; 0 where it does not say. */
+  readonly usedBytes?: number | undefined;
+  /** Values that only modules understand are among them. */
+  readonly hasModules?: boolean | undefined;
+  /** One of each command of the log, in the protocol's form and Latin-1. */
+  readonly samples?: readonly string[] | undefined;
   /** In which the commands begin; and how many a server must have. */
   readonly streamDatabase: number;
   readonly databases: number;
@@ -69,6 +78,9 @@ export type RestoreState = {
   readonly shards?: readonly StagedShard[] | undefined;
   /** Of a folder that is being put in place: its inode. */
   readonly coming?: string | undefined;
+  /** Of servers that are being replaced: keys that say in them that what was there has been removed; and their processes, when that is certain. */
+  readonly marks?: readonly string[] | undefined;
+  readonly runIds?: readonly string[] | undefined;
 };
 
 /** Undefined when there is none yet. @throws RESTORE_FAILED for what is none */
