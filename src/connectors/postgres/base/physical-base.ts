@@ -65,6 +65,7 @@ class PhysicalBase implements Base {
   readonly #hasher: IHasher;
   readonly #warnings: string[] = [];
   readonly #sums = new Map<string, FileSum>();
+  #hasHistory = false;
   #start: WalPlace | undefined;
   #isDrained = false;
   /** What came up first. Whoever reads ahead pulls the next entry before the one before is known to have failed. */
@@ -110,7 +111,7 @@ class PhysicalBase implements Base {
       else yield* this.#manifest();
     }
     const { historyFile } = this.#options;
-    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
+    if (historyFile !== undefined && !this.#hasHistory) yield [historyEntry(historyFile)];
     this.#isDrained = true;
   }
 
@@ -123,6 +124,7 @@ class PhysicalBase implements Base {
       if (found === undefined) return;
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
+      this.#hasHistory ||= path === this.#options.historyFile?.name;
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
       const file = new ReadOnce(
         () => this.#fileReader(path, tar, found),
