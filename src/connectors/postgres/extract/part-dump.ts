@@ -48,7 +48,8 @@ export function dumpArguments({ database, tables }: Wanted): readonly string[] {
 }
 
 /** Tables, views and sequences that a dump of tables brings: names with their schema, quoted where they must be. */
-export function dumpedRelations(files: LoadFolder): readonly string[] {
+export function dumpedRelations(files: LoadFolder, { tables }: Wanted): readonly string[] {
+  if (tables.length === 0) return [];
   return JSON.parse(readFileSync(relationsFile(files), 'utf8')) as string[]; // only `dumpPart` writes it
 }
 
