@@ -142,6 +142,12 @@ export function openPostgresRestorer(place: PostgresPlace, context: RestorerCont
   }
 }
 
+/** As `Connector.canGiveUp`. */
+export function isServerRestore(place: PostgresPlace, context: RestorerContext): boolean {
+  const { kind } = targetOf(place, context);
+  return kind === 'dump-server' || kind === 'part';
+}
+
 /** As `Connector.undo`. */
 export async function undoPostgres(
   place: PostgresPlace,

@@ -10,7 +10,7 @@ import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { openRedisRestorer } from './restorer.ts';
+import { destinationOf, openRedisRestorer } from './restorer.ts';
 import { discardRestore, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -25,12 +25,19 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     signal.throwIfAborted();
     return openRedisRestorer(place, context);
   },
+  canGiveUp: (place, { target }) => 'server' in destinationOf(place, target),
   undo: undoRestore,
   discard: discardRestore,
   parsePosition: (text) => {
-    const offset = /^(?:[0-9a-f]{40}:)?(\d{1,19})$/.exec(text)?.[1];
-    const order = offset === undefined ? parseClusterResume(text)?.order : BigInt(offset);
-    return order === undefined ? undefined : orderOf(order);
+    const cluster = parseClusterResume(text);
+    if (cluster !== undefined) {
+      const order = orderOf(cluster.order);
+      return cluster.vector === undefined ? { order } : { order, isMeant: ({ resume }) => resume === text };
+    }
+    const [, replId, offset] = /^(?:([0-9a-f]{40}):)?(\d{1,19})$/.exec(text) ?? [];
+    if (offset === undefined) return undefined;
+    const order = orderOf(BigInt(offset));
+    return replId === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${replId}:`) };
   },
   positionBetween: (order, next) => {
     // Which parts of which streams lie before it only its frames tell.

@@ -1,4 +1,4 @@
-import { isAbsolute } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -9,7 +9,7 @@ import { shardEntries } from './base.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
-import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
+import { makeAofFolder, makeClusterFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
 import { shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
@@ -77,11 +77,6 @@ class RedisRestorer implements Restorer {
   }
 
   async #restoreShards(base: BaseReader, entries: readonly StoredEntry[], run: Run): Promise<RestoreReport> {
-    if ('folder' in this.#destination) {
-      throw new TidemarkError('UNSUPPORTED', 'a cluster can’t be restored as files', {
-        hint: 'Restore into a cluster of any size, or into a single server, with --into STORE=redis://HOST:PORT.',
-      });
-    }
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
     for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run));
@@ -181,6 +176,7 @@ class RedisRestorer implements Restorer {
       }
       if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
     }
+    if ('folder' in this.#destination) await this.#makeShardFolders(this.#destination.folder, pointMs, run);
     const state = {
       version: 1,
       phase: 'staged',
@@ -196,6 +192,24 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files, random: runtime.random }, state, run);
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
+  }
+
+  /** A folder of each shard, on which a server of its own starts. */
+  async #makeShardFolders(target: string, pointMs: number, run: Run): Promise<void> {
+    const { runtime, id } = this.#context;
+    const shards = this.#staged;
+    const { fresh } = besideFolder(target, id);
+    const hasLog = this.#logBytes > 0;
+    const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
+    const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+    const owner = await ownerOf(target);
+    if (hasLog) await splitCommands(this.#files, shards, run);
+    const folders = shards.map(({ shard, slots }) => ({ shard, slots, name: `shard-${shard}` }));
+    await makeClusterFolder({ folder: fresh, folders, owner }, run);
+    for (const { shard, name } of folders) {
+      const place = { folder: join(fresh, name), target: join(target, name), files: shardFiles(this.#files, shard) };
+      await makeAofFolder({ ...place, hasLog, streamDatabase: 0, databases: 1, expiry, owner }, run);
+    }
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

@@ -34,6 +34,9 @@ export async function recorderByScan(place: RedisPlace, context: RecorderContext
   return {
     lineage: { id: lineage },
     exact: 'observation',
+    async ping(inner) {
+      await (await openMaster(place, runtime.clock, inner)).client[Symbol.asyncDispose]();
+    },
     async openBase(inner) {
       inner.signal.throwIfAborted();
       await using taking = new AsyncDisposableStack();
