@@ -83,7 +83,7 @@ class RedisRestorer implements Restorer {
     const most = (read: (one: StagedFacts) => number): number => facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
     this.#shards = shards;
-    this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, hasRdb: true, settled: 0 }));
+    this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, settled: 0 }));
     this.#pointMs = most(({ madeAtMs }) => madeAtMs ?? 0) || undefined;
     const madeAtMs = this.#pointMs;
     const largestBytes = most((one) => one.largestBytes);
@@ -161,12 +161,11 @@ class RedisRestorer implements Restorer {
       const isMeant = compileKeyPatterns(this.#only);
       keys = 0;
       if (hasLog) await splitCommands(files, shards, run);
-      for (const { shard, hasRdb } of shards) {
+      for (const { shard } of shards) {
         const own = shardFiles(files, shard);
         const { temporaryFolder } = runtime;
         if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1, temporaryFolder }, run);
         const path = hasLog ? own.chosen : own.rdb;
-        if (!hasLog && !hasRdb) continue;
         if (hasLog) {
           const chosen = await checkRdb(path, run);
           largestBytes = Math.max(largestBytes, chosen.largestBytes);

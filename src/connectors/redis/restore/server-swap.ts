@@ -194,10 +194,9 @@ async function sendCluster(
   const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
   const map = isChosen ? chosenExpiry(fieldShiftMs) : expiry.map;
   const fieldMs = isChosen ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-  for (const { shard, hasRdb } of shards) {
+  for (const { shard } of shards) {
     const own = shardFiles(files, shard);
     const path = isChosen ? own.chosen : own.rdb;
-    if (!isChosen && !hasRdb) continue;
     await loadRdb({ path, into, expiry: map, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
   }
   await settleAll(into);

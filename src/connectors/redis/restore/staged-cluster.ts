@@ -11,8 +11,11 @@ import type { Frame } from '../cluster/frames.ts';
 import { parseClusterResume } from '../cluster/positions.ts';
 import { CommandScanner } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
+import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { filePieces, makeWorkFolder, shardFiles, writeFileFrom } from './work-files.ts';
 import type { StagedShard, WorkFiles } from './work-files.ts';
+
+const RDB_END = 0xff;
 
 /** A shard of a base. `offset`: where its stream goes on. */
 export type BaseShard = { readonly shard: number; readonly offset: bigint; readonly slots: string };
@@ -64,8 +67,7 @@ export async function stageFrames(
   const shards = new Map<number, OpenShard>();
   const openShard = (shard: number, at: bigint, slots?: string): OpenShard => {
     const end = place.vector?.[shard]?.offset;
-    const hasRdb = slots !== undefined;
-    const opened = { shard, hasRdb, slots: slots ?? '', scanner: new CommandScanner(), end, at, settled: 0 };
+    const opened = { shard, slots: slots ?? '', scanner: new CommandScanner(), end, at, settled: 0 };
     shards.set(shard, opened);
     return opened;
   };
@@ -102,8 +104,25 @@ export async function stageFrames(
   };
   const sizeBytes = await writeFileFrom(files.commands, pieces(), run);
   for (const { shard, at, end } of shards.values()) if (end !== undefined && at < end) throw gap(shard, at, end);
-  const staged = [...shards.values()].map(({ shard, hasRdb, slots, settled }) => ({ shard, hasRdb, slots, settled }));
+  for (const shard of shards.keys()) {
+    if (!from.some((known) => known.shard === shard)) await stageEmpty(shardFiles(files, shard), run);
+  }
+  const staged = [...shards.values()].map(({ shard, slots, settled }) => ({ shard, slots, settled }));
   return { shards: staged, sizeBytes, atMs };
+}
+
+/** Of a master that joined after the base, before it got anything. */
+async function stageEmpty(files: WorkFiles, run: Run): Promise<void> {
+  await makeWorkFolder(files);
+  const rdb = Buffer.concat([Buffer.from('REDIS0009'), Buffer.of(RDB_END), Buffer.alloc(CRC64_BYTES)]);
+  const crc = createCrc64();
+  crc.update(rdb.subarray(0, -CRC64_BYTES));
+  crc.write(rdb, rdb.byteLength - CRC64_BYTES);
+  await writeFileFrom(files.rdb, once(rdb), run);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 /** The commands that count, as they lie in the log, with the shard that did them. */
