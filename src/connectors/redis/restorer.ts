@@ -80,7 +80,8 @@ class RedisRestorer implements Restorer {
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
     for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run));
-    const most = (read: (one: StagedFacts) => number): number => facts.reduce((all, one) => Math.max(all, read(one)), 0);
+    const most = (read: (one: StagedFacts) => number): number =>
+      facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
     this.#shards = shards;
     this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, settled: 0 }));

@@ -58,49 +58,53 @@ test('the streams of all masters are one history', options, async () => {
   assert.ok(later.end.logFrom.order <= later.end.cut.order);
 });
 
-test('a failover of one master goes on, byte for byte, also when the node of the URL is the one that is gone', options, async () => {
-  await using cluster = await startRedisCluster({ replicas: 1 });
-  await using folder = temporaryFolder();
-  await using client = new ClusterClient(cluster);
-  await client.refresh();
-  const units = clusterWorkload(createSeededRandom(7));
-  const [killed] = await cluster.masters();
-  const place = placeOfUrl(cluster.at(must(killed, 'a master').port).url);
-  await using recorder = await openAt(place, { stateFolder: folder.at('state') });
-  const from = await begin(recorder);
-  await using followed = await follow(recorder, from);
-  const base = await recordInMemory(await recorder.openBase(forever), forever);
-  await work(client, units, 300);
-  const before = await head(recorder);
-  await followed.upTo(before);
-  for (const { port, masterId } of await cluster.nodes()) {
-    const master = (await cluster.nodes()).find(({ id }) => id === masterId);
-    if (master !== undefined) await untilCaughtUp(cluster.at(port), cluster.at(master.port));
-  }
-  const { port } = must(killed, 'a master');
-  await cluster.at(port).kill();
-  assert.match(String(await followed.failed()), /ended the connection|nothing listens|STORE_UNREACHABLE/);
-  await cluster.untilReplaced(port);
-  const previous = must(followed.last, 'a position');
-  await recorder[Symbol.asyncDispose]();
-  const later = await until(() => openAt(place, { previous, stateFolder: folder.at('state') }));
-  await using _later = later;
-  assert.equal(later.lineage.id, previous.lineage);
-  await using onward = await follow(later, previous);
-  await work(client, units, 300);
-  await runtime.clock.sleep(50, forever);
-  const keys = await stateOfCluster(cluster);
-  const to = await head(later);
-  await onward.upTo(to);
-  followed.pieces.push(...onward.pieces);
-  await using single = await startRedis();
-  await restoreInto(single.url, { base, followed, to, workFolder: folder.at('work') });
-  assertSame(await stateOf(single), keys, 'after the failover');
-  // The old master comes back as a replica, and nothing changes.
-  await cluster.at(port).start();
-  await cluster.untilWhole();
-  assert.equal((await head(later)).lineage, previous.lineage);
-});
+test(
+  'a failover of one master goes on, byte for byte, also when the node of the URL is the one that is gone',
+  options,
+  async () => {
+    await using cluster = await startRedisCluster({ replicas: 1 });
+    await using folder = temporaryFolder();
+    await using client = new ClusterClient(cluster);
+    await client.refresh();
+    const units = clusterWorkload(createSeededRandom(7));
+    const [killed] = await cluster.masters();
+    const place = placeOfUrl(cluster.at(must(killed, 'a master').port).url);
+    await using recorder = await openAt(place, { stateFolder: folder.at('state') });
+    const from = await begin(recorder);
+    await using followed = await follow(recorder, from);
+    const base = await recordInMemory(await recorder.openBase(forever), forever);
+    await work(client, units, 300);
+    const before = await head(recorder);
+    await followed.upTo(before);
+    for (const { port, masterId } of await cluster.nodes()) {
+      const master = (await cluster.nodes()).find(({ id }) => id === masterId);
+      if (master !== undefined) await untilCaughtUp(cluster.at(port), cluster.at(master.port));
+    }
+    const { port } = must(killed, 'a master');
+    await cluster.at(port).kill();
+    assert.match(String(await followed.failed()), /ended the connection|nothing listens|STORE_UNREACHABLE/);
+    await cluster.untilReplaced(port);
+    const previous = must(followed.last, 'a position');
+    await recorder[Symbol.asyncDispose]();
+    const later = await until(() => openAt(place, { previous, stateFolder: folder.at('state') }));
+    await using _later = later;
+    assert.equal(later.lineage.id, previous.lineage);
+    await using onward = await follow(later, previous);
+    await work(client, units, 300);
+    await runtime.clock.sleep(50, forever);
+    const keys = await stateOfCluster(cluster);
+    const to = await head(later);
+    await onward.upTo(to);
+    followed.pieces.push(...onward.pieces);
+    await using single = await startRedis();
+    await restoreInto(single.url, { base, followed, to, workFolder: folder.at('work') });
+    assertSame(await stateOf(single), keys, 'after the failover');
+    // The old master comes back as a replica, and nothing changes.
+    await cluster.at(port).start();
+    await cluster.untilWhole();
+    assert.equal((await head(later)).lineage, previous.lineage);
+  },
+);
 
 async function until<T>(attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
@@ -113,50 +117,63 @@ async function until<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-test('what is none of the same history is noticed: another cluster, a master that began anew, a master that is new', options, async () => {
-  await using cluster = await startRedisCluster();
-  await using other = await startRedisCluster({ masters: 2 });
-  const place = placeOfUrl(urlOf(cluster));
-  const recorder = await openAt(place);
-  await using _recorder = recorder;
-  const from = await begin(recorder);
-  await using followed = await follow(recorder, from);
-  await cluster.call('set', 'a', '1');
-  const previous = await head(recorder);
-  await followed.upTo(previous);
-  await using elsewhere = await openAt(placeOfUrl(urlOf(other)), { previous });
-  assert.notEqual(elsewhere.lineage.id, previous.lineage);
-  await assert.rejects(follow(elsewhere, previous), isLost);
-  await using single = await startRedis();
-  await using alone = await openAt(placeOfUrl(single.url), { previous });
-  assert.notEqual(alone.lineage.id, previous.lineage);
-  // One that gets slots before it has been taken in is none of the history.
-  const newcomer = await cluster.startNode();
-  const first = must(cluster.servers[0], 'a node');
-  await first.cluster('add-node', `127.0.0.1:${newcomer.port}`, `127.0.0.1:${first.port}`);
-  await cluster.untilWhole();
-  const source = (await cluster.masters()).find(({ slots }) => slots.length > 0);
-  const id = must((await cluster.nodes()).find(({ port }) => port === newcomer.port), 'the newcomer').id;
-  await first.cluster(
-    'reshard',
-    `127.0.0.1:${first.port}`,
-    ...['--cluster-from', must(source, 'a master').id, '--cluster-to', id, '--cluster-slots', '10', '--cluster-yes'],
-  );
-  await cluster.untilWhole();
-  await assert.rejects(head(recorder), /slots are now at|has joined/);
-  assert.match(String(await followed.failed()), /slots are now at|has joined/);
-  await using anew = await openAt(place, { previous: must(followed.last, 'a position') });
-  assert.notEqual(anew.lineage.id, previous.lineage);
-  const second = await begin(anew);
-  await using again = await follow(anew, second);
-  await (await anew.openBase(forever))[Symbol.asyncDispose]();
-  // A master that was restarted without its data is another one.
-  await newcomer.restart();
-  await cluster.untilWhole();
-  await again.failed();
-  await using restarted = await until(() => openAt(place, { previous: second }));
-  assert.notEqual(restarted.lineage.id, second.lineage);
-});
+test(
+  'what is none of the same history is noticed: another cluster, a master that began anew, a master that is new',
+  options,
+  async () => {
+    await using cluster = await startRedisCluster();
+    await using other = await startRedisCluster({ masters: 2 });
+    const place = placeOfUrl(urlOf(cluster));
+    const recorder = await openAt(place);
+    await using _recorder = recorder;
+    const from = await begin(recorder);
+    await using followed = await follow(recorder, from);
+    await cluster.call('set', 'a', '1');
+    const previous = await head(recorder);
+    await followed.upTo(previous);
+    await using elsewhere = await openAt(placeOfUrl(urlOf(other)), { previous });
+    assert.notEqual(elsewhere.lineage.id, previous.lineage);
+    await assert.rejects(follow(elsewhere, previous), isLost);
+    await using single = await startRedis();
+    await using alone = await openAt(placeOfUrl(single.url), { previous });
+    assert.notEqual(alone.lineage.id, previous.lineage);
+    // One that gets slots before it has been taken in is none of the history.
+    const newcomer = await cluster.startNode();
+    const first = must(cluster.servers[0], 'a node');
+    await first.cluster('add-node', `127.0.0.1:${newcomer.port}`, `127.0.0.1:${first.port}`);
+    await cluster.untilWhole();
+    const source = (await cluster.masters()).find(({ slots }) => slots.length > 0);
+    const id = must(
+      (await cluster.nodes()).find(({ port }) => port === newcomer.port),
+      'the newcomer',
+    ).id;
+    await first.cluster(
+      'reshard',
+      `127.0.0.1:${first.port}`,
+      '--cluster-from',
+      must(source, 'a master').id,
+      '--cluster-to',
+      id,
+      '--cluster-slots',
+      '10',
+      '--cluster-yes',
+    );
+    await cluster.untilWhole();
+    await assert.rejects(head(recorder), /slots are now at|has joined/);
+    assert.match(String(await followed.failed()), /slots are now at|has joined/);
+    await using anew = await openAt(place, { previous: must(followed.last, 'a position') });
+    assert.notEqual(anew.lineage.id, previous.lineage);
+    const second = await begin(anew);
+    await using again = await follow(anew, second);
+    await (await anew.openBase(forever))[Symbol.asyncDispose]();
+    // A master that was restarted without its data is another one.
+    await newcomer.restart();
+    await cluster.untilWhole();
+    await again.failed();
+    await using restarted = await until(() => openAt(place, { previous: second }));
+    assert.notEqual(restarted.lineage.id, second.lineage);
+  },
+);
 
 test('a cluster that grows goes on in its history, and one that shrinks begins anew', options, async () => {
   await using cluster = await startRedisCluster();
@@ -186,7 +203,10 @@ test('a cluster that grows goes on in its history, and one that shrinks begins a
   await using _second = second.recorder;
   await using _onward = second.onward;
   await second.onward.upTo(await head(second.recorder));
-  const id = must((await cluster.nodes()).find(({ port }) => port === newcomer.port), 'the newcomer').id;
+  const id = must(
+    (await cluster.nodes()).find(({ port }) => port === newcomer.port),
+    'the newcomer',
+  ).id;
   const source = must(
     (await cluster.masters()).find(({ port, slots }) => port !== first.port && slots.length > 0),
     'a master',

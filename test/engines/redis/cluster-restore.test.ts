@@ -10,7 +10,17 @@ import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { needs } from '../../servers/needs.ts';
 import { startRedisCluster } from '../../servers/redis-cluster.ts';
 import { startRedis } from '../../servers/redis.ts';
-import { begin, ClusterClient, clusterWorkload, follow, head, restoreInto, stateOfCluster, urlOf, work } from './cluster.ts';
+import {
+  begin,
+  ClusterClient,
+  clusterWorkload,
+  follow,
+  head,
+  restoreInto,
+  stateOfCluster,
+  urlOf,
+  work,
+} from './cluster.ts';
 import { forever, openAt, placeOfUrl, runtime } from './recording.ts';
 import { assertSame, stateOf } from './state.ts';
 
@@ -84,8 +94,13 @@ test('what is recorded while slots move is restored, also at moments in the midd
       .cluster(
         'reshard',
         `127.0.0.1:${must(cluster.servers[0], 'a node').port}`,
-        ...['--cluster-from', must(ids[source], 'an id'), '--cluster-to', must(ids[target], 'an id')],
-        ...['--cluster-slots', '2500', '--cluster-yes'],
+        '--cluster-from',
+        must(ids[source], 'an id'),
+        '--cluster-to',
+        must(ids[target], 'an id'),
+        '--cluster-slots',
+        '2500',
+        '--cluster-yes',
       )
       .finally(() => {
         isDone = true;
@@ -114,7 +129,9 @@ test('what is recorded while slots move is restored, also at moments in the midd
     await restoreInto(urlOf(small), { ...restore, workFolder: folder.at('cluster') });
     assertSame(await stateOfCluster(small), keys, `moment ${index} in a cluster, seed ${seed}`);
   }
-  const commits = followed.pieces.flatMap(({ changes, commit }) => (changes.length > 0 && commit ? [commit.position] : []));
+  const commits = followed.pieces.flatMap(({ changes, commit }) =>
+    changes.length > 0 && commit ? [commit.position] : [],
+  );
   for (let count = 0; count < 12; count += 1) {
     await using folder = temporaryFolder();
     const to = random.pick(commits);

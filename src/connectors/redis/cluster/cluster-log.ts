@@ -1,10 +1,11 @@
+import { logBytes } from '../../../core/log-bytes.ts';
 import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { Log, LoggedChange, LogPiece } from '../../../core/recorder.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { unreachable } from '../errors.ts';
 import type { RedisServer } from '../place.ts';
-import { frameChange, FRAME_HEADER_BYTES } from './frames.ts';
+import { encodeFrame, FRAME_HEADER_BYTES } from './frames.ts';
 import { clusterPosition, vectorOf } from './positions.ts';
 import type { ShardStream } from './shard-stream.ts';
 
@@ -254,7 +255,7 @@ export class ClusterLog implements Log {
   }
 
   #frame(shard: number, offset: bigint, bytes: Uint8Array): LoggedChange {
-    const change = frameChange(this.#order, { shard, offset, bytes });
+    const change = logBytes(this.#order, encodeFrame({ shard, offset, bytes }));
     this.#order += BigInt(FRAME_HEADER_BYTES + bytes.byteLength);
     return change;
   }

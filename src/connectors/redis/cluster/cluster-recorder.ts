@@ -76,7 +76,12 @@ async function goOnOrBegin(
     const matched = vector && matchShards(vector, masters);
     // A master that keeps nothing takes a new id as soon as it has a replica.
     if (vector !== undefined && matched?.every(({ info }) => info.backlog !== undefined)) {
-      const shards = matched.map((master, shard) => ({ master, info: master.info, known: vector[shard], asked: undefined }));
+      const shards = matched.map((master, shard) => ({
+        master,
+        info: master.info,
+        known: vector[shard],
+        asked: undefined,
+      }));
       return { shards, isKnown: true };
     }
   } catch {
@@ -121,7 +126,9 @@ class ClusterRecorder implements Recorder {
   /** Masters without slots that are no shards: since when they have been seen; infinite where they can't be shards. */
   readonly #newcomers: Map<string, number> = new Map();
   /** Began the history: its RDBs are for the first base, its links for the log. */
-  #begun: { readonly synced: readonly SyncedShard[]; hasFiles: boolean; hasLinks: boolean; readonly position: Position } | undefined;
+  #begun:
+    | { readonly synced: readonly SyncedShard[]; hasFiles: boolean; hasLinks: boolean; readonly position: Position }
+    | undefined;
 
   constructor(setup: Setup) {
     this.#place = setup.place;
@@ -252,7 +259,13 @@ class ClusterRecorder implements Recorder {
     const unserved = ownersOf(selves.map(({ slots }) => slots)).indexOf(-1);
     const offsets = states.map(({ info }) => info.offset);
     const importing = states.map(({ nodes }) => myself(nodes)?.isImporting === true);
-    return { offsets, importing, isMoving, holdings: holdingsOf(selves), unserved: unserved < 0 ? undefined : unserved };
+    return {
+      offsets,
+      importing,
+      isMoving,
+      holdings: holdingsOf(selves),
+      unserved: unserved < 0 ? undefined : unserved,
+    };
   }
 
   /** @throws STORE_UNREACHABLE when a master has joined: whoever goes on from where the log is takes it in */
@@ -304,7 +317,9 @@ class ClusterRecorder implements Recorder {
   ): Promise<SyncedShard> {
     const start = await link.answer(run);
     if (start.kind !== 'full') throw positionLost('a master sends what follows, without what was there');
-    if (start.place.replId !== this.#shards[shard]?.info.replId) throw positionLost('a master began a new history meanwhile');
+    if (start.place.replId !== this.#shards[shard]?.info.replId) {
+      throw positionLost('a master began a new history meanwhile');
+    }
     const path = this.#files.next();
     opened.defer(() => rm(path, { force: true }));
     await link.receiveRdb(path, run);

@@ -82,7 +82,8 @@ export class ShardStream implements AsyncDisposable {
   /** Gives what is held, up to an offset. */
   release(upTo?: bigint): Buffer {
     const all = this.#chunks.length === 1 ? (this.#chunks[0] ?? NOTHING) : Buffer.concat(this.#chunks);
-    const count = upTo === undefined ? all.byteLength : Math.max(0, Math.min(all.byteLength, Number(upTo - this.#offset)));
+    const count =
+      upTo === undefined ? all.byteLength : Math.max(0, Math.min(all.byteLength, Number(upTo - this.#offset)));
     const [given, kept] = [all.subarray(0, count), all.subarray(count)];
     this.#chunks = kept.byteLength === 0 ? [] : [kept];
     this.#heldBytes = kept.byteLength;

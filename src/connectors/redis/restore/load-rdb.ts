@@ -42,7 +42,10 @@ const SEND_BYTES = 192 * 1024;
  */
 export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonly keys: number }> {
   const { path, into, expiry, fieldShiftMs, only } = options;
-  const lanes = into.pipelines.map((pipeline) => ({ pipeline, writer: new RestoreWriter({ replace: only !== undefined }) }));
+  const lanes = into.pipelines.map((pipeline) => ({
+    pipeline,
+    writer: new RestoreWriter({ replace: only !== undefined }),
+  }));
   const libraries: Uint8Array[] = [];
   let keys = 0;
   for await (const { items, version } of readRdb(filePieces(path, run))) {

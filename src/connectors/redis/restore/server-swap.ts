@@ -116,7 +116,12 @@ async function contentOfAny(
   return undefined;
 }
 
-async function keep({ files, runtime: { clock } }: ServerSwap, { all }: Targets, turn: number, run: Run): Promise<void> {
+async function keep(
+  { files, runtime: { clock } }: ServerSwap,
+  { all }: Targets,
+  turn: number,
+  run: Run,
+): Promise<void> {
   for (const [part, { server }] of all.entries()) {
     await keepContent({ server, path: files.kept(turn, part), clock }, run);
   }

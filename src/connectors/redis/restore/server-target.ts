@@ -228,11 +228,7 @@ export async function unparkKeys(
 }
 
 /** Removes the keys that are meant. */
-export async function removeKeys(
-  client: RedisClient,
-  isMeant: (key: Uint8Array) => boolean,
-  run: Run,
-): Promise<void> {
+export async function removeKeys(client: RedisClient, isMeant: (key: Uint8Array) => boolean, run: Run): Promise<void> {
   for await (const { keys } of scanKeys(client, { database: 0 }, run)) {
     const commands = keys.filter(isMeant).map((key) => ['UNLINK', key]);
     if (commands.length > 0) await callEach(client, commands, run);
