@@ -69,7 +69,7 @@ async function writeRestoreCommands(rdb: string, into: string, run: Run): Promis
     for (const item of items) {
       if (item.kind !== 'key') continue;
       keys++;
-      writer.add(item, must(item.value, 'a small value'), { version, expiresAtMs: item.expiresAtMs });
+      writer.add(item, undefined, { version, expiresAtMs: item.expiresAtMs });
     }
     for (const bytes of writer.take().bytes) writeSync(file, bytes);
   }

@@ -4,7 +4,16 @@ import { test } from 'node:test';
 import { must } from '../../src/core/must.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
-import { begin, ClusterClient, clusterWorkload, follow, head, stateOfCluster, urlOf, work } from '../engines/redis/cluster.ts';
+import {
+  begin,
+  ClusterClient,
+  clusterWorkload,
+  follow,
+  head,
+  stateOfCluster,
+  urlOf,
+  work,
+} from '../engines/redis/cluster.ts';
 import { forever, openAt, placeOfUrl, runtime } from '../engines/redis/recording.ts';
 import { assertSame, stateOf } from '../engines/redis/state.ts';
 import { kit } from '../golden/restore-moments.ts';

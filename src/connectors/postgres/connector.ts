@@ -28,8 +28,7 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
   canGiveUp: isServerRestore,
   undo: undoPostgres,
   discard: discardPostgres,
-  giveLogFile: async (log, request, run) =>
-    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
+  giveLogFile: async (log, request, run) => await serveLogFile(log, await readBaseFacts(log.base, run), request, run),
   // With the timeline before it, as positions are shown, or alone, as the server has it.
   parsePosition: (text) => {
     const [, timeline, place = ''] = /^(?:([1-9][0-9]{0,9})\/(?=[^/]+\/))?(.+)$/.exec(text) ?? [];

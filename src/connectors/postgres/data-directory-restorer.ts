@@ -18,13 +18,13 @@ import { chooseOwner, putOwned } from './owner.ts';
 import type { Owner } from './owner.ts';
 import { appendSettings, recover } from './recovery.ts';
 import type { RestoreSettings } from './restore-settings.ts';
-import { endLeftover, setting } from './scratch-server.ts';
+import { assertNoServer, endLeftover } from './running-server.ts';
+import { setting } from './scratch-server.ts';
 import { forgetVerified, markVerified, swapIn } from './swap.ts';
 import { moveOut, tablespaceHome } from './tablespaces.ts';
 import type { TablespaceHome } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
-import { assertNoServer } from './undo.ts';
 import { withBaseLog } from './wal/base-log.ts';
 import { WalFeed } from './wal-feed.ts';
 

@@ -7,7 +7,7 @@ import type { Run } from '../../core/run.ts';
 import { RDB_ENTRY, shardEntries } from './base.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import type { RdbKey } from './rdb/rdb-reader.ts';
-import { readRdb } from './rdb/rdb-reader.ts';
+import { keyOf, readRdb, valueOf } from './rdb/rdb-reader.ts';
 import { takeString } from './rdb/rdb-string.ts';
 import { payloadOf } from './rdb/restore-writer.ts';
 
@@ -63,8 +63,8 @@ export async function* listKeys(
   });
 }
 
-function isUnder({ database, key }: RdbKey, wanted: KeyPath): boolean {
-  return (wanted.database ?? database) === database && beginsWith(key, wanted.key);
+function isUnder(item: RdbKey, wanted: KeyPath): boolean {
+  return (wanted.database ?? item.database) === item.database && beginsWith(keyOf(item), wanted.key);
 }
 
 function newDatabases(keys: readonly RdbKey[], known: Set<number>): readonly ListedEntry[] {
@@ -73,8 +73,8 @@ function newDatabases(keys: readonly RdbKey[], known: Set<number>): readonly Lis
   return found.map((database) => ({ name: Buffer.from(String(database)), type: 'folder', sizeBytes: 0 }));
 }
 
-function describeKey({ database, key, sizeBytes }: RdbKey): ListedEntry {
-  return { name: keyPath(database, key), type: 'file', sizeBytes };
+function describeKey(item: RdbKey): ListedEntry {
+  return { name: keyPath(item.database, keyOf(item)), type: 'file', sizeBytes: item.sizeBytes };
 }
 
 /**
@@ -108,9 +108,10 @@ async function readKeyOf(
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
   for await (const { items, version } of readRdb(base.read(content, run))) {
     for (const item of items) {
-      if (item.kind !== 'key' || item.database !== database || Buffer.compare(item.key, key) !== 0) continue;
+      if (item.kind !== 'key' || item.database !== database || Buffer.compare(keyOf(item), key) !== 0) continue;
       const { type, at, sizeBytes } = item;
-      if (item.value !== undefined) return once(shownValue({ type, value: item.value }, version));
+      const held = valueOf(item);
+      if (held !== undefined) return once(shownValue({ type, value: held }, version));
       if (type === STRING_TYPE) {
         const value = Buffer.concat(await Array.fromAsync(span(base.read(content, run), at, sizeBytes)));
         return once(shownValue({ type, value }, version));

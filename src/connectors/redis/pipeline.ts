@@ -1,18 +1,20 @@
 import { TidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
-import { ErrorReply } from './errors.ts';
-import type { RedisClient } from './resp-client.ts';
-import type { Reply } from './resp.ts';
+import type { RedisClient, Refused } from './resp-client.ts';
 
-/** Commands in the protocol's form. `describe`: what the one at an index is, for an error. */
+/**
+ * Commands in the protocol's form. `describe`: what the one at an index is, for an error. `release`: they are answered, and the bytes needed no more; not
+ * called once something has failed.
+ */
 export type CommandRun = {
   readonly bytes: readonly Uint8Array[];
   readonly count: number;
   readonly describe: (index: number) => string;
+  readonly release?: (() => void) | undefined;
 };
 
 /** What may be unanswered, so that the memory of both sides is bounded. */
-const MOST_RUNS = 8;
+const MOST_RUNS = 16;
 
 /** Sends commands without waiting for the answers to those before them. An answer that is an error ends everything that follows. */
 export class Pipeline {
@@ -31,7 +33,7 @@ export class Pipeline {
   }
 
   /** Resolves when the commands are on their way and there is room for more. Their bytes must not be changed afterwards. @throws as `settle` */
-  async send({ bytes, count, describe }: CommandRun, run: Run): Promise<void> {
+  async send({ bytes, count, describe, release }: CommandRun, run: Run): Promise<void> {
     this.#assertWorks();
     if (count === 0) return;
     this.#commands += count;
@@ -39,8 +41,11 @@ export class Pipeline {
     const joined = bytes.length === 1 && first !== undefined ? first : Buffer.concat(bytes);
     const { promise: sent, resolve } = Promise.withResolvers<void>();
     const answered = this.#client
-      .send({ bytes: joined, count, sent: resolve }, run)
-      .then((replies) => assertNoErrors(replies, describe))
+      .sendAll({ bytes: joined, count, sent: resolve }, run)
+      .then((refused) => {
+        if (refused !== undefined) throw refusedCommand(refused, describe);
+        release?.();
+      })
       .catch((error: unknown) => {
         this.#failure ??= { error };
         resolve();
@@ -71,25 +76,9 @@ export class Pipeline {
   }
 }
 
-function assertNoErrors(replies: readonly Reply[], describe: (index: number) => string): void {
-  for (const [index, reply] of replies.entries()) {
-    if (typeof reply === 'string' || typeof reply === 'number') continue;
-    const error = errorIn(reply);
-    if (error === undefined) continue;
-    throw new TidemarkError('RESTORE_FAILED', `the server refuses ${describe(index)}: ${error.message}`, {
-      hint: 'Mend what the server says, then run `tidemark restore --resume`: it begins anew with what it writes.',
-      cause: error,
-    });
-  }
-}
-
-/** Of a transaction, one of its commands’. */
-function errorIn(reply: Reply): ErrorReply | undefined {
-  if (reply instanceof ErrorReply) return reply;
-  if (!Array.isArray(reply)) return undefined;
-  for (const part of reply as readonly Reply[]) {
-    const error = errorIn(part);
-    if (error !== undefined) return error;
-  }
-  return undefined;
+function refusedCommand({ index, error }: Refused, describe: (index: number) => string): TidemarkError {
+  return new TidemarkError('RESTORE_FAILED', `the server refuses ${describe(index)}: ${error.message}`, {
+    hint: 'Mend what the server says, then run `tidemark restore --resume`: it begins anew with what it writes.',
+    cause: error,
+  });
 }

@@ -77,6 +77,7 @@ class RedisRecorder implements Recorder {
   readonly #files: ScratchFiles;
   readonly #server: InfoFields;
   #client: Promise<RedisClient> | undefined;
+  #isDisposed = false;
   /** What the server said of its ids when they were last found to be those of this history. */
   #info: ReplicationInfo;
   /** Keeps the id that it has. */
@@ -144,6 +145,7 @@ class RedisRecorder implements Recorder {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.#asked?.[Symbol.asyncDispose]();
     await this.#dropBegun();
     await this.#setClient(undefined);
@@ -168,6 +170,8 @@ class RedisRecorder implements Recorder {
 
   /** What the master of this history says of itself now, over a connection that is made again when it failed. @throws STORE_UNREACHABLE */
   async #ask(run: Run): Promise<ReplicationInfo> {
+    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
+    if (this.#isDisposed) throw unreachable(this.#place, 'it is not recorded any more');
     const asking = (this.#client ??= openMaster(this.#place, this.#clock, run).then(({ client }) => client));
     try {
       const client = await asking;

@@ -5,8 +5,8 @@ import { ErrorReply, refusal, unreachable } from './errors.ts';
 import { ByteSocket } from './link/byte-socket.ts';
 import { shownAddress } from './place.ts';
 import type { RedisServer } from './place.ts';
-import { encodeCommand, ReplyParser } from './resp.ts';
-import type { Reply } from './resp.ts';
+import { encodeCommand, itemsOf, ReplyParser } from './resp.ts';
+import type { Reply, ReplySink } from './resp.ts';
 
 const LIMITS = { mostBytes: 1024 ** 3, mostItems: 10_000_000 };
 const SILENCE_MS = 30_000;
@@ -23,7 +23,12 @@ export interface RedisClient extends AsyncDisposable {
    * when the server has room for more. @throws STORE_UNREACHABLE when there is no answer
    */
   send(commands: EncodedCommands, run: Run): Promise<readonly Reply[]>;
+  /** The same, of which only the first refusal is told, if there is one. Replies are not kept. */
+  sendAll(commands: EncodedCommands, run: Run): Promise<Refused | undefined>;
 }
+
+/** `index`: of the command. Of a transaction, the error may be one of its commands'. */
+export type Refused = { readonly index: number; readonly error: ErrorReply };
 
 export type EncodedCommands = {
   readonly bytes: Uint8Array;
@@ -63,14 +68,16 @@ export async function logIn(
   }
 }
 
-type Waiting = {
-  readonly count: number;
-  readonly replies: Reply[];
-  readonly resolve: (replies: readonly Reply[]) => void;
+/** `left`: how many replies were awaited when it came. `passesOks`: those that are a plain OK need not be taken. */
+type Taking = { readonly take: (reply: Reply, left: number) => void; readonly passesOks?: boolean };
+
+type Waiting = Required<Taking> & {
+  left: number;
+  readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 };
 
-class PipelinedClient implements RedisClient {
+class PipelinedClient implements RedisClient, ReplySink {
   readonly #socket: ByteSocket;
   readonly #waiting: Waiting[] = [];
   readonly #closed = new AbortController();
@@ -95,22 +102,38 @@ class PipelinedClient implements RedisClient {
     return reply ?? null;
   }
 
-  async send({ bytes, count, sent }: EncodedCommands, run: Run): Promise<readonly Reply[]> {
+  async send(commands: EncodedCommands, run: Run): Promise<readonly Reply[]> {
+    const replies: Reply[] = [];
+    await this.#send(commands, { take: (reply) => replies.push(reply) }, run);
+    return replies;
+  }
+
+  async sendAll(commands: EncodedCommands, run: Run): Promise<Refused | undefined> {
+    let refused: Refused | undefined;
+    const take = (reply: Reply, left: number): void => {
+      const error = refused === undefined ? errorIn(reply) : undefined;
+      if (error !== undefined) refused = { index: commands.count - left, error };
+    };
+    await this.#send(commands, { take, passesOks: true }, run);
+    return refused;
+  }
+
+  async #send({ bytes, count, sent }: EncodedCommands, { take, passesOks = false }: Taking, run: Run): Promise<void> {
     run.signal.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure;
     if (count === 0) {
       await this.#socket.write(bytes, run);
       sent?.();
-      return [];
+      return;
     }
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Reply[]>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     // The writing fails with it as well, and is heard first.
     promise.catch(() => undefined);
-    this.#waiting.push({ count, replies: [], resolve, reject });
+    this.#waiting.push({ left: count, take, passesOks, resolve, reject });
     try {
       await this.#socket.write(bytes, run);
       sent?.();
-      return await untilAborted(promise, run);
+      await untilAborted(promise, run);
     } catch (error) {
       // What was half written or never read out would be taken for the next one's.
       if (run.signal.aborted) this.#socket.fail(unreachable(this.server, 'the connection was left in the middle'));
@@ -130,7 +153,7 @@ class PipelinedClient implements RedisClient {
     try {
       for (;;) {
         await this.#socket.arrived(run);
-        for (const chunk of this.#socket.take()) for (const reply of parser.push(chunk)) this.#answer(reply);
+        for (const chunk of this.#socket.take()) parser.pushTo(chunk, this);
       }
     } catch (error) {
       const isClosed = run.signal.aborted || !(error instanceof Error);
@@ -141,12 +164,41 @@ class PipelinedClient implements RedisClient {
     }
   }
 
-  #answer(reply: Reply): void {
+  takeReply(reply: Reply): void {
+    const first = this.#first();
+    first.take(reply, first.left);
+    this.#answered(first, 1);
+  }
+
+  takeOks(count: number): void {
+    for (let left = count; left > 0; ) {
+      const first = this.#first();
+      const passed = Math.min(left, first.left);
+      if (!first.passesOks) for (let at = 0; at < passed; at++) first.take('OK', first.left - at);
+      this.#answered(first, passed);
+      left -= passed;
+    }
+  }
+
+  #first(): Waiting {
     const first = this.#waiting[0];
     if (first === undefined) throw unreachable(this.server, 'it answers what was not asked');
-    first.replies.push(reply);
-    if (first.replies.length < first.count) return;
-    this.#waiting.shift();
-    first.resolve(first.replies);
+    return first;
   }
+
+  #answered(first: Waiting, count: number): void {
+    first.left -= count;
+    if (first.left > 0) return;
+    this.#waiting.shift();
+    first.resolve();
+  }
+}
+
+function errorIn(reply: Reply): ErrorReply | undefined {
+  if (reply instanceof ErrorReply) return reply;
+  for (const part of itemsOf(reply)) {
+    const error = errorIn(part);
+    if (error !== undefined) return error;
+  }
+  return undefined;
 }

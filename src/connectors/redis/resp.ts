@@ -37,6 +37,12 @@ export function encodeCommand(words: readonly (string | Uint8Array)[]): Buffer {
   return Buffer.concat(parts);
 }
 
+/** Who takes replies, in their order; those that are a plain OK by their number. */
+export interface ReplySink {
+  takeReply(reply: Reply): void;
+  takeOks(count: number): void;
+}
+
 /** Of several pieces of one reply: what has been read, and where the rest belongs. */
 type OpenArray = { readonly items: Reply[]; left: number; readonly isAttribute: boolean };
 
@@ -57,17 +63,34 @@ export class ReplyParser {
   }
 
   /** The replies that are whole with these bytes, which must not be changed afterwards. */
-  *push(bytes: Buffer): Generator<Reply> {
+  push(bytes: Buffer): readonly Reply[] {
+    const replies: Reply[] = [];
+    const takeReply = (reply: Reply): void => {
+      replies.push(reply);
+    };
+    const takeOks = (count: number): void => {
+      for (let left = count; left > 0; left--) replies.push('OK');
+    };
+    this.pushTo(bytes, { takeReply, takeOks });
+    return replies;
+  }
+
+  /** The same for whoever needs not see each. */
+  pushTo(bytes: Buffer, sink: ReplySink): void {
     this.#held.push(bytes);
     this.#heldBytes += bytes.byteLength;
     if (this.#heldBytes < this.#wantedBytes) return;
     const all = this.#held.length === 1 ? bytes : Buffer.concat(this.#held, this.#heldBytes);
     let at = 0;
     for (;;) {
+      // Nearly all of what is answered to nearly all that is sent: a restore gets millions of them.
+      const oks = this.#open.length === 0 ? oksAt(all, at) : 0;
+      if (oks > 0) sink.takeOks(oks);
+      at += oks * OK_BYTES;
       const next = this.#next(all, at);
       if (next === undefined) break;
       at = next.end;
-      if (next.value !== undefined) yield* this.#place(next.value);
+      if (next.value !== undefined) this.#place(next.value, sink);
     }
     const rest = all.subarray(at);
     this.#held = rest.byteLength === 0 ? [] : [rest];
@@ -75,12 +98,12 @@ export class ReplyParser {
   }
 
   /** A value that is not in an open array is a reply. */
-  *#place(value: Reply): Generator<Reply> {
+  #place(value: Reply, sink: ReplySink): void {
     let done = value;
     for (;;) {
       const into = this.#open.at(-1);
       if (into === undefined) {
-        yield done;
+        sink.takeReply(done);
         return;
       }
       into.items.push(done);
@@ -96,8 +119,6 @@ export class ReplyParser {
   /** The value at a place; none where an array began. Undefined when it is not whole. */
   #next(all: Buffer, at: number): { readonly value: Reply | undefined; readonly end: number } | undefined {
     this.#wantedBytes = all.byteLength - at + 1;
-    // Nearly all of what is answered to nearly all that is sent: a restore gets millions of them.
-    if (isOk(all, at)) return { value: 'OK', end: at + OK_BYTES };
     const lineEnd = all.indexOf('\r\n', at);
     if (lineEnd < 0) {
       if (all.byteLength - at > MOST_LINE_BYTES) throw broken('a line without end');
@@ -152,10 +173,19 @@ export class ReplyParser {
 
 const OK_BYTES = 5;
 
-function isOk(all: Buffer, at: number): boolean {
-  return (
-    all[at] === 0x2b && all[at + 1] === 0x4f && all[at + 2] === 0x4b && all[at + 3] === 0x0d && all[at + 4] === 0x0a
-  );
+/** How many replies from there on are a plain OK. */
+function oksAt(all: Buffer, start: number): number {
+  let at = start;
+  while (
+    all[at] === 0x2b &&
+    all[at + 1] === 0x4f &&
+    all[at + 2] === 0x4b &&
+    all[at + 3] === 0x0d &&
+    all[at + 4] === 0x0a
+  ) {
+    at += OK_BYTES;
+  }
+  return (at - start) / OK_BYTES;
 }
 
 function simple(kind: number | undefined, line: string): Reply {

@@ -11,7 +11,7 @@ import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { makeAofFolder, makeClusterFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
-import { shiftOf } from './restore/expiry.ts';
+import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
@@ -118,10 +118,10 @@ class RedisRestorer implements Restorer {
     const { streamDatabase } = facts;
     const databases = 1 + Math.max(facts.highestDatabase, streamDatabase, named);
     const staged = { files: this.#files, streamDatabase, databases };
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
     if (this.#only !== undefined) {
-      if (hasLog) await makeChosen({ ...staged, temporaryFolder: runtime.temporaryFolder }, run);
+      if (hasLog) await makeChosen(staged, run);
       const path = hasLog ? this.#files.chosen : this.#files.rdb;
       ({ largestBytes, version } = hasLog ? await checkRdb(path, run) : facts);
       keys = await countMatching(path, compileKeyPatterns(this.#only), run);
@@ -129,8 +129,7 @@ class RedisRestorer implements Restorer {
     }
     if ('folder' in this.#destination) {
       const { folder: target } = this.#destination;
-      const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
-      const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+      const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
       const { fresh } = besideFolder(target, id);
       await makeAofFolder({ ...staged, folder: fresh, target, hasLog, expiry, owner: await ownerOf(target) }, run);
     }
@@ -155,7 +154,7 @@ class RedisRestorer implements Restorer {
     const files = this.#files;
     const hasLog = this.#logBytes > 0;
     const shards = this.#staged;
-    const pointMs = this.#pointMs ?? runtime.clock.nowMs();
+    const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
     if (hasLog) for await (const _ of stagedCommands(files, shards, run));
     if (this.#only !== undefined) {
@@ -164,8 +163,7 @@ class RedisRestorer implements Restorer {
       if (hasLog) await splitCommands(files, shards, run);
       for (const { shard } of shards) {
         const own = shardFiles(files, shard);
-        const { temporaryFolder } = runtime;
-        if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1, temporaryFolder }, run);
+        if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1 }, run);
         const path = hasLog ? own.chosen : own.rdb;
         if (hasLog) {
           const chosen = await checkRdb(path, run);
@@ -200,8 +198,7 @@ class RedisRestorer implements Restorer {
     const shards = this.#staged;
     const { fresh } = besideFolder(target, id);
     const hasLog = this.#logBytes > 0;
-    const shiftMs = shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs());
-    const expiry = shiftMs === 0 ? undefined : { map: (atMs: number) => atMs + shiftMs, fieldShiftMs: shiftMs };
+    const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
     const owner = await ownerOf(target);
     if (hasLog) await splitCommands(this.#files, shards, run);
     const folders = shards.map(({ shard, slots }) => ({ shard, slots, name: `shard-${shard}` }));
@@ -210,6 +207,11 @@ class RedisRestorer implements Restorer {
       const place = { folder: join(fresh, name), target: join(target, name), files: shardFiles(this.#files, shard) };
       await makeAofFolder({ ...place, hasLog, streamDatabase: 0, databases: 1, expiry, owner }, run);
     }
+  }
+
+  /** Nothing is received of a store to which nobody writes, and what expires in it grows older all the same. */
+  #restoredMs(): number {
+    return Math.max(this.#pointMs ?? 0, this.#context.atMs ?? 0) || this.#context.runtime.clock.nowMs();
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

@@ -67,6 +67,8 @@ class PhysicalBase implements Base {
   readonly #sums = new Map<string, FileSum>();
   #start: WalPlace | undefined;
   #isDrained = false;
+  /** What came up first. Whoever reads ahead pulls the next entry before the one before is known to have failed. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(options: PhysicalBaseOptions, hasher: IHasher, run: Run) {
     this.#options = options;
@@ -131,7 +133,7 @@ class PhysicalBase implements Base {
       yield [entryOf(path, found, file)];
       if (found.type === 'folder') continue;
       if (found.sizeBytes === 0) this.#sums.set(path, { sizeBytes: 0, crc: this.#emptySum() });
-      assume(tar.isAtEnd && this.#sums.has(path), `${path} was read to its end`);
+      this.#assumeRead(tar.isAtEnd && this.#sums.has(path), path);
       // The manifest tells of the log as a range, not of its files.
       if (isWalSegment(path)) this.#sums.delete(path);
       run = this.#run;
@@ -186,26 +188,37 @@ class PhysicalBase implements Base {
         }),
       },
     ];
-    assume(isRead, 'the manifest was read to its end');
+    this.#assumeRead(isRead, MANIFEST_NAME);
   }
 
   #emptySum(): string {
     return manifestCrc(this.#hasher.init().digest('hex'));
   }
 
+  #assumeRead(isRead: boolean, path: string): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    assume(isRead, `${path} was read to its end`);
+  }
+
   async #asking<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
     } catch (error) {
-      if (sqlState(error) !== SqlState.dataCorrupted) {
-        throw error instanceof BugError || this.#run.signal.aborted ? error : serverError(this.#options.server, error);
-      }
-      const [first = 'a page’s checksum is wrong'] = this.#warnings;
-      throw new TidemarkError('STORE_UNREACHABLE', `${this.#options.server} has damaged data: ${first}`, {
-        cause: error,
-        hint: 'Find out what the disk did, and restore or rebuild what is named. The bases before this one, and the log, stay as they are.',
-      });
+      const told = this.#told(error);
+      this.#failure ??= { error: told };
+      throw told;
     }
+  }
+
+  #told(error: unknown): unknown {
+    if (sqlState(error) !== SqlState.dataCorrupted) {
+      return error instanceof BugError || this.#run.signal.aborted ? error : serverError(this.#options.server, error);
+    }
+    const [first = 'a page’s checksum is wrong'] = this.#warnings;
+    return new TidemarkError('STORE_UNREACHABLE', `${this.#options.server} has damaged data: ${first}`, {
+      cause: error,
+      hint: 'Find out what the disk did, and restore or rebuild what is named. The bases before this one, and the log, stay as they are.',
+    });
   }
 }
 

@@ -53,6 +53,36 @@ suite('the checksum of Redis', () => {
     assert.equal(Buffer.from(bytes).toString('hex'), '00cad9b8c414d9c6e9');
   });
 
+  test('of a payload is known from that of everything', () => {
+    const seed = randomInt(2 ** 31);
+    const random = createSeededRandom(seed);
+    const crc = createCrc64();
+    for (let round = 0; round < 100; round += 1) {
+      const value = random.bytes(random.integer(round < 90 ? 300 : round < 98 ? 70_000 : 3_000_000));
+      const [type, version] = [random.integer(256), random.integer(65_536)];
+      crc.update(random.bytes(random.integer(20)));
+      crc.mark(type);
+      crc.update(value);
+      const payload = Buffer.concat([Buffer.of(type), value, Buffer.of(version & 0xff, version >> 8)]);
+      const found = Buffer.from(crc.payload(value.byteLength, version).toReversed()).toString('hex');
+      assert.equal(found, checksum([payload]), `seed ${seed}`);
+    }
+  });
+
+  test('is taken of its own room in place, also after that has grown', () => {
+    const bytes = createSeededRandom('room').bytes(300_000);
+    const crc = createCrc64();
+    crc.room(1000).set(bytes.subarray(0, 1000));
+    const room = crc.room(bytes.byteLength);
+    assert.deepEqual(Uint8Array.from(room.subarray(0, 1000)), Uint8Array.from(bytes.subarray(0, 1000)));
+    room.set(bytes);
+    crc.update(room, 0, 100_000);
+    crc.update(room.subarray(100_000));
+    const found = new Uint8Array(8);
+    crc.write(found, 0);
+    assert.equal(Buffer.from(found.toReversed()).toString('hex'), checksum([bytes]));
+  });
+
   test('is computed by what crc64.wat says', async () => {
     const wabt = await wabtInit();
     const parsed = wabt.parseWat('crc64.wat', readFileSync(new URL('crc64.wat', import.meta.url), 'utf8'));

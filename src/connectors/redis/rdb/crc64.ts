@@ -9,14 +9,20 @@ declare const WebAssembly: {
 
 /** See `crc64.wat`. */
 type Exports = {
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   readonly init: () => void;
   readonly update: (at: number, end: number) => void;
+  readonly mark: (type: number) => void;
+  readonly payload: (count: number, version: number) => void;
 };
 
 const STATE = 16_384;
+const PAYLOAD = 16_400;
+const DATA = 57_800;
 export const CRC64_BYTES = 8;
-const DATA = STATE + CRC64_BYTES;
+const PAGE_BYTES = 64 * 1024;
+/** As the module begins; behind them lies what `room` gives. */
+const ROOM = 3 * PAGE_BYTES;
 /** Small enough that what is copied is still in the processor's cache when it is read. */
 const PIECE_BYTES = 128 * 1024;
 
@@ -30,6 +36,15 @@ export interface Crc64 {
   update(bytes: Uint8Array, from?: number, to?: number): void;
   /** Puts the checksum so far, little-endian, at a place. */
   write(into: Uint8Array, at: number): void;
+  /**
+   * A buffer of which bytes are taken in without being copied. It takes the place of the one that was given before, whose content it begins with and which
+   * can't be used any more. Never smaller.
+   */
+  room(sizeBytes: number): Uint8Array;
+  /** A value of a type follows. */
+  mark(type: number): void;
+  /** The checksum of a RESTORE payload of the value that was taken in since it was marked, of so many bytes. It costs the same for any size. */
+  payload(sizeBytes: number, version: number): Uint8Array;
 }
 
 let compiled: WasmModule | undefined;
@@ -38,13 +53,20 @@ export function createCrc64(): Crc64 {
   compiled ??= new WebAssembly.Module(Buffer.from(CRC64_WASM, 'base64'));
   const { exports } = new WebAssembly.Instance(compiled);
   exports.init();
-  const memory = new Uint8Array(exports.memory.buffer);
+  let memory = new Uint8Array(exports.memory.buffer);
+  const write = (from: number, into: Uint8Array, at: number): void => {
+    for (let index = 0; index < CRC64_BYTES; index += 1) into[at + index] = memory[from + index] ?? 0;
+  };
   return {
     reset() {
-      for (let at = STATE; at < DATA; at += 1) memory[at] = 0;
+      memory.fill(0, STATE, STATE + CRC64_BYTES);
     },
     update(bytes, from = 0, to = bytes.byteLength) {
       const count = to - from;
+      if (bytes.buffer === memory.buffer) {
+        exports.update(bytes.byteOffset + from, bytes.byteOffset + to);
+        return;
+      }
       if (count <= FEW_BYTES) {
         for (let index = 0; index < count; index += 1) memory[DATA + index] = bytes[from + index] ?? 0;
         exports.update(DATA, DATA + count);
@@ -57,7 +79,20 @@ export function createCrc64(): Crc64 {
       }
     },
     write(into, at) {
-      for (let index = 0; index < CRC64_BYTES; index += 1) into[at + index] = memory[STATE + index] ?? 0;
+      write(STATE, into, at);
+    },
+    room(sizeBytes) {
+      const pages = Math.ceil((ROOM + sizeBytes - memory.byteLength) / PAGE_BYTES);
+      if (pages > 0) exports.memory.grow(pages);
+      memory = new Uint8Array(exports.memory.buffer);
+      return memory.subarray(ROOM, ROOM + sizeBytes);
+    },
+    mark: exports.mark,
+    payload(sizeBytes, version) {
+      exports.payload(sizeBytes, version);
+      const checksum = new Uint8Array(CRC64_BYTES);
+      write(PAYLOAD, checksum, 0);
+      return checksum;
     },
   };
 }

@@ -5,7 +5,7 @@ import { isTidemarkError } from '../../../core/errors.ts';
 import { createSeededRandom } from '../../../flow/random.ts';
 import { createCrc64 } from './crc64.ts';
 import { moveFieldTimes } from './field-times.ts';
-import { piecesOf, readRdb } from './rdb-reader.ts';
+import { keyOf, piecesOf, readRdb, valueOf } from './rdb-reader.ts';
 import type { RdbItem, RdbKey } from './rdb-reader.ts';
 import { takeString } from './rdb-string.ts';
 
@@ -131,11 +131,11 @@ suite('an RDB', () => {
     const parts = [...VALUES].map(([type, value]) => Buffer.concat([Buffer.of(type), string(`key ${type}`), value]));
     const keys = await keysOf(rdbOf([Buffer.of(254, 3), ...parts]));
     assert.deepEqual(
-      keys.map(({ type, key, value, database }) => [
-        type,
-        Buffer.from(key).toString(),
-        Buffer.from(value ?? []),
-        database,
+      keys.map((item) => [
+        item.type,
+        Buffer.from(keyOf(item)).toString(),
+        Buffer.from(valueOf(item) ?? []),
+        item.database,
       ]),
       [...VALUES].map(([type, value]) => [type, `key ${type}`, Buffer.from(value), 3]),
     );
@@ -213,14 +213,14 @@ suite('an RDB as a whole', () => {
     for await (const batch of readRdb(piecesOf(rdb), { mostHeldBytes: 512 })) {
       raw.push(batch.raw.slice());
       for (const item of batch.items) {
-        if (item.kind === 'key') keys.push({ ...item, key: item.key.slice() });
+        if (item.kind === 'key') keys.push(item);
         if (item.kind === 'fieldTime') times.push(Buffer.from(item.bytes).readBigUInt64LE().toString());
       }
     }
     assert.deepEqual(Buffer.concat(raw), rdb.subarray(0, -8));
     assert.deepEqual(times, ['1000']);
-    for (const { at, sizeBytes, value, type, checksum } of keys) {
-      assert.equal(value, undefined);
+    for (const { at, sizeBytes, valueIn, type, checksum } of keys) {
+      assert.equal(valueIn, undefined);
       const crc = createCrc64();
       for (const part of [Buffer.of(type), rdb.subarray(at, at + sizeBytes), Buffer.of(12, 0)]) crc.update(part);
       const wanted = new Uint8Array(8);

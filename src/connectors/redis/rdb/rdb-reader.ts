@@ -4,25 +4,39 @@ import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import { takeString } from './rdb-string.ts';
 import type { Step } from './value-skipper.ts';
-import { hasFieldTimes, shapeOf, takeLength, ValueSkipper } from './value-skipper.ts';
+import { hasFieldTimes, isOneString, shapeOf, stringEnd, takeLength, ValueSkipper } from './value-skipper.ts';
 
 /**
- * A key with its value as it is serialized: `value` is a view into the batch's `raw`, absent where it is too large to be held; then it is what lies
- * at `at` in the RDB, `sizeBytes` long, and `checksum` is that of its RESTORE payload. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
+ * A key with its value as it is serialized, both by their places: there are so many that a view of each would be most of the work. The key is what lies from `keyFrom` to `keyTo` in `keyIn`, see `keyOf`; the value in the same way, and in the
+ * batch's `raw`, see `valueOf`. `valueIn` is absent where the value is too large to be held; then it is what lies at `at` in the RDB, `sizeBytes` long.
+ * `checksum` is that of its RESTORE payload; some that are held have none. `expiresAtMs`: since 1970. `idleSeconds`, `frequency`: for eviction.
  */
 export type RdbKey = {
   readonly kind: 'key';
   readonly database: number;
-  readonly key: Uint8Array;
   readonly type: number;
+  readonly keyIn: Uint8Array;
+  readonly keyFrom: number;
+  readonly keyTo: number;
+  readonly valueIn: Uint8Array | undefined;
+  readonly valueFrom: number;
   readonly expiresAtMs: number | undefined;
   readonly idleSeconds: number | undefined;
   readonly frequency: number | undefined;
   readonly at: number;
   readonly sizeBytes: number;
-  readonly value: Uint8Array | undefined;
   readonly checksum: Uint8Array | undefined;
 };
+
+/** A view, valid as long as the batch. */
+export function keyOf({ keyIn, keyFrom, keyTo }: Pick<RdbKey, 'keyIn' | 'keyFrom' | 'keyTo'>): Uint8Array {
+  return keyIn.subarray(keyFrom, keyTo);
+}
+
+/** A view, valid as long as the batch; undefined where the value is not held. */
+export function valueOf({ valueIn, valueFrom, sizeBytes }: RdbKey): Uint8Array | undefined {
+  return valueIn?.subarray(valueFrom, valueFrom + sizeBytes);
+}
 
 /**
  * `time`: where in `raw` it stands when the next key expires, in milliseconds since 1970 (8 bytes, little-endian) or in seconds (4 bytes). `fieldTime`: the same
@@ -40,15 +54,20 @@ export type RdbItem =
   | { readonly kind: 'end'; readonly sizeBytes: number };
 
 /**
- * `raw`: the RDB's bytes, one batch after another all of them but for the checksum at the end. Batches, and what they hold except for keys, are valid until
- * the next one is pulled.
+ * `raw`: the RDB's bytes, one batch after another all of them but for the checksum at the end. Batches, and what they hold, are valid until the next one is
+ * pulled.
  */
 export type RdbBatch = { readonly version: number; readonly items: readonly RdbItem[]; readonly raw: Uint8Array };
 
 export type RdbOptions = {
   /** Values that are larger are not held. The memory that is taken is about twice that. */
   readonly mostHeldBytes?: number | undefined;
+  /** Whoever sends the values anew needs the checksums of their payloads, also of those that are held. */
+  readonly checksums?: boolean | undefined;
 };
+
+/** Below this a checksum is computed faster from the bytes than from that of the RDB. */
+const LEAST_DERIVED_BYTES = 256;
 
 const MOST_HELD_BYTES = 1 << 20;
 /** What a name, a library or a key may have at most in Redis. */
@@ -85,10 +104,10 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
 
 /**
  * Reads an RDB of Redis 5 to 7.4 structurally: values are passed over, not decoded. Its checksum is verified at the end, unless it was written without one.
- * Pull-based; holds one value of `mostHeldBytes` at most, but any key. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
+ * Pull-based; holds one value of `mostHeldBytes` at most, but any key. Pieces are copied. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
  */
 export async function* readRdb(pieces: AsyncIterable<Uint8Array>, options: RdbOptions = {}): AsyncGenerator<RdbBatch> {
-  const parser = new RdbParser(options.mostHeldBytes ?? MOST_HELD_BYTES);
+  const parser = new RdbParser(options);
   for await (const piece of pieces) {
     for (let from = 0; from < piece.byteLength; ) {
       from += parser.take(piece, from);
@@ -113,17 +132,21 @@ type OpenValue = {
   isHeld: boolean;
 };
 
+type PassedKey = Pick<RdbKey, 'type' | 'keyIn' | 'keyFrom' | 'keyTo' | 'valueIn' | 'valueFrom' | 'at'>;
+
 class RdbParser {
   readonly #mostHeldBytes: number;
+  readonly #withChecksums: boolean;
   readonly #skipper = new ValueSkipper();
   readonly #crc = createCrc64();
-  readonly #payloadCrc = createCrc64();
   readonly #length = { value: 0, encoding: -1 };
   #bytes: Uint8Array;
   /** Where in the RDB the buffer begins. */
   #base = 0;
   /** What lies before it in the buffer has been given out. */
   #given = 0;
+  /** What lies before it in the buffer is in the checksum. */
+  #summed = 0;
   #at = 0;
   #end = 0;
   #version = 0;
@@ -135,9 +158,10 @@ class RdbParser {
   #frequency: number | undefined;
   #trailer: 'ahead' | 'now' | 'passed' = 'ahead';
 
-  constructor(mostHeldBytes: number) {
+  constructor({ mostHeldBytes = MOST_HELD_BYTES, checksums = false }: RdbOptions) {
     this.#mostHeldBytes = Math.max(mostHeldBytes, 64);
-    this.#bytes = new Uint8Array(this.#mostHeldBytes * 2);
+    this.#withChecksums = checksums;
+    this.#bytes = this.#crc.room(this.#mostHeldBytes * 2);
   }
 
   /** Takes as much of the piece as there is room for, at least one byte; what was given out is given up. */
@@ -158,7 +182,7 @@ class RdbParser {
     this.#given = this.#open?.isHeld === true ? this.#open.from : this.#at;
     const raw = this.#bytes.subarray(given, this.#trailer === 'now' ? this.#at - CRC64_BYTES : this.#given);
     if (this.#trailer === 'now') this.#trailer = 'passed';
-    else this.#crc.update(raw);
+    else this.#sum(this.#given);
     if (raw.byteLength === 0 && this.#items.length === 0) return undefined;
     return { version: this.#version, items: this.#items, raw };
   }
@@ -174,6 +198,7 @@ class RdbParser {
     this.#base += keep;
     this.#end -= keep;
     this.#at -= keep;
+    this.#summed -= keep;
     this.#given = 0;
     if (this.#open?.isHeld === true) this.#open.from -= keep;
   }
@@ -181,9 +206,7 @@ class RdbParser {
   /** Something that has to be held whole, such as a key, is larger than the buffer. */
   #grow(): void {
     if (this.#bytes.byteLength > MOST_STRING_BYTES) throw this.#damaged('holds a name that is too long');
-    const larger = new Uint8Array(this.#bytes.byteLength * 2);
-    larger.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = larger;
+    this.#bytes = this.#crc.room(this.#bytes.byteLength * 2);
   }
 
   /** Reads one thing; false when it is not all there. */
@@ -210,11 +233,28 @@ class RdbParser {
   }
 
   #key(type: number): boolean {
+    if (this.#wholeKey(type)) return true;
     const taken = takeString(this.#bytes, this.#at + 1, this.#end);
     if (taken === undefined) return false;
     const shape = shapeOf(type);
     if (shape === undefined) throw this.#unsupported(type, taken.bytes);
     return this.#begin({ what: type, key: taken.bytes, shape, from: taken.next });
+  }
+
+  /** Nearly all keys are as they are and of one string, and have it behind them in the buffer. Others are passed step by step. */
+  #wholeKey(type: number): boolean {
+    const bytes = this.#bytes;
+    const at = this.#at + 1;
+    const first = bytes[at] ?? 0;
+    // A length of 6 or 14 bits.
+    if (first >= 0x80 || !isOneString(type)) return false;
+    const keyTo = stringEnd(bytes, at, this.#end);
+    const end = keyTo < 0 ? -1 : stringEnd(bytes, keyTo, this.#end);
+    if (end < 0) return false;
+    this.#at = end;
+    const keyFrom = at + (first < 0x40 ? 1 : 2);
+    this.#addKey({ type, keyIn: bytes, keyFrom, keyTo, valueIn: bytes, valueFrom: keyTo, at: this.#base + keyTo });
+    return true;
   }
 
   #begin({
@@ -235,9 +275,7 @@ class RdbParser {
   }
 
   #pass(open: OpenValue): boolean {
-    const from = this.#at;
-    this.#at = this.#skipper.run(this.#bytes, from, this.#end);
-    if (!open.isHeld) this.#payloadCrc.update(this.#bytes.subarray(from, this.#at));
+    this.#at = this.#skipper.run(this.#bytes, this.#at, this.#end);
     if (!this.#skipper.isDone) return false;
     this.#open = undefined;
     const { what, key, start, isHeld } = open;
@@ -245,24 +283,53 @@ class RdbParser {
       this.#items.push({ kind: 'moduleAux', module: moduleName(key) });
       return true;
     }
-    const value = isHeld ? this.#bytes.subarray(open.from, this.#at) : undefined;
+    this.#addKey({
+      type: what,
+      keyIn: key,
+      keyFrom: 0,
+      keyTo: key.byteLength,
+      valueIn: isHeld ? this.#bytes : undefined,
+      valueFrom: open.from,
+      at: start,
+    });
+    return true;
+  }
+
+  #mark(type: number, at: number): void {
+    this.#sum(at);
+    this.#crc.mark(type);
+  }
+
+  #sum(to: number): void {
+    this.#crc.update(this.#bytes, this.#summed, to);
+    this.#summed = to;
+  }
+
+  /** That ends here. */
+  #addKey({ type, keyIn, keyFrom, keyTo, valueIn, valueFrom, at }: PassedKey): void {
+    const sizeBytes = this.#base + this.#at - at;
+    const isDerived = valueIn === undefined || (this.#withChecksums && sizeBytes >= LEAST_DERIVED_BYTES);
+    if (isDerived && valueIn !== undefined) this.#mark(type, valueFrom);
+    if (isDerived) this.#sum(this.#at);
     this.#items.push({
       kind: 'key',
       database: this.#database,
-      key,
-      type: what,
+      type,
+      keyIn,
+      keyFrom,
+      keyTo,
+      valueIn,
+      valueFrom,
       expiresAtMs: this.#expiresAtMs,
       idleSeconds: this.#idleSeconds,
       frequency: this.#frequency,
-      at: start,
-      sizeBytes: this.#base + this.#at - start,
-      value,
-      checksum: isHeld ? undefined : this.#payloadChecksum(),
+      at,
+      sizeBytes,
+      checksum: isDerived ? this.#crc.payload(sizeBytes, this.#version) : undefined,
     });
     this.#expiresAtMs = undefined;
     this.#idleSeconds = undefined;
     this.#frequency = undefined;
-    return true;
   }
 
   /** More bytes are needed, for which the buffer is moved. A value that is too large by now is let go. */
@@ -271,18 +338,10 @@ class RdbParser {
     if (!open.isHeld || this.#at - open.from < this.#mostHeldBytes) return;
     open.isHeld = false;
     if (open.what === 'moduleAux') return;
-    const value = this.#bytes.subarray(open.from, this.#at);
-    if (hasFieldTimes(open.what)) this.#items.push({ kind: 'fieldTime', type: open.what, bytes: value.subarray(0, 8) });
-    this.#payloadCrc.reset();
-    this.#payloadCrc.update(Uint8Array.of(open.what));
-    this.#payloadCrc.update(value);
-  }
-
-  #payloadChecksum(): Uint8Array {
-    this.#payloadCrc.update(Uint8Array.of(this.#version & 0xff, this.#version >> 8));
-    const checksum = new Uint8Array(CRC64_BYTES);
-    this.#payloadCrc.write(checksum, 0);
-    return checksum;
+    this.#mark(open.what, open.from);
+    if (!hasFieldTimes(open.what)) return;
+    const bytes = this.#bytes.subarray(open.from, open.from + 8);
+    this.#items.push({ kind: 'fieldTime', type: open.what, bytes });
   }
 
   #operation(type: number): boolean {
@@ -331,7 +390,7 @@ class RdbParser {
 
   #trailerAt(at: number): boolean {
     if (this.#end - at < CRC64_BYTES) return false;
-    this.#crc.update(this.#bytes.subarray(this.#given, at));
+    this.#sum(at);
     const checksum = new Uint8Array(CRC64_BYTES);
     this.#crc.write(checksum, 0);
     const stored = this.#bytes.subarray(at, at + CRC64_BYTES);

@@ -7,6 +7,7 @@ import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import type { RdbKey } from './rdb-reader.ts';
 
 /** Type, version of RDB and checksum, which stand around a serialized value in what DUMP answers and RESTORE takes. */
+const NOTHING = Buffer.alloc(0);
 const PAYLOAD_MORE_BYTES = 1 + 2 + CRC64_BYTES;
 const ROOM_BYTES = 256 * 1024;
 /** All of a command but for key and payload. */
@@ -54,11 +55,12 @@ const [CR, NEWLINE, DOLLAR, ZERO] = [0x0d, 0x0a, 0x24, 0x30];
 /** Up to here a loop is faster than to have it copied. */
 const FEW_BYTES = 64;
 
-/** Writes RESTORE commands for keys, many into one buffer. */
+/** Writes RESTORE commands for keys, many into one buffer; buffers that are released are written into again. */
 export class RestoreWriter {
   readonly #crc = createCrc64();
   readonly #replace: boolean;
-  #buffer = Buffer.allocUnsafeSlow(0);
+  #buffer: Buffer = NOTHING;
+  readonly #free: Buffer[] = [];
   #at = 0;
   #database = -1;
   #count = 0;
@@ -72,18 +74,18 @@ export class RestoreWriter {
     return this.#at;
   }
 
-  /** Adds a key whose value is held. Its bytes are copied. */
-  add(key: RdbKey, value: Uint8Array, word: RestoreWord): void {
-    this.#begin(key, value.byteLength + PAYLOAD_MORE_BYTES, word);
-    const buffer = this.#buffer;
+  /** Adds a key whose value is held, with another value where one is given. The bytes are copied. */
+  add(key: RdbKey, other: Uint8Array | undefined, word: RestoreWord): void {
+    const value = other ?? must(key.valueIn, 'a value that is held');
+    const from = other === undefined ? key.valueFrom : 0;
+    const sizeBytes = other?.byteLength ?? key.sizeBytes;
+    this.#begin(key, sizeBytes + PAYLOAD_MORE_BYTES, word);
     const start = this.#at;
-    buffer[this.#at++] = key.type;
-    this.#put(value);
+    this.#buffer[this.#at++] = key.type;
+    this.#put(value, from, from + sizeBytes);
     this.#version(word.version);
-    this.#crc.reset();
-    this.#crc.update(buffer, start, this.#at);
-    this.#crc.write(buffer, this.#at);
-    this.#at += CRC64_BYTES;
+    if (other === undefined && key.checksum !== undefined) this.#put(key.checksum);
+    else this.#checksum(start);
     this.#finish(key, word);
   }
 
@@ -93,31 +95,31 @@ export class RestoreWriter {
     this.#buffer[this.#at++] = key.type;
   }
 
-  /** What stands behind the value of a key that was opened. */
+  /** What stands behind the value of a key that was opened, and taken. */
   endOf(key: RdbKey, checksum: Uint8Array, word: RestoreWord): Uint8Array {
     this.#room(WORDS_BYTES);
     this.#version(word.version);
     this.#put(checksum);
     this.#finish(key, word);
-    return this.#taken();
-  }
-
-  /** What was added since the last time. */
-  take(): CommandRun {
-    const [bytes, count] = [this.#taken(), this.#count];
-    this.#count = 0;
-    return { bytes: [bytes], count, describe: (index) => nameIn(bytes, index) };
-  }
-
-  #taken(): Buffer {
-    const bytes = this.#buffer.subarray(0, this.#at);
-    this.#buffer = this.#buffer.subarray(this.#at);
+    const bytes = Buffer.from(this.#buffer.subarray(0, this.#at));
     this.#at = 0;
     return bytes;
   }
 
+  /** What was added since the last time. */
+  take(): CommandRun {
+    const [buffer, count] = [this.#buffer, this.#count];
+    const bytes = buffer.subarray(0, this.#at);
+    [this.#buffer, this.#at, this.#count] = [NOTHING, 0, 0];
+    const release = (): void => {
+      if (buffer.byteLength === ROOM_BYTES) this.#free.push(buffer);
+    };
+    return { bytes: [bytes], count, describe: (index) => nameIn(bytes, index), release };
+  }
+
   #begin(key: RdbKey, payloadBytes: number, { expiresAtMs }: RestoreWord): void {
-    this.#room(WORDS_BYTES + key.key.byteLength + (key.value === undefined ? 1 : payloadBytes));
+    const keyBytes = key.keyTo - key.keyFrom;
+    this.#room(WORDS_BYTES + keyBytes + (key.valueIn === undefined ? 1 : payloadBytes));
     if (key.database !== this.#database) {
       this.#database = key.database;
       this.#put(encodeCommand(['SELECT', String(key.database)]));
@@ -127,8 +129,8 @@ export class RestoreWriter {
     const more = (expiresAtMs === undefined ? 0 : 1) + (this.#replace ? 1 : 0);
     const words = 4 + more + (key.idleSeconds === undefined ? 0 : 2) + (key.frequency === undefined ? 0 : 2);
     this.#put(must(BEGINNINGS[words], 'so many words'));
-    this.#number(key.key.byteLength);
-    this.#put(key.key);
+    this.#number(keyBytes);
+    this.#put(key.keyIn, key.keyFrom, key.keyTo);
     this.#lineEnd();
     this.#buffer[this.#at++] = DOLLAR;
     const ttl = expiresAtMs ?? 0;
@@ -144,6 +146,13 @@ export class RestoreWriter {
     if (this.#replace) this.#put(REPLACE);
     if (idleSeconds !== undefined) this.#option(IDLE_TIME, idleSeconds);
     if (frequency !== undefined) this.#option(FREQUENCY, frequency);
+  }
+
+  #checksum(start: number): void {
+    this.#crc.reset();
+    this.#crc.update(this.#buffer, start, this.#at);
+    this.#crc.write(this.#buffer, this.#at);
+    this.#at += CRC64_BYTES;
   }
 
   #option(word: Uint8Array, value: number): void {
@@ -175,16 +184,19 @@ export class RestoreWriter {
     this.#buffer[this.#at++] = NEWLINE;
   }
 
-  #put(bytes: Uint8Array): void {
-    const count = bytes.byteLength;
-    if (count > FEW_BYTES) this.#buffer.set(bytes, this.#at);
-    else for (let index = 0; index < count; index += 1) this.#buffer[this.#at + index] = bytes[index] ?? 0;
-    this.#at += count;
+  #put(bytes: Uint8Array, from = 0, to = bytes.byteLength): void {
+    const buffer = this.#buffer;
+    let at = this.#at;
+    if (to - from > FEW_BYTES) buffer.set(bytes.subarray(from, to), at);
+    else for (let index = from; index < to; index += 1) buffer[at++] = bytes[index] ?? 0;
+    this.#at += to - from;
   }
 
   #room(sizeBytes: number): void {
-    if (this.#buffer.byteLength - this.#at >= sizeBytes) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, sizeBytes) + this.#at);
+    const needed = this.#at + sizeBytes;
+    if (this.#buffer.byteLength >= needed) return;
+    const free = needed <= ROOM_BYTES ? this.#free.pop() : undefined;
+    const larger = free ?? Buffer.allocUnsafeSlow(Math.max(ROOM_BYTES, needed));
     larger.set(this.#buffer.subarray(0, this.#at));
     this.#buffer = larger;
   }

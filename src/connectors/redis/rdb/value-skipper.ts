@@ -54,6 +54,13 @@ export function hasFieldTimes(type: number): boolean {
   return type === HASH_METADATA || type === HASH_LISTPACK_EX;
 }
 
+const ONE_STRING: readonly boolean[] = Array.from({ length: 32 }, (_, type) => SHAPES.get(type) === STRING);
+
+/** A value of the type is one string, encoded in whatever way. */
+export function isOneString(type: number): boolean {
+  return ONE_STRING[type] === true;
+}
+
 /** Undefined for a type that is not known. */
 export function shapeOf(type: number): readonly Step[] | undefined {
   return SHAPES.get(type);
@@ -109,6 +116,13 @@ export class ValueSkipper {
         frame.index = 0;
         frame.left -= 1;
         if (frame.left <= 0) this.#depth -= 1;
+        continue;
+      }
+      // Nearly all that values consist of.
+      const behind = step === 'string' ? stringEnd(bytes, at, end) : NEEDS_MORE;
+      if (behind !== NEEDS_MORE) {
+        frame.index += 1;
+        at = behind;
         continue;
       }
       const next = this.#step(frame, step, { bytes, at, end });
@@ -223,6 +237,30 @@ export function takeLength({ bytes, at, end }: Place, into: Length): number {
   // Ids of modules and of streams are lengths, too, so that any number is one; beyond 2^53 it is only passed.
   into.value = value;
   return at + 1 + size;
+}
+
+/** Where a string ends; -1 where it goes on behind `end`, and where its encoding is a rare one or none, which others look into. */
+export function stringEnd(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 1 >= end) return NEEDS_MORE;
+  const first = bytes[at] ?? 0;
+  let next: number;
+  if (first < 0x40) next = at + 1 + first;
+  else if (first < 0x80) next = at + 2 + (((first & 0x3f) << 8) | (bytes[at + 1] ?? 0));
+  else if (first >= 0xc0 && first < 0xc0 + LZF) next = at + 1 + (1 << (first & 0x3f));
+  else if (first === 0xc0 + LZF) next = compressedEnd(bytes, at + 1);
+  else return NEEDS_MORE;
+  return next <= end ? next : NEEDS_MORE;
+}
+
+/** Behind two lengths of at most 14 bits, which may lie behind the end: then so does what they tell. */
+function compressedEnd(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] ?? 0;
+  if (first >= 0x80) return Infinity;
+  const isShort = first < 0x40;
+  const behind = at + (isShort ? 1 : 2);
+  const whole = bytes[behind] ?? 0;
+  if (whole >= 0x80) return Infinity;
+  return behind + (whole < 0x40 ? 1 : 2) + (isShort ? first : ((first & 0x3f) << 8) | (bytes[at + 1] ?? 0));
 }
 
 /** One byte, then as many as `doubleBytes` says. */

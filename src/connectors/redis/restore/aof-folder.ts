@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Run } from '../../../core/run.ts';
 import { syncFolder } from '../../../io/atomic-file.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
 import { encodeCommand } from '../resp.ts';
 import { moveRdb } from './move-rdb.ts';
-import type { MovedExpiry } from './move-rdb.ts';
 import { filePieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
 
@@ -91,7 +91,7 @@ export async function ownerOf(path: string): Promise<AofFolder['owner']> {
 async function* commandPieces({ files, streamDatabase, expiry }: AofFolder, run: Run): AsyncGenerator<Uint8Array> {
   if (streamDatabase > 0) yield encodeCommand(['SELECT', String(streamDatabase)]);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
-    yield* effectiveCommands(batch, expiry?.map).bytes;
+    yield* effectiveCommands(batch, expiry).bytes;
   }
 }
 

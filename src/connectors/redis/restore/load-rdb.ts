@@ -6,12 +6,12 @@ import type { KeyFilter } from '../key-patterns.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
-import { readRdb } from '../rdb/rdb-reader.ts';
+import { keyOf, readRdb, valueOf } from '../rdb/rdb-reader.ts';
 import type { RdbKey } from '../rdb/rdb-reader.ts';
 import { functionsPayload, RestoreWriter } from '../rdb/restore-writer.ts';
 import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
 import { encodeCommand } from '../resp.ts';
-import { filePieces } from './work-files.ts';
+import { filePieces, lentPieces } from './work-files.ts';
 
 /** Where what is restored goes: to one server, or to the masters of a cluster. `routeOf`: which one has a key, by its index. */
 export type Routed = { readonly pipelines: readonly Pipeline[]; readonly routeOf: (key: Uint8Array) => number };
@@ -48,7 +48,7 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
   }));
   const libraries: Uint8Array[] = [];
   let keys = 0;
-  for await (const { items, version } of readRdb(filePieces(path, run))) {
+  for await (const { items, version } of readRdb(lentPieces(path, run), { checksums: true })) {
     for (const item of items) {
       if (only === undefined && item.kind === 'moduleAux') throw moduleAux(item.module);
       if (item.kind === 'function' && only === undefined) libraries.push(item.library.slice());
@@ -58,18 +58,25 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
         const bytes = [encodeCommand(['FUNCTION', 'RESTORE', payload, 'REPLACE'])];
         for (const { pipeline } of lanes) await pipeline.send({ bytes, count: 1, describe }, run);
       }
-      if (item.kind !== 'key' || only?.(item.database, item.key) === false) continue;
+      if (item.kind !== 'key' || only?.(item.database, keyOf(item)) === false) continue;
       keys += 1;
       const { expiresAtMs } = item;
       const word = { version, expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry) };
-      const { pipeline, writer } = must(lanes[into.routeOf(item.key)], 'where the key goes');
-      if (item.value === undefined) await sendLarge({ path, fieldShiftMs, pipeline, writer, item, word }, run);
-      else writer.add(item, moveFieldTimes(item.type, item.value, fieldShiftMs), word);
+      const lane = lanes.length === 1 ? 0 : into.routeOf(keyOf(item));
+      const { pipeline, writer } = must(lanes[lane], 'where the key goes');
+      if (item.valueIn === undefined) await sendLarge({ path, fieldShiftMs, pipeline, writer, item, word }, run);
+      else writer.add(item, movedValue(item, fieldShiftMs), word);
       if (writer.sizeBytes >= SEND_BYTES) await pipeline.send(writer.take(), run);
     }
   }
   for (const { pipeline, writer } of lanes) await pipeline.send(writer.take(), run);
   return { keys };
+}
+
+/** Undefined where it is as it was. */
+function movedValue(item: RdbKey, shiftMs: number): Uint8Array | undefined {
+  if (shiftMs === 0 || !hasFieldTimes(item.type)) return undefined;
+  return moveFieldTimes(item.type, must(valueOf(item), 'a value that is held'), shiftMs);
 }
 
 /** 0 would mean that the key never expires. */
@@ -90,7 +97,7 @@ async function sendLarge({ writer, item, word, path, pipeline, fieldShiftMs }: L
   if (isMoved && item.type !== HASH_METADATA) {
     throw new TidemarkError(
       'UNSUPPORTED',
-      `the hash ${Buffer.from(item.key).toString()} is too large to move the expiry of its fields`,
+      `the hash ${Buffer.from(keyOf(item)).toString()} is too large to move the expiry of its fields`,
       {
         hint: 'Restore with `expiry: absolute`, or into files.',
       },
@@ -141,8 +148,8 @@ function moduleAux(module: string): TidemarkError {
 /** How many keys of an RDB are meant. */
 export async function countMatching(path: string, only: KeyFilter, run: Run): Promise<number> {
   let count = 0;
-  for await (const { items } of readRdb(filePieces(path, run))) {
-    for (const item of items) if (item.kind === 'key' && only(item.database, item.key)) count += 1;
+  for await (const { items } of readRdb(lentPieces(path, run))) {
+    for (const item of items) if (item.kind === 'key' && only(item.database, keyOf(item))) count += 1;
   }
   return count;
 }

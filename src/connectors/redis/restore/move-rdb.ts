@@ -1,19 +1,17 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
-import { readRdb } from '../rdb/rdb-reader.ts';
+import { readRdb, valueOf } from '../rdb/rdb-reader.ts';
 import type { RdbBatch } from '../rdb/rdb-reader.ts';
 import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
-import { filePieces } from './work-files.ts';
-
-export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
+import { lentPieces } from './work-files.ts';
 
 /** The same RDB with all expiries moved, and the checksum that it then has. Pieces are valid until the next. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
 export async function* moveRdb(path: string, expiry: MovedExpiry, run: Run): AsyncGenerator<Uint8Array> {
   const crc = createCrc64();
-  for await (const batch of readRdb(filePieces(path, run))) {
+  for await (const batch of readRdb(lentPieces(path, run))) {
     for (const piece of movedPieces(batch, expiry)) {
       crc.update(piece);
       yield piece;
@@ -38,11 +36,13 @@ function* movedPieces({ items, raw }: RdbBatch, { map, fieldShiftMs }: MovedExpi
         throw new TidemarkError('UNSUPPORTED', 'the RDB has a hash that is too large to move the expiry of its fields');
       }
       moveTime(Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8), 0, fieldShiftMs);
-    } else if (item.kind === 'key' && item.value !== undefined && hasFieldTimes(item.type)) {
-      const start = item.value.byteOffset - raw.byteOffset;
+    } else if (item.kind === 'key' && hasFieldTimes(item.type)) {
+      const value = valueOf(item);
+      if (value === undefined) continue;
+      const start = value.byteOffset - raw.byteOffset;
       yield raw.subarray(from, start);
-      yield moveFieldTimes(item.type, item.value, fieldShiftMs);
-      from = start + item.value.byteLength;
+      yield moveFieldTimes(item.type, value, fieldShiftMs);
+      from = start + value.byteLength;
     }
   }
   yield raw.subarray(from);

@@ -3,7 +3,7 @@ import { must } from '../../../core/must.ts';
 import { ownersOf, parseSlotRanges, slotOf } from '../cluster/slots.ts';
 import type { SlotRange } from '../cluster/slots.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { argumentsOf, commandName } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
 import { ErrorReply } from '../errors.ts';
@@ -51,7 +51,7 @@ export type SendShards = {
   readonly shards: readonly StagedShard[];
   readonly targets: Targets;
   readonly into: Routed;
-  readonly expiry: ExpiryMap | undefined;
+  readonly expiry: MovedExpiry | undefined;
 };
 
 /** Sends the commands that were staged. All are answered when it resolves. @throws RESTORE_FAILED naming what is refused */

@@ -2,27 +2,19 @@ import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
 import { compileKeyPatterns } from '../key-patterns.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { RedisPlace } from '../place.ts';
 import type { RedisClient } from '../resp-client.ts';
-import { planExpiry, shiftOf } from './expiry.ts';
-import { chosenExpiry } from './chosen.ts';
+import { movedBy, planExpiry, shiftOf, unparkedBy } from './expiry.ts';
 import { loadRdb, routedTo, settleAll } from './load-rdb.ts';
-import type { Routed } from './load-rdb.ts';
+import type { LoadOptions, Routed } from './load-rdb.ts';
 import { sendShards } from './send-shards.ts';
-import {
-  clearTarget,
-  contentOf,
-  infoOf,
-  keepContent,
-  openTargets,
-  rdbVersionOf,
-  timeOf,
-  unparkKeys,
-} from './server-target.ts';
+import { clearTarget, contentOf, infoOf, keepContent, openTargets, rdbVersionOf, timeOf } from './server-target.ts';
 import type { ServerTarget, Targets } from './server-target.ts';
+import { unparkAll } from './unpark.ts';
 import { filePieces, readState, saveState, shardFiles } from './work-files.ts';
 import type { RestoreState, StagedShard, WorkFiles } from './work-files.ts';
 
@@ -156,29 +148,30 @@ async function send(
 ): Promise<void> {
   const { pointMs } = state;
   const nowMs = await timeOf(client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
   const pipeline = new Pipeline(client);
   const into = routedTo(pipeline);
   if (only !== undefined) {
-    const chosen = state.hasLog
-      ? chosenExpiry(fieldShiftMs)
-      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+    const shiftMs = shiftOf(place.expiry, pointMs, nowMs);
     const path = state.hasLog ? files.chosen : files.rdb;
-    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-    await loadRdb({ path, into, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    const moved = state.hasLog ? unparkedBy(shiftMs) : movedBy(shiftMs);
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
     await pipeline.settle();
     return;
   }
-  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
-  await loadRdb({ path: files.rdb, into, expiry: expiry.map, fieldShiftMs }, run);
+  const { moved, unpark } = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
+  await loadRdb({ path: files.rdb, into, ...loadedWith(moved) }, run);
   await pipeline.settle();
   if (!state.hasLog) return;
   await client.call(['SELECT', String(state.streamDatabase)], run);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
-    await pipeline.send(effectiveCommands(batch, expiry.map), run);
+    await pipeline.send(effectiveCommands(batch, moved), run);
   }
   await pipeline.settle();
-  await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+  await unparkAll(client, unpark, run);
+}
+
+function loadedWith(moved: MovedExpiry | undefined): Pick<LoadOptions, 'expiry' | 'fieldShiftMs'> {
+  return { expiry: moved?.map, fieldShiftMs: moved?.fieldShiftMs ?? 0 };
 }
 
 /** What was staged of the shards of a cluster, to a server or a cluster that holds nothing of it. */
@@ -193,21 +186,19 @@ async function sendCluster(
 ): Promise<void> {
   const { pointMs, hasLog } = state;
   const nowMs = await timeOf(firstOf(targets).client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
   const into = routed(targets);
   const isChosen = only !== undefined && hasLog;
   const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
-  const map = isChosen ? chosenExpiry(fieldShiftMs) : expiry.map;
-  const fieldMs = isChosen ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
+  const moved = isChosen ? unparkedBy(shiftOf(place.expiry, pointMs, nowMs)) : expiry.moved;
   for (const { shard } of shards) {
     const own = shardFiles(files, shard);
     const path = isChosen ? own.chosen : own.rdb;
-    await loadRdb({ path, into, expiry: map, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
   }
   await settleAll(into);
   if (!hasLog || isChosen) return;
-  await sendShards({ files, shards, targets, into, expiry: map }, run);
-  for (const { client } of targets.all) await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+  await sendShards({ files, shards, targets, into, expiry: moved }, run);
+  for (const { client } of targets.all) await unparkAll(client, expiry.unpark, run);
 }
 
 /** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */

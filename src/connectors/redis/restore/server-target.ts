@@ -150,7 +150,11 @@ export async function* matchingKeys(
 
 export async function* scanKeys(
   client: RedisClient,
-  { database, glob }: { readonly database: number; readonly glob?: Uint8Array | undefined },
+  {
+    database,
+    glob,
+    type,
+  }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
   run: Run,
 ): AsyncGenerator<FoundKeys> {
   await client.call(['SELECT', String(database)], run);
@@ -158,6 +162,7 @@ export async function* scanKeys(
   do {
     const words: (string | Uint8Array)[] = ['SCAN', cursor, 'COUNT', SCAN_COUNT];
     if (glob !== undefined) words.push('MATCH', glob);
+    if (type !== undefined) words.push('TYPE', type);
     const reply = await client.call(words, run);
     const [next, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
     cursor = next instanceof Uint8Array ? next : '0';
@@ -202,31 +207,6 @@ export async function keepContent(
   await syncFolder(dirname(path));
 }
 
-/** Gives keys that were parked their own expiry; those that have none left expire. */
-export async function unparkKeys(
-  client: RedisClient,
-  unpark: (expiresAtMs: number, nowMs: number) => number | undefined,
-  run: Run,
-): Promise<void> {
-  for (const { index, expiring } of await databasesOf(client, run)) {
-    if (expiring === 0) continue;
-    for await (const { keys } of scanKeys(client, { database: index }, run)) {
-      if (keys.length === 0) continue;
-      const times = await callEach(
-        client,
-        keys.map((key) => ['PEXPIRETIME', key]),
-        run,
-      );
-      const nowMs = await timeOf(client, run);
-      const commands = keys.flatMap((key, at) => {
-        const final = unpark(Number(times[at]), nowMs);
-        return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
-      });
-      if (commands.length > 0) await callEach(client, commands, run);
-    }
-  }
-}
-
 /** Removes the keys that are meant. */
 export async function removeKeys(client: RedisClient, isMeant: (key: Uint8Array) => boolean, run: Run): Promise<void> {
   for await (const { keys } of scanKeys(client, { database: 0 }, run)) {
@@ -235,11 +215,13 @@ export async function removeKeys(client: RedisClient, isMeant: (key: Uint8Array)
   }
 }
 
-async function callEach(
+/** Their replies. @throws RESTORE_FAILED when one is refused */
+export async function callEach(
   client: RedisClient,
   commands: readonly (readonly (string | Uint8Array)[])[],
   run: Run,
 ): Promise<readonly Reply[]> {
+  if (commands.length === 0) return [];
   const bytes = Buffer.concat(commands.map((words) => encodeCommand(words)));
   const replies = await client.send({ bytes, count: commands.length }, run);
   const failure = replies.find((reply) => reply instanceof Error);

@@ -8,7 +8,7 @@ import { decodeOrigin, RDB_ENTRY } from '../base.ts';
 import { CommandScanner, readCommands } from '../commands/command-reader.ts';
 import { highestDatabase } from '../commands/databases-used.ts';
 import { readRdb } from '../rdb/rdb-reader.ts';
-import { filePieces, writeFileFrom } from './work-files.ts';
+import { filePieces, lentPieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
 
 /** What a base says of itself. `offset`: where the log goes on; undefined where there is none. */
@@ -94,7 +94,7 @@ export async function checkRdb(path: string, run: Run): Promise<StagedFacts> {
   let [keys, largestBytes, rdbVersion] = [0, 0, 0];
   let [streamDatabase, highest] = [0, 0];
   let madeAtMs: number | undefined;
-  for await (const { items, version } of readRdb(filePieces(path, run))) {
+  for await (const { items, version } of readRdb(lentPieces(path, run))) {
     rdbVersion = version;
     for (const item of items) {
       if (item.kind === 'key') {
