@@ -74,8 +74,30 @@ test('a cluster that holds something is kept before it is replaced, and comes ba
   const lone = await recordInMemory(await alone.openBase(forever), forever);
   const elsewhere = { base: lone, followed, to: lone.end.cut, workFolder: folder.at('other'), context };
   await assert.rejects(restoreInto(urlOf(target), elsewhere), /only what was a cluster’s/);
-  const files = { ...context, workFolder: folder.at('files'), target: folder.at('data') };
-  await assert.rejects(restoreInto(urlOf(target), { ...restore, context: files }), /can’t be restored as files/);
+});
+
+test('a cluster is restored as a folder of each master, and servers on them make a cluster', options, async () => {
+  await using cluster = await startRedisCluster({ masters: 2 });
+  await using folder = temporaryFolder();
+  for (const name of NAMES) await cluster.call('set', name, `${name} of the store`);
+  await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  for (const name of NAMES) await cluster.call('append', name, '!');
+  const to = await head(recorder);
+  await followed.upTo(to);
+  const target = folder.at('data');
+  await restoreInto(urlOf(cluster), { base, followed, to, workFolder: folder.at('work'), context: { target } });
+  const coverage = 'cluster-require-full-coverage no';
+  const lines = ['cluster-enabled yes', 'cluster-config-file nodes.conf', 'appendonly yes', coverage];
+  const start = async (shard: number) => await startRedis({ folder: folder.at(`data/shard-${shard}`), lines });
+  await using first = await start(0);
+  await using second = await start(1);
+  assert.equal(Number(await first.call('dbsize')) + Number(await second.call('dbsize')), NAMES.length);
+  await first.call('cluster', 'meet', '127.0.0.1', String(second.port));
+  await runtime.clock.sleep(3_000, forever);
+  for (const name of NAMES) assert.equal(await first.call('-c', 'get', name), `${name} of the store!`);
 });
 
 test('a base of a cluster is looked into as one, and its masters are held as one', options, async () => {

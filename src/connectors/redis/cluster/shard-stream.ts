@@ -10,8 +10,7 @@ const NOTHING = Buffer.alloc(0);
 /** The stream of one shard as it comes, as far as it is not in the log yet. Disposes the link. */
 export class ShardStream implements AsyncDisposable {
   readonly shard: number;
-  /** Absent for one that is gone: its slots are others'. */
-  readonly link: ReplicaLink | undefined;
+  readonly link: ReplicaLink;
   readonly #placeAt: (offset: bigint) => StreamPlace;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
@@ -28,7 +27,7 @@ export class ShardStream implements AsyncDisposable {
 
   constructor(options: {
     readonly shard: number;
-    readonly link: ReplicaLink | undefined;
+    readonly link: ReplicaLink;
     readonly from: bigint;
     readonly placeAt: (offset: bigint) => StreamPlace;
   }) {
@@ -65,13 +64,13 @@ export class ShardStream implements AsyncDisposable {
 
   /** Whether all up to an offset that the master has told is in the log, but for signs of life. */
   covers(offset: bigint): boolean {
-    if (this.link === undefined || this.committed >= offset) return true;
+    if (this.committed >= offset) return true;
     return this.committed === this.#offset && offset === this.link.offset && this.#holdsOnlyPings;
   }
 
   /** Takes what has come. Returns whether that is anything. */
   take(): boolean {
-    const chunks = this.link?.take() ?? [];
+    const chunks = this.link.take();
     for (const chunk of chunks) {
       const before = this.#chunks.at(-1) ?? this.#tail;
       const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
@@ -101,10 +100,10 @@ export class ShardStream implements AsyncDisposable {
   /** Signs of life that are held need not be durable; a master that stops waits until its replicas have all. */
   tell(): void {
     const { link } = this;
-    link?.acknowledge(this.durable === this.#offset && this.#holdsOnlyPings ? link.offset : this.durable);
+    link.acknowledge(this.durable === this.#offset && this.#holdsOnlyPings ? link.offset : this.durable);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.link?.[Symbol.asyncDispose]();
+    await this.link[Symbol.asyncDispose]();
   }
 }
