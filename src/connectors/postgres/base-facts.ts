@@ -33,8 +33,9 @@ export async function readBaseFacts(base: BaseReader, run: Run): Promise<BaseFac
   const redo = parseLsn(/^START WAL LOCATION: (\S+)/m.exec(label)?.[1] ?? '');
   const checkpoint = parseLsn(/^CHECKPOINT LOCATION: (\S+)/m.exec(label)?.[1] ?? '') ?? redo;
   const timeline = Number(/^START TIMELINE: ([0-9]+)$/m.exec(label)?.[1] ?? control.timeline);
-  if (redo === undefined || checkpoint === undefined || !Number.isInteger(majorVersion))
+  if (redo === undefined || checkpoint === undefined || !Number.isInteger(majorVersion)) {
     throw damaged('backup_label or PG_VERSION');
+  }
   const history = await findText(base, `pg_wal/${historyName(timeline)}`, run);
   return {
     shape: {
