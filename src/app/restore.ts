@@ -334,9 +334,10 @@ async function writeBeside(
     await restorer.rollForward(logOf(reader, point), point.position, run);
   }
   tellPhase('verifying');
-  await restorer.verify(run);
+  const { notes: found = [] } = await restorer.verify(run);
+  const notes = [...report.notes, ...found];
   return {
-    ...storeResult(reader, store, report),
+    ...storeResult(reader, store, { ...report, notes, noteCount: report.noteCount + found.length }),
     ...(restorer.rollForward === undefined ? {} : { segments: point.segments.length }),
     damaged: damaged.slice(0, MOST_DAMAGED).map(shownName),
     damagedCount: damaged.length,

@@ -215,6 +215,8 @@ function collect(stream: Readable): () => Buffer {
 }
 
 function quote(complaint: Buffer): string {
-  const [line = ''] = afterReady(complaint).toString('utf8').trim().split('\n');
+  const lines = afterReady(complaint).toString('utf8').trim().split('\n');
+  // What it only remarked before may stand first.
+  const line = lines.find((told) => /\b(?:error|fatal):/i.test(told)) ?? lines[0] ?? '';
   return line === '' ? '' : `: ${excerpt(line, COMPLAINT_CHARACTERS)}`;
 }

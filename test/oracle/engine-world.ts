@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { openReader } from '../../src/app/look.ts';
@@ -121,6 +121,8 @@ export async function openEngineWorld({ redisUrl, postgresUrl, more = {} }: Engi
     },
     async stopWriter() {
       assert.ok(writer, 'a writer runs');
+      // Before its first step it may not listen yet.
+      await until('the writer writes', () => statSync(shop.at('writer.log')).size > 0);
       writer.kill('SIGTERM');
       if (writer.exitCode === null) await once(writer, 'exit');
       assert.equal(writer.exitCode, 0, 'the writer ended well');

@@ -85,6 +85,15 @@ export async function connectSql(place: PostgresPlace, options: ConnectOptions, 
   });
 }
 
+/** Connects to one server of a place, whatever its role. @throws STORE_UNREACHABLE */
+export async function connectTo(
+  place: PostgresPlace,
+  options: ConnectOptions & { readonly address: ServerAddress },
+  run: Run,
+): Promise<Session> {
+  return await connect(place, { ...options, replication: false }, run);
+}
+
 /** Connects for `START_REPLICATION`, `BASE_BACKUP` and their like. @throws STORE_UNREACHABLE */
 export async function connectReplication(
   place: PostgresPlace,

@@ -23,6 +23,7 @@ import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { ReplicationSocket } from './replication-socket.ts';
+import { askServerFile, SERVER_FILE } from './server-facts.ts';
 
 const LEAST_VERSION = 130_000;
 /**
@@ -146,7 +147,11 @@ class PostgresRecorder implements Recorder {
     run.signal.throwIfAborted();
     const { facts, context } = this.#parts;
     const withLog = context.stateFolder === undefined;
-    const session = await this.#withSql((sql) => this.#replication(sql, run), run);
+    const { session, serverFile } = await this.#withSql(async (sql) => {
+      const bytes = await askServerFile(sql, run);
+      return { serverFile: { name: SERVER_FILE, bytes }, session: await this.#replication(sql, run) };
+    }, run);
+    const historyFile = historyFileOf(this.#history.timelines);
     if (withLog) await this.#keepLogFor(session, run);
     return await openPhysicalBase(
       {
@@ -154,7 +159,7 @@ class PostgresRecorder implements Recorder {
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
-        historyFile: historyFileOf(this.#history.timelines),
+        more: [...(historyFile === undefined ? [] : [historyFile]), serverFile],
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);

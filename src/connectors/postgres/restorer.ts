@@ -9,7 +9,8 @@ import { parseWanted } from './extract/wanted.ts';
 import type { Wanted } from './extract/wanted.ts';
 import { parseServerUrl, placeName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
-import { contentOf, DumpFolderRestorer, DumpServerRestorer, undoDump } from './plain-sql/restorer.ts';
+import { DumpFolderRestorer, DumpServerRestorer, undoDump } from './plain-sql/restorer.ts';
+import { ALWAYS_THERE, contentOf } from './plain-sql/server.ts';
 import { previewDataDirectory, previewFolder } from './preview.ts';
 import { DataDirectoryRestorer } from './data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from './undo.ts';
@@ -95,7 +96,7 @@ async function previewServer(
     ...(replace && there.length > 0
       ? [`${shown} has ${someOf(there)}: what is replaced is kept as SQL on this host`]
       : []),
-    ...((await isSuperuser(part === undefined ? server : askedAt(server, part), run))
+    ...((await isSuperuser(part === undefined ? { ...server, database: ALWAYS_THERE[0] } : askedAt(server, part), run))
       ? []
       : [
           `the role ${server.user} is no superuser there: the server may refuse what is to be brought, or whose it is to be`,

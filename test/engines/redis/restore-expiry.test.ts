@@ -154,8 +154,9 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
       };
       const assertNear = (found: readonly number[], wanted: readonly number[]): void => {
         assert.equal(found.length, wanted.length);
-        for (const [at, seconds] of wanted.entries())
+        for (const [at, seconds] of wanted.entries()) {
           assert.ok(Math.abs((found[at] ?? 0) - seconds) < 20, found.join());
+        }
       };
       assertNear(await ask('small', 0, fields), [-1, 7200, -2, 3600, -2, -1]);
       assertNear(await ask('large', 3, ['f0', 'f1', 'f2', 'f2999']), [7200, 3600, -1, 3600]);

@@ -28,14 +28,16 @@ const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
 const MANIFEST_MODE = 0o600;
 
+export type ExtraFile = { readonly name: string; readonly bytes: Uint8Array };
+
 export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
   readonly server: string;
   readonly versionNumber: number;
   /** Also the log that it needs to be whole. */
   readonly withLog: boolean;
-  /** Of the server's timeline, which comes with the log alone. */
-  readonly historyFile: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  /** What is to be in it as well, unless the server sends it. */
+  readonly more: readonly ExtraFile[];
   /** What the positions of the base are. Called once, when all has come. */
   ends(
     places: { readonly start: WalPlace; readonly stop: WalPlace },
@@ -65,6 +67,7 @@ class PhysicalBase implements Base {
   readonly #hasher: IHasher;
   readonly #warnings: string[] = [];
   readonly #sums = new Map<string, FileSum>();
+  readonly #missing: Map<string, ExtraFile>;
   #start: WalPlace | undefined;
   #isDrained = false;
   /** What came up first. Whoever reads ahead pulls the next entry before the one before is known to have failed. */
@@ -72,6 +75,7 @@ class PhysicalBase implements Base {
 
   constructor(options: PhysicalBaseOptions, hasher: IHasher, run: Run) {
     this.#options = options;
+    this.#missing = new Map(options.more.map((file) => [file.name, file]));
     this.#run = run;
     this.#hasher = hasher;
     this.#stream = new BackupStream(options.socket, options.versionNumber, (message) => {
@@ -109,8 +113,7 @@ class PhysicalBase implements Base {
       if (part.kind === 'archive') yield* this.#archive(part);
       else yield* this.#manifest();
     }
-    const { historyFile } = this.#options;
-    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
+    for (const file of this.#missing.values()) yield [extraEntry(file)];
     this.#isDrained = true;
   }
 
@@ -123,6 +126,7 @@ class PhysicalBase implements Base {
       if (found === undefined) return;
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
+      this.#missing.delete(path);
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
       const file = new ReadOnce(
         () => this.#fileReader(path, tar, found),
@@ -222,7 +226,7 @@ class PhysicalBase implements Base {
   }
 }
 
-function historyEntry({ name, bytes }: NonNullable<PhysicalBaseOptions['historyFile']>): Entry {
+function extraEntry({ name, bytes }: ExtraFile): Entry {
   const { byteLength: sizeBytes } = bytes;
   return {
     name: Buffer.from(name),
