@@ -21,10 +21,7 @@ import { filePieces } from './work-files.ts';
 
 const WAIT_MS = 1_000;
 const MULTI = encodeCommand(['MULTI']);
-/**
- * It is spelled as nobody else does it, so that it is found in the stream. Not ASYNC: a thread of the server would free libraries while others are loaded into
- * the same interpreter, of which it may die.
- */
+/** It is spelled as nobody else does it, so that it is found in the stream. Libraries are small: they need not be freed aside. */
 const LAST_REMOVAL = encodeCommand(['FUNCTION', 'FLUSH', 'Sync']);
 
 /** Removes all that a server holds, in one step. */
