@@ -1,4 +1,5 @@
 import { loadConnector } from '../connectors/load.ts';
+import type { Connector, ListedEntry } from '../core/connector.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
@@ -96,6 +97,12 @@ async function* search(
 ): AsyncGenerator<readonly FoundResult[]> {
   const connector = await loadConnector(kind);
   const matches = connector.matcher(patterns);
+  const isOpaque = connector.log === 'bytes';
+  if (isOpaque) context.warn(`of ${store} only bases are searched, not its log, which only a restore applies`);
+  if (connector.readWithin !== undefined) {
+    yield* searchWithin(connector, reader, { store, bases, matches }, run);
+    return;
+  }
   const isWanted = (entry: LoggedEntry): boolean =>
     'removed' in entry
       ? // Of what kind it was only the base knows.
@@ -112,8 +119,6 @@ async function* search(
     ),
   );
   const logs: NameStates[] = [];
-  const isOpaque = connector.log === 'bytes';
-  if (isOpaque) context.warn(`of ${store} only bases are searched, not its log, which only a restore applies`);
   for (const { record, marks } of bases) {
     const upTo = isOpaque ? undefined : furthest(marks);
     logs.push(upTo === undefined ? new Map() : await readNameStates(reader, { base: record, upTo, isWanted }, run));
@@ -126,6 +131,23 @@ async function* search(
       }),
     );
     if (found.length > 0) yield found;
+  }
+}
+
+/** Of a connector whose names lie within an entry: in each base by itself, since whether they are the same can't be told from the entry. */
+async function* searchWithin(
+  connector: Pick<Connector<unknown>, 'list'>,
+  reader: RepositoryReader,
+  { store, bases, matches }: Pick<Searched, 'store' | 'bases'> & { matches(entry: ListedEntry): boolean },
+  run: Run,
+): AsyncGenerator<readonly FoundResult[]> {
+  for (const { record, marks } of bases) {
+    const base = await reader.base(record, run);
+    const holders = marks.map(({ id }) => id).toSorted();
+    for await (const batch of connector.list(base, new Uint8Array(0), { recursive: true }, run)) {
+      const found = batch.filter(matches).map((entry) => ({ store, ...listedResult(entry), marks: holders }));
+      if (found.length > 0) yield found;
+    }
   }
 }
 

@@ -86,24 +86,47 @@ export async function discardRestores(
   if (concerned.length === 0) {
     throw new TidemarkError('NOTHING_TO_RESUME', `no restore of this host${ofStores(stores)} left anything`);
   }
-  // Between two exchanges only going on leads to something whole.
-  refuseUnfinished(concerned.filter((journal) => journal.phase === 'swapping' || isBeingUndone(journal)));
+  for (const journal of concerned) await refuseHalfDone(application, journal, stores);
   const results: RestoreUndoResult['stores'][number][] = [];
   for (const journal of concerned) {
     const chosen = chosenIn(journal, stores);
     for (const item of chosen) {
       const { connector, options, context } = await openStore(application, journal, item);
+      if (journal.phase === 'swapping') {
+        // What the server held before may be in there, and nowhere else.
+        results.push({ store: item.store, into: placeText(item), givenUp: context.workFolder });
+        continue;
+      }
       await connector.discard(options, context, run);
       await rm(context.workFolder, { recursive: true, force: true });
       results.push({ store: item.store, into: placeText(item) });
     }
     const rest = journal.stores.filter((item) => !chosen.includes(item));
     if (rest.length === 0) {
-      await rm(workFolderOf(application.stateFolder, journal.id), { recursive: true, force: true });
+      if (journal.phase !== 'swapping') {
+        await rm(workFolderOf(application.stateFolder, journal.id), { recursive: true, force: true });
+      }
       await removeJournal(application.stateFolder, journal.id);
     } else await save(application, { ...journal, stores: rest }, run);
   }
   return { action: 'discarded', stores: results };
+}
+
+/**
+ * Between two exchanges only going on leads to something whole. A server that was named may be given up: it may be gone for ever, and would
+ * keep all other restores waiting.
+ */
+async function refuseHalfDone(
+  application: OpenApplication,
+  journal: RestoreJournal,
+  stores: readonly string[],
+): Promise<void> {
+  if (isBeingUndone(journal)) refuseUnfinished([journal]);
+  if (journal.phase !== 'swapping') return;
+  for (const item of chosenIn(journal, stores)) {
+    const { connector, options, context } = await openStore(application, journal, item);
+    if (stores.length === 0 || connector.canGiveUp?.(options, context) !== true) refuseUnfinished([journal]);
+  }
 }
 
 function withStore(journal: RestoreJournal, changed: JournalStore): RestoreJournal {

@@ -23,6 +23,7 @@ function journal(id: string, more: Partial<RestoreJournal> = {}): RestoreJournal
         scheme: 'files',
         via: [],
         replace: false,
+        canSkipDamaged: true,
         target: '/data',
         options: { exclude: ['x'] },
         position: { lineage: 'one', order: '1', resume: '1' },

@@ -16,6 +16,14 @@ import { isoTime } from './shown.ts';
  */
 export type RestorePhase = 'writing' | 'swapping' | 'done';
 
+/** `segments`: of the log that the store's own engine applied. */
+export type RestoredCounts = {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly reusedBytes: number;
+  readonly segments?: number | undefined;
+};
+
 export type JournalStore = {
   readonly store: string;
   readonly kind: string;
@@ -25,8 +33,12 @@ export type JournalStore = {
   readonly via: readonly string[];
   readonly options: Readonly<Record<string, Json>>;
   readonly into?: string | undefined;
+  /** Where it goes, as the plan has shown it. */
+  readonly shownAs?: string | undefined;
   /** What a server holds may be replaced. */
   readonly replace: boolean;
+  /** What is damaged of it in the repository can be left out. */
+  readonly canSkipDamaged: boolean;
   /** How the restored server calls for its log. */
   readonly followBy?: readonly string[] | undefined;
   /** Of the manifest that was restored. */
@@ -38,6 +50,10 @@ export type JournalStore = {
   readonly credential?: string | undefined;
   /** With `--per-store`: when the place was committed, and whether it covers the time that was asked for. */
   readonly nearest?: { readonly atMs: number; readonly isCovered: boolean } | undefined;
+  /** Which moment that is. */
+  readonly momentMs?: number | undefined;
+  /** What was written beside, once it has been verified. */
+  readonly counts?: RestoredCounts | undefined;
   readonly keptAside?: string | undefined;
   /** How many undos were begun. While `undoing`, the last of them has not been finished. */
   readonly turn: number;
@@ -135,13 +151,17 @@ function readJournal(fields: JsonFields): RestoreJournal {
       via: store.has('via') ? store.texts('via') : [],
       options: store.json('options'),
       into: store.optionalText('into'),
+      shownAs: store.optionalText('shownAs'),
       replace: store.has('replace') && store.flag('replace'),
+      canSkipDamaged: !store.has('canSkipDamaged') || store.flag('canSkipDamaged'),
       followBy: store.has('followBy') ? store.texts('followBy') : undefined,
       base: store.text('base'),
       position: readPosition(store.object('position')),
       floor: store.has('floor') ? readPosition(store.object('floor')) : undefined,
       credential: store.optionalText('credential'),
       nearest: store.has('nearest') ? readNearest(store.object('nearest')) : undefined,
+      momentMs: store.has('momentMs') ? store.number('momentMs') : undefined,
+      counts: store.has('counts') ? readCounts(store.object('counts')) : undefined,
       keptAside: store.optionalText('keptAside'),
       turn: store.count('turn'),
       undoing: store.flag('undoing'),
@@ -150,14 +170,27 @@ function readJournal(fields: JsonFields): RestoreJournal {
   };
 }
 
+function readCounts(fields: JsonFields): RestoredCounts {
+  return {
+    entries: fields.count('entries'),
+    bytes: fields.count('bytes'),
+    reusedBytes: fields.count('reusedBytes'),
+    segments: fields.has('segments') ? fields.count('segments') : undefined,
+  };
+}
+
 function readNearest(fields: JsonFields): NonNullable<JournalStore['nearest']> {
   return { atMs: fields.number('atMs'), isCovered: fields.flag('isCovered') };
 }
 
 /** Where a store goes, for people. */
-export function placeText({ kind, scheme, target, into }: JournalStore): string {
-  const isServer = connectorKinds.some(({ name, target: place }) => name === kind && place === 'server');
-  return into ?? (isServer ? `${scheme}:${target}` : target);
+export function placeText(store: JournalStore): string {
+  const { scheme, target, into, shownAs } = store;
+  return shownAs ?? into ?? (isOnServer(store) ? `${scheme}:${target}` : target);
+}
+
+function isOnServer({ kind }: JournalStore): boolean {
+  return connectorKinds.some(({ name, target }) => name === kind && target === 'server');
 }
 
 /** What has to be finished or dropped before anything else is restored. */
@@ -181,7 +214,11 @@ export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
   }
   const hint = 'Finish it with `tidemark restore --resume`';
   throw unfinished.phase === 'swapping'
-    ? new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off while stores were exchanged`, { hint: `${hint}.` })
+    ? new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off while stores were exchanged`, {
+        hint: unfinished.stores.some(isOnServer)
+          ? `${hint}. A server that does not come back is given up with \`tidemark restore --discard STORE\`.`
+          : `${hint}.`,
+      })
     : new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off; nothing live was touched`, {
         hint: `${hint}, or drop it with \`tidemark restore --discard\`.`,
       });

@@ -25,10 +25,14 @@ export async function refuseOtherRestores(application: OpenApplication): Promise
 export async function openStore(application: OpenApplication, journal: RestoreJournal, item: JournalStore) {
   const { connector, options } = await resolveStore(application.context, { ...item, name: item.store });
   const only = journal.only.length > 0 ? journal.only : undefined;
-  const { into: target, replace, followBy } = item;
+  const { into: target, replace, followBy, momentMs: atMs } = item;
   const workFolder = join(workFolderOf(application.stateFolder, journal.id), item.store);
   const { runtime } = application.context;
-  return { connector, options, context: { runtime, id: journal.id, target, only, replace, followBy, workFolder } };
+  return {
+    connector,
+    options,
+    context: { runtime, id: journal.id, target, only, replace, followBy, atMs, workFolder },
+  };
 }
 
 /** Where the stores of a restore keep on this host what they need until it is discarded. */

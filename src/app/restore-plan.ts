@@ -35,6 +35,8 @@ export type PlannedStore = StoreTarget & {
   readonly into: string | undefined;
   readonly replace: boolean;
   readonly followBy: readonly string[] | undefined;
+  /** Where only its engine understands the log, a part of a base is of no use. */
+  readonly canSkipDamaged: boolean;
   readonly preview: RestorePreview;
 };
 
@@ -71,9 +73,10 @@ export async function planRestore(
     const replace = request.replace.includes(store);
     const followBy = request.follow?.(store, point.position.lineage);
     if (followBy !== undefined && resolved.connector.giveLogFile === undefined) throw noStandby(store);
+    const canSkipDamaged = resolved.connector.log !== 'bytes';
     const context = { runtime: application.context.runtime, id, target: into, only, replace, followBy };
     const preview = await resolved.connector.preview(resolved.options, context, run);
-    stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, followBy, preview });
+    stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, followBy, canSkipDamaged, preview });
   }
   const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
   const plan = { request, mark: target.mark, askedMs: target.askedMs, stores };

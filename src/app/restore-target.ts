@@ -78,11 +78,11 @@ export async function ownPosition(
   if (store === undefined || others.length > 0 || isMark(catalogue, target)) return undefined;
   const base = newestBase(catalogue, store);
   const connector = base && (await loadConnector(reader.content(base).connector));
-  const order = connector?.parsePosition?.(target);
-  if (order === undefined) return undefined;
+  const typed = connector?.parsePosition?.(target);
+  if (typed === undefined) return undefined;
   const { found, near } = await findPosition(
     reader,
-    { history: store, order, between: connector?.positionBetween?.bind(connector) },
+    { history: store, ...typed, between: connector?.positionBetween?.bind(connector) },
     run,
   );
   if (found !== undefined) {

@@ -91,26 +91,31 @@ export async function carryOut(
     only: plan.request.only,
     skipDamaged: plan.request.skipDamaged,
     phase: 'writing',
-    stores: plan.stores.map(({ store, kind, place, into, replace, followBy, point, nearest }) => ({
-      store,
-      kind,
-      scheme: place.scheme,
-      target: place.target,
-      via: place.via,
-      // Options come from a manifest, so they are JSON.
-      options: place.options as Readonly<Record<string, Json>>,
-      into,
-      replace,
-      followBy,
-      base: point.base.key,
-      position: point.position,
-      floor: point.floor,
-      credential: nearest?.credential ?? plan.mark?.credential,
-      nearest: nearest && { atMs: nearest.atMs, isCovered: nearest.isCovered },
-      turn: 0,
-      undoing: false,
-      damagedCount: 0,
-    })),
+    stores: plan.stores.map(
+      ({ store, kind, place, into, preview, replace, followBy, canSkipDamaged, point, atMs, nearest }) => ({
+        store,
+        kind,
+        scheme: place.scheme,
+        target: place.target,
+        via: place.via,
+        // Options come from a manifest, so they are JSON.
+        options: place.options as Readonly<Record<string, Json>>,
+        into,
+        shownAs: preview.into,
+        replace,
+        followBy,
+        canSkipDamaged,
+        base: point.base.key,
+        position: point.position,
+        floor: point.floor,
+        credential: nearest?.credential ?? plan.mark?.credential,
+        momentMs: nearest?.isCovered === true ? plan.askedMs : atMs,
+        nearest: nearest && { atMs: nearest.atMs, isCovered: nearest.isCovered },
+        turn: 0,
+        undoing: false,
+        damagedCount: 0,
+      }),
+    ),
   };
   return await finish(application, reader, { journal, isBegun: false }, run);
 }
@@ -148,7 +153,7 @@ async function finish(
         return await restoreAll(application, reader, { start: journal, onPhase }, run);
       } catch (error) {
         if (!isTidemarkError(error, 'ENTRY_NOT_FOUND')) {
-          throw reached === undefined ? error : withWayOn(error, reached, journal.skipDamaged);
+          throw reached === undefined ? error : withWayOn(error, reached, journal);
         }
         // Found out before anything was written, so there is nothing to resume or to discard.
         await removeJournal(application.stateFolder, journal.id);
@@ -166,17 +171,18 @@ async function finish(
 }
 
 /** The error with what can be done about the restore that it leaves behind. */
-function withWayOn(error: unknown, phase: RestorePhase, skipDamaged: boolean): unknown {
+function withWayOn(error: unknown, phase: RestorePhase, { skipDamaged, stores }: RestoreJournal): unknown {
   if (!isTidemarkError(error)) return error;
   const { message, disposition, where } = error;
   // That files could not be restored is said as well; that the repository is damaged is what counts.
   const code = isTidemarkError(error.cause, 'REPOSITORY_DAMAGED') ? error.cause.code : error.code;
   const details = { disposition, where, cause: error };
+  const canSkip = stores.some(({ canSkipDamaged }) => canSkipDamaged);
   if (phase === 'swapping') {
     const hint = 'Stores were being exchanged: finish that now with `tidemark restore --resume`.';
     return new TidemarkError(code, message, { ...details, hint });
   }
-  if (code === 'REPOSITORY_DAMAGED' && !skipDamaged) {
+  if (code === 'REPOSITORY_DAMAGED' && !skipDamaged && canSkip) {
     const hint =
       'Nothing live was touched. Drop what was written beside with `tidemark restore --discard`; then --skip-damaged restores all the rest.';
     return new TidemarkError(code, message, { ...details, hint });
@@ -225,7 +231,9 @@ async function restoreAll(
     await writeAllBeside(application, reader, { opened, journal, reports }, run);
     const counted = journal.stores.flatMap((item) => {
       const report = reports.get(item.store);
-      return report === undefined ? [] : [{ ...item, damagedCount: report.damagedCount }];
+      if (report === undefined) return [];
+      const { damagedCount, entries, bytes, reusedBytes, segments } = report;
+      return [{ ...item, damagedCount, counts: { entries, bytes, reusedBytes, segments } }];
     });
     journal = await save(application, { ...journal, phase: 'swapping', stores: counted }, run);
     onPhase('swapping');
@@ -326,9 +334,10 @@ async function writeBeside(
     await restorer.rollForward(logOf(reader, point), point.position, run);
   }
   tellPhase('verifying');
-  await restorer.verify(run);
+  const { notes: found = [] } = await restorer.verify(run);
+  const notes = [...report.notes, ...found];
   return {
-    ...storeResult(reader, store, report),
+    ...storeResult(reader, store, { ...report, notes, noteCount: report.noteCount + found.length }),
     ...(restorer.rollForward === undefined ? {} : { segments: point.segments.length }),
     damaged: damaged.slice(0, MOST_DAMAGED).map(shownName),
     damagedCount: damaged.length,
@@ -343,14 +352,16 @@ function storeResult(
   const { item, point } = store;
   const { summary, maintenance } = point.base;
   const { skipped } = reader.content(point.base);
+  const counts = report ?? item.counts;
   return {
     store: item.store,
     into: placeText(item),
     position: point.position,
     exact: summary.exact,
-    bytes: report?.bytes ?? summary.bytes,
-    reusedBytes: report?.reusedBytes ?? 0,
-    entries: report?.entries ?? summary.entries,
+    bytes: counts?.bytes ?? summary.bytes,
+    reusedBytes: counts?.reusedBytes ?? 0,
+    entries: counts?.entries ?? summary.entries,
+    ...(item.counts?.segments === undefined ? {} : { segments: item.counts.segments }),
     verified: true,
     notes: report?.notes ?? [],
     noteCount: report?.noteCount ?? 0,

@@ -164,6 +164,8 @@ export type RestoreUndoResult = {
     readonly into: string;
     /** Of an undo: what is there now, the data from before the restore, or after a second undo what was restored. */
     readonly holds?: 'before' | 'restored' | undefined;
+    /** Of a server that was given up while it was written to: the folder with what was to go there, and what it held before. */
+    readonly givenUp?: string | undefined;
     readonly keptAside?: string | undefined;
   }[];
 };

@@ -47,10 +47,12 @@ type Attempt = {
   readonly isObserved?: boolean;
   /** Neither a log nor observations. */
   readonly hasOnlyBases?: boolean;
+  readonly ping?: Recorder['ping'];
 };
 
-function dumperOf(): Recorder {
+function dumperOf(ping: Recorder['ping']): Recorder {
   return {
+    ...(ping && { ping }),
     lineage: { id: 'fixture' },
     exact: 'observation',
     openBase: () => Promise.reject(new Error('bases are taken by the test')),
@@ -127,7 +129,7 @@ function recordingOf(
       const attempt = must(attempts[Math.min(at, attempts.length - 1)], 'an attempt');
       at += 1;
       if (attempt.opens !== undefined) throw attempt.opens;
-      if (attempt.hasOnlyBases === true) return dumperOf();
+      if (attempt.hasOnlyBases === true) return dumperOf(attempt.ping);
       return attempt.isObserved === true ? observerOf() : recorderOf(attempt);
     },
     openSpool: async () => ownSpool,
@@ -298,4 +300,22 @@ test('of a store without log or observations marks stand on its newest base, and
   const again = recordingOf([{ hasOnlyBases: true }], { known: { position: base.cut, atMs: 10, base } });
   await during(again, (advance) => advance(10_000));
   assert.deepEqual([again.bases.length, again.news], [0, ['orders: recording']]);
+});
+
+test('of a store without log or observations it is noticed when it is away, and no mark stands on its base then', async () => {
+  let isAway = false;
+  const ping = async (): Promise<void> => {
+    if (isAway) throw away;
+  };
+  const world = recordingOf([{ hasOnlyBases: true, ping }]);
+  await during(world, async (advance) => {
+    await advance(20_000);
+    assert.notEqual(world.recording.standingBase, undefined);
+    isAway = true;
+    await advance(20_000);
+    assert.deepEqual([world.recording.state, world.recording.standingBase], ['retrying', undefined]);
+    isAway = false;
+    await advance(120_000);
+    assert.deepEqual([world.recording.state, world.bases.length], ['recording', 1]);
+  });
 });

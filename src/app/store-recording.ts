@@ -16,6 +16,10 @@ import type { Journal, JournaledHistory } from './journal.ts';
 import type { StoreState } from './results.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
+/** After bases that failed: each costs the store a copy of all that it has. */
+const BASE_BACK_OFF = { firstMs: 30_000, maxMs: 30 * 60_000 };
+/** How often a store is asked whether it is there of which only bases are taken. */
+const CHECK_MS = 10_000;
 const QUEUE_BYTES = 16 * 1024 * 1024;
 /** How long a position that was read may take to be received. */
 const RECEIVE_MS = 10_000;
@@ -84,6 +88,8 @@ export class StoreRecording implements AsyncDisposable {
   /** Of a store without log and observations: what marks stand on. */
   #standing: StandingBase | undefined;
   #hasOnlyBases = false;
+  /** First bases of a history that a server had to make and that came to nothing, one after another. */
+  #failedBases = 0;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
   #acknowledge: (durable: Position) => void = () => undefined;
@@ -150,7 +156,9 @@ export class StoreRecording implements AsyncDisposable {
         failures++;
         this.#fail(reason);
         if (reason.disposition === 'resync' && failures === 1) continue;
-        await clock.sleep(backOffDelayMs(failures, BACK_OFF, random), run).catch(() => undefined);
+        const baseDelayMs = this.#failedBases === 0 ? 0 : backOffDelayMs(this.#failedBases, BASE_BACK_OFF, random);
+        const delayMs = Math.max(backOffDelayMs(failures, BACK_OFF, random), baseDelayMs);
+        await clock.sleep(delayMs, run).catch(() => undefined);
       }
     }
   }
@@ -328,8 +336,13 @@ export class StoreRecording implements AsyncDisposable {
   async #takeBasesOnly(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
     this.#standing ??= this.#known?.base;
     if (this.#standing === undefined) await this.#base(recorder, run);
-    this.#setRecording(onRecording);
-    await untilAborted(new Promise<never>(() => undefined), run);
+    const { clock } = this.#runtime;
+    for (;;) {
+      await recorder.ping?.(run);
+      this.#lastSeenMs = clock.nowMs();
+      this.#setRecording(onRecording);
+      await clock.sleep(CHECK_MS, run);
+    }
   }
 
   async #observe(recorder: Recorder, run: Run, onRecording: () => void): Promise<void> {
@@ -451,7 +464,10 @@ export class StoreRecording implements AsyncDisposable {
     run: Run,
     { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: false },
   ): Promise<WrittenBase> {
+    const isCostly = recorder.begin !== undefined && !this.#reach.hasBase;
+    if (isCostly) this.#failedBases++;
     const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
+    this.#failedBases = 0;
     this.#lastBaseMs = this.#runtime.clock.nowMs();
     if (!this.#reach.hasBase) this.#reach.from = base.cut;
     this.#reach.hasBase = true;

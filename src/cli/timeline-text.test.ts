@@ -248,8 +248,8 @@ together              at 263 marks, 2026-11-19 14:05:00 to 2026-11-20 14:00:00
                       longest time without one: 2 h 25 min, from
                       2026-11-20 05:40:00
                       clock, skew 12 ms at most
-orders, catalog: exact to the position; uploads-of-customers: as it was read
-(what mmap or other machines write is seen late)
+orders, catalog: exact to the position; uploads-of-customers: as it was read,
+each part at its own time
 
 1 gap: what was in between can’t be restored
 orders                2026-11-20 05:41:07 to 2026-11-20 07:00:00, 1 h 18 min:
@@ -300,9 +300,8 @@ together    at 263 marks,
             2026-11-20 05:40:00
             clock, skew 12 ms at most
 orders, catalog: exact to the position;
-uploads-of-customers: as it was read
-(what mmap or other machines write is
-seen late)
+uploads-of-customers: as it was read,
+each part at its own time
 
 1 gap: what was in between can’t be
 restored
@@ -338,8 +337,7 @@ uploads   only at 10 moments, 2026-11-09 03:00:10 to 2026-11-20 03:00:10
 together  at 14 marks, 2026-11-07 03:00:10 to 2026-11-20 03:00:10
           longest time without one: 1 d, from 2026-11-07 03:00:10
           clock, skew 12 ms at most
-orders: exact to the position; uploads: as it was read (what mmap or other machines write is seen
-late)
+orders: exact to the position; uploads: as it was read, each part at its own time
 
 1 gap: what was in between can’t be restored
 orders    2026-11-12 23:10:00 to 2026-11-12 23:13:00, 3 min:

@@ -102,7 +102,7 @@ function entry(name: string, texts: readonly string[], page: TextPage): readonly
 const EXACT: Readonly<Record<Exactness, string>> = {
   position: 'exact to the position',
   time: 'exact to the time',
-  observation: 'as it was read (what mmap or other machines write is seen late)',
+  observation: 'as it was read, each part at its own time',
 };
 
 function exactnessText(stores: TimelineResult['stores']): string {

@@ -275,6 +275,16 @@ test('a secret in the manifest is refused and never repeated', async () => {
   }
 });
 
+test('a server’s password is named by its source, whatever kind of server it is', async () => {
+  for (const url of ['postgres://db/shop', 'redis://cache']) {
+    for (const source of ['passwordFile: ./secret', 'passwordEnv: SECRET', 'passwordCommand: [pass, show, it]']) {
+      const { stores } = await parseManifest(`${SHORT}  x: { url: "${url}", ${source} }\n`, ORIGIN);
+      const key = source.split(':')[0] ?? '';
+      assert.ok(must(stores[1], 'a store').options[key] !== undefined, `${url} ${source}`);
+    }
+  }
+});
+
 test('references may share stores and form chains', async () => {
   const stores = ['a: [b, c]', 'b: [d]', 'c: [d]', 'd: []', 'e: [a]'];
   const text = stores.map((line) => line.replace(/(\w): (.*)/, '  $1: { url: files:$1, references: $2 }')).join('\n');

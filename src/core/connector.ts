@@ -33,6 +33,8 @@ export type RestorerContext = {
    * stands for the file's name and `%p` for where it goes. It ends with 0, or with 1 for what is not there yet or can't be read, which is asked for again.
    */
   readonly followBy?: readonly string[] | undefined;
+  /** Which moment is restored, by the clock of whoever took the mark; absent where nobody knows. */
+  readonly atMs?: number | undefined;
   /** On this host, of this restore and store alone: private, and there until the restore is discarded. Not created yet. */
   readonly workFolder?: string | undefined;
 };
@@ -102,8 +104,13 @@ export interface Connector<Options> {
    * whatever else goes wrong must not be told so.
    */
   giveLogFile?(log: StoredLog, request: LogFileRequest, run: Run): Promise<boolean>;
-  /** The `order` of a position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
-  parsePosition?(text: string): string | undefined;
+  /** A position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
+  parsePosition?(text: string): TypedPosition | undefined;
+  /**
+   * Whether a swap that failed half-way can be given up: the place is a server, which may hold a part then. Elsewhere only going on leads to something
+   * whole. `discard` needs no server.
+   */
+  canGiveUp?(options: Options, context: RestorerContext): boolean;
   /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */
   positionBetween?(order: string, next: Position): Position;
   /** The name of the entry at a path as an operator types it. */
@@ -135,6 +142,9 @@ export interface Connector<Options> {
   compare(left: StoredEntry, right: StoredEntry, sameContent: boolean): EntryChange;
   diagnose(options: Options, runtime: Runtime, run: Run): Promise<readonly Finding[]>;
 }
+
+/** `isMeant`: of several places of one order, which of them; absent where the order says it all. */
+export type TypedPosition = { readonly order: string; isMeant?(position: Position): boolean };
 
 export type EntryChange = 'content' | 'attributes' | 'none';
 

@@ -141,6 +141,8 @@ export interface Recorder extends AsyncDisposable {
    * before all of it was read.
    */
   openBase(run: Run): Promise<Base>;
+  /** Whether the store is there: of one that has neither log nor observations, which would tell. @throws STORE_UNREACHABLE */
+  ping?(run: Run): Promise<void>;
   /** Covers all that anyone could see before this call began. Only with `openLog`. */
   head?(run: Run): Promise<Position>;
   /**

@@ -122,6 +122,11 @@ export interface Restorer extends AsyncDisposable {
    * base comes with the log laid over it.
    */
   rollForward?(log: LogReader, to: Position, run: Run): Promise<void>;
-  verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }>;
+  /** `notes`: of what was found only now, as in `RestoreReport`. */
+  verify(run: Run): Promise<{
+    readonly entries: number;
+    readonly bytes: number;
+    readonly notes?: readonly string[] | undefined;
+  }>;
   swap(run: Run): Promise<{ readonly keptAside?: string | undefined }>;
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { TidemarkError } from '../core/errors.ts';
+import { systemCode, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { excerpt } from '../core/printable.ts';
 import type { Clock, Run } from '../core/run.ts';
@@ -128,6 +128,10 @@ function nameOf({ command, via = [] }: ProgramCall): string {
 }
 
 function cannotStart(name: string, cause: unknown): TidemarkError {
+  if (systemCode(cause) === 'ENOENT' && cause instanceof Error && 'path' in cause) {
+    const message = `${name} can’t be started: ${String(cause.path)} is not found`;
+    return new TidemarkError('FAILED', message, { cause, hint: 'Install it, or write its whole path.' });
+  }
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new TidemarkError('FAILED', `${name} can’t be started: ${reason}`, { cause });
 }
@@ -211,6 +215,8 @@ function collect(stream: Readable): () => Buffer {
 }
 
 function quote(complaint: Buffer): string {
-  const [line = ''] = afterReady(complaint).toString('utf8').trim().split('\n');
+  const lines = afterReady(complaint).toString('utf8').trim().split('\n');
+  // What it only remarked before may stand first.
+  const line = lines.find((told) => /\b(?:error|fatal):/i.test(told)) ?? lines[0] ?? '';
   return line === '' ? '' : `: ${excerpt(line, COMPLAINT_CHARACTERS)}`;
 }

@@ -18,12 +18,17 @@ type Lookup = { readonly found?: Found | undefined; readonly near: readonly Posi
 /** The place of an order that lies before a commit and after the one before it. */
 export type PositionBetween = (order: string, next: Position) => Position;
 
-type Wanted = { readonly history: string; readonly order: string; readonly between?: PositionBetween | undefined };
+type Wanted = {
+  readonly history: string;
+  readonly order: string;
+  readonly isMeant?: ((position: Position) => boolean) | undefined;
+  readonly between?: PositionBetween | undefined;
+};
 
 /** Looks for an order in one history, in the newest stretch that leads there. `between`: of a log of bytes, which can stop at each of them. */
 export async function findPosition(
   { access, catalogue }: { readonly access: RepositoryAccess; readonly catalogue: Catalogue },
-  { history, order, between }: Wanted,
+  { history, order, isMeant = () => true, between }: Wanted,
   run: Run,
 ): Promise<Lookup> {
   const view = catalogue.histories.get(history);
@@ -35,8 +40,8 @@ export async function findPosition(
     const base = bases.find(({ summary }) => summary.cut.order === order);
     const committed = await commitsAround(access, { span, order, between }, run);
     const at = committed.at ?? (base && { position: base.summary.cut, atMs: baseAtMs(base) });
-    if (at !== undefined) return { found: { ...at, credential: span.credential }, near: [] };
-    if (near.length === 0) near = committed.near;
+    if (at !== undefined && isMeant(at.position)) return { found: { ...at, credential: span.credential }, near: [] };
+    if (near.length === 0) near = at === undefined ? committed.near : [at.position];
   }
   return { near };
 }

@@ -1,42 +1,55 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
+import type { Shop } from '../e2e/shop.ts';
 import { serverOwner, startPostgres } from '../servers/postgres.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { startRedis } from '../servers/redis.ts';
 import type { RedisServer } from '../servers/redis.ts';
 import { ENGINE_STORES, SESSION_SECONDS, SESSIONS } from './engine-model.ts';
 import type { EngineModel, EngineStore } from './engine-model.ts';
+import { keepResult } from './engine-world.ts';
 import type { EngineWorld, Recorded, TakenMark } from './engine-world.ts';
 import { isFull, LONGER } from './world.ts';
 
-/** Of how many marks all is restored after a scenario, besides those that it names. */
-const RESTORED = isFull ? 3 * (process.env['TIDEMARK_ORACLE_LONGER'] === undefined ? 1 : LONGER) : 1;
+/** How many of the marks that a scenario does not name are restored, the newest one among them. */
+const RESTORED = process.env['TIDEMARK_ORACLE_LONGER'] === undefined ? 1 : 3 * LONGER;
+/** Of those that it names, the last ones. */
+const NAMED = isFull ? Number.POSITIVE_INFINITY : 2;
 
 export type Counters = Readonly<Record<EngineStore, number>>;
 
 /** Restores a mark into fresh servers and folders, starts them, and tells what counter each store stands at. */
-export async function restoredCounters({ shop }: EngineWorld, mark: string): Promise<Counters> {
+export async function restoredCounters({ shop, seed }: EngineWorld, mark: string): Promise<Counters> {
+  const startedMs = Date.now();
   await using redis = await startRedis();
   const into = shop.at(`restored-${mark}`);
   mkdirSync(into, { mode: 0o755 });
   if (serverOwner() !== undefined) openTo(shop.folder.path);
   try {
-    shop.ok(['restore', '--to', mark, '--into', into, '--into', `cache=${redis.url}`, '--yes']);
+    await ended(shop, ['restore', '--to', mark, '--into', into, '--into', `cache=${redis.url}`, '--yes']);
     await using postgres = await startPostgres({ folder: join(into, 'orders') });
     using catalog = openEmbedded(join(into, 'catalog'), { mustExist: true });
-    return {
+    const counters = {
       uploads: Number(readFileSync(join(into, 'uploads', 'counter'), 'utf8')),
       cache: await redisCounter(redis),
       orders: await postgresCounter(postgres),
       catalog: Number(Buffer.from(catalog.get('counter') ?? []).toString()),
     };
+    keepResult({ seed, mark, restoredMs: Date.now() - startedMs });
+    return counters;
   } finally {
     rmSync(into, { recursive: true, force: true });
-    shop.ok(['restore', '--discard', '--yes']);
+    await ended(shop, ['restore', '--discard', '--yes']);
   }
+}
+
+/** Networks that this process makes go on meanwhile. */
+async function ended(shop: Shop, args: readonly string[]): Promise<void> {
+  const { status, err } = await shop.start(args).ended;
+  assert.equal(status, 0, `tidemark ${args.join(' ')}: ${err}`);
 }
 
 /** A server that runs as another user has to come to its folder. */
@@ -75,7 +88,6 @@ async function postgresCounter(server: PostgresServer): Promise<number> {
 
 /** Restores marks, and checks that all stores stand where they may, that what a row names is there, and that a sealed one is of one moment. */
 export async function checkMarks(world: EngineWorld, model: EngineModel, marks: readonly TakenMark[]): Promise<void> {
-  const startedMs = Date.now();
   for (const { id, class: kind, span } of marks) {
     const counters = await restoredCounters(world, id);
     for (const store of ENGINE_STORES) {
@@ -85,11 +97,6 @@ export async function checkMarks(world: EngineWorld, model: EngineModel, marks: 
     assert.ok(counters.uploads >= counters.orders, `seed ${world.seed}, mark ${id}: ${JSON.stringify(counters)}`);
     if (kind === 'sealed') assert.equal(new Set(Object.values(counters)).size, 1, `${id}: ${JSON.stringify(counters)}`);
   }
-  const result = process.env['TIDEMARK_ORACLE_RESULT'];
-  if (result === undefined) return;
-  const { seed } = world;
-  const line = { seed, steps: model.steps, restored: marks.length, restoringMs: Date.now() - startedMs };
-  appendFileSync(result, `${JSON.stringify(line)}\n`);
 }
 
 /** The marks of these ids, the newest complete one, and some more that are complete. */
@@ -105,5 +112,6 @@ export function chosenMarks(
     'marks that were promised',
   );
   const others = complete.filter(({ id }) => !ids.includes(id));
-  return [...named, ...random.shuffle(others.slice(0, -1)).slice(0, RESTORED - 1), ...others.slice(-1)];
+  const some = random.shuffle(others.slice(0, -1)).slice(0, RESTORED - 1);
+  return [...named.slice(-NAMED), ...some, ...(isFull ? others.slice(-1) : [])];
 }

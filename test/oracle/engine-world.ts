@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import { openReader } from '../../src/app/look.ts';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
@@ -121,12 +121,14 @@ export async function openEngineWorld({ redisUrl, postgresUrl, more = {} }: Engi
     },
     async stopWriter() {
       assert.ok(writer, 'a writer runs');
+      // Before its first step it may not listen yet.
+      await until('the writer writes', () => statSync(shop.at('writer.log')).size > 0);
       writer.kill('SIGTERM');
       if (writer.exitCode === null) await once(writer, 'exit');
       assert.equal(writer.exitCode, 0, 'the writer ended well');
       return new EngineModel(shop.at('writer.log'));
     },
-    recorded: () => recordedOf(shop),
+    recorded: () => recordedOf(shop, seed),
     async [Symbol.asyncDispose]() {
       rmSync(shop.at('pause'), { force: true });
       if (writer !== undefined && writer.exitCode === null && writer.signalCode === null) {
@@ -139,7 +141,7 @@ export async function openEngineWorld({ redisUrl, postgresUrl, more = {} }: Engi
   return world;
 }
 
-async function recordedOf(shop: Shop): Promise<Recorded> {
+async function recordedOf(shop: Shop, seed: number): Promise<Recorded> {
   await using application = await openShopApplication(shop);
   await using reader = await openReader(application, {}, run);
   const { catalogue } = reader;
@@ -148,31 +150,42 @@ async function recordedOf(shop: Shop): Promise<Recorded> {
     const { atMs, skewMs } = signed;
     return { id: mark.id, state: markState(mark), class: signed.class, span: { fromMs: atMs - skewMs, toMs: atMs } };
   });
+  const complete = marks.filter(({ state }) => state === 'complete');
+  keepResult({ seed, marks: marks.length, complete: complete.length, gaps: catalogue.gaps.length });
   return {
     marks,
-    complete: marks.filter(({ state }) => state === 'complete'),
+    complete,
     gaps: (store) => catalogue.gaps.filter((gap) => gap.store === store).map(({ reason }) => reason),
     bases: (store) => [...catalogue.bases.values()].filter(({ summary }) => summary.store === store).length,
   };
 }
 
+/** For a long run, which counts what was done: a line in the file that it names. */
+export function keepResult(result: Readonly<Record<string, unknown>>): void {
+  const path = process.env['TIDEMARK_ORACLE_RESULT'];
+  const scenario = basename(process.argv[1] ?? '', '.test.ts');
+  if (path !== undefined) appendFileSync(path, `${JSON.stringify({ scenario, ...result })}\n`);
+}
+
 /** Resolves when `up` says that it records all of them. What has just broken may not be noticed yet: see `untilComplete`. */
 export async function untilAllRecord({ ask }: Asking): Promise<void> {
-  await until('all stores are recorded', async () => {
+  let stores: readonly { readonly state?: string }[] = [];
+  const isSo = async (): Promise<boolean> => {
     const answer = await ask({ command: 'status' });
-    const stores = (answer?.['stores'] ?? []) as readonly { readonly state?: string }[]; // as `status` answers
+    stores = (answer?.['stores'] ?? []) as typeof stores; // as `status` answers
     return stores.length === ENGINE_STORES.length && stores.every(({ state }) => state === 'recording');
-  });
+  };
+  await until('all stores are recorded', isSo, () => `: ${JSON.stringify(stores)}`);
 }
 
 /** Takes marks until one has all stores, and gives its id. */
 export async function untilComplete({ ask }: Asking): Promise<string> {
-  let id = '';
-  await until('a mark has all stores', async () => {
+  let mark: { readonly id?: string; readonly state?: string } = {};
+  const isSo = async (): Promise<boolean> => {
     const answer = await ask({ command: 'mark', tags: [], sealed: false });
-    const mark = (answer?.['mark'] ?? {}) as { readonly id?: string; readonly state?: string }; // as `mark` answers
-    id = mark.id ?? '';
+    mark = (answer?.['mark'] ?? {}) as typeof mark; // as `mark` answers
     return mark.state === 'complete';
-  });
-  return id;
+  };
+  await until('a mark has all stores', isSo, () => `: ${JSON.stringify(mark)}`);
+  return mark.id ?? '';
 }

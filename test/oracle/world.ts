@@ -138,11 +138,15 @@ async function stateFolderOf(shop: Shop): Promise<string> {
   return application.stateFolder;
 }
 
-/** Resolves once something is so. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+/** Resolves once something is so. `seen` is told where it is never so. */
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  seen: () => string = () => '',
+): Promise<void> {
   const endMs = Date.now() + LONGEST_MS;
   while (!(await isSo())) {
-    assert.ok(Date.now() < endMs, `it is never so that ${what}`);
+    assert.ok(Date.now() < endMs, `it is never so that ${what}${seen()}`);
     await sleep(STEP_MS);
   }
 }

@@ -1,6 +1,18 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { withFileLock } from './file-lock.ts';
@@ -47,11 +59,15 @@ function giveOwnIdentity(folder: string): void {
   identity.copy(control, 0);
   control.writeUInt32LE(crc32c(control.subarray(0, end)), end);
   writeFileSync(controlFile, control);
-  const segment = join(folder, 'pg_wal/000000010000000000000001');
-  const log = readFileSync(segment);
-  // After the 24 bytes of the first page's header.
-  identity.copy(log, 24);
-  writeFileSync(segment, log);
+  const wal = join(folder, 'pg_wal');
+  for (const name of readdirSync(wal).filter((found) => /^[0-9A-F]{24}$/.test(found))) {
+    const segment = openSync(join(wal, name), 'r+');
+    const header = Buffer.alloc(24);
+    readSync(segment, header);
+    // After the 24 bytes of the first page's header, in each file that was begun.
+    if (header.readUInt16LE(0) !== 0) writeSync(segment, identity, 0, 8, 24);
+    closeSync(segment);
+  }
 }
 
 /** The checksum is over all that is before it; where it stands differs by version. */

@@ -2,6 +2,8 @@ import { waitUntil } from './guarded.ts';
 import { startRedis } from './redis.ts';
 import type { RedisOptions, RedisServer } from './redis.ts';
 
+const SLOTS = 16_384;
+
 export type ClusterOptions = {
   readonly masters?: number;
   /** Of each master. */
@@ -118,12 +120,28 @@ function parseNode(line: string): ClusterNode {
   };
 }
 
-/** Resolves when all of it serves. */
+/** As `--cluster create` does, which makes none of less than three. */
+async function join(servers: readonly RedisServer[]): Promise<void> {
+  const [first] = servers;
+  for (const [index, server] of servers.entries()) {
+    const [from, to] = [index, index + 1].map((part) => Math.floor((part * SLOTS) / servers.length));
+    await server.call('cluster', 'addslotsrange', String(from), String((to ?? 0) - 1));
+    await server.call('cluster', 'set-config-epoch', String(index + 1));
+    if (first !== undefined && index > 0) await server.call('cluster', 'meet', '127.0.0.1', String(first.port));
+  }
+}
+
+/** Resolves when all of it serves. Less than three masters have no replicas. */
 export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
   const { masters = 3, replicas = 0 } = options;
   const cluster = new RedisCluster(options);
   try {
     for (let count = masters * (1 + replicas); count > 0; count -= 1) await cluster.startNode();
+    if (masters < 3) {
+      await join(cluster.servers);
+      await cluster.untilWhole();
+      return cluster;
+    }
     const addresses = cluster.servers.map(({ port }) => `127.0.0.1:${port}`);
     const settings = ['--cluster-replicas', String(replicas), '--cluster-yes'];
     await cluster.servers[0]?.cluster('create', ...addresses, ...settings);

@@ -124,8 +124,14 @@ function printDamaged({ damaged, damagedCount }: RestoreResult['stores'][number]
 
 const MOST_DAMAGED = 20;
 
-function undoneText({ store, into, holds, keptAside }: RestoreUndoResult['stores'][number], printer: Printer): string {
+function undoneText(
+  { store, into, holds, givenUp, keptAside }: RestoreUndoResult['stores'][number],
+  printer: Printer,
+): string {
   const name = printer.paint('bold', store);
+  if (givenUp !== undefined) {
+    return `${name}: ${printable(into)} is given up and may hold a part; what was to go there, and what it held before, stays in ${printable(givenUp)}`;
+  }
   if (holds === undefined) return `${name}: what a restore had left beside ${printable(into)} is deleted`;
   const [now, other] = holds === 'before' ? ['before the restore', 'was restored'] : ['restored', 'was there before'];
   const kept = keptAside === undefined ? '' : `; what ${other} is kept as ${printable(keptAside)}`;

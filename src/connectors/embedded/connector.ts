@@ -51,7 +51,10 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     const { fresh, aside, nextAside } = besideOf(target, id);
     for (const path of [fresh, nextAside, aside]) removeDatabase(path);
   },
-  parsePosition: parseRevision,
+  parsePosition: (text) => {
+    const order = parseRevision(text);
+    return order === undefined ? undefined : { order };
+  },
   entryName: (path) => path,
   entryPath: (name) => name,
   content: valueContent,

@@ -29,9 +29,13 @@ export async function findBinaries(majorVersion: number, named: string | undefin
   return undefined;
 }
 
-/** A client's program: of the folder, else of any that this host has, where the newest understands all servers. */
-export function findClientProgram(name: string, folder: string | undefined): string | undefined {
-  const folders = [...(folder === undefined ? [] : [folder]), ...[18, 17, 16, 15, 14, 13].flatMap(knownFolders)];
+/**
+ * A client's program: of the folder, else of the server's own version, whose words that server knows; else of any that this host has, where the
+ * newest understands all servers.
+ */
+export function findClientProgram(name: string, folder: string | undefined, majorVersion?: number): string | undefined {
+  const versions = [...(majorVersion === undefined ? [] : [majorVersion]), 18, 17, 16, 15, 14, 13];
+  const folders = [...(folder === undefined ? [] : [folder]), ...versions.flatMap(knownFolders)];
   return folders.map((found) => join(found, name)).find((path) => existsSync(path) && isExecutable(path));
 }
 

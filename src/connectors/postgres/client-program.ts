@@ -1,7 +1,9 @@
 import type { StreamOptions } from '../../io/program.ts';
 import type { Run } from '../../core/run.ts';
 import { findClientProgram } from './binaries.ts';
-import type { PostgresPlace } from './place.ts';
+import { connectSql } from './connection.ts';
+import type { Session } from './connection.ts';
+import type { PostgresPlace, ServerAddress } from './place.ts';
 
 /** Where programs of the system are, and the only words that are parsed. */
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', PGCONNECT_TIMEOUT: '30' };
@@ -9,19 +11,21 @@ const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', PGCONNE
 /** What a client's program of PostgreSQL is run with against a server. Its password goes by environment. */
 export type ClientCall = Pick<StreamOptions, 'command' | 'via' | 'environment' | 'secrets'>;
 
-/** `program`: `psql`, `pg_dump` or `pg_dumpall`. The database is the place's own where none is named. */
+/**
+ * `program`: `psql`, `pg_dump` or `pg_dumpall`. The database is the place's own where none is named. Of several servers it is the one that is
+ * connected to for SQL as well: the program itself would take the first that answers. @throws STORE_UNREACHABLE
+ */
 export async function clientCall(
   place: PostgresPlace,
   program: string,
   args: readonly string[],
   run: Run,
 ): Promise<ClientCall> {
-  const { addresses, user, via, options, sslMode } = place;
+  const { user, via, options, sslMode } = place;
+  const { host, port, majorVersion } = await chosenServer(place, run);
   const isFar = via.length > 0;
-  const found = isFar ? undefined : findClientProgram(program, options.binFolder);
-  const hosts = addresses.map(({ host }) => host).join(',');
-  const ports = addresses.map(({ port }) => port).join(',');
-  const connection = ['--host', hosts, '--port', ports, '--username', user, '--no-password'];
+  const found = isFar ? undefined : findClientProgram(program, options.binFolder, majorVersion);
+  const connection = ['--host', host, '--port', String(port), '--username', user, '--no-password'];
   const password = await place.password(run);
   const certificates = {
     ...(options.caFile !== undefined && { PGSSLROOTCERT: options.caFile }),
@@ -38,10 +42,24 @@ export async function clientCall(
     secrets: {
       ...(password !== undefined && { PGPASSWORD: password }),
       PGSSLMODE: sslMode,
+      PGOPTIONS: '-c client_min_messages=warning',
       // Files of this host mean nothing on another one.
       ...(isFar ? {} : { ...defaultRoot, ...certificates }),
     },
   };
+}
+
+async function chosenServer(
+  place: PostgresPlace,
+  run: Run,
+): Promise<ServerAddress & { readonly majorVersion: number }> {
+  await using sql = await connectSql(place, { name: 'tidemark' }, run);
+  return { ...sql.address, majorVersion: await majorVersionOf(sql, run) };
+}
+
+export async function majorVersionOf(sql: Session, run: Run): Promise<number> {
+  const [row] = await sql.query("SELECT pg_catalog.current_setting('server_version_num') AS version", run);
+  return Math.trunc(Number(row?.['version']) / 10_000);
 }
 
 const SYSTEM_ROOT = '/etc/ssl/certs/ca-certificates.crt';

@@ -20,6 +20,9 @@ const KEEP_ALIVE_AFTER_MS = 10_000;
 /** A role or database may have limits of its own, which would end long work; and no standby is waited for. */
 const SETTINGS = '-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=local -c client_encoding=UTF8';
 
+/** It is told each second that we are there: one that waits less would take a slow answer for a dead host. */
+const SENDER_SETTINGS = '-c wal_sender_timeout=60s';
+
 /** All values are as the server writes them. */
 export type Row = Readonly<Record<string, string | null>>;
 
@@ -37,6 +40,8 @@ export interface Session extends AsyncDisposable {
 export type ConnectOptions = {
   /** What the server shows as the connection's name. */
   readonly name: string;
+  /** The server gives the connection up when nothing of what it sends is taken for so long. */
+  readonly unreadMs?: number;
 };
 
 /** The timeline of one that is promoted is in the names of its log's files at once, and only later in its control file. */
@@ -80,6 +85,15 @@ export async function connectSql(place: PostgresPlace, options: ConnectOptions, 
   });
 }
 
+/** Connects to one server of a place, whatever its role. @throws STORE_UNREACHABLE */
+export async function connectTo(
+  place: PostgresPlace,
+  options: ConnectOptions & { readonly address: ServerAddress },
+  run: Run,
+): Promise<Session> {
+  return await connect(place, { ...options, replication: false }, run);
+}
+
 /** Connects for `START_REPLICATION`, `BASE_BACKUP` and their like. @throws STORE_UNREACHABLE */
 export async function connectReplication(
   place: PostgresPlace,
@@ -101,7 +115,7 @@ function wrongRole(address: ServerAddress, isStandby: boolean): TidemarkError {
 type Connecting = ConnectOptions & { readonly address: ServerAddress; readonly replication: boolean };
 
 async function connect(place: PostgresPlace, options: Connecting, run: Run): Promise<ClientSession> {
-  const { address, name, replication } = options;
+  const { address, name, replication, unreadMs } = options;
   run.signal.throwIfAborted();
   const config: ClientConfig & { readonly replication?: string } = {
     host: address.host,
@@ -111,12 +125,17 @@ async function connect(place: PostgresPlace, options: Connecting, run: Run): Pro
     password: () => passwordOf(place, address, run),
     ssl: await tlsOf(place, address),
     application_name: name,
-    options: SETTINGS,
+    options: [
+      SETTINGS,
+      ...(replication ? [SENDER_SETTINGS] : []),
+      ...(unreadMs === undefined ? [] : [`-c tcp_user_timeout=${unreadMs}`]),
+    ].join(' '),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    // What is asked over a connection for replication may take as long as it takes.
-    ...(replication ? { replication: 'true' } : { query_timeout: QUERY_TIMEOUT_MS }),
+    // What streams is read from the socket itself, which this does not bound.
+    query_timeout: QUERY_TIMEOUT_MS,
+    ...(replication && { replication: 'true' }),
     types: { getTypeParser: () => (value: string | Buffer) => value.toString() },
   };
   const session = new ClientSession(new pg.Client(config), address);
@@ -146,8 +165,9 @@ async function tlsOf({ sslMode, options }: PostgresPlace, { host }: ServerAddres
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
-    rejectUnauthorized: sslMode !== 'require',
-    ...(sslMode === 'verify-ca' && { checkServerIdentity: () => undefined }),
+    // As libpq has it: who names an authority wants it to be asked.
+    rejectUnauthorized: sslMode !== 'require' || ca !== undefined,
+    ...(sslMode !== 'verify-full' && { checkServerIdentity: () => undefined }),
   };
 }
 

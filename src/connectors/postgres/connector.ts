@@ -8,7 +8,7 @@ import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
-import { discardPostgres, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
+import { discardPostgres, isServerRestore, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
 import { serveLogFile } from './wal/serve-log-file.ts';
 
 /** PostgreSQL servers: their data files and their log, or plain SQL. */
@@ -25,14 +25,17 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
     signal.throwIfAborted();
     return openPostgresRestorer(place, context);
   },
+  canGiveUp: isServerRestore,
   undo: undoPostgres,
   discard: discardPostgres,
-  giveLogFile: async (log, request, run) =>
-    await serveLogFile(log, (await readBaseFacts(log.base, run)).shape, request, run),
+  giveLogFile: async (log, request, run) => await serveLogFile(log, await readBaseFacts(log.base, run), request, run),
+  // With the timeline before it, as positions are shown, or alone, as the server has it.
   parsePosition: (text) => {
-    // With the timeline before it, as positions are shown, or alone, as the server has it.
-    const lsn = parseLsn(text.replace(/^[1-9][0-9]{0,9}\/(?=[^/]+\/)/, ''));
-    return lsn === undefined ? undefined : orderOf(lsn);
+    const [, timeline, place = ''] = /^(?:([1-9][0-9]{0,9})\/(?=[^/]+\/))?(.+)$/.exec(text) ?? [];
+    const lsn = parseLsn(place);
+    if (lsn === undefined) return undefined;
+    const order = orderOf(lsn);
+    return timeline === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${timeline}/`) };
   },
   positionBetween,
   entryName,

@@ -16,15 +16,17 @@ import type { Written } from './data-directory.ts';
 import { placeOf } from './lsn.ts';
 import { chooseOwner, putOwned } from './owner.ts';
 import type { Owner } from './owner.ts';
-import { appendSettings, recover } from './recovery.ts';
+import { appendSettings, FIRST_DATABASE, recover } from './recovery.ts';
+import type { RecoveryOptions } from './recovery.ts';
 import type { RestoreSettings } from './restore-settings.ts';
-import { endLeftover, setting } from './scratch-server.ts';
+import { assertNoServer, endLeftover } from './running-server.ts';
+import { setting } from './scratch-server.ts';
+import { COLLATIONS, collationNotes, readCollations } from './server-facts.ts';
 import { forgetVerified, markVerified, swapIn } from './swap.ts';
 import { moveOut, tablespaceHome } from './tablespaces.ts';
 import type { TablespaceHome } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
-import { assertNoServer } from './undo.ts';
 import { withBaseLog } from './wal/base-log.ts';
 import { WalFeed } from './wal-feed.ts';
 
@@ -43,6 +45,7 @@ export class DataDirectoryRestorer implements Restorer {
   readonly #context: RestorerContext;
   readonly #users: readonly string[];
   #restored: Restored | undefined;
+  #notes: readonly string[] = [];
 
   /** @throws RESTORE_CONFLICT when the target is no folder */
   constructor(target: string, settings: RestoreSettings, context: RestorerContext, users: readonly string[]) {
@@ -88,17 +91,22 @@ export class DataDirectoryRestorer implements Restorer {
     const recovery = { folder, facts, owner, clock, to: place, users: this.#users, pause };
     await withSystemErrors(folder, async () => {
       if (binFolder !== undefined) {
-        await recover(whole, { ...recovery, binFolder }, run);
+        const before = await readCollations(base, run);
+        const use: RecoveryOptions['use'] = async (server, login) => {
+          const now = await server.query(FIRST_DATABASE, login, COLLATIONS, run);
+          this.#notes = collationNotes(before, now.flat());
+        };
+        await recover(whole, { ...recovery, binFolder, use }, run);
         moveOut(folder, this.#tablespaceHome(), owner);
       } else await this.#leaveLog(whole, recovery, run);
       if (pause) appendSettings(folder, standbySettings(place.timeline, followBy), owner);
     });
   }
 
-  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+  async verify(run: Run): ReturnType<Restorer['verify']> {
     const { entries, bytes } = must(this.#restored, 'a base was restored').written;
     await markVerified(this.#place, this.#context.runtime.random, run);
-    return { entries, bytes };
+    return { entries, bytes, notes: this.#notes };
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {

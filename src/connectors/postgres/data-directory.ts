@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fromSystem, TidemarkError } from '../../core/errors.ts';
 import { printable } from '../../core/printable.ts';
 import type { BaseReader, FileResult, FileTarget, StoredEntry } from '../../core/restorer.ts';
@@ -46,6 +46,9 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
   'tablespace_map',
 ]);
 
+/** Slots are of the other server; what we tell of it ourselves is no file of it. */
+const LEFT_OUT_FOLDERS = ['pg_replslot/', 'tidemark/'];
+
 export type DataDirectoryOptions = {
   /** Must not exist. */
   readonly folder: string;
@@ -75,7 +78,7 @@ export async function writeDataDirectory(base: BaseReader, options: DataDirector
   }
   const [first] = failed;
   if (first !== undefined) {
-    const message = `${failed.length} files of the data directory can’t be restored, the first is ${printable(first.tag)}`;
+    const message = `${failed.length} files of the data directory can’t be restored, the first is ${printable(textOf(first.tag))}`;
     throw fromSystem(first.error, 'RESTORE_FAILED', message);
   }
   return { entries: writer.entryCount, bytes, reusedBytes };
@@ -89,7 +92,7 @@ class DirectoryWriter {
   constructor(options: DataDirectoryOptions) {
     this.#options = options;
     const { folder, tablespaces, tablespaceHome, owner } = options;
-    this.#makeFolder(folder);
+    this.#makeFolder(Buffer.from(folder));
     for (const name of FOLDERS) this.#ensureFolder(name);
     makeTablespaces(folder, tablespaces, tablespaceHome, owner);
     for (const oid of tablespaces.keys()) this.#folders.add(`pg_tblspc/${oid}`);
@@ -109,7 +112,7 @@ class DirectoryWriter {
   }
 
   #isWanted(name: string): boolean {
-    if (LEFT_OUT.has(name) || name.startsWith('pg_replslot/')) return false;
+    if (LEFT_OUT.has(name) || LEFT_OUT_FOLDERS.some((folder) => name.startsWith(folder))) return false;
     if (name.startsWith('pg_wal/') && !name.endsWith('.history')) return false;
     return this.#options.wanted?.(name) ?? true;
   }
@@ -124,7 +127,7 @@ class DirectoryWriter {
     }
     const parent = dirname(name);
     if (parent !== '.') this.#ensureFolder(parent);
-    const path = join(folder, name);
+    const path = pathIn(folder, name);
     const mode = attributes.mode & 0o770;
     if (entry.content === undefined) {
       closeSync(openSync(path, 'wx', 0o600));
@@ -137,7 +140,7 @@ class DirectoryWriter {
     return {
       tag: name,
       entry,
-      path: Buffer.from(path),
+      path,
       fileSizeBytes: entry.content.sizeBytes,
       candidate: this.#candidateFor(name, entry.content.sizeBytes),
       finish: { ...owner, mode, mtimeNs, atimeNs: mtimeNs },
@@ -146,9 +149,9 @@ class DirectoryWriter {
 
   #candidateFor(name: string, sizeBytes: number): Uint8Array | undefined {
     for (const folder of this.#options.candidates) {
-      const path = join(folder, name);
+      const path = pathIn(folder, name);
       const found = lstatSync(path, { throwIfNoEntry: false });
-      if (found?.isFile() === true && found.size === sizeBytes) return Buffer.from(path);
+      if (found?.isFile() === true && found.size === sizeBytes) return path;
     }
     return undefined;
   }
@@ -157,11 +160,11 @@ class DirectoryWriter {
     if (this.#folders.has(name)) return;
     const parent = dirname(name);
     if (parent !== '.') this.#ensureFolder(parent);
-    this.#makeFolder(join(this.#options.folder, name));
+    this.#makeFolder(pathIn(this.#options.folder, name));
     this.#folders.add(name);
   }
 
-  #makeFolder(path: string): void {
+  #makeFolder(path: Buffer): void {
     const { uid, gid } = this.#options.owner;
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, uid, gid);
@@ -169,12 +172,21 @@ class DirectoryWriter {
   }
 }
 
-/** The path of an entry in its data directory. @throws PATH_ESCAPES for one that would lead out of it */
-export function pathOf({ name }: { readonly name: Uint8Array }): string {
-  const path = Buffer.from(name).toString();
+/** Names need not be text in any encoding: a string has a byte of it in each of its characters. */
+function pathIn(folder: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name, 'latin1')]);
+}
+
+/** The path of an entry in its data directory, a character for each byte. @throws PATH_ESCAPES for one that would lead out of it */
+function pathOf({ name }: { readonly name: Uint8Array }): string {
+  const path = Buffer.from(name).toString('latin1');
   const parts = path.split('/');
   if (path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')) {
-    throw new TidemarkError('PATH_ESCAPES', `the base holds an entry with the name ${printable(path)}`);
+    throw new TidemarkError('PATH_ESCAPES', `the base holds an entry with the name ${printable(textOf(path))}`);
   }
   return path;
+}
+
+function textOf(name: string): string {
+  return Buffer.from(name, 'latin1').toString();
 }

@@ -2,11 +2,12 @@ import { statfsSync } from 'node:fs';
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import type { Run, Runtime } from '../../core/run.ts';
-import { connectReplication, connectSql } from './connection.ts';
+import { findClientProgram } from './binaries.ts';
+import { connectReplication, connectSql, connectTo } from './connection.ts';
 import type { Row, Session } from './connection.ts';
 import { identify } from './log/identity.ts';
 import { addressName } from './place.ts';
-import type { PostgresPlace } from './place.ts';
+import type { PostgresPlace, ServerAddress } from './place.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** A base and the log at the same time. */
@@ -25,7 +26,7 @@ SELECT current_user AS name, rolsuper AS super, rolreplication AS replication,
   pg_catalog.pg_is_in_recovery() AS standby,
   (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders,
   (SELECT count(*) FROM pg_catalog.pg_replication_slots) AS slots,
-  (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^tidemark') AS own
+  (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^tidemark' OR slot_name = $1) AS own
 FROM pg_catalog.pg_roles WHERE rolname = current_user`;
 
 const SLOTS = `
@@ -47,8 +48,11 @@ export async function diagnosePostgres(place: PostgresPlace, _runtime: Runtime, 
   try {
     await using sql = await connectSql(place, { name: OWNER }, run);
     const facts = await askFacts(place, sql, run);
+    if (place.options.strategy === 'sql') return SQL_RULES.flatMap((rule) => rule(facts) ?? []);
     const findings = RULES.flatMap((rule) => rule(facts) ?? []);
-    return [...findings, ...(await replicationFindings(place, sql, run))];
+    const others = place.addresses.filter((address) => addressName(address) !== addressName(sql.address));
+    const left = await Promise.all(others.map((address) => leftSlots(place, address, run)));
+    return [...findings, ...(await replicationFindings(place, sql, run)), ...left.flat()];
   } catch (error) {
     run.signal.throwIfAborted();
     if (!isTidemarkError(error)) throw error;
@@ -59,9 +63,31 @@ export async function diagnosePostgres(place: PostgresPlace, _runtime: Runtime, 
 async function askFacts(place: PostgresPlace, sql: Session, run: Run): Promise<Facts> {
   const settings = new Map<string, string>();
   for (const row of await sql.query(SETTINGS, run)) settings.set(row['name'] ?? '', row['setting'] ?? '');
-  const [role = {}] = await sql.query(ROLE, run);
-  const slots = await sql.query(SLOTS, run, [place.options.slot ?? '']);
+  const named = [place.options.slot ?? ''];
+  const [role = {}] = await sql.query(ROLE, run, named);
+  const slots = await sql.query(SLOTS, run, named);
   return { server: addressName(sql.address), settings, role, slots, place };
+}
+
+/** A server that was left, as after a failover, keeps its log for a slot that nobody uses any more. */
+async function leftSlots(place: PostgresPlace, address: ServerAddress, run: Run): Promise<readonly Finding[]> {
+  try {
+    await using sql = await connectTo(place, { name: OWNER, address }, run);
+    const slots = await sql.query(SLOTS, run, [place.options.slot ?? '']);
+    return slots
+      .filter(({ active }) => active !== 't')
+      .map(({ name, kept }) =>
+        warning(
+          'POSTGRES_SLOT_LEFT',
+          `${addressName(address)} is not recorded now, and keeps ${Math.round(Number(kept) / MEBIBYTE)} MiB of log for the replication slot ${name}`,
+          `If no other store uses it, there: SELECT pg_drop_replication_slot('${name}')`,
+        ),
+      );
+  } catch {
+    run.signal.throwIfAborted();
+    // One that is away keeps nothing that could be told.
+    return [];
+  }
 }
 
 /** Whether pg_hba.conf lets this role in for replication can only be tried. */
@@ -81,15 +107,38 @@ async function replicationFindings(place: PostgresPlace, sql: Session, run: Run)
 
 type Rule = (facts: Facts) => Finding | readonly Finding[] | undefined;
 
+function versionRule({ server, settings }: Facts): Finding | undefined {
+  if (number(settings, 'server_version_num') >= 130_000) return undefined;
+  return failing(
+    'POSTGRES_VERSION',
+    `${server} is older than PostgreSQL 13`,
+    'Upgrade the server; 13 to 18 are supported.',
+  );
+}
+
+/** Of a server that is only dumped. */
+const SQL_RULES: readonly Rule[] = [
+  versionRule,
+  ({ server, role }) =>
+    role['super'] === 't'
+      ? undefined
+      : failing(
+          'POSTGRES_NOT_PERMITTED',
+          `${server}: the role ${role['name']} is no superuser, and may not read the passwords of roles, which a dump holds`,
+          'Name a superuser in the URL of the store, or use strategy: physical.',
+        ),
+  ({ place }) =>
+    place.via.length > 0 || findClientProgram('pg_dumpall', place.options.binFolder) !== undefined
+      ? undefined
+      : failing(
+          'POSTGRES_NO_PROGRAMS',
+          'this host has no pg_dumpall',
+          'Install the client programs of PostgreSQL, name their folder as binFolder, or how to reach a host that has them as via.',
+        ),
+];
+
 const RULES: readonly Rule[] = [
-  ({ server, settings }) =>
-    number(settings, 'server_version_num') < 130_000
-      ? failing(
-          'POSTGRES_VERSION',
-          `${server} is older than PostgreSQL 13`,
-          'Upgrade the server; 13 to 18 are supported.',
-        )
-      : undefined,
+  versionRule,
   ({ server, settings }) =>
     settings.get('wal_level') === 'minimal'
       ? failing(

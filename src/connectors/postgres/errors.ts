@@ -18,9 +18,12 @@ export const SqlState = {
   duplicateObject: '42710',
 } as const;
 
+const LOOK_AT_IT =
+  'Check that it runs, that this host may connect to it, and that the URL names it; `tidemark doctor` checks all stores.';
+
 /** The server can't be used now; the same may work later. */
-export function unreachable(message: string, details: ErrorDetails = {}): TidemarkError {
-  return new TidemarkError('STORE_UNREACHABLE', message, { disposition: 'retry', ...details });
+export function unreachable(message: string, { hint = LOOK_AT_IT, ...details }: ErrorDetails = {}): TidemarkError {
+  return new TidemarkError('STORE_UNREACHABLE', message, { disposition: 'retry', hint, ...details });
 }
 
 /** The log can't be followed on from where it was. */

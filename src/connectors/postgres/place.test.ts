@@ -38,6 +38,16 @@ test('a socket is named by its folder', () => {
   assert.deepEqual(url.addresses, [{ host: '/run/postgresql', port: 5432 }]);
   assert.equal(url.sslMode, 'disable');
   assert.deepEqual(parseServerUrl('//me@%2Frun%2Fpostgresql/x').addresses, url.addresses);
+  const other = [{ host: '/run/postgresql', port: 5433 }];
+  assert.deepEqual(parseServerUrl('//me@/x?host=/run/postgresql&port=5433').addresses, other);
+  assert.deepEqual(parseServerUrl('//me@%2Frun%2Fpostgresql:5433/x').addresses, other);
+});
+
+test('ports that are named apart are those of the hosts that name none', () => {
+  const portsOf = (target: string) => parseServerUrl(target).addresses.map(({ port }) => port);
+  assert.deepEqual(portsOf('//a,b:2/x?port=1'), [1, 2]);
+  assert.deepEqual(portsOf('//a,b/x?port=1,2'), [1, 2]);
+  assert.deepEqual(portsOf('//a/x?port='), [5432]);
 });
 
 test('a password in the URL is refused, and not repeated', () => {
@@ -58,6 +68,10 @@ test('what is no URL of a server is refused', () => {
     '//a b:1:2/x',
     '//db?sslmode=prefer',
     '//db?ssl=on',
+    '//db?port=0',
+    '//db?port=1,2',
+    '//a,b,c?port=1,2',
+    '//db?port=x',
     '//db/%zz',
     '//db?sslmode=require&sslmode=disable',
   ];

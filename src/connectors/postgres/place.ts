@@ -52,17 +52,20 @@ export function parseServerUrl(target: string): ServerUrl {
       'Take it out, and name its source: passwordFile, passwordEnv or passwordCommand.',
     );
   }
-  const { host, sslmode, ...unknown } = parametersOf(query);
+  const { host, port, sslmode, ...unknown } = parametersOf(query);
   const [stranger] = Object.keys(unknown);
   if (stranger !== undefined) {
     throw invalid(
       `the URL's parameter ${JSON.stringify(stranger)} is unknown`,
-      'Known are host and sslmode; the rest are keys of the store.',
+      'Known are host, port and sslmode; the rest are keys of the store.',
     );
   }
-  const addresses = (hosts === '' ? (host ?? 'localhost') : hosts)
-    .split(',')
-    .map((written) => addressOf(decode(written)));
+  const written = (hosts === '' ? (host ?? 'localhost') : hosts).split(',');
+  const ports = port?.split(',') ?? [];
+  if (ports.length > 1 && ports.length !== written.length) {
+    throw invalid('the URL has not a port for each host', EXAMPLE);
+  }
+  const addresses = written.map((one, index) => addressOf(decode(one), ports[index] ?? ports[0]));
   const user = decode(account) || DEFAULT_USER;
   return { addresses, user, database: decode(database) || user, sslMode: sslModeOf(sslmode, addresses) };
 }
@@ -85,15 +88,15 @@ function parametersOf(query: string): Readonly<Record<string, string>> {
   return parameters;
 }
 
-function addressOf(written: string): ServerAddress {
-  if (written.startsWith('/')) return { host: written, port: DEFAULT_PORT };
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::([0-9]{1,5}))?$/.exec(written);
+/** `port`: where it says none itself. */
+function addressOf(written: string, port: string | undefined): ServerAddress {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|(\/.*?|[^:[\]]+))(?::([0-9]+))?$/s.exec(written);
   const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3] ?? DEFAULT_PORT);
-  if (host === undefined || port < 1 || port > MOST_PORT) {
-    throw invalid('the URL has no host, or one that can’t be', EXAMPLE);
+  const number = match?.[3] ?? (port || String(DEFAULT_PORT));
+  if (host === undefined || !/^[0-9]{1,5}$/.test(number) || Number(number) < 1 || Number(number) > MOST_PORT) {
+    throw invalid('the URL has no host or port, or one that can’t be', EXAMPLE);
   }
-  return { host, port };
+  return { host, port: Number(number) };
 }
 
 function decode(written: string): string {

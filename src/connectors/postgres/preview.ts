@@ -4,7 +4,7 @@ import type { PreviewContext, RestorePreview } from '../../core/connector.ts';
 import { isTidemarkError, systemCode, systemMeaning } from '../../core/errors.ts';
 import { chooseOwner } from './owner.ts';
 import type { RestoreSettings } from './restore-settings.ts';
-import { runningServer } from './scratch-server.ts';
+import { serverOn } from './running-server.ts';
 import { findTarget } from './target-place.ts';
 import type { TargetPlace } from './target-place.ts';
 
@@ -69,8 +69,8 @@ function folderBlockers({ target, mounted }: TargetPlace, existing: string): str
 
 function serverBlockers({ target, exists }: TargetPlace, settings: RestoreSettings): string[] {
   const blockers: string[] = [];
-  const pid = exists ? runningServer(target) : undefined;
-  if (pid !== undefined) blockers.push(`a server runs on ${target}, with the process ${pid}: stop it first`);
+  const found = exists ? serverOn(target) : undefined;
+  if (found !== undefined) blockers.push(`${found.message}: ${found.hint.replace('Stop it', 'stop it first')}`);
   try {
     chooseOwner(settings.owner, exists ? target : undefined);
   } catch (error) {

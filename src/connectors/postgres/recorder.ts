@@ -1,19 +1,21 @@
-import { createHash } from 'node:crypto';
 import { toHex } from '../../core/bytes.ts';
 import type { RecorderContext } from '../../core/connector.ts';
 import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, Log, Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
+import { untilAborted } from '../../flow/until-aborted.ts';
 import { openPhysicalBase } from './base/physical-base.ts';
 import { connectReplication, connectSql } from './connection.ts';
-import type { ClientSession, Session } from './connection.ts';
+import type { ClientSession, Row, Session } from './connection.ts';
 import { positionLost, serverError, unreachable } from './errors.ts';
 import { assertGoesOn, identify, whyNotOn } from './log/identity.ts';
 import type { Identity } from './log/identity.ts';
 import { readTail, writeTail } from './log/kept-tail.ts';
+import type { Tail } from './log/kept-tail.ts';
 import { openPhysicalLog } from './log/physical-log.ts';
-import { createSlot, findSlot, freeSlot } from './log/slot.ts';
+import { recorderId } from './log/recorder-id.ts';
+import { createSlot, createTemporarySlot, findSlot, freeSlot } from './log/slot.ts';
 import type { Slot } from './log/slot.ts';
 import { segmentStart, WalHistory, withoutHeader } from './log/wal-history.ts';
 import { historyFileOf } from './log/timelines.ts';
@@ -21,26 +23,34 @@ import { formatLsn, parseLsn, placeOf } from './lsn.ts';
 import { addressName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { ReplicationSocket } from './replication-socket.ts';
+import { askServerFile, SERVER_FILE } from './server-facts.ts';
 
 const LEAST_VERSION = 130_000;
-const MEBIBYTE = 1024n * 1024n;
+/**
+ * A recorder that stands still with its connection open, in a stopped process, must not stop the server: a checkpoint that takes a slot away waits for
+ * whoever serves that slot, and that one for us to read its last message.
+ */
+const UNREAD_MS = 60_000;
 
-/** What is asked once of a server. `capBytes`: of log that it keeps for a slot; undefined for no bound. */
+/** What is asked once of a server. */
 type ServerFacts = {
   readonly versionNumber: number;
   readonly segmentBytes: bigint;
   readonly pageBytes: bigint;
-  readonly capBytes: bigint | undefined;
 };
 
 const FACTS = `
 SELECT pg_catalog.current_setting('server_version_num') AS version,
   (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size') AS segment,
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_block_size') AS page,
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS cap`;
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_block_size') AS page`;
+
+/** Bytes of log that the server keeps for a slot at most; negative for no bound. */
+const CAP = "pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_slot_wal_keep_size')) AS cap";
+/** What the log of this host may hold up on a server without a bound. */
+const DEFAULT_CAP_BYTES = 1024n * 1024n * 1024n;
 
 const HEAD = `
-SELECT pg_catalog.pg_is_in_recovery() AS standby,
+SELECT pg_catalog.pg_is_in_recovery() AS standby, ${CAP},
   pg_catalog.pg_current_wal_insert_lsn() AS inserted, pg_catalog.pg_current_wal_flush_lsn() AS flushed`;
 
 /** What was asked is in the log, and that is on the server's disk. Empty, but a transaction of its own, which a commit flushes. */
@@ -49,8 +59,8 @@ const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
 const RESTORE_POINT = 'SELECT pg_catalog.pg_create_restore_point($1)';
 const LONGEST_LABEL = 63;
 
-const STANDBY_HEAD =
-  'SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.pg_last_wal_replay_lsn() AS replayed';
+const STANDBY_HEAD = `
+SELECT pg_catalog.pg_is_in_recovery() AS standby, ${CAP}, pg_catalog.pg_last_wal_replay_lsn() AS replayed`;
 
 /** Records a PostgreSQL server: its files, and its log over replication. @throws STORE_UNREACHABLE, UNSUPPORTED */
 export async function openPostgresRecorder(
@@ -58,7 +68,10 @@ export async function openPostgresRecorder(
   context: RecorderContext,
   run: Run,
 ): Promise<Recorder> {
-  const owner = ownerName(context);
+  const { stateFolder, runtime } = context;
+  const id = stateFolder === undefined ? toHex(runtime.random(6)) : await recorderId(stateFolder, runtime.random, run);
+  const owner = `tidemark/${id}`;
+  const slotName = place.options.slot ?? (stateFolder === undefined ? 'tidemark' : `tidemark_${id}`);
   const sql = await connectSql(place, { name: owner }, run);
   try {
     const facts = await askFacts(sql, run);
@@ -70,20 +83,11 @@ export async function openPostgresRecorder(
       shape: { segmentBytes, pageBytes },
       timelines: identity.timelines,
     });
-    return new PostgresRecorder({ place, context, owner, facts, history }, sql);
+    return new PostgresRecorder({ place, context, owner, slotName, facts, history }, sql);
   } catch (error) {
     await sql[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** The same for all recorders of one history on this host, and for nobody else. */
-function ownerName({ stateFolder, runtime }: RecorderContext): string {
-  return `tidemark/${stateFolder === undefined ? toHex(runtime.random(6)) : digestOf(stateFolder)}`;
-}
-
-function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 
 async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
@@ -94,12 +98,10 @@ async function askFacts(sql: Session, run: Run): Promise<ServerFacts> {
       disposition: 'stop',
     });
   }
-  const capMebibytes = BigInt(row?.['cap'] ?? '-1');
   return {
     versionNumber,
     segmentBytes: BigInt(must(row?.['segment'], 'the size of a segment')),
     pageBytes: BigInt(must(row?.['page'], 'the size of a page')),
-    capBytes: capMebibytes < 0n ? undefined : capMebibytes * MEBIBYTE,
   };
 }
 
@@ -113,7 +115,9 @@ function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): 
 type Parts = {
   readonly place: PostgresPlace;
   readonly context: RecorderContext;
+  /** The same for all recorders of one history on this host, and for nobody else. */
   readonly owner: string;
+  readonly slotName: string;
   readonly facts: ServerFacts;
   readonly history: WalHistory;
 };
@@ -124,6 +128,10 @@ class PostgresRecorder implements Recorder {
   readonly #parts: Parts;
   readonly #history: WalHistory;
   #sql: Session;
+  #isDisposed = false;
+  /** As it was last asked, with each head. */
+  #capBytes = DEFAULT_CAP_BYTES;
+  #isTailKept = true;
   /** Over one connection only one thing is asked at a time. */
   #asking: Promise<unknown> = Promise.resolve();
 
@@ -139,14 +147,19 @@ class PostgresRecorder implements Recorder {
     run.signal.throwIfAborted();
     const { facts, context } = this.#parts;
     const withLog = context.stateFolder === undefined;
-    const session = await this.#withSql((sql) => this.#replication(sql, run), run);
+    const { session, serverFile } = await this.#withSql(async (sql) => {
+      const bytes = await askServerFile(sql, run);
+      return { serverFile: { name: SERVER_FILE, bytes }, session: await this.#replication(sql, run) };
+    }, run);
+    const historyFile = historyFileOf(this.#history.timelines);
+    if (withLog) await this.#keepLogFor(session, run);
     return await openPhysicalBase(
       {
         socket: new ReplicationSocket(session),
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
-        historyFile: historyFileOf(this.#history.timelines),
+        more: [...(historyFile === undefined ? [] : [historyFile]), serverFile],
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);
           const cut = this.#history.position(stop.lsn);
@@ -164,8 +177,10 @@ class PostgresRecorder implements Recorder {
   /** As a restore point, for who recovers by `recovery_target_name`. Its name is as long as the server allows. */
   async label(name: string, run: Run): Promise<void> {
     if (this.#parts.place.options.from === 'standby') return;
+    const [encoded, decoder] = [Buffer.from(name).subarray(0, LONGEST_LABEL), new TextDecoder()];
     await this.#withSql(
-      (sql) => sql.query(RESTORE_POINT, run, [Buffer.from(name).subarray(0, LONGEST_LABEL).toString()]),
+      // What is cut within a character ends before it.
+      (sql) => sql.query(RESTORE_POINT, run, [decoder.decode(encoded, { stream: true })]),
       run,
     );
   }
@@ -175,9 +190,9 @@ class PostgresRecorder implements Recorder {
       await using replication = await this.#replication(sql, run);
       const slot = await this.#freeSlot(sql, run);
       if (slot?.isLost === true || (slot !== undefined && slot.restart === undefined)) {
-        await sql.query('SELECT pg_catalog.pg_drop_replication_slot($1)', run, [this.#slotName]);
+        await sql.query('SELECT pg_catalog.pg_drop_replication_slot($1)', run, [this.#parts.slotName]);
       }
-      await createSlot(replication, this.#slotName, run);
+      await createSlot(replication, this.#parts.slotName, run);
       const { flushed } = await this.#identify(replication, run);
       const from = segmentStart(flushed, this.#history.shape);
       await this.#beginTail(from);
@@ -189,7 +204,7 @@ class PostgresRecorder implements Recorder {
     return await this.#withSql(async (sql) => {
       const session = await connectReplication(
         this.#parts.place,
-        { name: this.#parts.owner, address: sql.address },
+        { name: this.#parts.owner, address: sql.address, unreadMs: UNREAD_MS },
         run,
       );
       try {
@@ -202,19 +217,18 @@ class PostgresRecorder implements Recorder {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.#sql[Symbol.asyncDispose]();
   }
 
-  get #slotName(): string {
-    const { place, context } = this.#parts;
-    if (place.options.slot !== undefined) return place.options.slot;
-    return context.stateFolder === undefined ? 'tidemark' : `tidemark_${digestOf(context.stateFolder)}`;
-  }
-
   async #openLogOn(sql: Session, session: ClientSession, after: Position, run: Run): Promise<Log> {
-    const { context, facts } = this.#parts;
-    const { stateFolder, runtime } = context;
+    const { stateFolder, runtime } = this.#parts.context;
     const server = addressName(sql.address);
+    const [row] = await sql.query(`SELECT ${CAP}`, run);
+    if (!this.#setCap(row)) {
+      const message = 'the server has no max_slot_wal_keep_size: while its log can’t be stored, it would fill its disk';
+      runtime.logger.log('warn', message, { server });
+    }
     const identity = await identify(session, run);
     assertGoesOn(identity, after, server);
     this.#history.timelines = identity.timelines;
@@ -230,14 +244,14 @@ class PostgresRecorder implements Recorder {
       {
         socket: new ReplicationSocket(session),
         server,
-        slot: this.#slotName,
+        slot: this.#parts.slotName,
         history: this.#history,
         clock: runtime.clock,
         after: place.lsn,
         restart: slot.restart ?? place.lsn,
         tail,
-        capBytes: facts.capBytes,
-        ...(stateFolder !== undefined && { keepTail: (kept) => writeTail(stateFolder, kept, runtime.random) }),
+        capBytes: () => this.#capBytes,
+        ...(stateFolder !== undefined && { keepTail: (kept) => this.#keepTail(stateFolder, kept) }),
       },
       run,
     );
@@ -249,7 +263,7 @@ class PostgresRecorder implements Recorder {
     run: Run,
   ): Promise<Slot> {
     const server = addressName(sql.address);
-    const name = this.#slotName;
+    const name = this.#parts.slotName;
     const slot = await this.#freeSlot(sql, run);
     if (slot === undefined && hasSwitched) {
       await createSlot(session, name, run);
@@ -273,7 +287,32 @@ class PostgresRecorder implements Recorder {
 
   async #freeSlot(sql: Session, run: Run): Promise<Slot | undefined> {
     const { owner, context } = this.#parts;
-    return await freeSlot({ sql, name: this.#slotName, owner, clock: context.runtime.clock }, run);
+    return await freeSlot({ sql, name: this.#parts.slotName, owner, clock: context.runtime.clock }, run);
+  }
+
+  /** While it can't be kept the server keeps more of its log, which whoever looks after it should know. */
+  async #keepTail(folder: string, tail: Tail): Promise<void> {
+    const { random, logger } = this.#parts.context.runtime;
+    try {
+      await writeTail(folder, tail, random);
+      this.#isTailKept = true;
+    } catch (error) {
+      const message = 'the end of the server’s log can’t be remembered, so that the server keeps it';
+      if (this.#isTailKept) logger.log('warn', message, { folder, cause: String(error) });
+      this.#isTailKept = false;
+      throw error;
+    }
+  }
+
+  /** The log since the checkpoint, which a busy server would remove before it is asked for it. Kept as long as the connection is. */
+  async #keepLogFor(session: ClientSession, run: Run): Promise<void> {
+    try {
+      const name = `tidemark_${toHex(this.#parts.context.runtime.random(6))}`;
+      await createTemporarySlot(session, name, run);
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
   }
 
   async #beginTail(from: bigint): Promise<void> {
@@ -289,12 +328,20 @@ class PostgresRecorder implements Recorder {
     if ((row?.['standby'] === 't') !== (from === 'standby')) {
       throw unreachable(`${addressName(sql.address)} is no ${from} any more`);
     }
+    this.#setCap(row);
     const lsnOf = (name: string): bigint =>
       withoutHeader(must(parseLsn(row?.[name] ?? ''), 'a place in the log'), history.shape);
     if (from === 'standby') return history.position(lsnOf('replayed'));
     const inserted = lsnOf('inserted');
     if (lsnOf('flushed') < inserted) await sql.query(FLUSH, run);
     return history.position(inserted);
+  }
+
+  /** Whether there is one. */
+  #setCap(row: Row | undefined): boolean {
+    const capBytes = BigInt(row?.['cap'] ?? '-1');
+    this.#capBytes = capBytes < 0n ? DEFAULT_CAP_BYTES : capBytes;
+    return capBytes >= 0n;
   }
 
   async #replication(sql: Session, run: Run): Promise<ClientSession> {
@@ -324,9 +371,10 @@ class PostgresRecorder implements Recorder {
     run.signal.throwIfAborted();
     const before = this.#asking;
     const turn = Promise.withResolvers<void>();
-    this.#asking = turn.promise;
+    // Whoever leaves while waiting must not let the next one pass.
+    this.#asking = before.then(() => turn.promise);
     try {
-      await before;
+      await untilAborted(before, run);
       if (!this.#sql.isOpen) await this.#reconnect(run);
       return await work(this.#sql);
     } catch (error) {
@@ -339,7 +387,13 @@ class PostgresRecorder implements Recorder {
 
   async #reconnect(run: Run): Promise<void> {
     const { place, owner } = this.#parts;
-    this.#sql = await connectSql(place, { name: owner }, run);
+    const sql = await connectSql(place, { name: owner }, run);
+    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
+    if (this.#isDisposed) {
+      await sql[Symbol.asyncDispose]();
+      throw unreachable(`${addressName(sql.address)} is not recorded any more`);
+    }
+    this.#sql = sql;
     await using session = await this.#replication(this.#sql, run);
     if (!session.isOpen) {
       throw unreachable(

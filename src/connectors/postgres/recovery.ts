@@ -9,13 +9,15 @@ import type { WalPlace } from './lsn.ts';
 import { putOwned } from './owner.ts';
 import type { Owner } from './owner.ts';
 import { ScratchServer, WORK } from './scratch-server.ts';
+import type { Login } from './scratch-server.ts';
 import { parseHistory, parseHistoryName } from './wal/history.ts';
 import { headerBytesAt } from './wal/page-header.ts';
-import { startOf } from './wal/shape.ts';
+import { parseSegmentName, segmentName, startOf } from './wal/shape.ts';
+import { historyAhead, Timelines } from './wal/timelines.ts';
 import { WalFeed } from './wal-feed.ts';
 
-/** How many files of the log wait for the server at most: what is fetched ahead of it takes room. */
-const MOST_WAITING = 16;
+/** How much of the log waits for the server: what is fetched ahead of it takes room. */
+const WAITING_BYTES = 64 * 1024 * 1024;
 const POLL_MS = 10;
 
 export type RecoveryOptions = {
@@ -29,7 +31,7 @@ export type RecoveryOptions = {
   /** Who may look into the databases, tried in turn, and `postgres` after them. */
   readonly users: readonly string[];
   /** Once it is recovered and before it is stopped. */
-  readonly use?: ((server: ScratchServer, user: string) => Promise<void>) | undefined;
+  readonly use?: ((server: ScratchServer, login: Login) => Promise<void>) | undefined;
   /** It stays a server that reads only, and that goes on when it is promoted. */
   readonly pause: boolean;
 };
@@ -49,37 +51,60 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
     ...options,
     settings: {
       ...facts.control.settings,
-      restore_command: restoreCommand(),
+      // The least that it takes.
+      min_wal_size: `${(2 * facts.shape.segmentBytes) / (1 << 20)}MB`,
+      restore_command: restoreCommand(fileOf(facts.checkpoint, facts)),
       recovery_target_timeline: String(to.timeline),
       ...(pause ? { hot_standby: 'on' } : {}),
     },
   });
   await using feed = new WalFeed({ facts, to, folder: walFolder, owner, durable: false });
-  for await (const timeline of feed.files(log, run)) {
-    // Before that its history is not known.
-    if (!server.isRunning && timeline === to.timeline) server.start();
-    while (server.isRunning && readdirSync(walFolder).length > MOST_WAITING) await clock.sleep(POLL_MS, run);
+  const timelines = new Timelines(facts.timeline, facts.history);
+  const history = await historyAhead(log, { timelines, from: facts.timeline, to: to.timeline }, run);
+  if (history !== undefined) putOwned(join(walFolder, history.name), history.bytes, owner);
+  server.start();
+  let hasCheckpoint = false;
+  for await (const { name } of feed.files(log, run)) {
+    // Up to there it wants a later file before the earlier ones.
+    hasCheckpoint ||= name.endsWith(fileOf(facts.checkpoint, facts));
+    while (hasCheckpoint && server.isRunning && isAhead(walFolder, facts)) await clock.sleep(POLL_MS, run);
     if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
   }
   writeFileSync(join(work, 'end'), '');
-  if (!server.isRunning) server.start();
   await server.ready(run);
   if (pause) await untilReplayed(server, feed.end, options, run);
   else assertEnded(folder, feed.end, options);
-  const user = await lookInto(server, options);
-  await options.use?.(server, user);
+  const login = await lookInto(server, options, run);
+  await options.use?.(server, login);
   await server.stop(run);
+}
+
+/** Whether more than enough waits for the server. What lies before the place where it begins it never takes. */
+function isAhead(walFolder: string, facts: BaseFacts): boolean {
+  const { segmentBytes } = facts.shape;
+  const from = startOf(facts.redo, segmentBytes);
+  const checkpoint = fileOf(facts.checkpoint, facts);
+  const waiting = readdirSync(walFolder).filter((name) => {
+    const segment = parseSegmentName(name, segmentBytes);
+    return segment !== undefined && segment.start >= from && !name.endsWith(checkpoint);
+  });
+  return waiting.length > Math.max(1, WAITING_BYTES / segmentBytes);
+}
+
+/** What the names of the files of all timelines have in common that hold a place. */
+function fileOf(lsn: bigint, { shape }: BaseFacts): string {
+  return segmentName(0, lsn, shape.segmentBytes).slice(8);
 }
 
 /**
  * Gives a file as soon as it is there, and says that there is none once the log has ended. Ends the recovery when this process is gone.
- * Files of timelines are all there before the server starts.
+ * That of the target's timeline is there before the server starts. The file with the checkpoint is asked for twice: first of all, and in its turn.
  */
-function restoreCommand(): string {
+function restoreCommand(checkpoint: string): string {
   const file = `${WORK}/wal/%f`;
   return [
-    `case %f in *.history) cp ${file} "%p" 2>/dev/null; exit;; *.*) exit 1;; esac`,
-    `until mv ${file} "%p" 2>/dev/null`,
+    `case %f in *.history) cp ${file} "%p" 2>/dev/null; exit;; *.*) exit 1;; *${checkpoint}) by=cp;; *) by=mv;; esac`,
+    `until $by ${file} "%p" 2>/dev/null`,
     `do if [ -d /proc/self ] && [ ! -d /proc/${process.pid} ]; then exit 255; fi`,
     `if [ -e ${WORK}/end ] && [ ! -e ${file} ]; then exit 1; fi`,
     'sleep 0.02',
@@ -107,9 +132,9 @@ function isSamePlace(left: bigint, right: bigint, { shape }: BaseFacts): boolean
 }
 
 async function untilReplayed(server: ScratchServer, end: bigint, options: RecoveryOptions, run: Run): Promise<void> {
-  const user = await knownUser(server, options);
+  const login = await knownUser(server, options, run);
   for (;;) {
-    const [[text = ''] = []] = await server.query(FIRST_DATABASE, user, 'SELECT pg_last_wal_replay_lsn()');
+    const [[text = ''] = []] = await server.query(FIRST_DATABASE, login, 'SELECT pg_last_wal_replay_lsn()', run);
     const replayed = parseLsn(text);
     if (replayed !== undefined && isSamePlace(replayed, end, options.facts)) return;
     if (replayed !== undefined && replayed > end) throw server.failure(`has replayed up to ${text}`);
@@ -118,32 +143,45 @@ async function untilReplayed(server: ScratchServer, end: bigint, options: Recove
   }
 }
 
-const FIRST_DATABASE = 'template1';
+/** Every server has it. */
+export const FIRST_DATABASE = 'template1';
 
 /** Each database can be connected to, and its catalogue be read. Returns who did it. */
-async function lookInto(server: ScratchServer, options: RecoveryOptions): Promise<string> {
-  const user = await knownUser(server, options);
-  const rows = await server.query(FIRST_DATABASE, user, 'SELECT datname FROM pg_database WHERE datallowconn');
-  for (const [database = ''] of rows) {
-    await server.query(database, user, 'SELECT count(*) FROM pg_class').catch((error: unknown) => {
+async function lookInto(server: ScratchServer, options: RecoveryOptions, run: Run): Promise<Login> {
+  const login = await knownUser(server, options, run);
+  const sql = 'SELECT datname FROM pg_catalog.pg_database WHERE datallowconn';
+  for (const [database = ''] of await server.query(FIRST_DATABASE, login, sql, run)) {
+    await server.query(database, login, 'SELECT count(*) FROM pg_catalog.pg_class', run).catch((error: unknown) => {
+      run.signal.throwIfAborted();
       const told = error instanceof Error ? error.message : String(error);
       throw new TidemarkError('RESTORE_FAILED', `the restored database ${database} can’t be read: ${told}`, {
         cause: error,
       });
     });
   }
-  return user;
+  return login;
 }
 
-async function knownUser(server: ScratchServer, { users }: RecoveryOptions): Promise<string> {
+/** Looking changes nothing, and what a database or a role would load into each session need not be on this host. */
+const READ_ONLY = '-c default_transaction_read_only=on -c statement_timeout=0 -c local_preload_libraries=';
+/** What only a superuser may say. */
+const NOTHING_RUNS = '-c session_preload_libraries=';
+const NO_TRIGGERS = '-c event_triggers=off';
+const FIRST_WITH_LOGIN_TRIGGERS = 17;
+const NOT_PERMITTED = '42501';
+
+async function knownUser(server: ScratchServer, { users, facts }: RecoveryOptions, run: Run): Promise<Login> {
   const told: unknown[] = [];
   const known = [...new Set([...users, 'postgres'])];
-  for (const user of known) {
+  const hasTriggers = facts.shape.majorVersion >= FIRST_WITH_LOGIN_TRIGGERS;
+  const superuser = [READ_ONLY, NOTHING_RUNS, ...(hasTriggers ? [NO_TRIGGERS] : [])].join(' ');
+  for (const login of [superuser, READ_ONLY].flatMap((options) => known.map((user) => ({ user, options })))) {
     try {
-      await server.query(FIRST_DATABASE, user, 'SELECT 1');
-      return user;
+      await server.query(FIRST_DATABASE, login, 'SELECT 1', run);
+      return login;
     } catch (error) {
-      told.push(error);
+      run.signal.throwIfAborted();
+      if (!(error instanceof Error && 'code' in error && error.code === NOT_PERMITTED)) told.push(error);
     }
   }
   const message = `none of the users ${known.join(', ')} can look into the restored server`;

@@ -4,12 +4,13 @@ import { must } from '../../core/must.ts';
 import type { Restorer } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { connectSql } from './connection.ts';
-import { discardExtract, ExtractRestorer, undoExtract } from './extract/restorer.ts';
+import { askedAt, discardExtract, ExtractRestorer, presentOf, undoExtract } from './extract/restorer.ts';
 import { parseWanted } from './extract/wanted.ts';
 import type { Wanted } from './extract/wanted.ts';
 import { parseServerUrl, placeName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { DumpFolderRestorer, DumpServerRestorer, undoDump } from './plain-sql/restorer.ts';
+import { ALWAYS_THERE, contentOf } from './plain-sql/server.ts';
 import { previewDataDirectory, previewFolder } from './preview.ts';
 import { DataDirectoryRestorer } from './data-directory-restorer.ts';
 import { discardDataDirectory, undoDataDirectory } from './undo.ts';
@@ -88,19 +89,41 @@ async function previewServer(
   run: Run,
 ): Promise<RestorePreview> {
   const { server } = target;
-  await using _sql = await connectSql(server, { name: 'tidemark' }, run);
+  const shown = placeName(server);
   const part = target.kind === 'part' ? target.wanted : undefined;
-  const what =
-    part === undefined ? 'what it holds' : `${[part.database, ...part.tables].join(' ')}, where it is there,`;
+  const there = await (part === undefined ? contentOf(server, run) : presentOf(server, part, run));
+  const sideEffects = [
+    ...(replace && there.length > 0
+      ? [`${shown} has ${someOf(there)}: what is replaced is kept as SQL on this host`]
+      : []),
+    ...((await isSuperuser(part === undefined ? { ...server, database: ALWAYS_THERE[0] } : askedAt(server, part), run))
+      ? []
+      : [
+          `the role ${server.user} is no superuser there: the server may refuse what is to be brought, or whose it is to be`,
+        ]),
+  ];
   return {
-    into: placeName(server),
+    into: shown,
     inOneStep: part !== undefined && part.tables.length > 0,
-    replaces: replace,
+    replaces: there.length > 0,
     // The server's own disk can't be seen from here.
     freeBytes: undefined,
-    sideEffects: replace ? [`${what} is kept as SQL on this host, and replaced`] : [],
-    blockers: [],
+    sideEffects,
+    blockers:
+      there.length === 0 || replace
+        ? []
+        : [`${shown} has ${someOf(there)}; name the store in --replace, or send it elsewhere with --into`],
   };
+}
+
+async function isSuperuser(server: PostgresPlace, run: Run): Promise<boolean> {
+  await using sql = await connectSql(server, { name: 'tidemark' }, run);
+  const [row] = await sql.query('SELECT rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname = current_user', run);
+  return row?.['super'] === 't';
+}
+
+function someOf(names: readonly string[]): string {
+  return `${names.slice(0, 4).join(', ')}${names.length > 4 ? ' and more' : ''} already`;
 }
 
 export function openPostgresRestorer(place: PostgresPlace, context: RestorerContext): Restorer {
@@ -118,6 +141,12 @@ export function openPostgresRestorer(place: PostgresPlace, context: RestorerCont
       return new ExtractRestorer({ server, wanted, users, settings: place.options }, context);
     }
   }
+}
+
+/** As `Connector.canGiveUp`. */
+export function isServerRestore(place: PostgresPlace, context: RestorerContext): boolean {
+  const { kind } = targetOf(place, context);
+  return kind === 'dump-server' || kind === 'part';
 }
 
 /** As `Connector.undo`. */

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import {
   chmodSync,
@@ -7,15 +7,12 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -24,13 +21,10 @@ import type { Clock, Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
 import type { Owner } from './owner.ts';
 
-const runFile = promisify(execFile);
-
 /** What this restore puts into the data directory for the time of the recovery. */
 export const WORK = 'tidemark_restore';
 const PORT = 5432;
 const STOP_TIMEOUT_MS = 120_000;
-const LOOK_AGAIN_MS = 50;
 const LOG_KEPT = 64 * 1024;
 
 export type ScratchOptions = {
@@ -41,6 +35,9 @@ export type ScratchOptions = {
   readonly settings: Readonly<Record<string, string>>;
   readonly clock: Clock;
 };
+
+/** Who looks into a server, and with which parameters of a session, as `PGOPTIONS` has them. */
+export type Login = { readonly user: string; readonly options: string };
 
 /**
  * Parameters under which a copy of a server touches nothing but its own folder: no network, no archive, no replication in either direction,
@@ -163,20 +160,25 @@ export class ScratchServer implements AsyncDisposable {
   }
 
   /** Rows as text. @throws pg's errors */
-  async query(database: string, user: string, sql: string): Promise<readonly (readonly string[])[]> {
+  async query(database: string, login: Login, sql: string, run: Run): Promise<readonly (readonly string[])[]> {
     const socket = this.socketFolder();
+    const client = new pg.Client({
+      host: socket.path,
+      port: PORT,
+      ...login,
+      database,
+      connectionTimeoutMillis: 60_000,
+    });
+    client.on('error', () => undefined);
     try {
-      const client = new pg.Client({ host: socket.path, port: PORT, user, database, connectionTimeoutMillis: 60_000 });
-      client.on('error', () => undefined);
-      await client.connect();
-      try {
-        const { rows } = await client.query<string[]>({ text: sql, rowMode: 'array' });
-        return rows.map((row) => row.map(String));
-      } finally {
-        await client.end();
-      }
+      await untilAborted(client.connect(), run);
+      const { rows } = await untilAborted(client.query<string[]>({ text: sql, rowMode: 'array' }), run);
+      return rows.map((row) => row.map(String));
     } finally {
       socket.close();
+      const ended = client.end().catch(() => undefined);
+      // One that hangs is ended with the server.
+      if (!run.signal.aborted) await ended;
     }
   }
 
@@ -220,7 +222,7 @@ export class ScratchServer implements AsyncDisposable {
 }
 
 const SHOWN_LINES = 4;
-const READY = /database system is ready to accept (?:read-only )?connections/;
+const READY = /database system is ready to accept (?:read[- ]only )?connections/;
 
 /** One setting as a line of a configuration file. */
 export function setting([name, value]: readonly [string, string]): string {
@@ -231,28 +233,4 @@ export function setting([name, value]: readonly [string, string]): string {
 function sharedBuffers(): string {
   const megabytes = Math.floor(freemem() / 8 / (1 << 20));
   return `${Math.min(Math.max(megabytes, 16), 1024)}MB`;
-}
-
-/** The process of a server that runs on a data directory, by its own word and the system's; undefined when none does. */
-export function runningServer(folder: string): number | undefined {
-  const path = join(folder, 'postmaster.pid');
-  if (!existsSync(path)) return undefined;
-  const pid = Number(readFileSync(path, 'utf8').split('\n')[0]);
-  if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
-  // Where the system does not tell of processes, what the file says counts.
-  if (existsSync('/proc/self') && !existsSync(`/proc/${pid}`)) return undefined;
-  try {
-    // Another process may have got the number since.
-    return readlinkSync(`/proc/${pid}/cwd`) === folder ? pid : undefined;
-  } catch {
-    return pid;
-  }
-}
-
-/** Ends the server that an interrupted restore left on a folder of its own. */
-export async function endLeftover(folder: string, clock: Clock, run: Run): Promise<void> {
-  for (let pid = runningServer(folder); pid !== undefined; pid = runningServer(folder)) {
-    await runFile('/bin/sh', ['-c', 'kill -QUIT "$1"', 'sh', String(pid)], { env: {} });
-    await clock.sleep(LOOK_AGAIN_MS, run);
-  }
 }

@@ -1,5 +1,6 @@
-import { closeSync, existsSync, lstatSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { systemCode, TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
 import type { RandomBytes, Run } from '../../core/run.ts';
@@ -98,11 +99,16 @@ function tryExchange(from: string, to: string): boolean {
 
 /** The folder in the making is whole: from now on `swapIn` may exchange it. */
 export async function markVerified(place: TargetPlace, random: RandomBytes, run: Run): Promise<void> {
-  const folder = openSync(place.fresh, 'r');
-  try {
-    await syncFileSystem(folder);
-  } finally {
-    closeSync(folder);
+  const links = join(place.fresh, 'pg_tblspc');
+  const tablespaces = existsSync(links) ? readdirSync(links).map((oid) => join(links, oid)) : [];
+  // Each may lie on a file system of its own.
+  for (const path of [place.fresh, ...tablespaces]) {
+    const folder = openSync(path, 'r');
+    try {
+      await syncFileSystem(folder);
+    } finally {
+      closeSync(folder);
+    }
   }
   const journal = { version: 1, state: 'verified', turn: 0, coming: inodeOf(place.fresh), going: null } as const;
   await writeJournal(place, journal, random, run);

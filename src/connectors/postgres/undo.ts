@@ -3,7 +3,7 @@ import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
 import { removePartials } from '../../io/atomic-file.ts';
-import { endLeftover, runningServer } from './scratch-server.ts';
+import { assertNoServer, endLeftover } from './running-server.ts';
 import { exchangeFolders, readJournal, writeJournal } from './swap.ts';
 import { removeTablespaces } from './tablespaces.ts';
 import { findTarget } from './target-place.ts';
@@ -45,13 +45,4 @@ export async function discardDataDirectory(target: string, { id, runtime }: Rest
   }
   await removePartials(place.journal).catch(() => undefined);
   await rm(place.journal, { force: true });
-}
-
-/** @throws RESTORE_CONFLICT while a server runs on a folder that is to be exchanged */
-export function assertNoServer(target: string): void {
-  const pid = runningServer(target);
-  if (pid === undefined) return;
-  throw new TidemarkError('RESTORE_CONFLICT', `a server runs on ${target}, with the process ${pid}`, {
-    hint: 'Stop it, or restore elsewhere with --into.',
-  });
 }

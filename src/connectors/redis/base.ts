@@ -1,14 +1,34 @@
 import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { assume } from '../../core/must.ts';
-import type { Position } from '../../core/position.ts';
-import type { Base, BaseEnd, Entry, FileState, Skipped } from '../../core/recorder.ts';
+import type { Base, BaseEnd, Description, Entry, FileState, Skipped } from '../../core/recorder.ts';
+import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import type { StreamPlace } from './link/history.ts';
 import type { InfoFields } from './link/replication-info.ts';
 
-/** The name of the one entry of a base: an RDB. */
+/** The name of the one entry of a base: an RDB. Of a cluster there is one for each shard. */
 export const RDB_ENTRY = 'dump.rdb';
+const SHARDS = 'shards/';
+
+const SHARD_DIGITS = 4;
+
+export function shardEntry(shard: number): string {
+  return `${SHARDS}${String(shard).padStart(SHARD_DIGITS, '0')}/${RDB_ENTRY}`;
+}
+
+/** Undefined for an entry that is no shard's. */
+export function shardOf(name: Uint8Array): number | undefined {
+  const [, shard] = /^shards\/(\d{4,})\/dump\.rdb$/.exec(Buffer.from(name).toString('latin1')) ?? [];
+  return shard === undefined ? undefined : Number(shard);
+}
+
+/** The RDBs of the shards of a base; none where it is no cluster's. */
+export async function shardEntries(base: BaseReader, run: Run): Promise<readonly StoredEntry[]> {
+  const found: StoredEntry[] = [];
+  for await (const entries of base.entries(run, { prefix: Buffer.from(SHARDS) })) found.push(...entries);
+  return found;
+}
 
 /** What is kept beside an RDB. */
 export type RdbOrigin = {
@@ -18,6 +38,8 @@ export type RdbOrigin = {
   /** Where in which stream it was made; absent where keys were read one by one. */
   readonly replId?: string | undefined;
   readonly offset?: string | undefined;
+  /** Of a shard of a cluster: which slots it had, such as `0-5460,7000`. */
+  readonly slots?: string | undefined;
 };
 
 /** What a server says of itself. `place`: of what was received as a replica. */
@@ -45,65 +67,58 @@ export function decodeOrigin(attributes: Uint8Array): RdbOrigin | undefined {
       return typeof value === 'string' ? value : undefined;
     };
     const server = text('server') === 'valkey' ? 'valkey' : 'redis';
-    return { server, version: text('version') ?? '', replId: text('replId'), offset: text('offset') };
+    const version = text('version') ?? '';
+    return { server, version, replId: text('replId'), offset: text('offset'), slots: text('slots') };
   } catch {
     return undefined;
   }
 }
 
-/** A base that is an RDB in a file of its own, which is removed when the base is disposed. */
+/** An RDB in a file of its own, and under which name it is kept. */
+export type BaseRdb = { readonly name: string; readonly path: string; readonly origin: RdbOrigin };
+
+export type BaseBounds = Pick<BaseEnd, 'logFrom' | 'cut'>;
+
+/** A base that is RDBs, by ascending names; their files are removed when the base is disposed. `bounds`: between which positions it is, or who waits for them. */
 export class RdbBase implements Base {
   readonly entries: AsyncIterable<readonly Entry[]>;
-  readonly #path: string;
-  readonly #cut: Position;
-  readonly #origin: RdbOrigin;
+  readonly #rdbs: readonly BaseRdb[];
+  readonly #bounds: BaseBounds | ((run: Run) => Promise<BaseBounds>);
   readonly #skipped: Skipped[] = [];
   #isDrained = false;
 
-  constructor(options: { readonly path: string; readonly cut: Position; readonly origin: RdbOrigin }) {
-    this.#path = options.path;
-    this.#cut = options.cut;
-    this.#origin = options.origin;
-    this.entries = this.#one();
+  constructor(rdbs: readonly BaseRdb[], bounds: BaseBounds | ((run: Run) => Promise<BaseBounds>)) {
+    this.#rdbs = rdbs;
+    this.#bounds = bounds;
+    this.entries = this.#all();
   }
 
-  /** The file is ours alone: whatever the cause is, another try would meet it again. */
+  /** The files are ours alone: whatever the cause is, another try would meet it again. */
   async retry({ name }: Entry, cause: unknown, { signal }: Run): Promise<undefined> {
     signal.throwIfAborted();
     const message = cause instanceof Error ? cause.message : String(cause);
     this.#skipped.push({ name, reason: 'unreadable', incomplete: true, message });
   }
 
-  async finish({ signal }: Run): Promise<BaseEnd> {
-    signal.throwIfAborted();
+  async finish(run: Run): Promise<BaseEnd> {
+    run.signal.throwIfAborted();
     assume(this.#isDrained, 'all entries were pulled');
     const count = this.#skipped.length;
-    return {
-      logFrom: this.#cut,
-      cut: this.#cut,
-      skipped: this.#skipped,
-      skippedCount: count,
-      incompleteCount: count,
-    };
+    const bounds = typeof this.#bounds === 'function' ? await this.#bounds(run) : this.#bounds;
+    return { ...bounds, skipped: this.#skipped, skippedCount: count, incompleteCount: count };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#path, { force: true });
+    for (const { path } of this.#rdbs) await rm(path, { force: true });
   }
 
-  async *#one(): AsyncGenerator<readonly Entry[]> {
-    const state = stateOf(this.#path);
-    const path = Buffer.from(this.#path);
-    yield [
-      {
-        name: Buffer.from(RDB_ENTRY),
-        estimatedBytes: state.sizeBytes,
-        describe: () => ({
-          attributes: encodeOrigin(this.#origin),
-          content: { kind: 'file', cut: 'stream', path, state },
-        }),
-      },
-    ];
+  async *#all(): AsyncGenerator<readonly Entry[]> {
+    for (const { name, path, origin } of this.#rdbs) {
+      const state = stateOf(path);
+      const content = { kind: 'file', cut: 'stream', path: Buffer.from(path), state } as const;
+      const describe = (): Description => ({ attributes: encodeOrigin(origin), content });
+      yield [{ name: Buffer.from(name), estimatedBytes: state.sizeBytes, describe }];
+    }
     this.#isDrained = true;
   }
 }

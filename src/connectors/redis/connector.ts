@@ -1,6 +1,7 @@
 import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
 import { must } from '../../core/must.ts';
+import { clusterPosition, parseClusterResume } from './cluster/positions.ts';
 import { diagnoseRedis } from './diagnose.ts';
 import { holdStore } from './hold.ts';
 import { parseResume } from './link/history.ts';
@@ -9,7 +10,7 @@ import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { openRedisRestorer } from './restorer.ts';
+import { destinationOf, openRedisRestorer } from './restorer.ts';
 import { discardRestore, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -24,13 +25,23 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     signal.throwIfAborted();
     return openRedisRestorer(place, context);
   },
+  canGiveUp: (place, { target }) => 'server' in destinationOf(place, target),
   undo: undoRestore,
   discard: discardRestore,
   parsePosition: (text) => {
-    const offset = /^(?:[0-9a-f]{40}:)?(\d{1,19})$/.exec(text)?.[1];
-    return offset === undefined ? undefined : orderOf(BigInt(offset));
+    const cluster = parseClusterResume(text);
+    if (cluster !== undefined) {
+      const order = orderOf(cluster.order);
+      return cluster.vector === undefined ? { order } : { order, isMeant: ({ resume }) => resume === text };
+    }
+    const [, replId, offset] = /^(?:([0-9a-f]{40}):)?(\d{1,19})$/.exec(text) ?? [];
+    if (offset === undefined) return undefined;
+    const order = orderOf(BigInt(offset));
+    return replId === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${replId}:`) };
   },
   positionBetween: (order, next) => {
+    // Which parts of which streams lie before it only its frames tell.
+    if (parseClusterResume(next.resume) !== undefined) return clusterPosition(next.lineage, BigInt(order));
     const { replId } = must(parseResume(next.resume), 'a position of a Redis server');
     return { lineage: next.lineage, order, resume: `${replId}:${BigInt(order)}` };
   },

@@ -1,6 +1,9 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
+import { must } from '../../core/must.ts';
 import type { Run, Runtime } from '../../core/run.ts';
+import { assertStill, openCluster } from './cluster/open-cluster.ts';
+import type { Cluster } from './cluster/open-cluster.ts';
 import { ErrorReply } from './errors.ts';
 import { askReplication, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
@@ -8,6 +11,7 @@ import { ReplicaLink } from './link/replica-link.ts';
 import { parseInfo } from './link/replication-info.ts';
 import type { InfoFields } from './link/replication-info.ts';
 import { itemsOf, textOf } from './resp.ts';
+import { assertPermits } from './restore/target-checks.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 
@@ -30,16 +34,60 @@ const LOOPBACK = /^(?:localhost|127\.|::1$)/;
 /** What keeps a Redis server from being recorded, or may one day. Writes nothing, and makes it write nothing. */
 export async function diagnoseRedis(place: RedisPlace, { clock }: Runtime, run: Run): Promise<readonly Finding[]> {
   try {
+    await using cluster = place.source === 'scan' ? undefined : await openCluster(place, { clock }, run);
+    if (cluster !== undefined) return await clusterFindings(cluster, clock, run);
     const master = await openMaster(place, clock, run);
-    await using client = master.client;
-    const fields = parseInfo(await client.call(['INFO', 'all'], run));
-    const found = [...transportFindings(master), ...modulesFindings(fields), ...(await settingsFindings(master, run))];
+    await using _client = master.client;
+    const found = await masterFindings(master, run);
     if (place.source === 'scan') return [...found, scanFinding(place)];
-    const refused = await permissionFindings(master, clock, run);
-    return [...found, ...refused, ...(await backlogFindings(master, clock, run))];
+    return [...found, ...(await replicaFindings(master, clock, run))];
   } catch (error) {
     return [errorFinding(error)];
   }
+}
+
+async function masterFindings(master: Master, run: Run): Promise<readonly Finding[]> {
+  const fields = parseInfo(await master.client.call(['INFO', 'all'], run));
+  return [
+    ...transportFindings(master),
+    ...modulesFindings(fields),
+    ...(await settingsFindings(master, run)),
+    ...(await restoreFindings(master, run)),
+  ];
+}
+
+async function replicaFindings(master: Master, clock: Runtime['clock'], run: Run): Promise<readonly Finding[]> {
+  const refused = await permissionFindings(master, clock, run);
+  return [...refused, ...(await backlogFindings(master, clock, run))];
+}
+
+/** What is said of one master is said with its address, each thing once where all say the same. */
+async function clusterFindings(cluster: Cluster, clock: Runtime['clock'], run: Run): Promise<readonly Finding[]> {
+  const of = await Promise.all(
+    cluster.masters.map(async (master) => [
+      ...(await masterFindings(master, run)),
+      ...(await replicaFindings(master, clock, run)),
+    ]),
+  );
+  const found = new Map<string, Finding>();
+  for (const [index, findings] of of.entries()) {
+    const at = shownAddress(must(cluster.masters[index], 'a master').client.server);
+    for (const finding of findings) {
+      const { message } = finding;
+      const key = `${finding.code} ${message.replaceAll(at, '')}`;
+      if (!found.has(key)) {
+        found.set(key, message.includes(at) ? finding : { ...finding, message: `${at}: ${message}` });
+      }
+    }
+  }
+  try {
+    assertStill(cluster.masters);
+  } catch (error) {
+    if (!isTidemarkError(error)) throw error;
+    const { message, hint } = error;
+    return [...found.values(), { code: 'REDIS_SLOTS_MOVE', severity: 'warning', message, hint }];
+  }
+  return [...found.values()];
 }
 
 function errorFinding(error: unknown): Finding {
@@ -100,6 +148,20 @@ async function permissionFindings(master: Master, clock: Runtime['clock'], run: 
   }
 }
 
+/** Recording needs much less, so that it is no error. */
+async function restoreFindings({ client }: Master, run: Run): Promise<Finding[]> {
+  const shown = `the Redis server ${shownAddress(client.server)}`;
+  try {
+    await assertPermits({ client, shown }, { only: undefined }, run);
+    return [];
+  } catch (error) {
+    if (!(isTidemarkError(error) && error.cause instanceof ErrorReply)) throw error;
+    if (error.code !== 'UNSUPPORTED') return [];
+    const message = `a restore into it would be refused: ${error.message}`;
+    return [{ code: 'REDIS_RESTORE_PERMISSION', severity: 'note', message, hint: error.hint }];
+  }
+}
+
 async function dryRunFindings({ client }: Master, run: Run): Promise<Finding[]> {
   const user = client.server.user ?? 'default';
   const refused: string[] = [];
@@ -113,7 +175,7 @@ async function dryRunFindings({ client }: Master, run: Run): Promise<Finding[]> 
     } catch (error) {
       if (!(isTidemarkError(error) && error.cause instanceof ErrorReply)) throw error;
       const message = `it can’t be found out whether the user ${user} may be a replica`;
-      const hint = `Grant it with ACL SETUSER ${user} +psync +replconf.`;
+      const hint = `Recording shows it. To have it checked here: ACL SETUSER ${user} +acl|dryrun.`;
       return [{ code: 'REDIS_PERMISSION_UNKNOWN', severity: 'note', message, hint }];
     }
   }

@@ -17,6 +17,9 @@ export class ErrorReply extends Error {
 /** The commands that a recorder needs, as an ACL grants them. */
 export const RECORDER_RULES = '+ping +info +psync +replconf';
 
+/** The commands and keys that a restore into a server needs; what the server holds is kept as by a recorder. */
+export const RESTORE_RULES = `~* ${RECORDER_RULES} +@read +@write +@transaction +select +time +function`;
+
 const NETWORK: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
   ECONNRESET: 'it ended the connection',

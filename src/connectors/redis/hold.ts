@@ -1,4 +1,5 @@
 import type { Run, Runtime } from '../../core/run.ts';
+import { openCluster } from './cluster/open-cluster.ts';
 import { openMaster } from './link/find-master.ts';
 import type { RedisPlace } from './place.ts';
 
@@ -13,11 +14,14 @@ export async function holdStore(
   run: Run,
 ): Promise<AsyncDisposable> {
   await using opened = new AsyncDisposableStack();
-  const { client } = await openMaster(place, clock, run);
-  opened.use(client);
-  await client.call(['CLIENT', 'PAUSE', String(PAUSE_MS), 'WRITE'], run);
-  opened.defer(async () => {
-    await client.call(['CLIENT', 'UNPAUSE'], UNABORTED);
-  });
+  const cluster = await openCluster(place, { clock }, run);
+  const masters = cluster === undefined ? [opened.use((await openMaster(place, clock, run)).client)] : [];
+  if (cluster !== undefined) masters.push(...opened.use(cluster).masters.map(({ client }) => client));
+  for (const client of masters) {
+    await client.call(['CLIENT', 'PAUSE', String(PAUSE_MS), 'WRITE'], run);
+    opened.defer(async () => {
+      await client.call(['CLIENT', 'UNPAUSE'], UNABORTED);
+    });
+  }
   return opened.move();
 }

@@ -4,7 +4,7 @@ import { must } from '../../core/must.ts';
 import { printable } from '../../core/printable.ts';
 import type { BaseReader, StoredContent, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
-import { RDB_ENTRY } from './base.ts';
+import { RDB_ENTRY, shardEntries } from './base.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import type { RdbKey } from './rdb/rdb-reader.ts';
 import { keyOf, readRdb, valueOf } from './rdb/rdb-reader.ts';
@@ -12,7 +12,7 @@ import { takeString } from './rdb/rdb-string.ts';
 import { payloadOf } from './rdb/restore-writer.ts';
 
 /*
- * How bases are looked into. A base is one RDB, so that looking for anything reads it from its start; what is found is given as it comes. Databases are shown
+ * How bases are looked into. A base is one RDB, or one of each shard of a cluster, so that looking for anything reads it from its start; what is found is given as it comes. Databases are shown
  * as folders, `0/`, and their keys in them, in the order of the RDB, which is none: `0/session:17`. A key may hold a '/', which is then only a part of it.
  */
 
@@ -45,10 +45,10 @@ export async function* listKeys(
   run: Run,
 ): AsyncGenerator<readonly ListedEntry[]> {
   const wanted = parsePath(path);
-  const content = wanted && (await rdbOf(base, run));
   let found = wanted !== undefined && wanted.database === undefined;
-  if (wanted !== undefined && content !== undefined) {
-    const databases = new Set<number>();
+  const databases = new Set<number>();
+  for (const content of await rdbsOf(base, run)) {
+    if (wanted === undefined) break;
     for await (const { items } of readRdb(base.read(content, run))) {
       const keys = items.filter((item) => item.kind === 'key').filter((key) => isUnder(key, wanted));
       const showsKeys = recursive || wanted.database !== undefined;
@@ -86,13 +86,29 @@ export async function readKey(
   run: Run,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
   const wanted = parsePath(path);
-  const content = await rdbOf(base, run);
-  if (wanted?.database === undefined || content === undefined) return undefined;
+  if (wanted?.database === undefined) return undefined;
+  const { database, key } = wanted;
+  for (const content of await rdbsOf(base, run)) {
+    const found = await readKeyOf({ base, content, database, key }, run);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+type WantedKey = {
+  readonly base: BaseReader;
+  readonly content: StoredContent;
+  readonly database: number;
+  readonly key: Uint8Array;
+};
+
+async function readKeyOf(
+  { base, content, database, key }: WantedKey,
+  run: Run,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
   for await (const { items, version } of readRdb(base.read(content, run))) {
     for (const item of items) {
-      if (item.kind !== 'key' || item.database !== wanted.database || Buffer.compare(keyOf(item), wanted.key) !== 0) {
-        continue;
-      }
+      if (item.kind !== 'key' || item.database !== database || Buffer.compare(keyOf(item), key) !== 0) continue;
       const { type, at, sizeBytes } = item;
       const held = valueOf(item);
       if (held !== undefined) return once(shownValue({ type, value: held }, version));
@@ -135,8 +151,11 @@ function beginsWith(key: Uint8Array, prefix: Uint8Array): boolean {
   return Buffer.compare(key.subarray(0, prefix.byteLength), prefix) === 0;
 }
 
-async function rdbOf(base: BaseReader, run: Run): Promise<StoredContent | undefined> {
-  return (await base.find(Buffer.from(RDB_ENTRY), run))?.content;
+/** One; or one of each shard of a cluster, which together are as one. */
+async function rdbsOf(base: BaseReader, run: Run): Promise<readonly StoredContent[]> {
+  const whole = await base.find(Buffer.from(RDB_ENTRY), run);
+  const entries = whole === undefined ? await shardEntries(base, run) : [whole];
+  return entries.flatMap(({ content }) => content ?? []);
 }
 
 /** The whole RDB. */

@@ -1,12 +1,13 @@
 import { choice, list, optional, text, withDefault } from '../../core/option-schema.ts';
 import type { ValuesOf } from '../../core/option-schema.ts';
-import { secretFile } from '../../core/option-types.ts';
+import { passwordSources, path, secretFile } from '../../core/option-types.ts';
 
 /** `redis:6379`, `10.0.0.1:6379`, `[::1]:6379`. */
 const SERVER = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/@[\]]+)(?::\d{1,5})?$/;
 
 /** What the manifest may say about a Redis server, besides its URL and what all stores have. */
 export const redisOptions = {
+  ...passwordSources(),
   sentinels: withDefault(
     list(text({ expects: 'a host and a port such as sentinel-1:26379', pattern: SERVER }), {
       expects: 'a list of hosts and ports such as [sentinel-1:26379, sentinel-2:26379]',
@@ -20,10 +21,13 @@ export const redisOptions = {
     'What Sentinel calls the master; the host of the URL where it is absent.',
   ),
   caFile: optional(
-    secretFile(),
+    path({ expects: 'the path of a file' }),
     'Certificates, in PEM, of who signed the server’s; the system’s own where it is absent.',
   ),
-  certFile: optional(secretFile(), 'A certificate, in PEM, to show to a server that asks for one.'),
+  certFile: optional(
+    path({ expects: 'the path of a file' }),
+    'A certificate, in PEM, to show to a server that asks for one.',
+  ),
   keyFile: optional(secretFile(), 'The private key, in PEM, of certFile.'),
   serverName: optional(
     text({ expects: 'a host name', pattern: /^[^\s:/@]+$/ }),

@@ -90,6 +90,7 @@ test('where a restore leads has the settings of the store, but for the address',
     caFile: '/ca.pem',
     sentinels: ['one'],
     expiry: 'absolute',
+    serverName: 'cache.internal',
   });
   const { host, user, tls, sentinel, expiry } = placeAt(options, 'rediss://other:1');
   assert.deepEqual([host, user, tls?.caFile, sentinel, expiry], ['other', 'backup', '/ca.pem', undefined, 'absolute']);
@@ -98,4 +99,17 @@ test('where a restore leads has the settings of the store, but for the address',
     () => placeAt(options, '/a/folder'),
     (error) => isTidemarkError(error, 'USAGE'),
   );
+});
+
+test('the password goes unasked only to the store’s own server, or for a user that is named', () => {
+  const { options } = resolve('rediss', '//backup@cache', { serverName: 'cache.internal' });
+  for (const [url, login, serverName] of [
+    ['rediss://cache', undefined, 'cache.internal'],
+    ['rediss://cache:7000', 'whenAsked', 'cache.internal'],
+    ['rediss://other', 'whenAsked', undefined],
+    ['rediss://me@other', undefined, undefined],
+  ] as const) {
+    const place = placeAt(options, url);
+    assert.deepEqual([place.login, place.tls?.serverName], [login, serverName], url);
+  }
 });

@@ -14,6 +14,8 @@ export type RedisServer = Address & {
   readonly tls?: TlsFiles | undefined;
   readonly user?: string | undefined;
   readonly password: AskPassword;
+  /** The password is for another server, and is given to this one only when it asks. */
+  readonly login?: 'whenAsked' | undefined;
 };
 
 /** Who knows where the master is. */
@@ -83,14 +85,28 @@ export function resolvePlace(store: StorePlace): {
   return { options: { host, port, user, password, tls, sentinel, expiry, source }, warnings };
 }
 
-/** The server that `--into` names, with the store's own settings and password. @throws CONFIG_INVALID, USAGE for no server */
+/**
+ * The server that `--into` names, with the store's own settings. Another server than the store's gets its password only where a user is named, or when it asks for
+ * one, and its certificate has its own name. @throws CONFIG_INVALID, USAGE for no server
+ */
 export function placeAt(place: RedisPlace, url: string): RedisPlace {
   const [, scheme, target] = /^(rediss?):(.*)$/s.exec(url) ?? [];
   if (scheme === undefined || target === undefined) {
     throw new TidemarkError('USAGE', 'expected the URL of a Redis server, such as redis://cache:6379');
   }
-  const { host, port, user = place.user } = parseTarget(scheme, target);
-  return { ...place, host, port, user, tls: scheme === 'rediss' ? (place.tls ?? {}) : undefined, sentinel: undefined };
+  const { host, port, user } = parseTarget(scheme, target);
+  const isSameHost = host === place.host && place.sentinel === undefined;
+  const isNamed = user !== undefined || (isSameHost && port === place.port);
+  const serverName = isSameHost ? place.tls?.serverName : undefined;
+  return {
+    ...place,
+    host,
+    port,
+    user: user ?? place.user,
+    login: isNamed ? undefined : 'whenAsked',
+    tls: scheme === 'rediss' ? { ...place.tls, serverName } : undefined,
+    sentinel: undefined,
+  };
 }
 
 /** `host:port` for messages, with brackets where the host has colons. */

@@ -6,7 +6,9 @@ import type { Run } from '../../core/run.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { besideFolder } from './restore/files-swap.ts';
-import { contentOf, infoOf, openTarget } from './restore/server-target.ts';
+import { contentOf, infoOf, openTargets } from './restore/server-target.ts';
+import type { Targets } from './restore/server-target.ts';
+import { assertPermits } from './restore/target-checks.ts';
 import { destinationOf } from './restorer.ts';
 
 /** What a restore into this place would do. Asks the server; changes nothing. */
@@ -38,7 +40,11 @@ function previewFolder(folder: string, { id, only }: PreviewContext): RestorePre
     blockers.push(`nothing can be created in ${home}: ${meaning}`);
   }
   const sideEffects = [`it becomes the data folder of a Redis, to be started with the redis.conf that lies in it`];
-  if (replaces) {
+  if (!replaces) {
+    sideEffects.push(
+      'its files belong to who runs this: `chown -R` it to the user whom Redis runs as, if that is another',
+    );
+  } else {
     const { aside } = besideFolder(folder, id ?? 'ID');
     sideEffects.push(`what is there now is kept aside as ${aside}; no server may be running on it`);
   }
@@ -50,31 +56,60 @@ async function previewServer(place: RedisPlace, context: PreviewContext, run: Ru
   const into = `${place.tls === undefined ? 'redis' : 'rediss'}://${shownAddress(place)}`;
   const preview = { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
   try {
-    await using target = await openTarget(place, run);
-    const { client, shown } = target;
-    const there = await contentOf(client, only, run);
-    const memory = await infoOf(client, 'memory', run);
-    const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
-    const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
+    await using targets = await openTargets(place, context.runtime.clock, run);
+    const { all, shown } = targets;
+    let there: string | undefined;
+    let freeBytes: number | undefined = 0;
+    for (const { client } of all) there ??= await contentOf(client, only, run);
+    for (const { client } of all) {
+      const memory = await infoOf(client, 'memory', run);
+      const limit = Number(memory.get('maxmemory') ?? 0) || Number(memory.get('total_system_memory') ?? 0);
+      const used = there !== undefined && only === undefined ? 0 : Number(memory.get('used_memory') ?? 0);
+      freeBytes = limit === 0 || freeBytes === undefined ? undefined : freeBytes + Math.max(0, limit - used);
+    }
     const sideEffects = [
-      ...(there === undefined ? [] : [`${shown} holds ${there}, which is kept on this host and replaced`]),
-      ...(only === undefined ? [] : ['keys that --only does not mean stay as they are now; functions, too']),
-      'who is connected meanwhile sees it empty, and then half full',
+      ...(there === undefined ? [] : [`${shown} holds ${there}: that is kept on this host, and replaced`]),
+      ...(only === undefined
+        ? ['who is connected meanwhile sees it empty, and then half full; what is written meanwhile may be lost']
+        : [
+            'keys that --only does not mean stay as they are now; functions, too',
+            'what is written to keys that it means while they are replaced is lost, also for an undo',
+          ]),
+      ...(only === undefined ? await replicasOf(targets, run) : []),
     ];
     const blockers =
       there === undefined || context.replace === true
         ? []
         : [`${shown} is not empty: it holds ${there}; name the store in --replace, or send it elsewhere with --into`];
+    blockers.push(...(await refusalsOf(targets, only, run)));
     return {
       ...preview,
       replaces: there !== undefined,
-      freeBytes: limit === 0 ? undefined : Math.max(0, limit - used),
+      freeBytes,
       sideEffects,
       blockers,
     };
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
     return { ...preview, blockers: [error.message] };
+  }
+}
+
+async function replicasOf({ all }: Targets, run: Run): Promise<readonly string[]> {
+  let replicas = 0;
+  for (const { client } of all) {
+    replicas += Number((await infoOf(client, 'replication', run)).get('connected_slaves') ?? 0);
+  }
+  return replicas === 0 ? [] : [`its replicas (${replicas}) are emptied and filled with it`];
+}
+
+async function refusalsOf({ all }: Targets, only: readonly string[] | undefined, run: Run): Promise<readonly string[]> {
+  try {
+    for (const target of all) await assertPermits(target, { only }, run);
+    return [];
+  } catch (error) {
+    if (!isTidemarkError(error, 'UNSUPPORTED')) throw error;
+    return [`${error.message} (${error.hint})`];
   }
 }
 

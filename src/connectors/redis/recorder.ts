@@ -4,8 +4,10 @@ import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, Log, Recorder } from '../../core/recorder.ts';
 import type { Clock, Run } from '../../core/run.ts';
-import { originOf, RdbBase } from './base.ts';
+import { originOf, RDB_ENTRY, RdbBase } from './base.ts';
+import { openClusterRecorder } from './cluster/cluster-recorder.ts';
 import { positionLost, unreachable } from './errors.ts';
+import { askFirst } from './link/ask-first.ts';
 import { askReplication, findMaster, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
 import { isInBacklog, isInHistory, parseResume, placeOf, positionAt, whyLost } from './link/history.ts';
@@ -18,9 +20,6 @@ import type { RedisClient } from './resp-client.ts';
 import { recorderByScan } from './scan-recorder.ts';
 import { ScratchFiles } from './scratch-files.ts';
 
-const BACKLOG_STEP_MS = 20;
-const BACKLOG_MS = 10_000;
-
 /**
  * Records a Redis server as a replica of its own, or by scans where `source` says so: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
  * where the server's replication ids prove that what follows there follows on it.
@@ -30,6 +29,8 @@ export async function openRedisRecorder(place: RedisPlace, context: RecorderCont
   run.signal.throwIfAborted();
   if (place.source === 'scan') return await recorderByScan(place, context, run);
   const { clock } = context.runtime;
+  const cluster = await openClusterRecorder(place, context, run);
+  if (cluster !== undefined) return cluster;
   await using opened = new AsyncDisposableStack();
   const files = opened.use(await ScratchFiles.open(context));
   const { client, info, server } = await openMaster(place, clock, run);
@@ -55,22 +56,6 @@ export async function openRedisRecorder(place: RedisPlace, context: RecorderCont
   return recorder;
 }
 
-/** Asks for everything, and waits for the id that the server has from then on. */
-async function askFirst(
-  link: ReplicaLink,
-  { client, clock }: { readonly client: RedisClient; readonly clock: Clock },
-  run: Run,
-): Promise<ReplicationInfo> {
-  await link.ask(undefined, run);
-  const untilMs = clock.monotonicMs() + BACKLOG_MS;
-  for (;;) {
-    const info = await askReplication(client, run);
-    if (info.backlog !== undefined) return info;
-    if (clock.monotonicMs() > untilMs) return info;
-    await clock.sleep(BACKLOG_STEP_MS, run);
-  }
-}
-
 type Setup = {
   readonly place: RedisPlace;
   readonly clock: Clock;
@@ -92,6 +77,7 @@ class RedisRecorder implements Recorder {
   readonly #files: ScratchFiles;
   readonly #server: InfoFields;
   #client: Promise<RedisClient> | undefined;
+  #isDisposed = false;
   /** What the server said of its ids when they were last found to be those of this history. */
   #info: ReplicationInfo;
   /** Keeps the id that it has. */
@@ -159,6 +145,7 @@ class RedisRecorder implements Recorder {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.#asked?.[Symbol.asyncDispose]();
     await this.#dropBegun();
     await this.#setClient(undefined);
@@ -170,7 +157,8 @@ class RedisRecorder implements Recorder {
   }
 
   #base(path: string, position: Position): Base {
-    return new RdbBase({ path, cut: position, origin: originOf(this.#server, placeOf(position)) });
+    const origin = originOf(this.#server, placeOf(position));
+    return new RdbBase([{ name: RDB_ENTRY, path, origin }], { logFrom: position, cut: position });
   }
 
   async #dropBegun(): Promise<void> {
@@ -182,6 +170,8 @@ class RedisRecorder implements Recorder {
 
   /** What the master of this history says of itself now, over a connection that is made again when it failed. @throws STORE_UNREACHABLE */
   async #ask(run: Run): Promise<ReplicationInfo> {
+    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
+    if (this.#isDisposed) throw unreachable(this.#place, 'it is not recorded any more');
     const asking = (this.#client ??= openMaster(this.#place, this.#clock, run).then(({ client }) => client));
     try {
       const client = await asking;

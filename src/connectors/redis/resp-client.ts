@@ -51,12 +51,13 @@ export async function openClient(
   return client;
 }
 
-/** Says who we are where that is known. @throws STORE_UNREACHABLE when it is refused */
+/** Says who we are where that is known, and wanted. @throws STORE_UNREACHABLE when it is refused */
 export async function logIn(
   server: RedisServer,
   call: (command: Command, run: Run) => Promise<Reply>,
   run: Run,
 ): Promise<void> {
+  if (server.login === 'whenAsked' && !(await isAsked(call, run))) return;
   const password = await server.password(run);
   if (password !== undefined) {
     const words = server.user === undefined ? [password] : [server.user, password];
@@ -65,6 +66,17 @@ export async function logIn(
     throw new TidemarkError('SECRET_MISSING', `no password for the user ${server.user} of ${shownAddress(server)}`, {
       hint: 'Say with passwordFile, passwordEnv or passwordCommand of this store where it is.',
     });
+  }
+}
+
+/** Whether the server refuses whoever has not logged in. */
+async function isAsked(call: (command: Command, run: Run) => Promise<Reply>, run: Run): Promise<boolean> {
+  try {
+    await call(['PING'], run);
+    return false;
+  } catch (error) {
+    if (!(error instanceof TidemarkError && error.cause instanceof ErrorReply)) throw error;
+    return error.cause.kind === 'NOAUTH';
   }
 }
 

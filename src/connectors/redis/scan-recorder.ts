@@ -6,7 +6,7 @@ import { orderOf } from '../../core/position.ts';
 import type { Position } from '../../core/position.ts';
 import type { Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
-import { originOf, RdbBase } from './base.ts';
+import { originOf, RDB_ENTRY, RdbBase } from './base.ts';
 import { openMaster } from './link/find-master.ts';
 import type { RedisPlace } from './place.ts';
 import { scanToRdb } from './scan-base.ts';
@@ -34,6 +34,9 @@ export async function recorderByScan(place: RedisPlace, context: RecorderContext
   return {
     lineage: { id: lineage },
     exact: 'observation',
+    async ping(inner) {
+      await (await openMaster(place, runtime.clock, inner)).client[Symbol.asyncDispose]();
+    },
     async openBase(inner) {
       inner.signal.throwIfAborted();
       await using taking = new AsyncDisposableStack();
@@ -50,7 +53,7 @@ export async function recorderByScan(place: RedisPlace, context: RecorderContext
       await client[Symbol.asyncDispose]();
       count++;
       const cut: Position = { lineage, order: orderOf(count), resume: `scan:${count}:${id()}` };
-      return new RdbBase({ path, cut, origin: originOf(server) });
+      return new RdbBase([{ name: RDB_ENTRY, path, origin: originOf(server) }], { logFrom: cut, cut });
     },
     [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
   };

@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
+import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { besideFolder, discardFolders, undoFolders } from './restore/files-swap.ts';
 import { undoInServer } from './restore/server-swap.ts';
@@ -28,15 +30,31 @@ export async function undoRestore(
   return await undoInServer({ place: destination.server, files, runtime, only: part, replace: true }, turn, run);
 }
 
-/** Deletes what a restore kept or left unfinished. @throws RESTORE_UNFINISHED while a place may hold anything */
+/**
+ * Deletes what a restore kept or left unfinished, without reaching the server, which may hold a part of it when it was cut off.
+ * @throws RESTORE_UNFINISHED when what a server held before is nowhere else
+ */
 export async function discardRestore(place: RedisPlace, context: RestorerContext, run: Run): Promise<void> {
   run.signal.throwIfAborted();
+  const { runtime } = context;
   const files = workFilesIn(must(context.workFolder, 'a folder of this restore'));
   const destination = destinationOf(place, context.target);
   if ('folder' in destination) {
     await discardFolders({ files, beside: besideFolder(destination.folder, context.id) });
-  } else if ((await readState(files))?.phase === 'replacing') {
-    throw new TidemarkError('RESTORE_UNFINISHED', 'a restore into a server was cut off, which may hold a part of it');
+  } else {
+    const { phase, kept = {}, keptParts = {}, turn = 0 } = (await readState(files)) ?? {};
+    const shown = `the Redis server ${shownAddress(destination.server)}`;
+    const needed = [turn, turn - 1]
+      .filter((at) => kept[at] === true)
+      .flatMap((at) => Array.from({ length: keptParts[at] ?? 1 }, (_, part) => files.kept(at, part)));
+    const only = needed.find((path) => existsSync(path));
+    if (phase === 'replacing' && only !== undefined) {
+      const meant = `a restore into ${shown} was cut off, and what that held is only in ${only}`;
+      throw new TidemarkError('RESTORE_UNFINISHED', meant, {
+        hint: 'Finish it with `tidemark restore --resume`, then --undo puts it back. Or move that file, an RDB, elsewhere: then it can be discarded.',
+      });
+    }
+    if (phase === 'replacing') runtime.logger.log('warn', `${shown} may hold a part of the restore that is discarded`);
   }
   await rm(files.folder, { recursive: true, force: true });
 }

@@ -21,7 +21,7 @@ const found = await serveLogFile(
     stretches: [{ after: place(start), upTo: place(end) }],
     read: (after, upTo) => logOf({ folder }, { from: BigInt(after.order), to: BigInt(upTo.order) }).read(run),
   },
-  shape,
+  { shape, history: undefined },
   { name, path, cacheFolder, ahead: 3 },
   run,
 );

@@ -30,6 +30,13 @@ test('nothing is found in a server that is set up well', TIMEOUT, async (t) => {
   assert.deepEqual(await found(server, t, 'backup'), []);
 });
 
+test('a server that is only dumped needs a superuser, and nothing for its log', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await server.query('CREATE ROLE weak LOGIN');
+  assert.deepEqual(await found(server, t, 'postgres', { strategy: 'sql' }), []);
+  assert.deepEqual(await found(server, t, 'weak', { strategy: 'sql' }), ['error POSTGRES_NOT_PERMITTED']);
+});
+
 test('what is missing in a server is found', TIMEOUT, async (t) => {
   await using server = await startPostgres({
     settings: {
@@ -81,6 +88,28 @@ test('a slot that nobody uses, and one that is lost, are found', TIMEOUT, async 
     await server.query('SELECT pg_switch_wal(); CHECKPOINT');
   }
   assert.deepEqual(await found(server, t), ['error POSTGRES_SLOT_LOST']);
+});
+
+test('a slot that is named counts as ours where no other is left', TIMEOUT, async (t) => {
+  const settings = { ...SOUND, max_replication_slots: '1', max_wal_senders: '2' };
+  await using server = await startPostgres({ settings, initdb: ['--data-checksums'] });
+  await server.query("SELECT pg_create_physical_replication_slot('mine', true)");
+  assert.deepEqual(await found(server, t), ['error POSTGRES_SLOTS']);
+  assert.deepEqual(await found(server, t, 'postgres', { slot: 'mine' }), ['note POSTGRES_SLOT_IDLE']);
+});
+
+test('a slot on a server that was left after a failover is found', TIMEOUT, async (t) => {
+  await using left = await startPostgres({ settings: SOUND, initdb: ['--data-checksums'] });
+  await left.query("SELECT pg_create_physical_replication_slot('tidemark_0a1b', true)");
+  await using standby = await startPostgres({ standbyOf: { primary: left }, settings: SOUND });
+  await standby.query('SELECT pg_promote()');
+  const place = placeOfUrl(`postgres://postgres@127.0.0.1:${left.port},127.0.0.1:${standby.port}/postgres`);
+  const findings = await diagnosePostgres(place, runtime, { signal: t.signal });
+  assert.deepEqual(
+    findings.map(({ code }) => code),
+    ['POSTGRES_SLOT_LEFT'],
+  );
+  assert.match(findings[0]?.message ?? '', new RegExp(`${left.port} is not recorded now`));
 });
 
 test('a standby is not taken for a primary, and is told where it is wanted', TIMEOUT, async (t) => {

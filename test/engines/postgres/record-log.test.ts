@@ -230,7 +230,8 @@ test('a mark’s name is a restore point in the log, before the head that is ask
   await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, { signal: t.signal });
   await using recording = await begun(recorder, t);
   await must(recorder.label, 'labels').call(recorder, 'before-the-deploy', { signal: t.signal });
-  await must(recorder.label, 'labels').call(recorder, 'x'.repeat(200), { signal: t.signal });
+  const cutNames = ['x'.repeat(200), `${'x'.repeat(62)}éé`, `${'x'.repeat(61)}日本`, `${'x'.repeat(60)}🐘`];
+  for (const name of cutNames) await must(recorder.label, 'labels').call(recorder, name, { signal: t.signal });
   const head = await headOf(recorder, t);
   await recording.reaches(head);
   const { start, bytes } = recording.bytes();

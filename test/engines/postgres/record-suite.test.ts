@@ -71,7 +71,8 @@ registerRecorderSuite({
       open: async (previous) =>
         await openPostgresRecorder(
           placeOfUrl(server.url),
-          { runtime, previous },
+          // Beside a log: alone a base holds files of the log, whose names are others each time.
+          { runtime, previous, stateFolder: join(folders, 'state') },
           { signal: new AbortController().signal },
         ),
       async put(key, value) {

@@ -139,6 +139,11 @@ for (const hasHistory of [true, false]) {
     writeFileSync(join(server.folder, 'standby.signal'), '');
     await server.start();
     await server.query('SELECT pg_promote()');
+    // Nothing of what the server was before lies in the same file of its log.
+    for (const name of ['one', 'two', 'three']) {
+      await server.query(`CREATE TABLE ${name} (n int); SELECT pg_switch_wal()`);
+    }
+    await server.query('CHECKPOINT');
     await using recorder = await openPostgresRecorder(
       placeOfUrl(server.url),
       { runtime, stateFolder: folder.at('state') },

@@ -19,14 +19,15 @@ export type RestoreAt = {
   readonly timeline?: number;
   readonly from?: bigint;
   readonly followBy?: readonly string[];
+  readonly users?: readonly string[];
 };
 
 export async function restoreTo(
-  { server, taken, target, lsn, timeline = 1, from, followBy }: RestoreAt,
+  { server, taken, target, lsn, timeline = 1, from, followBy, users = [] }: RestoreAt,
   settings = SETTINGS,
 ): Promise<string | undefined> {
   const context = { runtime, id: 'r1', followBy };
-  await using restorer = new DataDirectoryRestorer(target, settings, context, []);
+  await using restorer = new DataDirectoryRestorer(target, settings, context, users);
   await restorer.restoreBase(taken.base, run);
   const begin = from ?? taken.start - (taken.start % SEGMENT);
   await restorer.rollForward(logOf(server, { from: begin, to: lsn }), positionOf({ timeline, lsn }, LINEAGE), run);

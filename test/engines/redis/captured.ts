@@ -8,6 +8,7 @@ import type { RedisPlace } from '../../../src/connectors/redis/place.ts';
 import { logBytes } from '../../../src/core/log-bytes.ts';
 import { orderOf } from '../../../src/core/position.ts';
 import type { Position } from '../../../src/core/position.ts';
+import { startsWithBytes } from '../../../src/core/bytes.ts';
 import type { BaseReader, LoggedTransaction, LogReader, StoredEntry } from '../../../src/core/restorer.ts';
 import type { Runtime } from '../../../src/core/run.ts';
 import { createSystemClock } from '../../../src/flow/clock.ts';
@@ -82,7 +83,8 @@ export function baseOf(rdb: Uint8Array, attributes: Uint8Array): BaseReader {
   return {
     entryCount: 1,
     contentBytes: rdb.byteLength,
-    async *entries() {
+    async *entries(_, { prefix = Buffer.alloc(0) } = {}) {
+      if (!startsWithBytes(entry.name, prefix)) return;
       yield [entry];
     },
     find: async (name) => (Buffer.from(name).toString() === RDB_ENTRY ? entry : undefined),

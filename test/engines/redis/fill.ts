@@ -82,10 +82,11 @@ export async function fill(server: RedisServer, random: SeededRandom): Promise<v
 /** The digest of every key's value, and its expiry, by database and name. */
 export async function digests(
   server: RedisServer,
+  databases = 16,
 ): Promise<ReadonlyMap<string, { digest: string; expiresAtMs: number }>> {
   await using client = await clientOf(server);
   const found = new Map<string, { digest: string; expiresAtMs: number }>();
-  for (let database = 0; database < 16; database += 1) {
+  for (let database = 0; database < databases; database += 1) {
     await client.call(['SELECT', String(database)], run);
     const keys = listOf(await client.call(['KEYS', '*'], run));
     const ask = async (words: readonly string[]) =>

@@ -55,14 +55,12 @@ test('who may not be a replica is told so, with and without a backlog', async ()
   await using server = await startRedis({ users });
   const at = (user: string, options = {}): RedisPlace =>
     placeOfUrl(server.url.replace('//', `//${user}@`), { password: 'x', ...options });
-  assert.deepEqual(await codes(at('weak')), ['note REDIS_PERMISSION_UNKNOWN', 'note REDIS_SETTINGS_HIDDEN']);
-  assert.deepEqual(await codes(at('asking')), ['error REDIS_PERMISSION', 'note REDIS_SETTINGS_HIDDEN']);
+  const notes = ['note REDIS_RESTORE_PERMISSION', 'note REDIS_SETTINGS_HIDDEN'];
+  assert.deepEqual(await codes(at('weak')), ['note REDIS_PERMISSION_UNKNOWN', ...notes]);
+  assert.deepEqual(await codes(at('asking')), ['error REDIS_PERMISSION', ...notes]);
   await using _recorder = await openAt(placeOfUrl(server.url));
-  assert.deepEqual(await codes(at('weak')), ['error REDIS_PERMISSION', 'note REDIS_SETTINGS_HIDDEN']);
-  assert.deepEqual(await codes(at('weak', { source: 'scan' })), [
-    'note REDIS_SETTINGS_HIDDEN',
-    'warning REDIS_SCANNED',
-  ]);
+  assert.deepEqual(await codes(at('weak')), ['error REDIS_PERMISSION', ...notes]);
+  assert.deepEqual(await codes(at('weak', { source: 'scan' })), [...notes, 'warning REDIS_SCANNED']);
 });
 
 test('a replica, a wrong password and nobody are one error each', async () => {

@@ -117,6 +117,15 @@ test('positions are the same text whoever says them, and an idle log says once a
   assert.deepEqual(told?.commit?.position, base.end.cut);
 });
 
+test('who asks a recorder that is closed opens nothing that nobody closes', async () => {
+  await using server = await startRedis();
+  const recorder = await openAt(placeOfUrl(server.url));
+  await recorder[Symbol.asyncDispose]();
+  await assert.rejects(head(recorder), /not recorded any more/);
+  // The one that asks.
+  while ((await server.info('clients'))['connected_clients'] !== '1') await runtime.clock.sleep(20, forever);
+});
+
 test('a server to which nobody writes stands still, though it says every second that it is there', async () => {
   await using server = await startRedis({ args: ['--repl-ping-replica-period', '1'] });
   await using recorder = await openAt(placeOfUrl(server.url));

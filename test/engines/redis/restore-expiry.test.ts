@@ -64,6 +64,19 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
     });
   }
 
+  test('had as much left less as nothing was written before the moment that is restored', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.script(['SET base:hour x EX 3600']);
+    await using recording = await record(source, () => Date.now() - 6 * HOUR_MS);
+    await source.script(['SET log:hour x EX 3600']);
+    const to = await recording.position();
+    const atMs = Date.now() - 2 * HOUR_MS;
+    await restore(target, { recording, to, workFolder: folder.at('work'), context: { atMs } });
+    assertAbout(await timesLeft(target), { 'base:hour': 3 * HOUR_MS, 'log:hour': 3 * HOUR_MS });
+  });
+
   test('expire when they would have where that is asked for', async () => {
     await using source = await startRedis();
     await using target = await startRedis();
@@ -75,6 +88,39 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
     await sleep(600);
     await restore(target, { recording, to, workFolder: folder.at('work'), expiry: 'absolute' });
     assertAbout(await timesLeft(target), { 'base:hour': HOUR_MS, 'log:hour': HOUR_MS });
+  });
+});
+
+suite('keys that expire, while a log is rolled forward,', {
+  ...needs('redis-server', 'redis-cli'),
+  timeout: LIMIT_MS,
+}, () => {
+  test('have what a condition in the log made of them', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.script(['SET longer x EX 3600', 'SET shorter x EX 259200', 'SET new x', 'SET again x EX 60']);
+    await using recording = await record(source);
+    const conditions = ['longer 259200 GT', 'longer 7200 GT', 'shorter 3600 LT', 'new 3600 NX', 'again 7200 XX'];
+    await source.script(conditions.map((words) => `EXPIRE ${words}`));
+    const to = await recording.position();
+    await restore(target, { recording, to, workFolder: folder.at('work') });
+    const wanted = { longer: 3 * DAY_MS, shorter: HOUR_MS, new: HOUR_MS, again: 2 * HOUR_MS };
+    assertAbout(await timesLeft(target), wanted);
+  });
+
+  test('may do so in thousands of years', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.script(['SET base x EX 99999999999', 'SET log x', 'SET last x']);
+    await using recording = await record(source);
+    await source.script(['EXPIRE log 99999999999', 'PEXPIREAT last 9223372036854775807']);
+    const to = await recording.position();
+    await restore(target, { recording, to, workFolder: folder.at('work') });
+    const { last = 0, ...found } = await timesLeft(target);
+    assertAbout(found, { base: 99_999_999_999_000, log: 99_999_999_999_000 });
+    assert.ok(last > 8e15);
   });
 
   test('do not expire by themselves while the log is rolled forward, which may keep them alive', async () => {

@@ -5,8 +5,8 @@ import { clientOf, digests } from './fill.ts';
 const run = { signal: new AbortController().signal };
 
 /** Everything that a client could see of a server, but for when keys expire. */
-export async function stateOf(server: RedisServer): Promise<ReadonlyMap<string, string>> {
-  const found = new Map([...(await digests(server))].map(([key, { digest }]) => [key, digest]));
+export async function stateOf(server: RedisServer, databases?: number): Promise<ReadonlyMap<string, string>> {
+  const found = new Map([...(await digests(server, databases))].map(([key, { digest }]) => [key, digest]));
   await using client = await clientOf(server);
   for (const key of found.keys()) {
     const [database, name] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];

@@ -15,9 +15,9 @@ export class ManifestCheck {
   #fileCount = 0;
   #expectedHash: string | undefined;
 
-  /** `received`: by path in the data directory. */
-  constructor(received: ReadonlyMap<string, FileSum>) {
-    this.#received = new Map(received);
+  /** `received`: by path in the data directory. It is used up: of a server with millions of files it is large. */
+  constructor(received: Map<string, FileSum>) {
+    this.#received = received;
   }
 
   /** @throws STORE_UNREACHABLE when a file is not what the manifest says */

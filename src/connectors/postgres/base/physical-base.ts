@@ -28,14 +28,16 @@ const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
 const MANIFEST_MODE = 0o600;
 
+export type ExtraFile = { readonly name: string; readonly bytes: Uint8Array };
+
 export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
   readonly server: string;
   readonly versionNumber: number;
   /** Also the log that it needs to be whole. */
   readonly withLog: boolean;
-  /** Of the server's timeline, which comes with the log alone. */
-  readonly historyFile: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  /** What is to be in it as well, unless the server sends it. */
+  readonly more: readonly ExtraFile[];
   /** What the positions of the base are. Called once, when all has come. */
   ends(
     places: { readonly start: WalPlace; readonly stop: WalPlace },
@@ -65,11 +67,15 @@ class PhysicalBase implements Base {
   readonly #hasher: IHasher;
   readonly #warnings: string[] = [];
   readonly #sums = new Map<string, FileSum>();
+  readonly #missing: Map<string, ExtraFile>;
   #start: WalPlace | undefined;
   #isDrained = false;
+  /** What came up first. Whoever reads ahead pulls the next entry before the one before is known to have failed. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(options: PhysicalBaseOptions, hasher: IHasher, run: Run) {
     this.#options = options;
+    this.#missing = new Map(options.more.map((file) => [file.name, file]));
     this.#run = run;
     this.#hasher = hasher;
     this.#stream = new BackupStream(options.socket, options.versionNumber, (message) => {
@@ -107,8 +113,7 @@ class PhysicalBase implements Base {
       if (part.kind === 'archive') yield* this.#archive(part);
       else yield* this.#manifest();
     }
-    const { historyFile } = this.#options;
-    if (historyFile !== undefined && !this.#sums.has(historyFile.name)) yield [historyEntry(historyFile)];
+    for (const file of this.#missing.values()) yield [extraEntry(file)];
     this.#isDrained = true;
   }
 
@@ -121,6 +126,7 @@ class PhysicalBase implements Base {
       if (found === undefined) return;
       const path = [below, found.name].filter((part) => part !== '').join('/');
       if (path === '') continue;
+      this.#missing.delete(path);
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
       const file = new ReadOnce(
         () => this.#fileReader(path, tar, found),
@@ -131,7 +137,7 @@ class PhysicalBase implements Base {
       yield [entryOf(path, found, file)];
       if (found.type === 'folder') continue;
       if (found.sizeBytes === 0) this.#sums.set(path, { sizeBytes: 0, crc: this.#emptySum() });
-      assume(tar.isAtEnd && this.#sums.has(path), `${path} was read to its end`);
+      this.#assumeRead(tar.isAtEnd && this.#sums.has(path), path);
       // The manifest tells of the log as a range, not of its files.
       if (isWalSegment(path)) this.#sums.delete(path);
       run = this.#run;
@@ -186,30 +192,41 @@ class PhysicalBase implements Base {
         }),
       },
     ];
-    assume(isRead, 'the manifest was read to its end');
+    this.#assumeRead(isRead, MANIFEST_NAME);
   }
 
   #emptySum(): string {
     return manifestCrc(this.#hasher.init().digest('hex'));
   }
 
+  #assumeRead(isRead: boolean, path: string): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    assume(isRead, `${path} was read to its end`);
+  }
+
   async #asking<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
     } catch (error) {
-      if (sqlState(error) !== SqlState.dataCorrupted) {
-        throw error instanceof BugError || this.#run.signal.aborted ? error : serverError(this.#options.server, error);
-      }
-      const [first = 'a page’s checksum is wrong'] = this.#warnings;
-      throw new TidemarkError('STORE_UNREACHABLE', `${this.#options.server} has damaged data: ${first}`, {
-        cause: error,
-        hint: 'Find out what the disk did, and restore or rebuild what is named. The bases before this one, and the log, stay as they are.',
-      });
+      const told = this.#told(error);
+      this.#failure ??= { error: told };
+      throw told;
     }
+  }
+
+  #told(error: unknown): unknown {
+    if (sqlState(error) !== SqlState.dataCorrupted) {
+      return error instanceof BugError || this.#run.signal.aborted ? error : serverError(this.#options.server, error);
+    }
+    const [first = 'a page’s checksum is wrong'] = this.#warnings;
+    return new TidemarkError('STORE_UNREACHABLE', `${this.#options.server} has damaged data: ${first}`, {
+      cause: error,
+      hint: 'Find out what the disk did, and restore or rebuild what is named. The bases before this one, and the log, stay as they are.',
+    });
   }
 }
 
-function historyEntry({ name, bytes }: NonNullable<PhysicalBaseOptions['historyFile']>): Entry {
+function extraEntry({ name, bytes }: ExtraFile): Entry {
   const { byteLength: sizeBytes } = bytes;
   return {
     name: Buffer.from(name),

@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { RestorerContext } from '../../../core/connector.ts';
-import { TidemarkError } from '../../../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../../core/restorer.ts';
@@ -21,15 +21,18 @@ import { chooseOwner } from '../owner.ts';
 import type { Owner } from '../owner.ts';
 import { placeName } from '../place.ts';
 import type { PostgresPlace } from '../place.ts';
+import { writerOf } from '../plain-sql/dump-facts.ts';
 import { loadDump } from '../plain-sql/load.ts';
+import { assertLoadable } from '../plain-sql/server.ts';
 import { LoadFolder } from '../plain-sql/server-state.ts';
 import { writeStream } from '../plain-sql/write-file.ts';
 import { recover } from '../recovery.ts';
 import type { RestoreSettings } from '../restore-settings.ts';
-import { endLeftover } from '../scratch-server.ts';
-import type { ScratchServer } from '../scratch-server.ts';
+import { endLeftover } from '../running-server.ts';
+import type { Login, ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
 import { withBaseLog } from '../wal/base-log.ts';
+import { dumpArguments, dumpedRelations, dumpPart } from './part-dump.ts';
 import { scratchFolder } from './scratch-folder.ts';
 import type { Wanted } from './wanted.ts';
 
@@ -39,6 +42,7 @@ type Restored = {
   readonly owner: Owner;
   readonly folder: string;
   readonly binFolder: string;
+  readonly dumper: string;
 };
 
 export type ExtractOptions = {
@@ -80,7 +84,8 @@ export class ExtractRestorer implements Restorer {
     const facts = await readBaseFacts(base, run);
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
-    const dumper = findClientProgram('pg_dump', settings.binFolder);
+    // Of the same version: what a later one writes an older server may refuse.
+    const dumper = findClientProgram('pg_dump', binFolder);
     if (binFolder === undefined || dumper === undefined) {
       throw new TidemarkError(
         'UNSUPPORTED',
@@ -105,7 +110,7 @@ export class ExtractRestorer implements Restorer {
       },
       run,
     );
-    this.#restored = { base, facts, owner, folder, binFolder };
+    this.#restored = { base, facts, owner, folder, binFolder, dumper };
     return { ...written, notes: [], noteCount: 0 };
   }
 
@@ -114,8 +119,11 @@ export class ExtractRestorer implements Restorer {
     const place = must(placeOf(to), 'a place in the log of a PostgreSQL server');
     const { users } = this.#options;
     const { clock } = this.#context.runtime;
-    const use = async (server: ScratchServer, user: string): Promise<void> => await this.#dump(server, user, run);
-    const { base, facts } = restored;
+    const { base, facts, dumper } = restored;
+    const part = { dumper, wanted: this.#options.wanted, files: this.#files };
+    const use = async (server: ScratchServer, login: Login): Promise<void> => {
+      this.#bytes = await dumpPart(server, login, part, run);
+    };
     const whole = withBaseLog(base, log, { segmentBytes: facts.shape.segmentBytes, to });
     await recover(whole, { ...restored, to: place, clock, users, pause: false, use }, run);
     await this.#removeServer(restored.folder, run);
@@ -138,7 +146,12 @@ export class ExtractRestorer implements Restorer {
       const hadNothing = !(await keepLive(server, { wanted, files: this.#files, turn: 0 }, run));
       await this.#files.note({ phase: 'loading', turn: 0, hadNothing }, run);
     }
-    if (state.phase !== 'loaded') await loadPart(server, { wanted, files: this.#files, turn: 0 }, run);
+    if (state.phase !== 'loaded') {
+      await loadPart(server, { wanted, files: this.#files, turn: 0 }, run).catch(async (error: unknown) => {
+        if (isRolledBack(wanted, error)) await this.#files.note({ phase: 'verified', turn: 0 }, run);
+        throw error;
+      });
+    }
     return keptOf(this.#files, 0);
   }
 
@@ -146,25 +159,12 @@ export class ExtractRestorer implements Restorer {
     this.#restored = undefined;
   }
 
-  async #dump(server: ScratchServer, user: string, run: Run): Promise<void> {
-    const { settings, wanted } = this.#options;
-    const socket = server.socketFolder();
-    try {
-      const program = must(findClientProgram('pg_dump', settings.binFolder), 'pg_dump');
-      const connection = ['--host', socket.path, '--port', String(socket.port), '--username', user, '--no-password'];
-      const command = [program, ...connection, ...dumpArguments(wanted)];
-      const environment = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
-      this.#bytes = await writeStream(this.#files.restored, streamProgram({ command, environment }, run), run);
-    } finally {
-      socket.close();
-    }
-  }
-
-  /** @throws RESTORE_CONFLICT when something of that name is there and may not be replaced */
+  /** @throws RESTORE_CONFLICT when something of that name is there and may not be replaced; UNSUPPORTED */
   async #assertFree(run: Run): Promise<void> {
     const { server, wanted } = this.#options;
+    await assertUnderstood(server, wanted, this.#files.restored, run);
     if (this.#context.replace === true) return;
-    const found = await presentParts(server, wanted, await createdBy(this.#files.restored), run);
+    const found = await presentParts(server, wanted, dumpedRelations(this.#files, wanted), run);
     if (found.length === 0) return;
     throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} has ${found.slice(0, 4).join(', ')} already`, {
       hint: 'Allow with --replace that it is replaced, or name another database in the URL of --into.',
@@ -193,7 +193,7 @@ export async function discardExtract(settings: RestoreSettings, context: Restore
 
 type Part = { readonly wanted: Wanted; readonly files: LoadFolder; readonly turn: number };
 
-/** As `Connector.undo`, for what was taken out of a base. */
+/** As `Connector.undo`, for what was taken out of a base. What was only begun is undone too: it loads what was kept before. */
 export async function undoExtract(
   server: PostgresPlace,
   wanted: Wanted,
@@ -202,7 +202,7 @@ export async function undoExtract(
 ): Promise<{ readonly keptAside?: string | undefined }> {
   const files = new LoadFolder(must(workFolder, 'a folder for the restore'), runtime);
   const state = files.state();
-  if (state === undefined || state.phase === 'verified' || (state.turn < turn && state.phase === 'loading')) {
+  if (state === undefined || state.phase === 'verified') {
     throw new TidemarkError('NOTHING_TO_RESUME', `no restore has brought anything into ${placeName(server)}`);
   }
   const part = { wanted, files, turn };
@@ -214,11 +214,6 @@ export async function undoExtract(
   return keptOf(files, turn);
 }
 
-function dumpArguments({ database, tables }: Wanted): readonly string[] {
-  const named = tables.flatMap((table) => ['--table', table]);
-  return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
-}
-
 function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string | undefined } {
   return files.state()?.hadNothing === true ? {} : { keptAside: files.kept(turn) };
 }
@@ -226,25 +221,35 @@ function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string 
 /** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
 async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
-  const created = await createdBy(files.source(turn));
-  const present = await presentParts(server, wanted, created, run);
+  const present = await presentParts(server, wanted, dumpedRelations(files, wanted), run);
   const path = files.kept(turn);
   if (present.length === 0) {
-    await writeFile(path, await removalOf(files.source(turn)));
+    await writeFile(path, await removalOf(files.source(turn)), { mode: 0o600, flush: true });
     return false;
   }
   const tables = wanted.tables.length === 0 ? [] : present;
   const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
   await writeStream(path, streamProgram(call, run), run);
+  await assertUnderstood(server, wanted, path, run);
   return true;
+}
+
+/** Before anything is dropped. @throws UNSUPPORTED */
+async function assertUnderstood(place: PostgresPlace, wanted: Wanted, file: string, run: Run): Promise<void> {
+  await using sql = await connectSql(askedAt(place, wanted), { name: 'tidemark' }, run);
+  await assertLoadable({ sql, place }, { writtenBy: await writerOf(file) }, run);
 }
 
 /** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
 async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
-  const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : liveWanted(server, wanted).database;
-  await loadDump({ ...server, database }, files.source(turn), run, isDatabase ? [] : ['--single-transaction']);
+  const options = wanted.tables.length === 0 ? [] : ['--single-transaction'];
+  await loadDump(askedAt(server, wanted), files.source(turn), run, options);
   await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
+}
+
+/** Whether nothing was changed: psql says by its status that a command failed, and tables are loaded in one transaction. */
+function isRolledBack({ tables }: Wanted, error: unknown): boolean {
+  return tables.length > 0 && isTidemarkError(error, 'FAILED') && / ended with 3(?:$|:)/.test(error.message);
 }
 
 /** A whole database keeps its name; tables go into the one that the URL names. */
@@ -252,34 +257,27 @@ function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
   return wanted.tables.length === 0 ? wanted : { ...wanted, database };
 }
 
-/** One to be connected to while another is dropped and made. */
-function maintenanceDatabase({ database }: Wanted): string {
-  return database === 'postgres' ? 'template1' : 'postgres';
+/** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
+export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
+  if (wanted.tables.length > 0) return server;
+  return { ...server, database: wanted.database === 'postgres' ? 'template1' : 'postgres' };
 }
 
-/** What a dump creates, as the server can be asked for it: names of tables and views, quoted where they must be. */
-async function createdBy(file: string): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const line of createInterface({ input: createReadStream(file) })) {
-    const [, name] =
-      /^CREATE (?:UNLOGGED |FOREIGN )?(?:TABLE|SEQUENCE|VIEW|MATERIALIZED VIEW) ((?:"(?:[^"]|"")+"|[^" (;])+)/.exec(
-        line,
-      ) ?? [];
-    if (name !== undefined) names.push(name);
-  }
-  return names;
+/** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */
+export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run): Promise<readonly string[]> {
+  const names = wanted.tables.filter((table) => /^(?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))?$/.test(table));
+  return await presentParts(server, wanted, names, run);
 }
 
-/** Which of them are in the live server: the database, or relations of it. */
+/** What of it is in the live server: the database, or relations of it. */
 async function presentParts(
   server: PostgresPlace,
   wanted: Wanted,
-  created: readonly string[],
+  relations: readonly string[],
   run: Run,
 ): Promise<readonly string[]> {
   const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : server.database;
-  await using sql = await connectSql({ ...server, database }, { name: 'tidemark' }, run);
+  await using sql = await connectSql(askedAt(server, wanted), { name: 'tidemark' }, run);
   if (isDatabase) {
     const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
       wanted.database,
@@ -287,7 +285,7 @@ async function presentParts(
     return rows.map((row) => row['datname'] ?? '');
   }
   const present: string[] = [];
-  for (const name of created) {
+  for (const name of relations) {
     const [row] = await sql.query('SELECT pg_catalog.to_regclass($1)::text AS found', run, [name]);
     if (typeof row?.['found'] === 'string') present.push(name);
   }

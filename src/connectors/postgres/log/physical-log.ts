@@ -7,7 +7,7 @@ import { positionLost, serverError, sqlState, SqlState, unreachable } from '../e
 import { formatLsn, parseLsn, placeOf } from '../lsn.ts';
 import { MessageType, readRow } from '../replication-socket.ts';
 import type { Message, ReplicationSocket } from '../replication-socket.ts';
-import { agrees, RunningTail, TAIL_BYTES, tailEnd } from './kept-tail.ts';
+import { agrees, RunningTail, tailEnd } from './kept-tail.ts';
 import type { Tail } from './kept-tail.ts';
 import { parseTimelines, timelineAfter } from './timelines.ts';
 import { segmentStart } from './wal-history.ts';
@@ -42,8 +42,8 @@ export type PhysicalLogOptions = {
   readonly restart: bigint;
   /** What must come before `after`, if it is known. */
   readonly tail: Tail | undefined;
-  /** Bytes of log that the server keeps for the slot at most; undefined when it sets no bound. */
-  readonly capBytes: bigint | undefined;
+  /** Bytes of log that the server is to keep for the slot at most, as far as it is known now. */
+  readonly capBytes: () => bigint;
   /** Remembers the end of what has been received and kept. */
   keepTail?(tail: Tail): Promise<void>;
 };
@@ -74,13 +74,17 @@ class PhysicalLog implements Log {
   #durable: bigint;
   /** Up to where the server was told that it may forget. */
   #released: bigint;
+  /** Where the tail begins that is compared next time; undefined when there is none. */
+  #keptTailStart: bigint | undefined;
   #serverEnd = 0n;
   #lastAtMs: number;
   #lastHeardMs: number;
   #tailMs: number;
   #isWaiting = false;
-  /** Since when the server asks for a confirmation of all. Told each second it does so only when it stops. */
+  /** Since when the server asks for a confirmation of all whatever it is told, which it does only when it stops. */
   #stoppingMs: number | undefined;
+  /** Whether it has asked since it was told last. */
+  #isAsked = false;
   #beating: Promise<void> | undefined;
   #keeping: Promise<void> | undefined;
 
@@ -92,6 +96,7 @@ class PhysicalLog implements Log {
     this.#taken = options.after;
     this.#durable = options.after;
     this.#released = options.restart;
+    this.#keptTailStart = options.keepTail && (options.tail?.start ?? options.restart);
     this.#lastAtMs = options.clock.nowMs();
     this.#lastHeardMs = options.clock.monotonicMs();
     this.#tailMs = this.#lastHeardMs;
@@ -195,8 +200,16 @@ class PhysicalLog implements Log {
   #keepAlive(body: Buffer): boolean {
     this.#serverEnd = body.readBigUInt64BE(1);
     this.#lastAtMs = Math.max(this.#lastAtMs, serverMs(body.readBigInt64BE(9)));
-    if (body[17] === 1) this.#stoppingMs ??= this.#options.clock.monotonicMs();
+    if (body[17] === 1) this.#answer();
     return this.#serverEnd <= this.#received;
+  }
+
+  /** One that stops asks again at each answer, so only the first comes at once, and the others with the beat. */
+  #answer(): void {
+    this.#isAsked = true;
+    if (this.#stoppingMs !== undefined) return;
+    this.#stoppingMs = this.#options.clock.monotonicMs();
+    this.#tell(false);
   }
 
   /** The server that is followed was promoted, or the timeline had been left already: the next one goes on from there. */
@@ -233,6 +246,7 @@ class PhysicalLog implements Log {
     try {
       while (!this.#stop.signal.aborted) {
         await clock.sleep(BEAT_MS, this.#run);
+        if (!this.#isAsked) this.#stoppingMs = undefined;
         this.#tell(this.#isWaiting);
         const reason = this.#whyLeave(clock.monotonicMs());
         if (reason === undefined) continue;
@@ -258,6 +272,7 @@ class PhysicalLog implements Log {
   #tell(wantsReply: boolean): void {
     const status = Buffer.alloc(34);
     const released = this.#release();
+    this.#isAsked = false;
     status[0] = KIND.status;
     status.writeBigUInt64BE(this.#received, 1);
     status.writeBigUInt64BE(released, 9);
@@ -269,14 +284,14 @@ class PhysicalLog implements Log {
 
   /**
    * What the server may forget: what is durable in the repository; once half of what it keeps at most is used, what is on this host's disk is
-   * enough. The tail that is compared next time stays, with the segment that it begins in.
+   * enough. The segment stays in which the tail begins that is compared next time: that is the one on the disk now, which may be older.
    */
   #release(): bigint {
     const { capBytes, history } = this.#options;
-    const isPressed = capBytes !== undefined && this.#serverEnd - this.#durable > capBytes / 2n;
+    const isPressed = this.#serverEnd - this.#durable > capBytes() / 2n;
     const free = isPressed && this.#taken > this.#durable ? this.#taken : this.#durable;
-    const intoSegment = free - segmentStart(free, history.shape);
-    const released = intoSegment < BigInt(TAIL_BYTES) ? free - BigInt(TAIL_BYTES) : free;
+    const needed = this.#keptTailStart ?? free;
+    const released = segmentStart(free, history.shape) > needed ? needed : free;
     if (released > this.#released) this.#released = released;
     return this.#released;
   }
@@ -288,12 +303,17 @@ class PhysicalLog implements Log {
     const tail = this.#runningTail.take();
     if (tail === undefined) return;
     this.#tailMs = nowMs;
-    const keeping = keepTail(tail)
-      .catch(() => undefined)
+    // While none can be written the one before holds, and the server keeps the log from there.
+    this.#keeping = keepTail(tail)
+      .then(
+        () => {
+          this.#keptTailStart = tail.start;
+        },
+        () => undefined,
+      )
       .finally(() => {
         this.#keeping = undefined;
       });
-    this.#keeping = keeping;
   }
 
   #lost(reason: string): Error {
@@ -301,6 +321,8 @@ class PhysicalLog implements Log {
   }
 
   #unexpected(type: number): Error {
+    // A server that is stopped in good order sends all it has, and then says that this was all.
+    if (type === MessageType.commandComplete) return unreachable(`${this.#options.server}: it stops`);
     return unreachable(
       `${this.#options.server} sent ${JSON.stringify(String.fromCharCode(type))} in the middle of its log`,
     );

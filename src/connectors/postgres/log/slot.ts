@@ -39,9 +39,18 @@ function slotOf(row: Row): Slot {
 
 /** Creates it over a connection for replication, and with it reserves the log from the last checkpoint on. */
 export async function createSlot(replication: Session, name: string, run: Run): Promise<void> {
+  await create(replication, name, `"${name}" PHYSICAL RESERVE_WAL`, run);
+}
+
+/** As `createSlot`, but it goes with the connection. */
+export async function createTemporarySlot(replication: Session, name: string, run: Run): Promise<void> {
+  await create(replication, name, `"${name}" TEMPORARY PHYSICAL RESERVE_WAL`, run);
+}
+
+async function create(replication: Session, name: string, definition: string, run: Run): Promise<void> {
   const server = addressName(replication.address);
   try {
-    await replication.query(`CREATE_REPLICATION_SLOT "${name}" PHYSICAL RESERVE_WAL`, run);
+    await replication.query(`CREATE_REPLICATION_SLOT ${definition}`, run);
   } catch (error) {
     if (sqlState(error) === SqlState.duplicateObject) return;
     if (sqlState(error) === '53400') {

@@ -28,6 +28,9 @@ export async function openSqlRecorder(place: PostgresPlace, context: RecorderCon
   return {
     lineage,
     exact: 'observation',
+    async ping(pingRun) {
+      await ask(place, pingRun);
+    },
     async openBase(baseRun) {
       const { lsn } = await ask(place, baseRun);
       const cut = { lineage: lineage.id, order: orderOf(lsn), resume: `sql/${formatLsn(lsn)}` };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { logBytes } from '../../../core/log-bytes.ts';
 import type { LoggedTransaction, LogReader } from '../../../core/restorer.ts';
@@ -145,7 +145,9 @@ test('a log is given file by file, the newest with zeros behind what is there', 
   const ask = async (name: string): Promise<Buffer | undefined> => {
     const path = folder.at('wanted');
     const request = { name, path, cacheFolder: folder.at('cache'), ahead: 1 };
-    return (await serveLogFile(log, SHAPE, request, run)) ? readFileSync(path) : undefined;
+    return (await serveLogFile(log, { shape: SHAPE, history: undefined }, request, run))
+      ? readFileSync(path)
+      : undefined;
   };
   const segment = 1 << 20;
   const name = (timeline: number, index: number): string =>
@@ -173,6 +175,49 @@ test('a log is given file by file, the newest with zeros behind what is there', 
     assert.equal(await ask(absent), undefined, absent);
   }
   assert.deepEqual(parseHistory((await ask('00000002.history')) ?? Buffer.alloc(0)), [{ from: 1, at: switchAt }]);
+});
+
+test('a history tells of switches before the log too, where the base knows them, and no timeline gets that of another', async () => {
+  await using folder = temporaryFolder();
+  const at = (timeline: number, lsn: bigint) => positionOf({ timeline, lsn }, 'l');
+  const [early, late] = [START - 5000n, START + 500n];
+  const commits = [at(3, late), at(5, late + 500n)];
+  const log = {
+    stretches: [{ after: at(3, START), upTo: at(5, late + 500n) }],
+    async *read() {
+      for (const position of commits) yield [{ entries: [], commit: { position, atMs: 0 } }];
+    },
+  };
+  const known = [{ from: 1, at: early }];
+  const ask = async (name: string, history = known): Promise<unknown> => {
+    const request = { name, path: folder.at('wanted'), cacheFolder: folder.at('cache'), ahead: 1 };
+    const isThere = await serveLogFile(log, { shape: SHAPE, history }, request, run);
+    return isThere ? parseHistory(readFileSync(folder.at('wanted'))) : undefined;
+  };
+  assert.deepEqual(await ask('00000003.history'), known);
+  assert.deepEqual(await ask('00000005.history'), [...known, { from: 3, at: late }]);
+  assert.deepEqual(await ask('00000005.history', [...known, { from: 3, at: late }]), [...known, { from: 3, at: late }]);
+  assert.equal(await ask('00000002.history'), undefined);
+  assert.equal(await ask('00000004.history'), undefined);
+  assert.equal(await ask('00000006.history'), undefined);
+});
+
+test('what another process has in the making stays', async () => {
+  await using folder = temporaryFolder();
+  const [kept, gone] = [`making-${process.ppid}-a`, `making-${2 ** 22 + 1}-a`];
+  for (const name of [kept, gone]) mkdirSync(folder.at('cache', name), { recursive: true });
+  const bytes = new Uint8Array(1 << 20);
+  const end = positionOf({ timeline: 1, lsn: START + BigInt(bytes.byteLength) }, 'l');
+  const log = {
+    stretches: [{ after: positionOf({ timeline: 1, lsn: START }, 'l'), upTo: end }],
+    async *read() {
+      yield [transaction({ timeline: 1, start: START, bytes })];
+    },
+  };
+  const name = segmentName(1, START, SHAPE.segmentBytes);
+  const request = { name, path: folder.at('wanted'), cacheFolder: folder.at('cache'), ahead: 0 };
+  assert.ok(await serveLogFile(log, { shape: SHAPE, history: undefined }, request, run));
+  assert.deepEqual(readdirSync(folder.at('cache')), [kept]);
 });
 
 test('a log with a hole, or that ends too early, is not taken for whole', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCode } from '../../../core/errors.ts';
@@ -17,18 +18,30 @@ import { walBytes } from './wal-bytes.ts';
 
 type Log = Omit<StoredLog, 'base'>;
 
+/** What a base says: `history` is that of its own timeline, which may have begun before the log. */
+export type ServedFrom = { readonly shape: WalShape; readonly history: readonly TimelineSwitch[] | undefined };
+
 /**
  * Gives a server a file of its log, for `restore_command`. The newest one is given with zeros behind what is there, and may be asked for again. False when
  * the repository does not have it, or not yet: only then may the server be told so, because without the file it takes the log for ended.
  * @throws REPOSITORY_DAMAGED and whatever reading the log throws
  */
-export async function serveLogFile(log: Log, shape: WalShape, request: LogFileRequest, run: Run): Promise<boolean> {
+export async function serveLogFile(
+  log: Log,
+  { shape, history: known }: ServedFrom,
+  request: LogFileRequest,
+  run: Run,
+): Promise<boolean> {
   const { name, path, cacheFolder } = request;
   const history = parseHistoryName(name);
   if (history !== undefined) {
-    const switches = (await switchesIn(log, run)).filter(({ from }) => from < history);
+    const told = await switchesIn(log, run);
+    const earlier = (known ?? []).filter(({ from }) => told.every((later) => from < later.from));
+    const all = [...earlier, ...told];
     const newest = placeAt(log.stretches.at(-1)?.upTo).timeline;
-    if (switches.length === 0 || history > newest) return false;
+    const switches = all.filter(({ from }) => from < history);
+    const isOurs = history === newest || all.some(({ from }) => from === history);
+    if (switches.length === 0 || !isOurs) return false;
     await writeFile(path, formatHistory(switches), { mode: 0o600 });
     return true;
   }
@@ -38,7 +51,7 @@ export async function serveLogFile(log: Log, shape: WalShape, request: LogFileRe
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
   if (await moveFile(join(cacheFolder, name), path)) return true;
   await forgetBefore(cacheFolder, segment.start, shape.segmentBytes);
-  const folder = await mkdtemp(join(cacheFolder, 'making-'));
+  const folder = await mkdtemp(join(cacheFolder, `making-${process.pid}-`));
   try {
     const made = await makeFiles(log, { ...request, ...segment, shape, folder }, run);
     for (const file of made.whole) await moveFile(join(folder, file), join(cacheFolder, file));
@@ -117,9 +130,15 @@ function placeAt(position: Position | undefined): WalPlace {
 async function forgetBefore(cacheFolder: string, start: bigint, segmentBytes: number): Promise<void> {
   for (const name of await readdir(cacheFolder)) {
     const segment = parseSegmentName(name, segmentBytes);
-    const isOld = segment === undefined ? name.startsWith('making-') : segment.start < start;
+    const isOld = segment === undefined ? isAbandoned(name) : segment.start < start;
     if (isOld) await rm(join(cacheFolder, name), { recursive: true, force: true });
   }
+}
+
+/** Of a process that is gone: another one may give files to another server at the same time. */
+function isAbandoned(name: string): boolean {
+  const [, pid] = /^making-([0-9]+)-/.exec(name) ?? [];
+  return pid !== undefined && existsSync('/proc/self') && !existsSync(`/proc/${pid}`);
 }
 
 /** False when it is not there. */

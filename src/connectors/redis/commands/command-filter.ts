@@ -7,6 +7,9 @@ import type { CommandBatch } from './command-reader.ts';
 /** When a key expires instead, in milliseconds since 1970. */
 export type ExpiryMap = (expiresAtMs: number) => number;
 
+/** `map`: of keys. `fieldShiftMs`: how much later fields of hashes expire. */
+export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
+
 /** They keep the link alive, or reach only who listens at that moment: nothing that is stored. */
 const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH']);
 
@@ -18,20 +21,24 @@ const EXPIRIES: ReadonlyMap<string, { readonly unitMs: number; readonly inMs: st
   ['HEXPIREAT', { unitMs: 1000, inMs: 'HPEXPIREAT' }],
 ]);
 
-/** Those whose expiry is an option, with where options begin. */
+/** Those whose expiry is an option, with where options begin; of MSETEX so many pairs later. */
 const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
   ['SET', 3],
   ['GETEX', 2],
   ['HGETEX', 2],
   ['HSETEX', 2],
+  ['MSETEX', 2],
 ]);
 
+const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGETEX', 'HSETEX']);
+/** What Redis takes for a field; Valkey takes more. */
+const MOST_FIELD_MS = 2 ** 46 - 1;
 const LONGEST_NAME = 10;
 
 /**
  * The commands that change something, with their expiries mapped; all others as they came, as views. `describe` keeps the batch.
  */
-export function effectiveCommands(batch: CommandBatch, expiry: ExpiryMap | undefined): CommandRun {
+export function effectiveCommands(batch: CommandBatch, expiry: MovedExpiry | undefined): CommandRun {
   const { bytes, starts } = batch;
   const pieces: Uint8Array[] = [];
   /** Which of the batch's commands are sent; undefined while that is all of them. */
@@ -72,7 +79,9 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   if (bytes[start] === 0x2a && bytes[start + 2] === 0x0d && bytes[start + 4] === 0x24 && bytes[start + 6] === 0x0d) {
     const letter = (bytes[start + 8] ?? 0) & 0xdf;
     // The first letters of all that are dropped or changed.
-    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G) return undefined;
+    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G && letter !== M) {
+      return undefined;
+    }
     const letters = (bytes[start + 5] ?? 0) - 0x30;
     if (letter === S && letters === 3 && (bytes[start + 1] ?? 0) <= 0x33) return undefined;
     const name = bytes.toString('latin1', start + 8, start + 8 + letters).toUpperCase();
@@ -82,13 +91,14 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   return name.length <= LONGEST_NAME && isConcerned(name) ? name : undefined;
 }
 
-const [P, S, R, H, E, G] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47];
+const [P, S, R, H, E, G, M] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d];
 
 function isConcerned(name: string): boolean {
   return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || name === 'RESTORE';
 }
 
-function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap): Uint8Array | undefined {
+function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpiry): Uint8Array | undefined {
+  const expiry = OF_FIELDS.has(name) ? (atMs: number) => laterField(atMs, moved.fieldShiftMs) : moved.map;
   const args: (Uint8Array | string)[] = [...argumentsOf(bytes, start)];
   const at = EXPIRIES.get(name);
   if (at !== undefined) {
@@ -102,7 +112,7 @@ function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap
     args[2] = String(expiry(Number(textOf(args[2]))));
     return encodeCommand(args);
   }
-  const from = OPTIONS_FROM.get(name) ?? 0;
+  const from = (OPTIONS_FROM.get(name) ?? 0) + (name === 'MSETEX' ? 2 * Number(textOf(args[1])) : 0);
   for (let index = from; index + 1 < args.length; index += 1) {
     const option = textOf(args[index]).toUpperCase();
     if (option === 'FIELDS') return undefined;
@@ -112,6 +122,10 @@ function mapExpiry(name: string, bytes: Buffer, start: number, expiry: ExpiryMap
     return encodeCommand(args);
   }
   return undefined;
+}
+
+function laterField(atMs: number, shiftMs: number): number {
+  return Math.min(atMs + shiftMs, Math.max(atMs, MOST_FIELD_MS));
 }
 
 function textOf(arg: Uint8Array | string | undefined): string {

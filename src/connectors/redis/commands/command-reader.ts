@@ -33,6 +33,10 @@ export async function* readCommands(pieces: AsyncIterable<Uint8Array>): AsyncGen
 export class CommandScanner {
   #parts: Uint8Array[] = [];
   #partsBytes = 0;
+  /** Begins with the first part, where no command of it has been given, and may have room for more. */
+  #room = NOTHING;
+  /** Of the command that is not all there: how many arguments are left, and where the next one begins. */
+  #open: { readonly left: number; readonly at: number } | undefined;
   /** There is no use in looking before so many bytes are there. */
   #needed = 1;
   #at = 0;
@@ -44,7 +48,7 @@ export class CommandScanner {
     this.#parts.push(piece);
     this.#partsBytes += piece.byteLength;
     if (this.#partsBytes < this.#needed) return undefined;
-    const bytes = joined(this.#parts);
+    const bytes = this.#joined();
     const starts: number[] = [];
     let at = 0;
     for (;;) {
@@ -60,9 +64,26 @@ export class CommandScanner {
     this.#partsBytes = rest.byteLength;
     this.#needed -= at;
     if (at === 0) return undefined;
+    this.#room = NOTHING;
     const batch = { bytes: bytes.subarray(0, at), at: this.#at, starts, settled: this.#settled };
     this.#at += at;
     return batch;
+  }
+
+  #joined(): Buffer {
+    const [first = NOTHING, ...others] = this.#parts;
+    if (others.length === 0) return Buffer.from(first.buffer, first.byteOffset, first.byteLength);
+    let at = first.byteLength;
+    if (this.#partsBytes > this.#room.byteLength) {
+      const isOnceMore = this.#room.byteLength > 0;
+      this.#room = Buffer.allocUnsafeSlow(isOnceMore ? 2 * this.#partsBytes : this.#partsBytes);
+      this.#room.set(first);
+    }
+    for (const part of others) {
+      this.#room.set(part, at);
+      at += part.byteLength;
+    }
+    return this.#room.subarray(0, at);
   }
 
   /** Where the command at a place ends; undefined when it is not all there. */
@@ -71,26 +92,42 @@ export class CommandScanner {
     if (start >= bytes.byteLength) return undefined;
     if (bytes[start] === NEWLINE) return start + 1;
     if (bytes[start] !== STAR) return this.#inlineEnd(bytes, start);
-    let at = this.#number(bytes, start + 1);
-    let left = this.#value;
-    if (at >= 0 && left > MOST_ARGUMENTS) throw this.#damaged(start);
-    for (; at >= 0 && left > 0; left -= 1) {
-      if (at >= bytes.byteLength) {
-        this.#needed = at + 1;
-        return undefined;
-      }
-      if (bytes[at] !== DOLLAR) throw this.#damaged(at);
-      at = this.#number(bytes, at + 1);
+    let { at = 0, left = 0 } = this.#open ?? {};
+    if (this.#open === undefined) {
+      at = this.#number(bytes, start + 1);
+      left = this.#value;
       if (at < 0) return undefined;
-      if (this.#value > MOST_ARGUMENT_BYTES) throw this.#damaged(at);
-      at += this.#value + 2;
-      if (at > bytes.byteLength) {
-        this.#needed = at;
+      if (left > MOST_ARGUMENTS) throw this.#damaged(start);
+    }
+    for (; left > 0; left -= 1) {
+      const end = this.#argumentEnd(bytes, at);
+      if (end === undefined) {
+        // A command may have millions of arguments, and come in many pieces.
+        this.#open = { left, at: at - start };
         return undefined;
       }
-      if (bytes[at - 2] !== CR || bytes[at - 1] !== NEWLINE) throw this.#damaged(at - 2);
+      at = end;
     }
-    return at < 0 ? undefined : at;
+    this.#open = undefined;
+    return at;
+  }
+
+  #argumentEnd(bytes: Buffer, start: number): number | undefined {
+    if (start >= bytes.byteLength) {
+      this.#needed = start + 1;
+      return undefined;
+    }
+    if (bytes[start] !== DOLLAR) throw this.#damaged(start);
+    const from = this.#number(bytes, start + 1);
+    if (from < 0) return undefined;
+    if (this.#value > MOST_ARGUMENT_BYTES) throw this.#damaged(from);
+    const end = from + this.#value + 2;
+    if (end > bytes.byteLength) {
+      this.#needed = end;
+      return undefined;
+    }
+    if (bytes[end - 2] !== CR || bytes[end - 1] !== NEWLINE) throw this.#damaged(end - 2);
+    return end;
   }
 
   #value = 0;
@@ -136,12 +173,6 @@ export class CommandScanner {
   #damaged(at: number): TidemarkError {
     return new TidemarkError('REPOSITORY_DAMAGED', `the log holds what is no command, at byte ${this.#at + at}`);
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Buffer {
-  const [first = NOTHING] = parts;
-  if (parts.length > 1) return Buffer.concat(parts);
-  return Buffer.from(first.buffer, first.byteOffset, first.byteLength);
 }
 
 /** In capitals. Empty for what stands between commands. */

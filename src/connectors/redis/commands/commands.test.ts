@@ -10,6 +10,9 @@ import { argumentsOf, readCommands } from './command-reader.ts';
 import type { CommandBatch } from './command-reader.ts';
 import { highestDatabase } from './databases-used.ts';
 
+/** Looking at a long one again and again would take longer by far. */
+const LIMIT_MS = 60_000;
+
 async function* cut(bytes: Uint8Array, size: () => number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; ) {
     const piece = bytes.subarray(at, at + size());
@@ -23,11 +26,15 @@ async function batchesOf(bytes: Uint8Array, size = () => bytes.byteLength): Prom
 }
 
 /** The commands that are left of these, as words. */
-async function filtered(commands: readonly (readonly string[])[], shiftMs?: number): Promise<readonly string[]> {
+async function filtered(
+  commands: readonly (readonly string[])[],
+  shiftMs?: number,
+  fieldShiftMs = shiftMs,
+): Promise<readonly string[]> {
   const expiry = shiftMs === undefined ? undefined : (atMs: number) => atMs + shiftMs;
   const found: string[] = [];
   for (const batch of await batchesOf(Buffer.concat(commands.map((words) => encodeCommand(words))))) {
-    const { bytes, count } = effectiveCommands(batch, expiry);
+    const { bytes, count } = effectiveCommands(batch, expiry && { map: expiry, fieldShiftMs: fieldShiftMs ?? 0 });
     const [again] = await batchesOf(Buffer.concat(bytes));
     assert.equal(again?.starts.length ?? 0, count);
     for (const start of again?.starts ?? []) found.push(argumentsOf(again?.bytes ?? Buffer.of(), start).join(' '));
@@ -44,7 +51,7 @@ function randomCommands(random: SeededRandom): readonly (readonly (string | Uint
   });
 }
 
-suite('the commands that a server sends its replicas', () => {
+suite('the commands that a server sends its replicas', { timeout: LIMIT_MS }, () => {
   test('are found whole, however they are cut into pieces', async () => {
     const seed = randomInt(2 ** 31);
     const random = createSeededRandom(seed);
@@ -71,6 +78,19 @@ suite('the commands that a server sends its replicas', () => {
       }
       assert.equal(batches.at(-1)?.settled ?? 0, settled, `seed ${seed}`);
     }
+  });
+
+  test('are each looked at once, however many arguments they have and pieces they come in', async () => {
+    const words = Array.from({ length: 500_000 }, (_, index) => String(index));
+    const command = encodeCommand(['SADD', 'key', ...words]);
+    // Each of it again for each piece would be ten thousand times as much.
+    const batches = await batchesOf(command, () => 500);
+    assert.deepEqual(
+      batches.map(({ bytes, starts }) => [bytes.byteLength, starts.length]),
+      [[command.byteLength, 1]],
+    );
+    const [{ bytes } = assert.fail()] = batches;
+    assert.ok(bytes.equals(command));
   });
 
   test('may have lines between them that keep the link alive', async () => {
@@ -144,6 +164,9 @@ suite('commands that are sent to a server', () => {
       ['HEXPIREAT key 1 FIELDS 1 a', 'HPEXPIREAT key 1007 FIELDS 1 a'],
       ['HSETEX key FXX PXAT 9 FIELDS 1 PXAT 5', 'HSETEX key FXX PXAT 16 FIELDS 1 PXAT 5'],
       ['HSETEX key FIELDS 1 PXAT 5', 'HSETEX key FIELDS 1 PXAT 5'],
+      ['MSETEX 2 PXAT 1 b 2 PXAT 5', 'MSETEX 2 PXAT 1 b 2 PXAT 12'],
+      ['MSETEX 1 a 1 NX EXAT 5', 'MSETEX 1 a 1 NX PXAT 5007'],
+      ['PEXPIREAT key 1000 GT', 'PEXPIREAT key 1007 GT'],
       ['PERSIST key', 'PERSIST key'],
       ['GETSET key PXAT', 'GETSET key PXAT'],
     ];
@@ -178,7 +201,7 @@ suite('commands that are sent to a server', () => {
   test('are named with what they are about', async () => {
     const stream = [['PING'], ['PEXPIREAT', 'a', '1'], ['PING'], ['LPUSH', 'the key', 'b'], ['MULTI']];
     const [batch] = await batchesOf(Buffer.concat(stream.map((words) => encodeCommand(words))));
-    const { describe } = effectiveCommands(batch ?? assert.fail(), (atMs) => atMs);
+    const { describe } = effectiveCommands(batch ?? assert.fail(), { map: (atMs) => atMs, fieldShiftMs: 0 });
     const names = [0, 1, 2].map((index) => describe(index));
     assert.deepEqual(names, ['the command PEXPIREAT of "a"', 'the command LPUSH of "the key"', 'the command MULTI']);
   });

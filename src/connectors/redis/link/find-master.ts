@@ -39,7 +39,8 @@ async function openMasterNow(place: RedisPlace, run: Run): Promise<Master> {
   await using opened = new AsyncDisposableStack();
   const client = opened.use(await openClient(server, run));
   const fields = parseInfo(await client.call(['INFO', 'server'], run));
-  assertRecordable(server, fields);
+  assertVersion(server, fields);
+  assertWhole(server, fields);
   const info = await askReplication(client, run);
   opened.move();
   return { client, info, server: fields };
@@ -95,7 +96,8 @@ async function askOne(sentinel: RedisServer, masterName: string, run: Run): Prom
   return host === undefined || host === '' || port === undefined ? undefined : { host, port: Number(port) };
 }
 
-function assertRecordable(server: RedisServer, fields: InfoFields): void {
+/** @throws UNSUPPORTED for what is older than Redis 7 */
+export function assertVersion(server: RedisServer, fields: InfoFields): void {
   const version = fields.get('redis_version') ?? '0';
   const [major = 0] = version.split('.').map(Number);
   if (major < 7) {
@@ -103,9 +105,11 @@ function assertRecordable(server: RedisServer, fields: InfoFields): void {
       hint: 'Redis 7 and Valkey are supported, and what is newer.',
     });
   }
-  if (fields.get('redis_mode') === 'cluster') {
-    throw new TidemarkError('UNSUPPORTED', `the Redis server ${shownAddress(server)} is a node of a cluster`, {
-      hint: 'A node holds a part only; clusters are not in this version.',
-    });
-  }
+}
+
+function assertWhole(server: RedisServer, fields: InfoFields): void {
+  if (fields.get('redis_mode') !== 'cluster') return;
+  throw new TidemarkError('UNSUPPORTED', `the Redis server ${shownAddress(server)} is a node of a cluster`, {
+    hint: 'Clusters are recorded by source: psync alone, without Sentinel.',
+  });
 }

@@ -45,7 +45,8 @@ export function positionAt(
   return { lineage, order: orderOf(offset), resume: `${idAt(offset, info, known)}:${offset}` };
 }
 
-function idAt(offset: bigint, info: ReplicationInfo, known: StreamPlace | undefined): string {
+/** Under which id the byte at an offset was made. */
+export function idAt(offset: bigint, info: ReplicationInfo, known: StreamPlace | undefined): string {
   if (known !== undefined && offset <= known.offset) return known.replId;
   return offset < info.secondOffset ? info.replId2 : info.replId;
 }

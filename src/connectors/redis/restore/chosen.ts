@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { systemCode, TidemarkError } from '../../../core/errors.ts';
 import { excerpt } from '../../../core/printable.ts';
-import type { Run, Runtime } from '../../../core/run.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { Run } from '../../../core/run.ts';
 import { makeAofFolder } from './aof-folder.ts';
 import type { AofFolder } from './aof-folder.ts';
+import { parked } from './expiry.ts';
 
 /*
  * A part of the keys as they were at a point. Which of the commands of a log concern them can't be told from their words: RENAME, LMOVE, SUNIONSTORE and
@@ -17,41 +17,25 @@ import type { AofFolder } from './aof-folder.ts';
  * which nobody can reach, takes in everything, and writes what it has then.
  */
 
-/** Nothing may expire in it. */
-const PARKED_MS = 1e14;
 const PROGRAM = 'redis-server';
 const SEARCHED = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const MOST_LOG_CHARACTERS = 64 * 1024;
 
-/** The expiry of a key of the chosen RDB, given how much later than at the point everything is to expire. */
-export function chosenExpiry(shiftMs: number): ExpiryMap {
-  return (atMs) => atMs - PARKED_MS + shiftMs;
-}
-
-/** Makes the RDB of all keys at the point out of what was staged. @throws UNSUPPORTED when this host has no redis-server that can load it */
+/** Makes the RDB of all keys at the point out of what was staged, with their expiries parked. @throws UNSUPPORTED when this host has no redis-server that can load it */
 export async function makeChosen(
-  { files, temporaryFolder, ...databases }: Staged & Pick<Runtime, 'temporaryFolder'>,
+  { files, ...databases }: Pick<AofFolder, 'files' | 'streamDatabase' | 'databases'>,
   run: Run,
 ): Promise<void> {
-  // Its socket's path may have a hundred characters.
-  const folder = await mkdtemp(join(temporaryFolder, 'tm-'));
-  try {
-    const data = join(files.folder, 'scratch');
-    const expiry = { map: (atMs: number) => atMs + PARKED_MS, fieldShiftMs: PARKED_MS };
-    await makeAofFolder({ folder: data, target: data, files, hasLog: true, expiry, ...databases }, run);
-    await loadAndSave({ data, databases: databases.databases }, join(folder, 'socket'), run);
-    await rename(join(data, 'dump.rdb'), files.chosen);
-    await rm(data, { recursive: true, force: true });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const data = join(files.folder, 'scratch');
+  // Nothing may expire in it.
+  await makeAofFolder({ folder: data, target: data, files, hasLog: true, expiry: parked, ...databases }, run);
+  await loadAndSave({ data, databases: databases.databases }, run);
+  await rename(join(data, 'dump.rdb'), files.chosen);
+  await rm(data, { recursive: true, force: true });
 }
-
-type Staged = Pick<AofFolder, 'files' | 'streamDatabase' | 'databases'>;
 
 async function loadAndSave(
   { data, databases }: { readonly data: string; readonly databases: number },
-  socket: string,
   run: Run,
 ): Promise<void> {
   run.signal.throwIfAborted();
@@ -68,7 +52,7 @@ async function loadAndSave(
   let isTold = false;
   try {
     child.stdin.on('error', () => undefined);
-    child.stdin.end(configuration(data, socket, databases));
+    child.stdin.end(configuration(data, databases));
     for await (const piece of output(child)) {
       log = `${log}${piece.toString()}`.slice(-MOST_LOG_CHARACTERS);
       if (isTold || !/ready to accept connections/i.test(log)) continue;
@@ -118,10 +102,11 @@ async function* output(child: ChildProcessByStdio<Writable, Readable, Readable>)
   yield* child.stdout as AsyncIterable<Buffer>;
 }
 
-function configuration(data: string, socket: string, databases: number): string {
+function configuration(data: string, databases: number): string {
   return [
     'port 0',
-    `unixsocket ${JSON.stringify(socket)}`,
+    // In the folder where it was started, whose whole path may be longer than a socket's can.
+    'unixsocket socket',
     'unixsocketperm 700',
     `dir ${JSON.stringify(data)}`,
     'dbfilename dump.rdb',

@@ -1,21 +1,19 @@
 import type { RedisOptions } from '../options.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 
 /**
- * When keys expire after a restore. While a log is rolled forward nothing may expire by itself, since what it holds may keep a key alive or remove it in its
- * time: what would, soon, is parked far in the future, and gets its own expiry at the end.
+ * When keys, and fields of hashes, expire after a restore. While a log is rolled forward nothing may expire by itself, since what it holds may keep it alive or
+ * remove it in its time: all is parked, later by always the same, so that conditions such as GT come out as they did; at the end each gets its own expiry.
  */
 export type ExpiryPlan = {
   /** Undefined: as it is. */
-  readonly map: ExpiryMap | undefined;
+  readonly moved: MovedExpiry | undefined;
   /** The final expiry of what was parked; undefined for what was not. `nowMs`: when the restore ends. */
-  unpark(expiresAtMs: number, nowMs: number): number | undefined;
+  readonly unpark: (expiresAtMs: number, nowMs: number) => number | undefined;
 };
 
-/** About 3000 years: what a field of a hash may have at most is 8900. */
-const PARKED_MS = 1e14;
-/** Longer than any log takes to be rolled forward. */
-const SOON_MS = 24 * 3_600_000;
+/** About 300 years, of the 2200 that a field of a hash may have. */
+const PARKED_MS = 1e13;
 
 export type ExpiryOptions = {
   readonly policy: RedisOptions['expiry'];
@@ -26,13 +24,28 @@ export type ExpiryOptions = {
 };
 
 export function planExpiry({ policy, pointMs, nowMs, hasLog }: ExpiryOptions): ExpiryPlan {
-  const shiftMs = shiftOf(policy, pointMs, nowMs);
-  const moved: ExpiryMap = (atMs) => atMs + shiftMs;
-  const parked: ExpiryMap = (atMs) => (atMs + shiftMs < nowMs + SOON_MS ? atMs + PARKED_MS : atMs + shiftMs);
   return {
-    map: hasLog ? parked : shiftMs === 0 ? undefined : moved,
-    unpark: (atMs, endMs) => (atMs < PARKED_MS / 2 ? undefined : atMs - PARKED_MS + shiftOf(policy, pointMs, endMs)),
+    moved: hasLog ? parked : movedBy(shiftOf(policy, pointMs, nowMs)),
+    unpark: (atMs, endMs) => (atMs < PARKED_MS ? undefined : atMs - PARKED_MS + shiftOf(policy, pointMs, endMs)),
   };
+}
+
+/** Nothing may expire while a log is rolled forward. */
+export const parked: MovedExpiry = moveBy(PARKED_MS);
+
+/** What was parked, with its own expiry, so much later than it was. */
+export function unparkedBy(shiftMs: number): MovedExpiry {
+  return moveBy(shiftMs - PARKED_MS);
+}
+
+/** Undefined: as it is. */
+export function movedBy(shiftMs: number): MovedExpiry | undefined {
+  return shiftMs === 0 ? undefined : moveBy(shiftMs);
+}
+
+/** Keys that expire later than anyone can mean do it a little sooner, as what follows is to be exact. */
+function moveBy(shiftMs: number): MovedExpiry {
+  return { map: (atMs) => Math.min(atMs + shiftMs, Number.MAX_SAFE_INTEGER), fieldShiftMs: shiftMs };
 }
 
 /** How much later everything expires. */

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
+import { quoted } from '../../../core/printable.ts';
 import type { Run } from '../../../core/run.ts';
 import type { ExpiryMap } from '../commands/command-filter.ts';
 import type { KeyFilter } from '../key-patterns.ts';
@@ -13,10 +14,21 @@ import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
 import { encodeCommand } from '../resp.ts';
 import { filePieces, lentPieces } from './work-files.ts';
 
+/** Where what is restored goes: to one server, or to the masters of a cluster. `routeOf`: which one has a key, by its index. */
+export type Routed = { readonly pipelines: readonly Pipeline[]; readonly routeOf: (key: Uint8Array) => number };
+
+export function routedTo(pipeline: Pipeline): Routed {
+  return { pipelines: [pipeline], routeOf: () => 0 };
+}
+
+export async function settleAll({ pipelines }: Routed): Promise<void> {
+  for (const pipeline of pipelines) await pipeline.settle();
+}
+
 export type LoadOptions = {
   readonly path: string;
-  readonly pipeline: Pipeline;
-  /** Of keys and of the fields of hashes, which are not parked: `fieldShiftMs`. */
+  readonly into: Routed;
+  /** Of keys; `fieldShiftMs`: how much later fields of hashes expire. */
   readonly expiry: ExpiryMap | undefined;
   readonly fieldShiftMs: number;
   /** Only these keys, which may be there already; and no functions. */
@@ -30,8 +42,11 @@ const SEND_BYTES = 192 * 1024;
  * Not all is answered when it resolves. @throws UNSUPPORTED, REPOSITORY_DAMAGED, RESTORE_FAILED naming the key that the server refuses
  */
 export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonly keys: number }> {
-  const { path, pipeline, expiry, fieldShiftMs, only } = options;
-  const writer = new RestoreWriter({ replace: only !== undefined });
+  const { path, into, expiry, fieldShiftMs, only } = options;
+  const lanes = into.pipelines.map((pipeline) => ({
+    pipeline,
+    writer: new RestoreWriter({ replace: only !== undefined }),
+  }));
   const libraries: Uint8Array[] = [];
   let keys = 0;
   for await (const { items, version } of readRdb(lentPieces(path, run), { checksums: true })) {
@@ -42,18 +57,20 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
         const payload = functionsPayload(libraries, version);
         const describe = (): string => 'the functions';
         const bytes = [encodeCommand(['FUNCTION', 'RESTORE', payload, 'REPLACE'])];
-        await pipeline.send({ bytes, count: 1, describe }, run);
+        for (const { pipeline } of lanes) await pipeline.send({ bytes, count: 1, describe }, run);
       }
       if (item.kind !== 'key' || only?.(item.database, keyOf(item)) === false) continue;
       keys += 1;
       const { expiresAtMs } = item;
       const word = { version, expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry) };
-      if (item.valueIn === undefined) await sendLarge({ ...options, writer, item, word }, run);
+      const lane = lanes.length === 1 ? 0 : into.routeOf(keyOf(item));
+      const { pipeline, writer } = must(lanes[lane], 'where the key goes');
+      if (item.valueIn === undefined) await sendLarge({ path, fieldShiftMs, pipeline, writer, item, word }, run);
       else writer.add(item, movedValue(item, fieldShiftMs), word);
       if (writer.sizeBytes >= SEND_BYTES) await pipeline.send(writer.take(), run);
     }
   }
-  await pipeline.send(writer.take(), run);
+  for (const { pipeline, writer } of lanes) await pipeline.send(writer.take(), run);
   return { keys };
 }
 
@@ -68,7 +85,8 @@ function expiryOf(atMs: number, expiry: ExpiryMap | undefined): number {
   return Math.max(1, expiry === undefined ? atMs : expiry(atMs));
 }
 
-type LargeKey = LoadOptions & {
+type LargeKey = Pick<LoadOptions, 'path' | 'fieldShiftMs'> & {
+  readonly pipeline: Pipeline;
   readonly writer: RestoreWriter;
   readonly item: RdbKey;
   readonly word: Parameters<RestoreWriter['open']>[1];
@@ -76,16 +94,7 @@ type LargeKey = LoadOptions & {
 
 async function sendLarge({ writer, item, word, path, pipeline, fieldShiftMs }: LargeKey, run: Run): Promise<void> {
   const isMoved = hasFieldTimes(item.type) && fieldShiftMs !== 0;
-  // Its listpack has at most so many fields that it is never large, unless somebody configured that.
-  if (isMoved && item.type !== HASH_METADATA) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `the hash ${Buffer.from(keyOf(item)).toString()} is too large to move the expiry of its fields`,
-      {
-        hint: 'Restore with `expiry: absolute`, or into files.',
-      },
-    );
-  }
+  if (isMoved && isUnmovable(item)) throw unmovable(quoted(Buffer.from(keyOf(item)).toString()));
   const pieces = (): AsyncIterable<Uint8Array> => valuePieces(path, item, isMoved ? fieldShiftMs : 0, run);
   const checksum = isMoved ? await checksumOf(item.type, pieces(), word.version) : must(item.checksum, 'a checksum');
   writer.open(item, word);
@@ -118,13 +127,23 @@ async function checksumOf(type: number, pieces: AsyncIterable<Uint8Array>, versi
   return checksum;
 }
 
-function moduleAux(module: string): TidemarkError {
+/** The expiry of its fields can't be moved on the way. Its listpack has at most so many fields that it is never large, unless somebody configured that. */
+export function isUnmovable({ type, valueIn }: RdbKey): boolean {
+  return valueIn === undefined && hasFieldTimes(type) && type !== HASH_METADATA;
+}
+
+export function unmovable(name: string): TidemarkError {
+  return new TidemarkError('UNSUPPORTED', `the hash ${name} is too large to move the expiry of its fields`, {
+    hint: 'Restore with `expiry: absolute`, or into files.',
+  });
+}
+
+/** What no command can give to a server. */
+export function moduleAux(module: string): TidemarkError {
   return new TidemarkError(
     'UNSUPPORTED',
     `the module ${module} keeps data beside the keys, which no command can give to a server`,
-    {
-      hint: 'Restore into files with --into FOLDER, and start a server with that module on them.',
-    },
+    { hint: 'Restore into files with --into FOLDER, and start a server with that module on them.' },
   );
 }
 

@@ -1,14 +1,12 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
-import type { ExpiryMap } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
 import { readRdb, valueOf } from '../rdb/rdb-reader.ts';
 import type { RdbBatch } from '../rdb/rdb-reader.ts';
 import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
 import { lentPieces } from './work-files.ts';
-
-export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
 
 /** The same RDB with all expiries moved, and the checksum that it then has. Pieces are valid until the next. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
 export async function* moveRdb(path: string, expiry: MovedExpiry, run: Run): AsyncGenerator<Uint8Array> {

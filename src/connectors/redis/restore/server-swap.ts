@@ -1,28 +1,31 @@
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
+import type { MovedExpiry } from '../commands/command-filter.ts';
 import { readCommands } from '../commands/command-reader.ts';
+import type { CommandBatch } from '../commands/command-reader.ts';
 import { compileKeyPatterns } from '../key-patterns.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { RedisPlace } from '../place.ts';
 import type { RedisClient } from '../resp-client.ts';
-import { planExpiry, shiftOf } from './expiry.ts';
-import { chosenExpiry } from './chosen.ts';
-import { loadRdb } from './load-rdb.ts';
-import {
-  clearTarget,
-  contentOf,
-  infoOf,
-  keepContent,
-  openTarget,
-  rdbVersionOf,
-  timeOf,
-  unparkKeys,
-} from './server-target.ts';
-import type { ServerTarget } from './server-target.ts';
-import { filePieces, readState, saveState } from './work-files.ts';
-import type { RestoreState, WorkFiles } from './work-files.ts';
+import { movedBy, planExpiry, shiftOf, unparkedBy } from './expiry.ts';
+import { loadRdb, routedTo, settleAll } from './load-rdb.ts';
+import type { LoadOptions, Routed } from './load-rdb.ts';
+import { sendShards, slotOwners } from './send-shards.ts';
+import { KeptContent, keptCommandsEnd } from './kept-content.ts';
+import { contentOf, databasesOf, infoOf, openTargets, removeAll, removeMatching, timeOf } from './server-target.ts';
+import type { ServerTarget, Targets } from './server-target.ts';
+import { stagedCommands } from './staged-cluster.ts';
+import { checkRdb } from './staging.ts';
+import type { StagedFacts } from './staging.ts';
+import { assertPermits, assertTakes } from './target-checks.ts';
+import type { Needs } from './target-checks.ts';
+import { unparkAll } from './unpark.ts';
+import { filePieces, readState, saveState, shardFiles } from './work-files.ts';
+import type { RestoreState, StagedShard, WorkFiles } from './work-files.ts';
 
 export type ServerSwap = {
   readonly place: RedisPlace;
@@ -35,26 +38,28 @@ export type ServerSwap = {
 type Kept = { readonly keptAside?: string | undefined };
 
 /**
- * Puts what was staged into a server. The order of durable steps: what is there is kept; the state says `replacing`; all of it is removed, and what was restored
- * sent; the state says `done`. A call after one that was cut off begins anew with removing.
+ * Puts what was staged into a server. The order of durable steps: the server is known to take it; what is there is kept; the state says `replacing`; all of it
+ * is removed, and what was restored sent; the state says `done`. A call after one that was cut off begins anew with removing, where the server is the same.
  * @throws RESTORE_CONFLICT when something is there that may not be replaced; RESTORE_FAILED, STORE_UNREACHABLE, UNSUPPORTED
  */
 export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> {
   const { files, only } = swap;
-  let state = must(await readState(files), 'something was staged');
-  if (state.phase === 'done') return keptOf(files, state);
-  await using target = await openTarget(swap.place, run);
-  await assertTakes(target, state, run);
-  if (state.phase === 'staged') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined && !swap.replace) throw notEmpty(target, there);
-    if (there !== undefined) await keep(swap, target, 0, run);
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', kept: { 0: there !== undefined } }, run);
+  const staged = must(await readState(files), 'something was staged');
+  if (staged.phase === 'done') return keptOf(files, staged);
+  await using targets = await openTargets(swap.place, swap.runtime.clock, run);
+  if (targets.isCluster && staged.shards === undefined) throw notOfCluster(targets);
+  // Of a cluster nobody knows how much of it each master will hold.
+  const needs = targets.isCluster ? { ...staged, usedBytes: 0 } : staged;
+  for (const target of targets.all) {
+    await assertPermits(target, { only, samples: staged.samples ?? [] }, run);
+    await assertTakes(target, needs, run);
   }
-  await clearTarget(target.client, only, run);
-  await withoutEviction(target, run, async () => await send(swap, { client: target.client, state }, run));
-  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
-  return keptOf(files, state);
+  const state = await makeRoom(swap, { targets, state: staged, turn: 0 }, run);
+  await withoutEviction(targets, run, async () => {
+    if (state.shards === undefined) await send(swap, { client: firstOf(targets).client, state }, run);
+    else await sendCluster(swap, { targets, state, shards: state.shards }, run);
+  });
+  return await finish(swap, { targets, state }, run);
 }
 
 /**
@@ -71,37 +76,208 @@ export async function undoInServer(swap: ServerSwap, turn: number, run: Run): Pr
   if (state.turn !== (state.phase === 'done' ? turn - 1 : turn)) {
     throw new TidemarkError('RESTORE_UNFINISHED', 'a restore into this server, or its undo, was cut off');
   }
-  await using target = await openTarget(swap.place, run);
-  if (state.phase === 'done') {
-    const there = await contentOf(target.client, only, run);
-    if (there !== undefined) await keep(swap, target, turn, run);
-    const kept = { ...state.kept, [turn]: there !== undefined };
-    state = await saveState(withRandom(swap), { ...state, phase: 'replacing', turn, kept }, run);
+  await using targets = await openTargets(swap.place, swap.runtime.clock, run);
+  const count = state.kept[turn - 1] === true ? (state.keptParts?.[turn - 1] ?? 1) : 0;
+  const parts = Array.from({ length: count }, (_, part) => part).filter((part) =>
+    existsSync(files.kept(turn - 1, part)),
+  );
+  for (const target of targets.all) await assertPermits(target, { only }, run);
+  for (const part of parts) {
+    const needs = needsOf(await checkRdb(files.kept(turn - 1, part), run));
+    for (const target of targets.all) await assertTakes(target, needs, run);
   }
-  await clearTarget(target.client, only, run);
-  if (state.kept[turn - 1] === true) {
-    const pipeline = new Pipeline(target.client);
-    const path = files.kept(turn - 1);
-    await withoutEviction(target, run, async () => {
-      await loadRdb({ path, pipeline, expiry: undefined, fieldShiftMs: 0, only: filterOf(only) }, run);
-      await pipeline.settle();
-    });
-  }
-  state = await saveState(withRandom(swap), { ...state, phase: 'done' }, run);
-  return keptOf(files, state);
+  state = await makeRoom(swap, { targets, state, turn }, run);
+  await withoutEviction(targets, run, async () => await sendKept(swap, { targets, turn: turn - 1, parts }, run));
+  return await finish(swap, { targets, state }, run);
 }
 
+type Replacing = { readonly targets: Targets; readonly state: RestoreState };
+
+/** Removes what is there, and keeps it unless this restore has put it there itself. @throws RESTORE_CONFLICT, with nothing removed */
+async function makeRoom(
+  swap: ServerSwap,
+  { targets, state, turn }: Replacing & { readonly turn: number },
+  run: Run,
+): Promise<RestoreState> {
+  const { only, runtime } = swap;
+  const { all } = targets;
+  const isBegun = state.phase === 'replacing';
+  const ours = isBegun ? await oursAmong(targets, state, run) : new Set<ServerTarget>();
+  const others = all.filter((target) => !ours.has(target));
+  const there = await contentOfAny(others, only, run);
+  if (there !== undefined && !swap.replace) throw notEmpty(targets, there, isBegun);
+  await using keeping = new AsyncDisposableStack();
+  const contents: (readonly [ServerTarget, KeptContent])[] = [];
+  for (const target of there === undefined ? [] : others) {
+    contents.push([target, keeping.use(await keep(swap, { target, part: all.indexOf(target), state, turn }, run))]);
+  }
+  for (const [{ client }, content] of contents) await content.reach(await offsetOf(client, run), run);
+  const marks = all.map((_, part) => markOf(targets, part, { state, runtime }));
+  // Where nothing is there now, and another server had something before, that stays what an undo puts back.
+  const isKept = there !== undefined || (isBegun && state.kept[turn] === true);
+  const keptParts = all.length === 1 ? state.keptParts : { ...state.keptParts, [turn]: all.length };
+  const kept = { ...state.kept, [turn]: isKept };
+  const replacing = { ...state, phase: 'replacing', turn, kept, keptParts, marks } as const;
+  await saveState(withRandom(swap), { ...replacing, runIds: isBegun ? state.runIds : [] }, run);
+  for (const [part, target] of all.entries()) {
+    const { client } = target;
+    const mark = must(marks[part], 'a mark');
+    await client.call(['SELECT', '0'], run);
+    if (only === undefined && (there !== undefined || ours.has(target))) {
+      await removeAll(client, { mark, clock: runtime.clock }, run);
+    }
+    await client.call(['SET', mark, ''], run);
+    if (only !== undefined) await removeMatching(client, { only, except: marks }, run);
+  }
+  for (const [{ client }, content] of contents) await content.reach(await offsetOf(client, run), run);
+  const runIds: string[] = [];
+  for (const { client } of all) {
+    const runId = await runIdOf(client, run);
+    if (runId !== undefined) runIds.push(runId);
+  }
+  return await saveState(withRandom(swap), { ...replacing, runIds }, run);
+}
+
+/** The servers of which this restore has removed what was there, and not others at their addresses. */
+async function oursAmong(
+  { all, routeOf }: Targets,
+  { marks = [], runIds = [] }: RestoreState,
+  run: Run,
+): Promise<ReadonlySet<ServerTarget>> {
+  const ours = new Set<ServerTarget>();
+  for (const [part, target] of all.entries()) {
+    const { client } = target;
+    const runId = await runIdOf(client, run);
+    if (runId !== undefined && runIds.includes(runId)) ours.add(target);
+    await client.call(['SELECT', '0'], run);
+    for (const mark of marks) {
+      if (routeOf(Buffer.from(mark)) === part && (await client.call(['EXISTS', mark], run)) === 1) ours.add(target);
+    }
+  }
+  return ours;
+}
+
+/** A key that this server takes. */
+function markOf(
+  { routeOf }: Targets,
+  part: number,
+  { state, runtime }: { readonly state: RestoreState; readonly runtime: Runtime },
+): string {
+  const takes = (mark: string): boolean => routeOf(Buffer.from(mark)) === part;
+  const known = state.phase === 'replacing' ? state.marks?.find(takes) : undefined;
+  if (known !== undefined) return known;
+  for (;;) {
+    const mark = `tidemark:restoring:${Buffer.from(runtime.random(8)).toString('hex')}`;
+    if (takes(mark)) return mark;
+  }
+}
+
+async function finish(swap: ServerSwap, { targets, state }: Replacing, run: Run): Promise<Kept> {
+  for (const [part, { client }] of targets.all.entries()) {
+    const marks = (state.marks ?? []).filter((mark) => targets.routeOf(Buffer.from(mark)) === part);
+    // What was sent may have exchanged databases.
+    for (const { index } of await databasesOf(client, run)) {
+      await client.call(['SELECT', String(index)], run);
+      for (const mark of marks) await client.call(['DEL', mark], run);
+    }
+  }
+  const done = { ...state, phase: 'done', marks: undefined, runIds: undefined } as const;
+  return keptOf(swap.files, await saveState(withRandom(swap), done, run));
+}
+
+/** Some services do not say it. */
+async function runIdOf(client: RedisClient, run: Run): Promise<string | undefined> {
+  return (await infoOf(client, 'server', run)).get('run_id');
+}
+
+async function offsetOf(client: RedisClient, run: Run): Promise<bigint> {
+  return BigInt((await infoOf(client, 'replication', run)).get('master_repl_offset') ?? 0);
+}
+
+function needsOf({ version, highestDatabase, largestBytes }: StagedFacts): Needs {
+  return { rdbVersion: version, databases: highestDatabase + 1, largestBytes };
+}
+
+async function contentOfAny(
+  all: readonly ServerTarget[],
+  only: readonly string[] | undefined,
+  run: Run,
+): Promise<string | undefined> {
+  for (const { client } of all) {
+    const there = await contentOf(client, only, run);
+    if (there !== undefined) return there;
+  }
+  return undefined;
+}
+
+type Keeping = {
+  readonly target: ServerTarget;
+  readonly part: number;
+  readonly state: RestoreState;
+  readonly turn: number;
+};
+
+/** What was kept of another server that was at this address stays on this host until the restore is discarded. */
 async function keep(
   { files, runtime: { clock } }: ServerSwap,
-  { server }: ServerTarget,
-  turn: number,
+  { target, part, state, turn }: Keeping,
   run: Run,
-): Promise<void> {
-  await keepContent({ server, path: files.kept(turn), clock }, run);
+): Promise<KeptContent> {
+  const [rdb, commands] = [files.kept(turn, part), files.keptCommands(turn, part)];
+  if (state.phase === 'replacing' && state.kept[turn] === true && existsSync(rdb)) {
+    const earlier = `earlier-${clock.nowMs()}`;
+    for (const path of [rdb, commands]) if (existsSync(path)) await rename(path, `${path}.${earlier}`);
+  }
+  return await KeptContent.begin({ server: target.server, clock, rdb, commands }, run);
 }
 
-function keptOf(files: WorkFiles, { kept, turn }: RestoreState): Kept {
-  return kept[turn] === true ? { keptAside: files.kept(turn) } : {};
+/** What was kept, to servers that hold nothing of it. Of a part of the keys there is only what the RDB has. */
+async function sendKept(
+  { files, only }: ServerSwap,
+  { targets, turn, parts }: { readonly targets: Targets; readonly turn: number; readonly parts: readonly number[] },
+  run: Run,
+): Promise<void> {
+  const ends = new Map<number, number>();
+  for (const part of only === undefined ? parts : []) {
+    ends.set(part, await keptCommandsEnd(files.keptCommands(turn, part), run));
+  }
+  const hasLog = [...ends.values()].some((end) => end > 0);
+  const nowMs = await timeOf(firstOf(targets).client, run);
+  const { moved, unpark } = planExpiry({ policy: 'absolute', pointMs: nowMs, nowMs, hasLog });
+  const into = routed(targets);
+  for (const part of parts) {
+    await loadRdb({ path: files.kept(turn, part), into, ...loadedWith(moved), only: filterOf(only) }, run);
+  }
+  await settleAll(into);
+  if (!hasLog) return;
+  const followed = async function* (): AsyncGenerator<{ readonly shard: number; readonly batch: CommandBatch }> {
+    for (const [part, to] of ends) {
+      if (to === 0) continue;
+      const pieces = filePieces(files.keptCommands(turn, part), run, { to });
+      for await (const batch of readCommands(pieces)) yield { shard: part, batch };
+    }
+  };
+  if (targets.isCluster) {
+    await sendShards({ commands: followed(), owners: undefined, targets, into, expiry: moved }, run);
+  } else {
+    const [pipeline] = into.pipelines;
+    for await (const { batch } of followed()) await pipeline?.send(effectiveCommands(batch, moved), run);
+    await settleAll(into);
+  }
+  for (const { client } of targets.all) await unparkAll(client, unpark, run);
+}
+
+function firstOf({ all }: Targets): ServerTarget {
+  return must(all[0], 'a server');
+}
+
+function routed({ all, routeOf }: Targets): Routed {
+  return { pipelines: all.map(({ client }) => new Pipeline(client)), routeOf };
+}
+
+function keptOf(files: WorkFiles, { kept, keptParts, turn }: RestoreState): Kept {
+  if (kept[turn] !== true) return {};
+  return { keptAside: keptParts?.[turn] === undefined ? files.kept(turn) : files.folder };
 }
 
 function withRandom({ files, runtime: { random } }: ServerSwap): Parameters<typeof saveState>[0] {
@@ -120,33 +296,67 @@ async function send(
 ): Promise<void> {
   const { pointMs } = state;
   const nowMs = await timeOf(client, run);
-  const fieldShiftMs = shiftOf(place.expiry, pointMs, nowMs);
   const pipeline = new Pipeline(client);
+  const into = routedTo(pipeline);
   if (only !== undefined) {
-    const chosen = state.hasLog
-      ? chosenExpiry(fieldShiftMs)
-      : planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: false }).map;
+    const shiftMs = shiftOf(place.expiry, pointMs, nowMs);
     const path = state.hasLog ? files.chosen : files.rdb;
-    const fieldMs = state.hasLog ? chosenExpiry(fieldShiftMs)(0) : fieldShiftMs;
-    await loadRdb({ path, pipeline, expiry: chosen, fieldShiftMs: fieldMs, only: filterOf(only) }, run);
+    const moved = state.hasLog ? unparkedBy(shiftMs) : movedBy(shiftMs);
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
     await pipeline.settle();
     return;
   }
-  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
-  await loadRdb({ path: files.rdb, pipeline, expiry: expiry.map, fieldShiftMs }, run);
+  const { moved, unpark } = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: state.hasLog });
+  await loadRdb({ path: files.rdb, into, ...loadedWith(moved) }, run);
   await pipeline.settle();
   if (!state.hasLog) return;
   await client.call(['SELECT', String(state.streamDatabase)], run);
   for await (const batch of readCommands(filePieces(files.commands, run))) {
-    await pipeline.send(effectiveCommands(batch, expiry.map), run);
+    await pipeline.send(effectiveCommands(batch, moved), run);
   }
   await pipeline.settle();
-  await unparkKeys(client, (atMs, endMs) => expiry.unpark(atMs, endMs), run);
+  await unparkAll(client, unpark, run);
+}
+
+function loadedWith(moved: MovedExpiry | undefined): Pick<LoadOptions, 'expiry' | 'fieldShiftMs'> {
+  return { expiry: moved?.map, fieldShiftMs: moved?.fieldShiftMs ?? 0 };
+}
+
+/** What was staged of the shards of a cluster, to a server or a cluster that holds nothing of it. */
+async function sendCluster(
+  { place, files, only }: ServerSwap,
+  {
+    targets,
+    state,
+    shards,
+  }: { readonly targets: Targets; readonly state: RestoreState; readonly shards: readonly StagedShard[] },
+  run: Run,
+): Promise<void> {
+  const { pointMs, hasLog } = state;
+  const nowMs = await timeOf(firstOf(targets).client, run);
+  const into = routed(targets);
+  const isChosen = only !== undefined && hasLog;
+  const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
+  const moved = isChosen ? unparkedBy(shiftOf(place.expiry, pointMs, nowMs)) : expiry.moved;
+  for (const { shard } of shards) {
+    const own = shardFiles(files, shard);
+    const path = isChosen ? own.chosen : own.rdb;
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
+  }
+  await settleAll(into);
+  if (!hasLog || isChosen) return;
+  const commands = stagedCommands(files, shards, run);
+  await sendShards({ commands, owners: slotOwners(shards), targets, into, expiry: moved }, run);
+  for (const { client } of targets.all) await unparkAll(client, expiry.unpark, run);
 }
 
 /** A server at its limit of memory may drop keys to make room for others. @throws RESTORE_FAILED when it did */
-async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: () => Promise<void>): Promise<void> {
-  const evicted = async (): Promise<string | undefined> => (await infoOf(client, 'stats', run)).get('evicted_keys');
+async function withoutEviction({ all, shown }: Targets, run: Run, work: () => Promise<void>): Promise<void> {
+  const evicted = async (): Promise<string> => {
+    const counts: (string | undefined)[] = [];
+    for (const { client } of all) counts.push((await infoOf(client, 'stats', run)).get('evicted_keys'));
+    return counts.join();
+  };
   const before = await evicted();
   await work();
   if ((await evicted()) === before) return;
@@ -159,48 +369,15 @@ async function withoutEviction({ client, shown }: ServerTarget, run: Run, work: 
   );
 }
 
-/** Before anything is removed. */
-async function assertTakes({ client, shown }: ServerTarget, state: RestoreState, run: Run): Promise<void> {
-  const version = await rdbVersionOf(client, run);
-  if (version < state.rdbVersion) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `${shown} takes values of RDB version ${version}, and these are of version ${state.rdbVersion}`,
-      { hint: 'Restore into a server of the version that was backed up, or a newer one.' },
-    );
-  }
-  const databases = await settingOf(client, 'databases', run);
-  if (databases !== undefined && state.databases > databases) {
-    throw new TidemarkError('UNSUPPORTED', `${shown} has ${databases} databases, and ${state.databases} are needed`, {
-      hint: 'Raise `databases` in its configuration and start it anew.',
-    });
-  }
-  const limit = await settingOf(client, 'proto-max-bulk-len', run);
-  if (limit !== undefined && state.largestBytes > limit) {
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `${shown} takes values of ${limit} bytes at most, and the largest has ${state.largestBytes}`,
-      {
-        hint: 'Raise its proto-max-bulk-len and client-query-buffer-limit for the time of the restore, or restore into files.',
-      },
-    );
-  }
+function notOfCluster({ shown }: Targets): TidemarkError {
+  return new TidemarkError('UNSUPPORTED', `${shown} can take in only what was a cluster’s`, {
+    hint: 'Commands of a single server may concern keys of several slots: restore into a server of its own.',
+  });
 }
 
-async function settingOf(client: RedisClient, name: string, run: Run): Promise<number | undefined> {
-  try {
-    const reply = await client.call(['CONFIG', 'GET', name], run);
-    const value: unknown = Array.isArray(reply) ? reply[1] : undefined;
-    return value instanceof Uint8Array ? Number(Buffer.from(value).toString()) : undefined;
-  } catch {
-    // Managed services do not let their settings be read; then the server itself refuses what is too large.
-    run.signal.throwIfAborted();
-    return undefined;
-  }
-}
-
-function notEmpty({ shown }: ServerTarget, there: string): TidemarkError {
-  return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}`, {
+function notEmpty({ shown }: Targets, there: string, isAnother: boolean): TidemarkError {
+  const why = isAnother ? ', and nothing shows that it is the server that was being restored into' : '';
+  return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}${why}`, {
     hint: 'Name the store in --replace to have it replaced, which keeps what it holds; or send it elsewhere with --into STORE=URL.',
   });
 }

@@ -1,11 +1,10 @@
-import { rm, stat, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Clock, Run } from '../../../core/run.ts';
-import { syncFolder } from '../../../io/atomic-file.ts';
+import { assertStill, openCluster, slotsOf } from '../cluster/open-cluster.ts';
+import { ownersOf, slotOf } from '../cluster/slots.ts';
+import { ErrorReply, refusal } from '../errors.ts';
 import { globsFor } from '../key-patterns.ts';
 import { findMaster } from '../link/find-master.ts';
-import { ReplicaLink } from '../link/replica-link.ts';
 import { parseInfo } from '../link/replication-info.ts';
 import type { InfoFields } from '../link/replication-info.ts';
 import type { RedisPlace, RedisServer } from '../place.ts';
@@ -13,11 +12,13 @@ import { shownAddress } from '../place.ts';
 import { openClient } from '../resp-client.ts';
 import type { RedisClient } from '../resp-client.ts';
 import type { Reply } from '../resp.ts';
-import { encodeCommand } from '../resp.ts';
+import { encodeCommand, itemsOf } from '../resp.ts';
+import { REMOVAL } from './kept-content.ts';
 
 /** To remove all that a server holds, and to take in a large value, may take it long. */
 const SILENCE_MS = 15 * 60_000;
 const SCAN_COUNT = '1000';
+const FREED_STEP_MS = 50;
 
 /** A server that is restored into. */
 export type ServerTarget = AsyncDisposable & {
@@ -26,8 +27,50 @@ export type ServerTarget = AsyncDisposable & {
   readonly shown: string;
 };
 
+/** A server, or all masters of a cluster. */
+export type Targets = AsyncDisposable & {
+  readonly all: readonly ServerTarget[];
+  readonly isCluster: boolean;
+  readonly shown: string;
+  /** Which one has a key, by its index. */
+  readonly routeOf: (key: Uint8Array) => number;
+};
+
+/** @throws STORE_UNREACHABLE, also for a cluster that is not whole or of which slots are being moved; UNSUPPORTED for one that can't be restored into */
+export async function openTargets(place: RedisPlace, clock: Clock, run: Run): Promise<Targets> {
+  await using opened = new AsyncDisposableStack();
+  const cluster = await openCluster(place, { clock, silenceMs: SILENCE_MS }, run);
+  if (cluster === undefined) {
+    const target = opened.use(await openTarget(place, run));
+    const stack = opened.move();
+    return {
+      all: [target],
+      isCluster: false,
+      shown: target.shown,
+      routeOf: () => 0,
+      [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
+    };
+  }
+  opened.use(cluster);
+  const masters = cluster.masters.filter((master) => slotsOf(master).length > 0);
+  assertStill(masters);
+  const all = masters.map(({ client }): ServerTarget => {
+    const { server } = client;
+    return { client, server, shown: `the Redis server ${shownAddress(server)}`, [Symbol.asyncDispose]: async () => {} };
+  });
+  const owners = ownersOf(masters.map((master) => slotsOf(master)));
+  const stack = opened.move();
+  return {
+    all,
+    isCluster: true,
+    shown: `the Redis cluster at ${shownAddress(place)}`,
+    routeOf: (key) => owners[slotOf(key)] ?? 0,
+    [Symbol.asyncDispose]: async () => await stack.disposeAsync(),
+  };
+}
+
 /** @throws STORE_UNREACHABLE; UNSUPPORTED for one that can't be restored into */
-export async function openTarget(place: RedisPlace, run: Run): Promise<ServerTarget> {
+async function openTarget(place: RedisPlace, run: Run): Promise<ServerTarget> {
   const server = await findMaster(place, run);
   await using opened = new AsyncDisposableStack();
   const client = opened.use(await openClient(server, run, { silenceMs: SILENCE_MS }));
@@ -36,11 +79,6 @@ export async function openTarget(place: RedisPlace, run: Run): Promise<ServerTar
   if (info.get('role') !== 'master') {
     throw new TidemarkError('UNSUPPORTED', `${shown} is a replica, which takes in only what its master has`, {
       hint: 'Name its master.',
-    });
-  }
-  if (info.get('cluster_enabled') === '1') {
-    throw new TidemarkError('UNSUPPORTED', `${shown} is a node of a cluster`, {
-      hint: 'Restore into a server of its own.',
     });
   }
   const stack = opened.move();
@@ -111,7 +149,11 @@ export async function* matchingKeys(
 
 export async function* scanKeys(
   client: RedisClient,
-  { database, glob }: { readonly database: number; readonly glob?: Uint8Array | undefined },
+  {
+    database,
+    glob,
+    type,
+  }: { readonly database: number; readonly glob?: Uint8Array | undefined; readonly type?: 'hash' },
   run: Run,
 ): AsyncGenerator<FoundKeys> {
   await client.call(['SELECT', String(database)], run);
@@ -119,6 +161,7 @@ export async function* scanKeys(
   do {
     const words: (string | Uint8Array)[] = ['SCAN', cursor, 'COUNT', SCAN_COUNT];
     if (glob !== undefined) words.push('MATCH', glob);
+    if (type !== undefined) words.push('TYPE', type);
     const reply = await client.call(words, run);
     const [next, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : [];
     cursor = next instanceof Uint8Array ? next : '0';
@@ -129,73 +172,64 @@ export async function* scanKeys(
   } while (Buffer.from(cursor).toString() !== '0');
 }
 
-/** Removes all that is there, or the keys that patterns mean. */
-export async function clearTarget(client: RedisClient, only: readonly string[] | undefined, run: Run): Promise<void> {
-  if (only === undefined) {
-    await client.call(['FLUSHALL', 'SYNC'], run);
-    await client.call(['FUNCTION', 'FLUSH', 'SYNC'], run);
-    return;
-  }
-  for await (const { keys } of matchingKeys(client, only, run)) {
-    if (keys.length > 0) await client.call(['UNLINK', ...keys], run);
-  }
-}
-
-/** Keeps what is there in an RDB, as a replica would get it, unless an earlier call has. Durable when it resolves. @throws STORE_UNREACHABLE */
-export async function keepContent(
-  { server, path, clock }: { readonly server: RedisServer; readonly path: string; readonly clock: Clock },
-  run: Run,
-): Promise<void> {
-  const isKept = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (isKept) return;
-  const partial = `${path}.part`;
-  await rm(partial, { force: true });
-  await using link = await ReplicaLink.open(server, clock, run);
-  await link.ask(undefined, run);
-  await link.answer(run);
-  await link.receiveRdb(partial, run);
-  await rename(partial, path);
-  await syncFolder(dirname(path));
-}
-
-/** Gives keys that were parked their own expiry; those that have none left expire. */
-export async function unparkKeys(
+/**
+ * Removes all that is there, and resolves when its memory is free. Behind it the key `mark` is set, where the memory suffices.
+ * @throws STORE_UNREACHABLE when it was refused, and nothing removed
+ */
+export async function removeAll(
   client: RedisClient,
-  unpark: (expiresAtMs: number, nowMs: number) => number | undefined,
+  { mark, clock }: { readonly mark: string; readonly clock: Clock },
   run: Run,
 ): Promise<void> {
-  for (const { index, expiring } of await databasesOf(client, run)) {
-    if (expiring === 0) continue;
-    for await (const { keys } of scanKeys(client, { database: index }, run)) {
-      if (keys.length === 0) continue;
-      const times = await callEach(
-        client,
-        keys.map((key) => ['PEXPIRETIME', key]),
-        run,
-      );
-      const nowMs = await timeOf(client, run);
-      const commands = keys.flatMap((key, at) => {
-        const final = unpark(Number(times[at]), nowMs);
-        return final === undefined ? [] : [['PEXPIREAT', key, String(Math.max(1, Math.floor(final)))]];
-      });
-      if (commands.length > 0) await callEach(client, commands, run);
-    }
+  const marking = encodeCommand(['SET', mark, '']);
+  const bytes = Buffer.concat([REMOVAL.bytes, marking]);
+  const replies = (await client.send({ bytes, count: REMOVAL.count + 1 }, run)).slice(0, REMOVAL.count);
+  const refused = [...replies, ...itemsOf(replies.at(-1) ?? null)].find((reply) => reply instanceof ErrorReply);
+  if (refused !== undefined) throw refusal(client.server, refused);
+  const untilMs = clock.monotonicMs() + SILENCE_MS;
+  while (Number((await infoOf(client, 'memory', run)).get('lazyfree_pending_objects') ?? 0) > 0) {
+    // Who writes meanwhile may go on to remove what is large.
+    if (clock.monotonicMs() > untilMs) return;
+    await clock.sleep(FREED_STEP_MS, run);
   }
 }
 
-async function callEach(
+/** Removes the keys that patterns mean, but for these. */
+export async function removeMatching(
+  client: RedisClient,
+  { only, except }: { readonly only: readonly string[]; readonly except: readonly string[] },
+  run: Run,
+): Promise<void> {
+  const excepted = new Set(except);
+  for await (const { keys } of matchingKeys(client, only, run)) {
+    // Keys of several slots of a cluster can't be in one command.
+    const commands = keys
+      .filter((key) => !excepted.has(Buffer.from(key).toString('latin1')))
+      .map((key) => ['UNLINK', key]);
+    await callEach(client, commands, run);
+  }
+}
+
+/** Removes the keys that are meant. */
+export async function removeKeys(client: RedisClient, isMeant: (key: Uint8Array) => boolean, run: Run): Promise<void> {
+  for await (const { keys } of scanKeys(client, { database: 0 }, run)) {
+    const commands = keys.filter(isMeant).map((key) => ['UNLINK', key]);
+    if (commands.length > 0) await callEach(client, commands, run);
+  }
+}
+
+/** Their replies. @throws RESTORE_FAILED when one is refused */
+export async function callEach(
   client: RedisClient,
   commands: readonly (readonly (string | Uint8Array)[])[],
   run: Run,
 ): Promise<readonly Reply[]> {
+  if (commands.length === 0) return [];
   const bytes = Buffer.concat(commands.map((words) => encodeCommand(words)));
   const replies = await client.send({ bytes, count: commands.length }, run);
   const failure = replies.find((reply) => reply instanceof Error);
   if (failure === undefined) return replies;
-  throw new TidemarkError('RESTORE_FAILED', `the server refuses to set when keys expire: ${String(failure)}`, {
+  throw new TidemarkError('RESTORE_FAILED', `the server refuses what ends the restore: ${failure.message}`, {
     cause: failure,
   });
 }

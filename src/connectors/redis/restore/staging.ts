@@ -2,14 +2,36 @@ import { rm, truncate } from 'node:fs/promises';
 import { TidemarkError } from '../../../core/errors.ts';
 import { readLogBytes } from '../../../core/log-bytes.ts';
 import type { Position } from '../../../core/position.ts';
+import { quoted } from '../../../core/printable.ts';
 import type { BaseReader, LogReader } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
 import { decodeOrigin, RDB_ENTRY } from '../base.ts';
-import { CommandScanner, readCommands } from '../commands/command-reader.ts';
+import { CommandScanner, commandName, readCommands } from '../commands/command-reader.ts';
+import type { CommandBatch } from '../commands/command-reader.ts';
 import { highestDatabase } from '../commands/databases-used.ts';
-import { readRdb } from '../rdb/rdb-reader.ts';
+import type { KeyFilter } from '../key-patterns.ts';
+import { keyOf, readRdb } from '../rdb/rdb-reader.ts';
+import type { RdbKey } from '../rdb/rdb-reader.ts';
+import { isUnmovable } from './load-rdb.ts';
 import { filePieces, lentPieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
+
+/** The type of values that only their module understands. */
+const MODULE_VALUE = 7;
+/** A longer command is no sample: of most there are short ones. */
+const MOST_SAMPLE_BYTES = 16 * 1024;
+/** They change nothing by themselves. */
+const NO_SAMPLES: ReadonlySet<string> = new Set([
+  '',
+  'EXEC',
+  'MULTI',
+  'PING',
+  'PUBLISH',
+  'REPLCONF',
+  'RESTORE-ASKING',
+  'SELECT',
+  'SPUBLISH',
+]);
 
 /** What a base says of itself. `offset`: where the log goes on; undefined where there is none. */
 export type StagedBase = { readonly offset: bigint | undefined; readonly sizeBytes: number };
@@ -87,35 +109,68 @@ export type StagedFacts = {
   /** In which the commands that follow begin. */
   readonly streamDatabase: number;
   readonly highestDatabase: number;
+  /** The memory that its server took; 0 where it does not say. */
+  readonly usedBytes: number;
+  readonly hasModules: boolean;
+  /** A module that keeps data beside the keys. */
+  readonly moduleAux: string | undefined;
+  /** A hash that is too large to move the expiry of its fields on the way to a server. */
+  readonly unmovable: string | undefined;
 };
 
-/** Reads an RDB that was staged to its end. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
-export async function checkRdb(path: string, run: Run): Promise<StagedFacts> {
+/** Reads an RDB that was staged to its end. `only`: of which keys to look for what can't be sent. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
+export async function checkRdb(path: string, run: Run, only?: KeyFilter): Promise<StagedFacts> {
   let [keys, largestBytes, rdbVersion] = [0, 0, 0];
   let [streamDatabase, highest] = [0, 0];
-  let madeAtMs: number | undefined;
+  let usedBytes = 0;
+  let hasModules = false;
+  let [madeAtMs, moduleAux, unmovable]: [number?, string?, string?] = [];
   for await (const { items, version } of readRdb(lentPieces(path, run))) {
     rdbVersion = version;
     for (const item of items) {
       if (item.kind === 'key') {
         keys += 1;
         largestBytes = Math.max(largestBytes, item.sizeBytes);
+        hasModules ||= item.type === MODULE_VALUE && only?.(item.database, keyOf(item)) !== false;
+        if (isUnmovable(item) && only?.(item.database, keyOf(item)) !== false) unmovable ??= nameOf(item);
       } else if (item.kind === 'database') highest = Math.max(highest, item.index);
       else if (item.kind === 'aux' && item.name === 'ctime') madeAtMs = Number(item.value) * 1000;
+      else if (item.kind === 'aux' && item.name === 'used-mem') usedBytes = Number(item.value);
+      else if (item.kind === 'moduleAux') moduleAux ??= item.module;
       else if (item.kind === 'aux' && item.name === 'repl-stream-db') streamDatabase = Number(item.value);
     }
   }
-  return { keys, largestBytes, version: rdbVersion, madeAtMs, streamDatabase, highestDatabase: highest };
+  const found = { keys, largestBytes, version: rdbVersion, madeAtMs, streamDatabase, highestDatabase: highest };
+  return { ...found, usedBytes, hasModules, moduleAux, unmovable };
 }
 
-/** Reads commands that were staged to their end. Returns the highest database that they name. @throws REPOSITORY_DAMAGED */
-export async function checkCommands(path: string, sizeBytes: number, run: Run): Promise<number> {
+function nameOf(key: RdbKey): string {
+  return quoted(Buffer.from(keyOf(key)).toString());
+}
+
+/** `samples`: one of each command, as it is in the file. */
+export type CheckedCommands = { readonly highestDatabase: number; readonly samples: readonly string[] };
+
+/** Reads commands that were staged to their end. @throws REPOSITORY_DAMAGED */
+export async function checkCommands(path: string, sizeBytes: number, run: Run): Promise<CheckedCommands> {
   let settled = 0;
   let highest = 0;
+  const samples = new Map<string, string>();
   for await (const batch of readCommands(filePieces(path, run))) {
     settled = batch.settled;
     highest = Math.max(highest, highestDatabase(batch));
+    addSamples(batch, samples);
   }
-  if (settled === sizeBytes) return highest;
+  if (settled === sizeBytes) return { highestDatabase: highest, samples: [...samples.values()] };
   throw new TidemarkError('REPOSITORY_DAMAGED', 'the commands of the log are not whole');
+}
+
+/** Of commands that there are no samples of yet. */
+export function addSamples({ bytes, starts }: CommandBatch, samples: Map<string, string>): void {
+  for (const [index, start] of starts.entries()) {
+    const name = commandName(bytes, start);
+    if (samples.has(name) || NO_SAMPLES.has(name)) continue;
+    const end = starts[index + 1] ?? bytes.byteLength;
+    if (end - start <= MOST_SAMPLE_BYTES) samples.set(name, bytes.toString('latin1', start, end));
+  }
 }

@@ -15,9 +15,16 @@ export type WorkFiles = {
   /** For a part of the keys: all of them as they were at the point. */
   readonly chosen: string;
   readonly state: string;
-  /** What was there before: before the restore for 0, before its undos from 1. */
-  kept(turn: number): string;
+  /** What was there before: before the restore for 0, before its undos from 1. Of a cluster there are several parts. */
+  kept(turn: number, part?: number): string;
+  /** What followed that, up to when it was removed. */
+  keptCommands(turn: number, part?: number): string;
 };
+
+/** The same of one shard of a cluster; the commands of all of them lie in one file. */
+export function shardFiles({ folder }: WorkFiles, shard: number): WorkFiles {
+  return workFilesIn(join(folder, `shard-${shard}`));
+}
 
 export function workFilesIn(folder: string): WorkFiles {
   return {
@@ -26,9 +33,19 @@ export function workFilesIn(folder: string): WorkFiles {
     commands: join(folder, 'commands'),
     chosen: join(folder, 'chosen.rdb'),
     state: join(folder, 'restore.json'),
-    kept: (turn) => join(folder, `kept-${turn}.rdb`),
+    kept: (turn, part = 0) => join(folder, part === 0 ? `kept-${turn}.rdb` : `kept-${turn}.${part}.rdb`),
+    keptCommands: (turn, part = 0) => join(folder, `kept-${turn}.${part}.commands`),
   };
 }
+
+/**
+ * What was staged of a shard. `settled`: how many bytes of its commands count. `slots`: those that it had at the base; none where it came later.
+ */
+export type StagedShard = {
+  readonly shard: number;
+  readonly slots: string;
+  readonly settled: number;
+};
 
 /**
  * How far a restore is. `pointMs`: the moment. `replacing`: the place may hold anything, and only by finishing it comes right. `kept`: of the turn, whether
@@ -42,13 +59,26 @@ export type RestoreState = {
   /** Of the RDB, and of the largest value in it. */
   readonly rdbVersion: number;
   readonly largestBytes: number;
+  /** What the RDB's server said that it took in memory; 0 where it does not say. */
+  readonly usedBytes?: number | undefined;
+  /** Values that only modules understand are among them. */
+  readonly hasModules?: boolean | undefined;
+  /** One of each command of the log, in the protocol's form and Latin-1. */
+  readonly samples?: readonly string[] | undefined;
   /** In which the commands begin; and how many a server must have. */
   readonly streamDatabase: number;
   readonly databases: number;
   readonly turn: number;
   readonly kept: Readonly<Record<string, boolean>>;
+  /** Of a cluster: in how many parts that was kept, by turn, where it is not one. */
+  readonly keptParts?: Readonly<Record<string, number>> | undefined;
+  /** Of a cluster that was recorded. */
+  readonly shards?: readonly StagedShard[] | undefined;
   /** Of a folder that is being put in place: its inode. */
   readonly coming?: string | undefined;
+  /** Of servers that are being replaced: keys that say in them that what was there has been removed; and their processes, when that is certain. */
+  readonly marks?: readonly string[] | undefined;
+  readonly runIds?: readonly string[] | undefined;
 };
 
 /** Undefined when there is none yet. @throws RESTORE_FAILED for what is none */

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Run } from '../../../core/run.ts';
+import { streamProgram } from '../../../io/program.ts';
+import type { LoadFolder } from '../plain-sql/server-state.ts';
+import { writeStream } from '../plain-sql/write-file.ts';
+import type { Login, ScratchServer } from '../scratch-server.ts';
+import type { Wanted } from './wanted.ts';
+
+const ENVIRONMENT = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
+
+export type PartDump = { readonly dumper: string; readonly wanted: Wanted; readonly files: LoadFolder };
+
+/** Dumps what is wanted out of a restored server, and notes which relations that are. Returns the size of the dump. */
+export async function dumpPart(
+  server: ScratchServer,
+  login: Login,
+  { dumper, wanted, files }: PartDump,
+  run: Run,
+): Promise<number> {
+  const socket = server.socketFolder();
+  try {
+    const connection = ['--host', socket.path, '--port', String(socket.port), '--username', login.user];
+    const environment = { ...ENVIRONMENT, PGOPTIONS: login.options };
+    const call = (args: readonly string[]): Parameters<typeof streamProgram>[0] => ({
+      command: [dumper, ...connection, '--no-password', ...dumpArguments(wanted), ...args],
+      environment,
+    });
+    if (wanted.tables.length > 0) {
+      const contents = join(files.path, 'contents.dump');
+      await writeStream(contents, streamProgram(call(['--schema-only', '--format=custom']), run), run);
+      const oids = await relationsIn(contents, dumper, run);
+      await rm(contents);
+      const rows = await server.query(wanted.database, login, namesOf(oids), run);
+      const text = JSON.stringify(rows.map(([name = '']) => name));
+      await writeFile(relationsFile(files), text, { mode: 0o600, flush: true });
+    }
+    return await writeStream(files.restored, streamProgram(call([]), run), run);
+  } finally {
+    socket.close();
+  }
+}
+
+export function dumpArguments({ database, tables }: Wanted): readonly string[] {
+  const named = tables.flatMap((table) => ['--table', table]);
+  return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
+}
+
+/** Tables, views and sequences that a dump of tables brings: names with their schema, quoted where they must be. */
+export function dumpedRelations(files: LoadFolder, { tables }: Wanted): readonly string[] {
+  if (tables.length === 0) return [];
+  return JSON.parse(readFileSync(relationsFile(files), 'utf8')) as string[]; // only `dumpPart` writes it
+}
+
+function relationsFile(files: LoadFolder): string {
+  return join(files.path, 'relations.json');
+}
+
+const CLASS = 1259;
+
+/** By OID: what tables hold and what they are called can say anything. */
+async function relationsIn(contents: string, dumper: string, run: Run): Promise<readonly string[]> {
+  const command = [join(dirname(dumper), 'pg_restore'), '--list', contents];
+  const pieces = await Array.fromAsync(streamProgram({ command, environment: ENVIRONMENT }, run));
+  const text = Buffer.concat(pieces).toString('latin1');
+  return [...text.matchAll(/^[0-9]+; ([0-9]+) ([0-9]+) /gm)]
+    .filter(([, catalogue]) => Number(catalogue) === CLASS)
+    .map(([, , oid = '']) => oid);
+}
+
+function namesOf(oids: readonly string[]): string {
+  return `SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{${oids.join(',')}}'::pg_catalog.int8[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')`;
+}

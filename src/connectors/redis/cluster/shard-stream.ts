@@ -1,0 +1,109 @@
+import type { ReplicaLink } from '../link/replica-link.ts';
+import type { StreamPlace } from '../link/history.ts';
+import { arePings, MOST_HELD_BYTES } from '../log.ts';
+
+/** What a source of a migration gives its target, which passes it on to its replicas. */
+const ARRIVAL = Buffer.from('RESTORE-ASKING');
+const TAIL_BYTES = ARRIVAL.byteLength - 1;
+const NOTHING = Buffer.alloc(0);
+
+/** The stream of one shard as it comes, as far as it is not in the log yet. Disposes the link. */
+export class ShardStream implements AsyncDisposable {
+  readonly shard: number;
+  readonly link: ReplicaLink;
+  readonly #placeAt: (offset: bigint) => StreamPlace;
+  #chunks: Buffer[] = [];
+  #heldBytes = 0;
+  #holdsOnlyPings = true;
+  /** The end of what went into the log. */
+  #tail: Buffer = NOTHING;
+  #hasArrivals = false;
+  /** Up to where it is in the log; and where commits say that it is. */
+  #offset: bigint;
+  committed: bigint;
+  /** Somebody waits for all up to here. */
+  wanted = 0n;
+  durable: bigint;
+
+  constructor(options: {
+    readonly shard: number;
+    readonly link: ReplicaLink;
+    readonly from: bigint;
+    readonly placeAt: (offset: bigint) => StreamPlace;
+  }) {
+    this.shard = options.shard;
+    this.link = options.link;
+    this.#placeAt = options.placeAt;
+    this.#offset = options.from;
+    this.committed = options.from;
+    this.durable = options.from;
+  }
+
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  get place(): StreamPlace {
+    return this.#placeAt(this.committed);
+  }
+
+  /** A key of a slot that is on its way here is among what is held. */
+  get hasArrivals(): boolean {
+    return this.#hasArrivals;
+  }
+
+  /** It can go into the log: somebody waits for it, or it is more than some signs of life. */
+  get isRipe(): boolean {
+    if (this.#heldBytes >= MOST_HELD_BYTES || !this.#holdsOnlyPings) return true;
+    return this.#heldBytes > 0 && this.wanted > this.#offset;
+  }
+
+  /** Whether all up to an offset that the master has told is in the log, but for signs of life. */
+  covers(offset: bigint): boolean {
+    if (this.committed >= offset) return true;
+    return this.committed === this.#offset && offset === this.link.offset && this.#holdsOnlyPings;
+  }
+
+  /** Takes what has come. Returns whether that is anything. */
+  take(): boolean {
+    const chunks = this.link.take();
+    for (const chunk of chunks) {
+      const before = this.#chunks.at(-1) ?? this.#tail;
+      const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
+      this.#hasArrivals ||= seam.includes(ARRIVAL) || chunk.includes(ARRIVAL);
+      this.#chunks.push(chunk);
+      this.#heldBytes += chunk.byteLength;
+    }
+    if (!arePings(chunks)) this.#holdsOnlyPings = false;
+    return chunks.length > 0;
+  }
+
+  /** Gives what is held, up to an offset. */
+  release(upTo?: bigint): Buffer {
+    const all = this.#chunks.length === 1 ? (this.#chunks[0] ?? NOTHING) : Buffer.concat(this.#chunks);
+    const count =
+      upTo === undefined ? all.byteLength : Math.max(0, Math.min(all.byteLength, Number(upTo - this.#offset)));
+    const [given, kept] = [all.subarray(0, count), all.subarray(count)];
+    this.#chunks = kept.byteLength === 0 ? [] : [kept];
+    this.#heldBytes = kept.byteLength;
+    this.#holdsOnlyPings = arePings(this.#chunks);
+    this.#offset += BigInt(count);
+    this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
+    this.#hasArrivals = Buffer.concat([this.#tail, kept]).includes(ARRIVAL);
+    return given;
+  }
+
+  /** Signs of life that are held need not be durable; a master that stops waits until its replicas have all. */
+  tell(): void {
+    const { link } = this;
+    link.acknowledge(this.durable === this.#offset && this.#holdsOnlyPings ? link.offset : this.durable);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.link[Symbol.asyncDispose]();
+  }
+}
