@@ -16,12 +16,18 @@ const SLAB_BYTES = 256 * 1024;
 /** Of a slab with less room than this a read would be a small one. */
 const LEAST_ROOM_BYTES = 32 * 1024;
 
+/** Slabs that wait for more to come. */
+const MOST_FREE = 16;
+
 /** What has come and was not taken: what came in one read after another lies in one piece, so that many small reads cost no more than a large one. */
 class Inbox {
-  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #from = 0;
   #to = 0;
   #chunks: Buffer[] = [];
+  readonly #free: Buffer[] = [];
+  /** Of slabs that are full: where what came in them ends. */
+  readonly #ends = new WeakMap<ArrayBufferLike, number>();
   sizeBytes = 0;
   onData: (sizeBytes: number) => void = () => undefined;
 
@@ -29,7 +35,9 @@ class Inbox {
   room(): Buffer {
     if (SLAB_BYTES - this.#to < LEAST_ROOM_BYTES) {
       this.#close();
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#ends.set(this.#slab.buffer, this.#to);
+      this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#ends.delete(this.#slab.buffer);
       [this.#from, this.#to] = [0, 0];
     }
     return this.#slab.subarray(this.#to);
@@ -57,6 +65,14 @@ class Inbox {
     this.#chunks = [];
     this.sizeBytes = 0;
     return chunks;
+  }
+
+  /** Those before one of a slab were given back as well when it is. */
+  giveBack({ buffer, byteOffset, byteLength }: Buffer): void {
+    const isLast = this.#ends.get(buffer) === byteOffset + byteLength;
+    if (!isLast || this.#free.length >= MOST_FREE) return;
+    this.#ends.delete(buffer);
+    this.#free.push(Buffer.from(buffer, 0, SLAB_BYTES));
   }
 
   putBack(rest: Buffer): void {
@@ -134,6 +150,11 @@ export class ByteSocket implements AsyncDisposable {
     const chunks = this.#inbox.take();
     if (this.#socket.isPaused()) this.#socket.resume();
     return chunks;
+  }
+
+  /** All that was taken is needed no more, and its memory is used again. */
+  giveBack(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) this.#inbox.giveBack(chunk);
   }
 
   /** Puts back the end of what was taken. */
