@@ -1844,15 +1844,16 @@ function listOfServer(repo, base, prefix) {
 
 // ── Redis (redis.md) ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What is said of the one entry of a base: the server and its version, and where in which stream it was made. */
+const SHARD = /^shards\/(\d{4,5})\/dump\.rdb$/;
+
+/** What is said of an RDB of a base: the server and its version, and where in which stream it was made; of a cluster `slots`. */
 function parseOrigin({ name, attributes }) {
-  need(name.toString() === 'dump.rdb', 'a base of Redis holds something that this kit does not know');
-  const origin = parseJson(
-    attributes,
-    'the origin of dump.rdb',
-    'format:count server:text version:text replId:text? offset:text?',
-  );
-  need(origin.format === 1, 'the origin of dump.rdb has an unknown format');
+  const isShard = SHARD.test(name.toString());
+  need(isShard || name.toString() === 'dump.rdb', 'a base of Redis holds something that this kit does not know');
+  const more = isShard ? 'replId:text offset:text slots:text' : 'replId:text? offset:text?';
+  const origin = parseJson(attributes, 'the origin of an RDB', `format:count server:text version:text ${more}`);
+  need(origin.format === 1, 'the origin of an RDB has an unknown format');
+  need(!isShard || /^\d{1,19}$/.test(origin.offset), 'the origin of an RDB is not well formed');
   return origin;
 }
 
@@ -1969,6 +1970,134 @@ end`;
   writeText(place, `*4\r\n${words.join('')}`);
 }
 
+const FRAME_HEADER = 14;
+
+/** The log of a cluster is frames of the streams of its shards; an append-only file for each of them. */
+class FrameFiles {
+  /** `offsets`: where the stream of each shard goes on, by its number. `ends`: where it stops. `fileOf`: where its commands go. */
+  constructor({ offsets, ends, fileOf }) {
+    this.ends = ends;
+    this.fileOf = fileOf;
+    this.shards = new Map();
+    this.header = Buffer.alloc(0);
+    this.frame = undefined;
+    for (const [number, offset] of offsets) this.open(number, offset);
+  }
+
+  open(number, offset) {
+    const shard = { at: offset, file: new CommandFile(this.fileOf(number)) };
+    this.shards.set(number, shard);
+    return shard;
+  }
+
+  write(_start, bytes) {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.frame === undefined) {
+        const part = bytes.subarray(at, at + FRAME_HEADER - this.header.length);
+        this.header = Buffer.concat([this.header, part]);
+        at += part.length;
+        if (this.header.length === FRAME_HEADER) this.begin();
+      } else {
+        const part = bytes.subarray(at, at + this.frame.left);
+        this.part(part);
+        at += part.length;
+      }
+    }
+  }
+
+  begin() {
+    const number = this.header.readUInt16BE(0);
+    this.frame = { number, offset: this.header.readBigUInt64BE(2), left: this.header.readUInt32BE(10) };
+    this.header = Buffer.alloc(0);
+    // A shard that is in no base begins with a frame that holds nothing.
+    if (this.frame.left > 0) return;
+    if (!this.shards.has(number)) this.open(number, this.frame.offset);
+    this.frame = undefined;
+  }
+
+  /** What of a frame was not told yet, and lies before the end of its shard. */
+  part(bytes) {
+    const { number, offset } = this.frame;
+    const shard = this.shards.get(number);
+    need(shard !== undefined && offset <= shard.at, `the log lacks what shard ${number} did before ${offset}`);
+    const upTo = this.ends?.[number] === undefined ? bytes.length : Math.max(0, Number(this.ends[number] - offset));
+    const wanted = bytes.subarray(Number(shard.at - offset), upTo);
+    if (wanted.length > 0) shard.file.write(0n, wanted);
+    shard.at += BigInt(wanted.length);
+    this.frame.offset += BigInt(bytes.length);
+    this.frame.left -= bytes.length;
+    if (this.frame.left === 0) this.frame = undefined;
+  }
+
+  finish() {
+    for (const [number, { at, file }] of this.shards) {
+      need(at >= (this.ends?.[number] ?? 0n), `the log lacks what shard ${number} did behind ${at}`);
+      file.finish();
+    }
+  }
+
+  close() {
+    for (const { file } of this.shards.values()) file.close();
+  }
+}
+
+/** How far each shard is at a position of a cluster; undefined where it is as far as the log. */
+function parseVector({ resume }) {
+  const [, places] = /^cluster:\d{1,20}(?:;(.*))?$/.exec(resume) ?? fail(`${safe(resume)} is no place of a cluster`);
+  const offsetOf = (place) => /^[0-9a-f]{40}:(\d{1,19})$/.exec(place)?.[1] ?? fail(`${safe(place)} is no place`);
+  return places?.split(',').map((place) => BigInt(offsetOf(place)));
+}
+
+/** The RDBs of the shards of a cluster, by their numbers; none of a single server. */
+function shardsOf(finder) {
+  const range = { from: Buffer.from('shards/'), until: Buffer.from('shards0') };
+  const lost = (what, error) => damaged(`${finder.base.store}: ${what}`, error);
+  const shards = new Map();
+  for (const entry of leavesOf(finder, range, lost)) {
+    const origin = parseOrigin(entry);
+    shards.set(Number(SHARD.exec(entry.name.toString())[1]), { entry, origin });
+  }
+  return shards;
+}
+
+/** Restores a data folder for each shard of a cluster: each one, by itself, is that of a server. */
+function restoreShards(repo, history, { base, shards }, { folder, atMs }) {
+  const { store, position } = base;
+  const homeOf = (number) => path.join(folder, `shard-${number}`);
+  const at = (number, name) => path.join(homeOf(number), 'appendonlydir', `appendonly.aof.${name}`);
+  const fileOf = (number) => {
+    fs.mkdirSync(path.join(homeOf(number), 'appendonlydir'), { recursive: true, mode: 0o700 });
+    return at(number, '1.incr.aof');
+  };
+  const offsets = [...shards].map(([number, { origin }]) => [number, BigInt(origin.offset)]);
+  const open = (from) => new ByteLog(from, new FrameFiles({ offsets, ends: parseVector(position), fileOf }));
+  const state = rolled(repo, history, base, open);
+  if (state === undefined) return false;
+  const { sink } = state.log;
+  sink.finish();
+  sink.close();
+  const finder = new ChunkFinder(repo, base);
+  for (const [number, { file }] of sink.shards) {
+    const { entry, origin } = shards.get(number) ?? {};
+    const files = ['1.incr.aof seq 1 type i', '2.incr.aof seq 2 type i'];
+    if (entry !== undefined) {
+      writeContent(finder, entry, at(number, '1.base.rdb'));
+      syncFile(at(number, '1.base.rdb'));
+      files.unshift('1.base.rdb seq 1 type b');
+    }
+    moveExpiry(at(number, '2.incr.aof'), Math.max(0, Date.now() - atMs));
+    writeText(at(number, 'manifest'), files.map((name) => `file appendonly.aof.${name}\n`).join(''));
+    writeText(path.join(homeOf(number), 'redis.conf'), redisConf(homeOf(number), file.scanner.databases));
+    const had = origin === undefined || origin.slots === '' ? 'none' : safe(origin.slots);
+    tell(`${store}: shard ${number} is in ${safe(homeOf(number))}; at its base it had the slots ${had}`);
+  }
+  tell(`${store}: each folder is that of a server, with the keys of one master, up to ${safe(position.resume)}`);
+  tell(
+    `${store}: to make a cluster, start each with cluster-enabled yes too, say CLUSTER MEET to one of them for the others, and run redis-cli --cluster fix`,
+  );
+  return true;
+}
+
 /** Restores a data folder on which Redis starts with the state at the position: its base as an RDB, its log as an append-only file. */
 function restoreRedis(repo, history, base, { target, atMs }) {
   const { store, position } = base;
@@ -1977,6 +2106,11 @@ function restoreRedis(repo, history, base, { target, atMs }) {
   const at = (name) => path.join(folder, 'appendonlydir', `appendonly.aof.${name}`);
   const restoreInto = () => {
     const finder = new ChunkFinder(repo, base);
+    const shards = shardsOf(finder);
+    if (shards.size > 0) {
+      fs.rmdirSync(path.join(folder, 'appendonlydir'));
+      return restoreShards(repo, history, { base, shards }, { folder, atMs });
+    }
     const entry = findEntry(finder, 'dump.rdb') ?? fail('its dump.rdb is lost');
     const origin = parseOrigin(entry);
     const open = (from) => new ByteLog(from, new CommandFile(at('1.incr.aof')));

@@ -1,5 +1,6 @@
 import type { LogBlock, LogQueue } from '../archive/log-queue.ts';
 import { PlainMemory } from '../archive/plain-memory.ts';
+import { release } from '../core/bytes.ts';
 import { isTidemarkError, operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { comparePositions } from '../core/position.ts';
@@ -16,6 +17,8 @@ import { mergeJournal } from './merge.ts';
 
 /** What goes into one segment at a time. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** From so many on what follows is in another frame of the segment. */
+const FRAME_BYTES = 1024 * 1024;
 const MERGE_EVERY_MS = 5 * 60_000;
 /** Plain bytes that are kept until then. */
 const PLAIN_BYTES = 8 * 1024 * 1024;
@@ -27,8 +30,12 @@ const SESSION_MS = 60 * 60_000;
 const MARK_WAIT_MS = 30_000;
 /** What has gathered while the repository was away is put in records of a bounded size. */
 const MOST_MARKS = 500;
-/** So many times as long as the last flush took the next one waits, so that a slow repository is not kept busy with small records. */
+/**
+ * So many times as long as the last flush took the next one waits, so that a slow repository is not kept busy with small records; but not with so much of a
+ * full flush waiting, which is no small one.
+ */
 const REST_FACTOR = 3;
+const REST_BELOW = 1 / 8;
 /** It also takes a moment until what was committed has come. */
 const LEAD_FACTOR = 3;
 const BACK_OFF = { firstMs: 500, maxMs: 30_000 };
@@ -266,7 +273,8 @@ export class Journal {
     if (this.#marks.some(({ mark }) => this.#isCovered(mark))) return 0;
     const waits = [MERGE_EVERY_MS];
     if (this.#dirtyMs !== undefined) {
-      waits.push(Math.max(this.#dirtyMs + flush.afterMs - this.#leadMs, this.#restUntilMs) - nowMs);
+      const restUntilMs = queuedBytes < flush.sizeBytes * REST_BELOW ? this.#restUntilMs : nowMs;
+      waits.push(Math.max(this.#dirtyMs + flush.afterMs - this.#leadMs, restUntilMs) - nowMs);
     }
     for (const { sinceMs } of this.#marks) waits.push(sinceMs + MARK_WAIT_MS - nowMs);
     if (this.#session !== undefined && this.#hasPut) waits.push(this.#mergedMs + MERGE_EVERY_MS - nowMs);
@@ -302,11 +310,14 @@ export class Journal {
 
   async #flush(run: Run): Promise<void> {
     const beganMs = this.#options.clock.monotonicMs();
+    const dirtyMs = this.#dirtyMs;
     this.#dirtyMs = undefined;
     const parts: Part[] = [];
     for (const history of this.#all()) {
       const blocks = await this.#firstOf(history, run);
       if (blocks.length > 0) parts.push({ history, blocks });
+      // What there is no room for has waited as long.
+      if (dirtyMs !== undefined && sizeOf(blocks) < history.queue.sizeBytes) this.touch(dirtyMs);
     }
     const ended = this.#ended.filter(
       ({ history, isPut }) => !isPut && (history === undefined || isLast(history, parts)),
@@ -357,8 +368,7 @@ export class Journal {
   #remember(history: string, blocks: readonly LogBlock[]): void {
     const { after } = must(blocks[0], 'a block that was put');
     const { upTo } = must(blocks.at(-1), 'a block that was put');
-    const sizeBytes = blocks.reduce((sum, { pieces }) => sum + pieces.byteLength, 0);
-    if (sizeBytes > MOST_PLAIN_BYTES) return;
+    if (sizeOf(blocks) > MOST_PLAIN_BYTES) return;
     this.#plain.put({ history, after, upTo }, Buffer.concat(blocks.map(({ pieces }) => pieces)));
   }
 
@@ -458,17 +468,16 @@ export class Journal {
 /** Everything that waits of it is in these parts. */
 function isLast({ queue }: JournaledHistory, parts: readonly Part[]): boolean {
   const part = parts.find(({ history }) => history.queue === queue);
-  const bytes = part?.blocks.reduce((sum, { pieces }) => sum + pieces.byteLength, 0) ?? 0;
-  return bytes === queue.sizeBytes;
+  return sizeOf(part?.blocks ?? []) === queue.sizeBytes;
+}
+
+function sizeOf(blocks: readonly LogBlock[]): number {
+  return blocks.reduce((sum, { pieces }) => sum + pieces.byteLength, 0);
 }
 
 function segmentOf(writer: RepositoryWriter, store: string, blocks: readonly LogBlock[]): SegmentDraft {
   const first = must(blocks[0], 'a block');
   const last = must(blocks.at(-1), 'a block');
-  const payload = payloadOf(
-    first.after,
-    blocks.map(({ pieces }) => pieces),
-  );
   return {
     store,
     history: store,
@@ -478,8 +487,26 @@ function segmentOf(writer: RepositoryWriter, store: string, blocks: readonly Log
     toMs: last.toMs,
     changes: blocks.reduce((sum, { changes }) => sum + changes, 0),
     packs: [...new Set(blocks.flatMap(({ packs }) => packs))].toSorted(),
-    frames: writer.sealFrame(store, payload),
+    frames: framesOf(writer, store, blocks),
   };
+}
+
+/** Several where there is much: buffers of the size of all of it would come and go with each segment. */
+function framesOf(writer: RepositoryWriter, store: string, blocks: readonly LogBlock[]): Uint8Array {
+  const frames: Uint8Array[] = [];
+  for (let at = 0; at < blocks.length; ) {
+    const start = must(blocks[at], 'a block').after;
+    const pieces: Uint8Array[] = [];
+    for (let sizeBytes = 0; at < blocks.length && sizeBytes < FRAME_BYTES; at++) {
+      const block = must(blocks[at], 'a block');
+      pieces.push(block.pieces);
+      sizeBytes += block.pieces.byteLength;
+    }
+    const payload = payloadOf(start, pieces);
+    frames.push(writer.sealFrame(store, payload));
+    release(payload);
+  }
+  return frames.length === 1 ? must(frames[0], 'a frame') : Buffer.concat(frames);
 }
 
 function without(mark: Mark, stores: readonly string[]): Mark {

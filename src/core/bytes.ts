@@ -20,3 +20,12 @@ export function fromHex(text: string): Uint8Array {
   if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new RangeError(`not hexadecimal: ${text.slice(0, 40)}`);
   return Buffer.from(text, 'hex');
 }
+
+/**
+ * Gives the memory of a buffer back at once, which is empty after it: garbage collection would keep buffers of a MiB each for long, and to find them looks
+ * through everything again and again. Nobody else may have a view of it.
+ */
+export function release(buffer: Buffer<ArrayBuffer>): void {
+  // Small ones lie in a pool that others use.
+  if (buffer.buffer.byteLength > Buffer.poolSize) buffer.buffer.transfer(0);
+}

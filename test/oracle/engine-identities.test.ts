@@ -30,9 +30,7 @@ async function stepsOf(world: EngineWorld): Promise<number> {
   return (await world.stopWriter()).steps;
 }
 
-test('other servers on the same addresses are noticed, and what was recorded of the first ones stays', {
-  skip,
-}, async (t) => {
+fully('other servers on the same addresses are noticed, and what was recorded of the first ones stays', async (t) => {
   await using redis = await startRedis();
   await using postgres = await startPostgres({ settings: SETTINGS });
   await makeTables(postgres);

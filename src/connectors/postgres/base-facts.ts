@@ -14,6 +14,8 @@ export type BaseFacts = {
   readonly control: ControlFile;
   /** Where recovery begins: a record starts there. */
   readonly redo: bigint;
+  /** The record of the base's checkpoint, which recovery reads first. */
+  readonly checkpoint: bigint;
   readonly timeline: number;
   /** Where that timeline comes from; undefined when the base does not say. */
   readonly history: readonly TimelineSwitch[] | undefined;
@@ -29,6 +31,7 @@ export async function readBaseFacts(base: BaseReader, run: Run): Promise<BaseFac
   const control = parseControlFile(await read(base, 'global/pg_control', run));
   const label = await readText(base, 'backup_label', run);
   const redo = parseLsn(/^START WAL LOCATION: (\S+)/m.exec(label)?.[1] ?? '');
+  const checkpoint = parseLsn(/^CHECKPOINT LOCATION: (\S+)/m.exec(label)?.[1] ?? '');
   const timeline = Number(/^START TIMELINE: ([0-9]+)$/m.exec(label)?.[1] ?? control.timeline);
   if (redo === undefined || !Number.isInteger(majorVersion)) throw damaged('backup_label or PG_VERSION');
   const history = await findText(base, `pg_wal/${historyName(timeline)}`, run);
@@ -41,6 +44,7 @@ export async function readBaseFacts(base: BaseReader, run: Run): Promise<BaseFac
     },
     control,
     redo,
+    checkpoint: checkpoint ?? redo,
     timeline,
     history: history === undefined ? undefined : parseHistory(Buffer.from(history)),
     tablespaces: parseTablespaceMap((await findText(base, 'tablespace_map', run)) ?? ''),

@@ -4,7 +4,7 @@ import { TidemarkError } from '../../core/errors.ts';
 export type Owner = { readonly uid: number; readonly gid: number };
 
 /** Writes a file of the data directory. */
-export function putOwned(path: string, content: string, owner: Owner): void {
+export function putOwned(path: string, content: string | Uint8Array, owner: Owner): void {
   writeFileSync(path, content, { mode: 0o600 });
   chownSync(path, owner.uid, owner.gid);
 }

@@ -12,11 +12,12 @@ import { ScratchServer, WORK } from './scratch-server.ts';
 import type { Login } from './scratch-server.ts';
 import { parseHistory, parseHistoryName } from './wal/history.ts';
 import { headerBytesAt } from './wal/page-header.ts';
-import { startOf } from './wal/shape.ts';
+import { parseSegmentName, segmentName, startOf } from './wal/shape.ts';
+import { historyAhead, Timelines } from './wal/timelines.ts';
 import { WalFeed } from './wal-feed.ts';
 
-/** How many files of the log wait for the server at most: what is fetched ahead of it takes room. */
-const MOST_WAITING = 16;
+/** How much of the log waits for the server: what is fetched ahead of it takes room. */
+const WAITING_BYTES = 64 * 1024 * 1024;
 const POLL_MS = 10;
 
 export type RecoveryOptions = {
@@ -52,20 +53,24 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
       ...facts.control.settings,
       // The least that it takes.
       min_wal_size: `${(2 * facts.shape.segmentBytes) / (1 << 20)}MB`,
-      restore_command: restoreCommand(),
+      restore_command: restoreCommand(fileOf(facts.checkpoint, facts)),
       recovery_target_timeline: String(to.timeline),
       ...(pause ? { hot_standby: 'on' } : {}),
     },
   });
   await using feed = new WalFeed({ facts, to, folder: walFolder, owner, durable: false });
-  for await (const timeline of feed.files(log, run)) {
-    // Before that its history is not known.
-    if (!server.isRunning && timeline === to.timeline) server.start();
-    while (server.isRunning && readdirSync(walFolder).length > MOST_WAITING) await clock.sleep(POLL_MS, run);
+  const timelines = new Timelines(facts.timeline, facts.history);
+  const history = await historyAhead(log, { timelines, from: facts.timeline, to: to.timeline }, run);
+  if (history !== undefined) putOwned(join(walFolder, history.name), history.bytes, owner);
+  server.start();
+  let hasCheckpoint = false;
+  for await (const { name } of feed.files(log, run)) {
+    // Up to there it wants a later file before the earlier ones.
+    hasCheckpoint ||= name.endsWith(fileOf(facts.checkpoint, facts));
+    while (hasCheckpoint && server.isRunning && isAhead(walFolder, facts)) await clock.sleep(POLL_MS, run);
     if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
   }
   writeFileSync(join(work, 'end'), '');
-  if (!server.isRunning) server.start();
   await server.ready(run);
   if (pause) await untilReplayed(server, feed.end, options, run);
   else assertEnded(folder, feed.end, options);
@@ -74,15 +79,32 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
   await server.stop(run);
 }
 
+/** Whether more than enough waits for the server. What lies before the place where it begins it never takes. */
+function isAhead(walFolder: string, facts: BaseFacts): boolean {
+  const { segmentBytes } = facts.shape;
+  const from = startOf(facts.redo, segmentBytes);
+  const checkpoint = fileOf(facts.checkpoint, facts);
+  const waiting = readdirSync(walFolder).filter((name) => {
+    const segment = parseSegmentName(name, segmentBytes);
+    return segment !== undefined && segment.start >= from && !name.endsWith(checkpoint);
+  });
+  return waiting.length > Math.max(1, WAITING_BYTES / segmentBytes);
+}
+
+/** What the names of the files of all timelines have in common that hold a place. */
+function fileOf(lsn: bigint, { shape }: BaseFacts): string {
+  return segmentName(0, lsn, shape.segmentBytes).slice(8);
+}
+
 /**
  * Gives a file as soon as it is there, and says that there is none once the log has ended. Ends the recovery when this process is gone.
- * Files of timelines are all there before the server starts.
+ * That of the target's timeline is there before the server starts. The file with the checkpoint is asked for twice: first of all, and in its turn.
  */
-function restoreCommand(): string {
+function restoreCommand(checkpoint: string): string {
   const file = `${WORK}/wal/%f`;
   return [
-    `case %f in *.history) cp ${file} "%p" 2>/dev/null; exit;; *.*) exit 1;; esac`,
-    `until mv ${file} "%p" 2>/dev/null`,
+    `case %f in *.history) cp ${file} "%p" 2>/dev/null; exit;; *.*) exit 1;; *${checkpoint}) by=cp;; *) by=mv;; esac`,
+    `until $by ${file} "%p" 2>/dev/null`,
     `do if [ -d /proc/self ] && [ ! -d /proc/${process.pid} ]; then exit 255; fi`,
     `if [ -e ${WORK}/end ] && [ ! -e ${file} ]; then exit 1; fi`,
     'sleep 0.02',

@@ -9,6 +9,7 @@ import { historyName } from './wal/history.ts';
 import { RecordWalk } from './wal/record-walk.ts';
 import type { KeptRecord } from './wal/record-walk.ts';
 import { SegmentWriter } from './wal/segment-writer.ts';
+import type { WalFile } from './wal/segment-writer.ts';
 import { inPlaceRecord } from './wal/tablespace-record.ts';
 import { Timelines } from './wal/timelines.ts';
 import { walBytes } from './wal/wal-bytes.ts';
@@ -52,16 +53,14 @@ export class WalFeed implements AsyncDisposable {
   /** The log creates tablespaces: for the recovery they are folders in the data directory. */
   hasTablespaces = false;
 
-  /** Tells, after each file, to which timeline the log has come. */
-  async *files(log: LogReader, run: Run): AsyncGenerator<number> {
-    let timeline = 0;
+  /** Tells of each file once it is whole. */
+  async *files(log: LogReader, run: Run): AsyncGenerator<WalFile> {
     for await (const piece of walBytes(log, this.#to, run)) {
-      timeline = piece.timeline;
       const written = await this.#patch(this.#walk.add(piece), piece, run);
-      for await (const _ of this.#writer.add(written, run)) yield timeline;
+      yield* this.#writer.add(written, run);
     }
     await this.#patch(this.#walk.finish(), undefined, run);
-    for await (const _ of this.#writer.finish()) yield timeline;
+    yield* this.#writer.finish();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

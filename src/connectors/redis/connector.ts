@@ -29,10 +29,14 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
   undo: undoRestore,
   discard: discardRestore,
   parsePosition: (text) => {
+    const cluster = parseClusterResume(text);
+    if (cluster !== undefined) {
+      const order = orderOf(cluster.order);
+      return cluster.vector === undefined ? { order } : { order, isMeant: ({ resume }) => resume === text };
+    }
     const [, replId, offset] = /^(?:([0-9a-f]{40}):)?(\d{1,19})$/.exec(text) ?? [];
-    const count = offset === undefined ? parseClusterResume(text)?.order : BigInt(offset);
-    if (count === undefined) return undefined;
-    const order = orderOf(count);
+    if (offset === undefined) return undefined;
+    const order = orderOf(BigInt(offset));
     return replId === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${replId}:`) };
   },
   positionBetween: (order, next) => {

@@ -75,8 +75,9 @@ async function clusterFindings(cluster: Cluster, clock: Runtime['clock'], run: R
     for (const finding of findings) {
       const { message } = finding;
       const key = `${finding.code} ${message.replaceAll(at, '')}`;
-      if (!found.has(key))
+      if (!found.has(key)) {
         found.set(key, message.includes(at) ? finding : { ...finding, message: `${at}: ${message}` });
+      }
     }
   }
   try {

@@ -17,9 +17,14 @@ const CHECK_MASTER_MS = 5_000;
 const PINGS = /^(?:\*1\r\n\$4\r\nping\r\n)+$/i;
 const PING_BYTES = 14;
 const MOST_PINGS_BYTES = 100 * PING_BYTES;
+/** More than half a day's PINGs: so much is not held back. */
+export const MOST_HELD_BYTES = 64 * 1024;
+
+type LogLink = AsyncDisposable &
+  Pick<ReplicaLink, 'server' | 'offset' | 'hasMore' | 'take' | 'arrivedWithin' | 'acknowledge'>;
 
 export type RedisLogOptions = {
-  readonly link: ReplicaLink;
+  readonly link: LogLink;
   readonly clock: Clock;
   readonly positionAt: (offset: bigint) => Position;
   /** How far the master is. @throws STORE_UNREACHABLE */
@@ -36,8 +41,10 @@ export class RedisLog implements Log {
   readonly #options: RedisLogOptions;
   readonly #closed = new AbortController();
   readonly #run: Run;
-  #held: readonly Buffer[] = [];
+  #held: Buffer[] = [];
   #heldBytes = 0;
+  /** Something else than PINGs, or as many of them as are held. */
+  #isDue = false;
   /** Somebody waits for all up to here. */
   #wanted = 0n;
   #durable = 0n;
@@ -74,7 +81,7 @@ export class RedisLog implements Log {
       const atMs = clock.nowMs();
       await idle.check(chunks.length > 0, run);
       this.#hold(chunks);
-      if (this.#heldBytes > 0 && (this.#wanted > this.#start || !arePings(this.#held))) {
+      if (this.#isDue || (this.#heldBytes > 0 && this.#wanted > this.#start)) {
         yield [...this.#pieces(atMs)];
         continue;
       }
@@ -110,15 +117,17 @@ export class RedisLog implements Log {
   }
 
   #hold(chunks: readonly Buffer[]): void {
-    if (chunks.length === 0) return;
-    this.#held = this.#heldBytes === 0 ? chunks : [...this.#held, ...chunks];
-    for (const { byteLength } of chunks) this.#heldBytes += byteLength;
+    for (const chunk of chunks) {
+      this.#held.push(chunk);
+      this.#heldBytes += chunk.byteLength;
+    }
+    if (!arePings(chunks) || this.#heldBytes >= MOST_HELD_BYTES) this.#isDue = true;
   }
 
   *#pieces(atMs: number): Generator<LogPiece> {
     const start = this.#start;
     const held = this.#heldBytes < this.#held.length * MEAN_CHUNK_BYTES ? [Buffer.concat(this.#held)] : this.#held;
-    [this.#held, this.#heldBytes] = [[], 0];
+    [this.#held, this.#heldBytes, this.#isDue] = [[], 0, false];
     let from = start;
     for (const chunk of held) {
       for (let at = 0; at < chunk.byteLength; at += PIECE_BYTES) {

@@ -1,4 +1,4 @@
-import { isAbsolute } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import type { RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
@@ -9,7 +9,7 @@ import { shardEntries } from './base.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
-import { makeAofFolder, ownerOf } from './restore/aof-folder.ts';
+import { makeAofFolder, makeClusterFolder, ownerOf } from './restore/aof-folder.ts';
 import { makeChosen } from './restore/chosen.ts';
 import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
@@ -77,20 +77,15 @@ class RedisRestorer implements Restorer {
   }
 
   async #restoreShards(base: BaseReader, entries: readonly StoredEntry[], run: Run): Promise<RestoreReport> {
-    if ('folder' in this.#destination) {
-      throw new TidemarkError('UNSUPPORTED', 'a cluster can’t be restored as files', {
-        hint: 'Restore into a cluster of any size, or into a single server, with --into STORE=redis://HOST:PORT.',
-      });
-    }
     const { shards, sizeBytes } = await stageShards({ base, entries, files: this.#files }, run);
     const facts: StagedFacts[] = [];
-    for (const { shard } of shards)
-      facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run, this.#only && compileKeyPatterns(this.#only)));
+    const isMeant = this.#only && compileKeyPatterns(this.#only);
+    for (const { shard } of shards) facts.push(await checkRdb(shardFiles(this.#files, shard).rdb, run, isMeant));
     const most = (read: (one: StagedFacts) => number): number =>
       facts.reduce((all, one) => Math.max(all, read(one)), 0);
     const keys = facts.reduce((all, one) => all + one.keys, 0);
     this.#shards = shards;
-    this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, hasRdb: true, settled: 0 }));
+    this.#staged = shards.map(({ shard, slots }) => ({ shard, slots, settled: 0 }));
     this.#pointMs = most(({ madeAtMs }) => madeAtMs ?? 0) || undefined;
     const madeAtMs = this.#pointMs;
     const largestBytes = most((one) => one.largestBytes);
@@ -193,11 +188,10 @@ class RedisRestorer implements Restorer {
       const isMeant = compileKeyPatterns(this.#only);
       keys = 0;
       if (hasLog) await splitCommands(files, shards, run);
-      for (const { shard, hasRdb } of shards) {
+      for (const { shard } of shards) {
         const own = shardFiles(files, shard);
         if (hasLog) await makeChosen({ files: own, streamDatabase: 0, databases: 1 }, run);
         const path = hasLog ? own.chosen : own.rdb;
-        if (!hasLog && !hasRdb) continue;
         if (hasLog) {
           const chosen = await checkRdb(path, run, isMeant);
           largestBytes = Math.max(largestBytes, chosen.largestBytes);
@@ -209,7 +203,8 @@ class RedisRestorer implements Restorer {
       }
       if (keys === 0) throw new TidemarkError('ENTRY_NOT_FOUND', 'no key matches --only');
     }
-    this.#assertSendable({ moduleAux: facts.moduleAux, unmovable: hash }, hasLog);
+    if (!('folder' in this.#destination)) this.#assertSendable({ moduleAux: facts.moduleAux, unmovable: hash }, hasLog);
+    else await this.#makeShardFolders(this.#destination.folder, pointMs, run);
     const state = {
       version: 1,
       phase: 'staged',
@@ -227,6 +222,23 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files, random: runtime.random }, state, run);
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
+  }
+
+  /** A folder of each shard, on which a server of its own starts. */
+  async #makeShardFolders(target: string, pointMs: number, run: Run): Promise<void> {
+    const { runtime, id } = this.#context;
+    const shards = this.#staged;
+    const { fresh } = besideFolder(target, id);
+    const hasLog = this.#logBytes > 0;
+    const expiry = movedBy(shiftOf(this.#place.expiry, pointMs, runtime.clock.nowMs()));
+    const owner = await ownerOf(target);
+    if (hasLog) await splitCommands(this.#files, shards, run);
+    const folders = shards.map(({ shard, slots }) => ({ shard, slots, name: `shard-${shard}` }));
+    await makeClusterFolder({ folder: fresh, folders, owner }, run);
+    for (const { shard, name } of folders) {
+      const place = { folder: join(fresh, name), target: join(target, name), files: shardFiles(this.#files, shard) };
+      await makeAofFolder({ ...place, hasLog, streamDatabase: 0, databases: 1, expiry, owner }, run);
+    }
   }
 
   /** Nothing is received of a store to which nobody writes, and what expires in it grows older all the same. */

@@ -11,6 +11,7 @@ import {
   verify,
 } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { release } from '../../core/bytes.ts';
 import { damaged } from './byte-cursor.ts';
 
 const ED25519_PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -82,12 +83,19 @@ export function derive(key: Uint8Array, salt: Uint8Array | undefined, info: stri
 }
 
 /** AES-256-GCM: ciphertext followed by the tag. The same key and nonce never seal twice. */
-export function seal(options: { key: Uint8Array; nonce?: Uint8Array; aad: Uint8Array; plain: Uint8Array }): Uint8Array {
+export function seal(options: {
+  key: Uint8Array;
+  nonce?: Uint8Array;
+  aad: Uint8Array;
+  plain: Uint8Array;
+}): Buffer<ArrayBuffer> {
   const cipher = createCipheriv('aes-256-gcm', createSecretKey(options.key), options.nonce ?? ZERO_NONCE);
   cipher.setAAD(options.aad);
   const body = cipher.update(options.plain);
   cipher.final();
-  return Buffer.concat([body, cipher.getAuthTag()]);
+  const sealed = Buffer.concat([body, cipher.getAuthTag()]);
+  release(body);
+  return sealed;
 }
 
 /** @throws REPOSITORY_DAMAGED naming `what` when the tag does not fit. */
@@ -122,10 +130,13 @@ export function openableBy(options: {
   aad: Uint8Array;
   plain: Uint8Array;
   ephemeralSeed: Uint8Array;
-}): Uint8Array {
+}): Buffer<ArrayBuffer> {
   const ephemeral = boxPair(options.ephemeralSeed);
   const key = boxKey(ephemeral.privateKey, options.publicKey, ephemeral.publicKey, options);
-  return Buffer.concat([ephemeral.publicKey, seal({ key, aad: options.aad, plain: options.plain })]);
+  const sealed = seal({ key, aad: options.aad, plain: options.plain });
+  const box = Buffer.concat([ephemeral.publicKey, sealed]);
+  release(sealed);
+  return box;
 }
 
 /** The inverse of `openableBy`. @throws REPOSITORY_DAMAGED naming `what`. */

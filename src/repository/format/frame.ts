@@ -1,4 +1,6 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { zstdDecompressSync } from 'node:zlib';
+import { compress } from '../pipeline/compress.ts';
+import { release } from '../../core/bytes.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
 import { BOX_OVERHEAD_BYTES, openableBy, openBox } from './crypto.ts';
@@ -17,7 +19,6 @@ export const MAX_PAYLOAD_BYTES = 128 * 1024 * 1024;
 export const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const MAX_SEALED_BYTES = MAX_PAYLOAD_BYTES + 64 * 1024;
 const INFO = 'frame';
-const LEVEL = 1;
 /** Below that there is nothing to gain. */
 const COMPRESSED_FROM_BYTES = 64;
 
@@ -33,19 +34,19 @@ export function writeFrame(options: {
   ephemeralSeed: Uint8Array;
 }): Uint8Array {
   const { payload, owner, contentKey, ephemeralSeed } = options;
-  const packed = payload.byteLength < COMPRESSED_FROM_BYTES ? undefined : zstdCompressSync(payload, ZSTD);
-  const isPacked = packed !== undefined && packed.byteLength < payload.byteLength;
-  const stored = isPacked ? packed : payload;
-  const plain = new ByteBuilder(stored.byteLength + 8)
-    .u8(isPacked ? 1 : 0)
+  const packed = payload.byteLength < COMPRESSED_FROM_BYTES ? undefined : compress(payload);
+  const head = new ByteBuilder(8)
+    .u8(packed === undefined ? 0 : 1)
     .u32(payload.byteLength)
-    .bytes(stored)
     .take();
+  const plain = Buffer.concat([head, packed ?? payload]);
+  if (packed !== undefined) release(packed);
   const sealed = openableBy({ publicKey: contentKey, info: INFO, aad: aadOf(owner), plain, ephemeralSeed });
-  return new ByteBuilder(sealed.byteLength + 4).u32(sealed.byteLength).bytes(sealed).take();
+  release(plain);
+  const frame = Buffer.concat([new ByteBuilder(4).u32(sealed.byteLength).take(), sealed]);
+  release(sealed);
+  return frame;
 }
-
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
 
 /** The payloads of a body's frames, in order, opened while they are pulled. @throws REPOSITORY_DAMAGED */
 export function* readFrames(

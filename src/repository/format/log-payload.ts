@@ -54,7 +54,7 @@ export class PayloadBuilder {
 }
 
 /** The payload whose pieces these are. */
-export function payloadOf(start: PayloadStart, pieces: readonly Uint8Array[]): Uint8Array {
+export function payloadOf(start: PayloadStart, pieces: readonly Uint8Array[]): Buffer<ArrayBuffer> {
   const head = new ByteBuilder(128);
   writeText(head, start.lineage);
   writeText(head, start.order);

@@ -1,6 +1,7 @@
 import { must } from '../../core/must.ts';
 import { encodeBlockWithin } from './block.ts';
-import { compress, release } from './compress.ts';
+import { compress } from './compress.ts';
+import { release } from '../../core/bytes.ts';
 import { moveBytes } from './move-bytes.ts';
 
 /** Chunks of a slot, ascending by offset, and how many of them each block has. */

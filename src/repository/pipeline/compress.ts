@@ -1,4 +1,5 @@
 import { constants, zstdCompressSync } from 'node:zlib';
+import { release } from '../../core/bytes.ts';
 
 const LEVEL = 1;
 /** Below this share of its size a compressed block is worth the work to open it. */
@@ -59,10 +60,4 @@ function compressIfWorth(plain: Uint8Array): Buffer<ArrayBuffer> | undefined {
 /** With room for the worst case zstd works in one step and without a copy. */
 function largestFrameBytes(plainBytes: number): number {
   return plainBytes + (plainBytes >> 8) + 256;
-}
-
-/** Garbage collection would keep frames of a MiB each for long. `frame` is empty after it. */
-export function release(frame: Buffer<ArrayBuffer>): void {
-  // Small results lie in a pool that others use.
-  if (frame.buffer.byteLength > Buffer.poolSize) frame.buffer.transfer(0);
 }

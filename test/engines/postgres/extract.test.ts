@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ExtractRestorer, undoExtract } from '../../../src/connectors/postgres/extract/restorer.ts';
 import { parseWanted } from '../../../src/connectors/postgres/extract/wanted.ts';
@@ -28,13 +29,14 @@ type Extract = {
   readonly only: string;
   readonly workFolder: string;
   readonly replace?: boolean;
+  readonly binFolder?: string;
 };
 
-async function extract({ server, taken, lsn, only, workFolder, replace = false }: Extract): Promise<void> {
+async function extract({ server, taken, lsn, only, workFolder, replace = false, binFolder }: Extract): Promise<void> {
   const wanted = parseWanted([only], 'shop')[0];
   assert.ok(wanted);
   const context = { runtime, id: 'r1', workFolder, replace };
-  const options = { server: placeOf(server, 'shop'), settings: SETTINGS, wanted, users: [] };
+  const options = { server: placeOf(server, 'shop'), settings: { ...SETTINGS, binFolder }, wanted, users: [] };
   await using restorer = new ExtractRestorer(options, context);
   await restorer.restoreBase(taken.base, run);
   await restorer.rollForward(
@@ -172,4 +174,22 @@ test('a database that could be brought in only in part is taken out again', asyn
   assert.equal(await count(), '1');
   await undo('work', restore.only);
   assert.equal(await count(), '0');
+});
+
+test('nothing is dropped for a dump that the server would not understand', async () => {
+  const { server, folder, of } = await shop('CREATE TABLE orders (n int)');
+  await using _server = server;
+  await using _folder = folder;
+  const binFolder = folder.at('bin');
+  mkdirSync(binFolder, { mode: 0o755 });
+  for (const name of ['postgres', 'pg_restore']) symlinkSync(join(server.binFolder, name), join(binFolder, name));
+  const program = join(server.binFolder, 'pg_dump');
+  const later = `#!/bin/sh\n${program} "$@" | sed 's/Dumped by pg_dump version 15/Dumped by pg_dump version 18/'\n`;
+  writeFileSync(join(binFolder, 'pg_dump'), later, { mode: 0o755 });
+  await server.query('INSERT INTO orders VALUES (1)', 'shop');
+  for (const only of ['shop/', 'public.orders']) {
+    const restore = { ...of, only, workFolder: folder.at('work'), replace: true, binFolder };
+    await assert.rejects(extract(restore), (error) => isTidemarkError(error, 'UNSUPPORTED'));
+    assert.equal(await server.value('SELECT n FROM orders', 'shop'), '1');
+  }
 });

@@ -34,12 +34,16 @@ export type TakenBase = {
 };
 
 /** A base by PostgreSQL's own program, as if it had been recorded. `folder` must not exist; the server's user must be able to write it. */
-export async function takeBase(server: PostgresServer, folder: string): Promise<TakenBase> {
+export async function takeBase(
+  server: PostgresServer,
+  folder: string,
+  checkpoint: 'fast' | 'spread' = 'fast',
+): Promise<TakenBase> {
   const tablespaces = await server.query(
     "SELECT oid, pg_tablespace_location(oid) AS path FROM pg_tablespace WHERE spcname NOT LIKE 'pg_%'",
   );
   const mapping = tablespaces.map(({ oid, path }) => `--tablespace-mapping=${String(path)}=${folder}-${String(oid)}`);
-  await server.runClient('pg_basebackup', ['-D', folder, '-Fp', '-X', 'none', '-c', 'fast', ...mapping]);
+  await server.runClient('pg_basebackup', ['-D', folder, '-Fp', '-X', 'none', '-c', checkpoint, ...mapping]);
   const map = tablespaces.map(({ oid, path }) => `${String(oid)} ${String(path)}\n`).join('');
   const extra = map === '' ? [] : [fileEntry('tablespace_map', Buffer.from(map), 0)];
   return readBase(folder, server.folder, extra);

@@ -4,6 +4,7 @@ import { diagnoseRedis } from '../../../src/connectors/redis/diagnose.ts';
 import { holdStore } from '../../../src/connectors/redis/hold.ts';
 import { listKeys, readKey } from '../../../src/connectors/redis/look.ts';
 import { previewRestore } from '../../../src/connectors/redis/preview.ts';
+import { openClient } from '../../../src/connectors/redis/resp-client.ts';
 import { discardRestore, undoRestore } from '../../../src/connectors/redis/undo.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
@@ -73,8 +74,30 @@ test('a cluster that holds something is kept before it is replaced, and comes ba
   const lone = await recordInMemory(await alone.openBase(forever), forever);
   const elsewhere = { base: lone, followed, to: lone.end.cut, workFolder: folder.at('other'), context };
   await assert.rejects(restoreInto(urlOf(target), elsewhere), /only what was a cluster’s/);
-  const files = { ...context, workFolder: folder.at('files'), target: folder.at('data') };
-  await assert.rejects(restoreInto(urlOf(target), { ...restore, context: files }), /can’t be restored as files/);
+});
+
+test('a cluster is restored as a folder of each master, and servers on them make a cluster', options, async () => {
+  await using cluster = await startRedisCluster({ masters: 2 });
+  await using folder = temporaryFolder();
+  for (const name of NAMES) await cluster.call('set', name, `${name} of the store`);
+  await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  for (const name of NAMES) await cluster.call('append', name, '!');
+  const to = await head(recorder);
+  await followed.upTo(to);
+  const target = folder.at('data');
+  await restoreInto(urlOf(cluster), { base, followed, to, workFolder: folder.at('work'), context: { target } });
+  const coverage = 'cluster-require-full-coverage no';
+  const lines = ['cluster-enabled yes', 'cluster-config-file nodes.conf', 'appendonly yes', coverage];
+  const start = async (shard: number) => await startRedis({ folder: folder.at(`data/shard-${shard}`), lines });
+  await using first = await start(0);
+  await using second = await start(1);
+  assert.equal(Number(await first.call('dbsize')) + Number(await second.call('dbsize')), NAMES.length);
+  await first.call('cluster', 'meet', '127.0.0.1', String(second.port));
+  await runtime.clock.sleep(3_000, forever);
+  for (const name of NAMES) assert.equal(await first.call('-c', 'get', name), `${name} of the store!`);
 });
 
 test('a base of a cluster is looked into as one, and its masters are held as one', options, async () => {
@@ -125,4 +148,55 @@ test('a base of a cluster is looked into as one, and its masters are held as one
   );
   await cluster.at(first.port).call('cluster', 'setslot', '0', 'migrating', other.id);
   assert.match(JSON.stringify(await diagnoseRedis(place, runtime, forever)), /REDIS_SLOTS_MOVE/);
+});
+
+test('what a cluster acknowledged while it was kept comes back by an undo', options, async () => {
+  await using cluster = await startRedisCluster({ masters: 3 });
+  await using folder = temporaryFolder();
+  await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+  await cluster.call('set', 'a', '1');
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  const to = await head(recorder);
+  await followed.upTo(to);
+  const place = placeOfUrl(urlOf(cluster));
+  const context = { runtime, id: 'abc', replace: true, workFolder: folder.at('work') };
+  let isOver = false;
+  const restoring = restoreInto(urlOf(cluster), {
+    base,
+    followed,
+    to,
+    workFolder: context.workFolder,
+    context,
+  }).finally(() => {
+    isOver = true;
+  });
+  const counted = await Promise.all(
+    cluster.servers.map(async ({ port }) => {
+      await using writer = await openClient(placeOfUrl(`redis://127.0.0.1:${port}`), forever);
+      const replies = async (key: string): Promise<number> =>
+        await writer.call(['INCR', key], forever).then(Number, () => 0);
+      const keys = NAMES.map((name) => `{${name}}`);
+      const tried = await Promise.all(keys.map(replies));
+      const key = must(
+        keys.find((_, index) => tried[index] === 1),
+        'a key of this master',
+      );
+      let acknowledged = 1;
+      while (!isOver) {
+        const count = await replies(key);
+        if (count <= acknowledged) break;
+        acknowledged = count;
+      }
+      return { key, acknowledged };
+    }),
+  );
+  await restoring;
+  assert.equal(await cluster.call('get', 'a'), '1');
+  await undoRestore(place, { ...context, turn: 1 }, forever);
+  for (const { key, acknowledged } of counted) {
+    assert.ok(acknowledged > 10, `${key}: ${acknowledged}`);
+    assert.equal(await cluster.call('get', key), String(acknowledged));
+  }
 });

@@ -4,6 +4,8 @@ import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
 import { FrameReader } from '../../../src/connectors/redis/cluster/frames.ts';
 import { parseClusterResume } from '../../../src/connectors/redis/cluster/positions.ts';
+import type { Position } from '../../../src/core/position.ts';
+import type { Recorder } from '../../../src/core/recorder.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -23,6 +25,7 @@ import {
   work,
 } from './cluster.ts';
 import { forever, openAt, placeOfUrl, runtime, untilCaughtUp } from './recording.ts';
+import type { Followed } from './recording.ts';
 import { assertSame, stateOf } from './state.ts';
 
 const options = { ...needs('redis-server', 'redis-cli'), timeout: 120_000 };
@@ -134,12 +137,11 @@ test(
     await using single = await startRedis();
     await using alone = await openAt(placeOfUrl(single.url), { previous });
     assert.notEqual(alone.lineage.id, previous.lineage);
-    // One that joins without slots changes nothing; when it gets some, a base is needed.
+    // One that gets slots before it has been taken in is none of the history.
     const newcomer = await cluster.startNode();
     const first = must(cluster.servers[0], 'a node');
     await first.cluster('add-node', `127.0.0.1:${newcomer.port}`, `127.0.0.1:${first.port}`);
     await cluster.untilWhole();
-    assert.equal((await head(recorder)).lineage, previous.lineage);
     const source = (await cluster.masters()).find(({ slots }) => slots.length > 0);
     const id = must(
       (await cluster.nodes()).find(({ port }) => port === newcomer.port),
@@ -148,11 +150,17 @@ test(
     await first.cluster(
       'reshard',
       `127.0.0.1:${first.port}`,
-      ...['--cluster-from', must(source, 'a master').id, '--cluster-to', id, '--cluster-slots', '10', '--cluster-yes'],
+      '--cluster-from',
+      must(source, 'a master').id,
+      '--cluster-to',
+      id,
+      '--cluster-slots',
+      '10',
+      '--cluster-yes',
     );
     await cluster.untilWhole();
-    await assert.rejects(head(recorder), /slots are now at/);
-    assert.match(String(await followed.failed()), /slots are now at/);
+    await assert.rejects(head(recorder), /slots are now at|has joined/);
+    assert.match(String(await followed.failed()), /slots are now at|has joined/);
     await using anew = await openAt(place, { previous: must(followed.last, 'a position') });
     assert.notEqual(anew.lineage.id, previous.lineage);
     const second = await begin(anew);
@@ -166,6 +174,74 @@ test(
     assert.notEqual(restarted.lineage.id, second.lineage);
   },
 );
+
+test('a cluster that grows goes on in its history, and one that shrinks begins anew', options, async () => {
+  await using cluster = await startRedisCluster();
+  await using client = new ClusterClient(cluster);
+  await client.refresh();
+  const units = clusterWorkload(createSeededRandom(11), 200).filter(
+    ({ tag, commands }) => tag !== '' && commands.length === 1,
+  );
+  await work(client, units, 600);
+  const place = placeOfUrl(urlOf(cluster));
+  const recorder = await openAt(place);
+  await using _recorder = recorder;
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  const first = must(cluster.servers[0], 'a node');
+  const at = `127.0.0.1:${first.port}`;
+  const newcomer = await cluster.startNode();
+  await first.cluster('add-node', `127.0.0.1:${newcomer.port}`, at);
+  assert.match(String(await followed.failed()), /has joined its cluster/);
+  const goOn = async (previous: Position): Promise<{ recorder: Recorder; onward: Followed }> => {
+    const recorder = await until(() => openAt(place, { previous }));
+    assert.equal(recorder.lineage.id, previous.lineage);
+    return { recorder, onward: await follow(recorder, previous) };
+  };
+  const second = await goOn(must(followed.last, 'a position'));
+  await using _second = second.recorder;
+  await using _onward = second.onward;
+  await second.onward.upTo(await head(second.recorder));
+  const id = must(
+    (await cluster.nodes()).find(({ port }) => port === newcomer.port),
+    'the newcomer',
+  ).id;
+  const source = must(
+    (await cluster.masters()).find(({ port, slots }) => port !== first.port && slots.length > 0),
+    'a master',
+  );
+  const reshard = async (count: number): Promise<void> => {
+    const slots = ['--cluster-slots', String(count), '--cluster-yes'];
+    const moved = first.cluster('reshard', at, '--cluster-from', source.id, '--cluster-to', id, ...slots);
+    await work(client, units, 300);
+    await moved;
+  };
+  await reshard(3_000);
+  await work(client, units, 300);
+  await runtime.clock.sleep(50, forever);
+  const grown = { keys: await stateOfCluster(cluster), to: await head(second.recorder) };
+  await second.onward.upTo(grown.to);
+  const later = await recordInMemory(await second.recorder.openBase(forever), forever);
+  await second.onward.upTo(later.end.cut);
+  followed.pieces.push(...second.onward.pieces);
+  await using single = await startRedis();
+  for (const [index, { to, under }] of [
+    { ...grown, under: base },
+    { to: later.end.cut, under: later },
+  ].entries()) {
+    await using folder = temporaryFolder();
+    const context = { replace: true };
+    await restoreInto(single.url, { base: under, followed, to, workFolder: folder.at('work'), context });
+    assertSame(await stateOf(single), grown.keys, `moment ${index}`);
+  }
+  // A master that has no slots any more becomes a replica, and does not say up to where it was master.
+  await reshard(2_500);
+  assert.match(String(await second.onward.failed()), /is a replica now|ended the connection/);
+  const previous = must(second.onward.last, 'a position');
+  await using anew = await until(() => openAt(place, { previous }));
+  assert.notEqual(anew.lineage.id, previous.lineage);
+});
 
 function isLost(error: unknown): boolean {
   return isTidemarkError(error, 'POSITION_LOST');

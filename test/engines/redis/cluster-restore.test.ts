@@ -94,8 +94,13 @@ test('what is recorded while slots move is restored, also at moments in the midd
       .cluster(
         'reshard',
         `127.0.0.1:${must(cluster.servers[0], 'a node').port}`,
-        ...['--cluster-from', must(ids[source], 'an id'), '--cluster-to', must(ids[target], 'an id')],
-        ...['--cluster-slots', '2500', '--cluster-yes'],
+        '--cluster-from',
+        must(ids[source], 'an id'),
+        '--cluster-to',
+        must(ids[target], 'an id'),
+        '--cluster-slots',
+        '2500',
+        '--cluster-yes',
       )
       .finally(() => {
         isDone = true;

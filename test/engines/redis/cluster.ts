@@ -38,7 +38,7 @@ export function logOf(followed: Followed, after: Position, to: Position): LogRea
   const transactions: LoggedTransaction[] = [];
   let entries: LoggedTransaction['entries'][number][] = [];
   for (const { changes, commit } of followed.pieces) {
-    entries.push(...changes.map((change) => change as LoggedTransaction['entries'][number])); // A change without content is an entry.
+    entries.push(...changes.map((change) => change)); // A change without content is an entry.
     if (commit === undefined) continue;
     if (entries.length > 0 && commit.position.order > after.order && commit.position.order <= to.order) {
       transactions.push({ entries, commit });

@@ -13,7 +13,6 @@ const DAY_MS = 24 * HOUR_MS;
 const LIMIT_MS = 60_000;
 /** What servers and tests may take. */
 const SLACK_MS = 20_000;
-const FROM_FILES = ['--appendonly', 'yes'];
 
 /** Keys by name, with the time that they have left, in ms; -1 for those that don't expire. */
 async function timesLeft(server: Parameters<typeof digests>[0]): Promise<Readonly<Record<string, number>>> {
@@ -78,6 +77,24 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
     assertAbout(await timesLeft(target), { 'base:hour': 3 * HOUR_MS, 'log:hour': 3 * HOUR_MS });
   });
 
+  test('expire when they would have where that is asked for', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis();
+    await using folder = temporaryFolder();
+    await source.script(['SET base:soon x PX 500', 'SET base:hour x EX 3600']);
+    await using recording = await record(source, () => Date.now() - 6 * HOUR_MS);
+    await source.script(['SET log:soon x PX 500', 'SET log:hour x EX 3600']);
+    const to = await recording.position();
+    await sleep(600);
+    await restore(target, { recording, to, workFolder: folder.at('work'), expiry: 'absolute' });
+    assertAbout(await timesLeft(target), { 'base:hour': HOUR_MS, 'log:hour': HOUR_MS });
+  });
+});
+
+suite('keys that expire, while a log is rolled forward,', {
+  ...needs('redis-server', 'redis-cli'),
+  timeout: LIMIT_MS,
+}, () => {
   test('have what a condition in the log made of them', async () => {
     await using source = await startRedis();
     await using target = await startRedis();
@@ -104,77 +121,6 @@ suite('keys that expire', { ...needs('redis-server', 'redis-cli'), timeout: LIMI
     const { last = 0, ...found } = await timesLeft(target);
     assertAbout(found, { base: 99_999_999_999_000, log: 99_999_999_999_000 });
     assert.ok(last > 8e15);
-  });
-
-  for (const into of ['a server', 'a server, as a part of it', 'files'] as const) {
-    test(`may be fields of hashes, restored into ${into}`, async (t) => {
-      await using source = await startRedis();
-      await using target = await startRedis();
-      await using folder = temporaryFolder();
-      const { redis_version: version = '', valkey_version: valkey } = await source.info('server');
-      if (valkey !== undefined || version.localeCompare('7.4', 'en', { numeric: true }) < 0) {
-        t.skip('needs Redis 7.4');
-        return;
-      }
-      const many = Array.from({ length: 3000 }, (_, index) => `f${index} x`).join(' ');
-      await source.script([
-        'HSET small kept x longer x gone x never x base x soon x',
-        'HPEXPIRE small 900 FIELDS 3 kept longer gone',
-        'HEXPIRE small 3600 FIELDS 2 base soon',
-        'SELECT 3',
-        `HSET large ${many}`,
-        'HEXPIRE large 7200 FIELDS 2 f0 f2999',
-      ]);
-      await using recording = await record(source);
-      await source.script([
-        'HPERSIST small FIELDS 1 kept',
-        'HEXPIRE small 7200 GT FIELDS 3 longer soon base',
-        'HEXPIRE small 3600 LT FIELDS 1 base',
-        'HPEXPIRE small 500 FIELDS 1 soon',
-        'HPEXPIREAT small 70368744177663 FIELDS 1 never',
-        'SELECT 3',
-        'HEXPIRE large 3600 FIELDS 2 f1 f2999',
-      ]);
-      await sleep(1200);
-      await source.script(['HSET small last x']);
-      const to = await recording.position();
-      const workFolder = folder.at('work');
-      if (into === 'files') {
-        await restore(target, { recording, to, workFolder, context: { target: folder.at('data') } });
-      } else {
-        const context = into === 'a server' ? {} : { only: ['*'] };
-        await restore(target, { recording, to, workFolder, context });
-      }
-      await using started =
-        into === 'files' ? await startRedis({ folder: folder.at('data'), args: FROM_FILES }) : target;
-      const fields = ['kept', 'longer', 'gone', 'base', 'soon', 'last'];
-      const ask = async (key: string, database: number, names: readonly string[]): Promise<readonly number[]> => {
-        const line = `HTTL ${key} FIELDS ${names.length} ${names.join(' ')}`;
-        return (await started.script([`SELECT ${database}`, line])).split('\n').slice(1).map(Number);
-      };
-      const assertNear = (found: readonly number[], wanted: readonly number[]): void => {
-        assert.equal(found.length, wanted.length);
-        for (const [at, seconds] of wanted.entries())
-          assert.ok(Math.abs((found[at] ?? 0) - seconds) < 20, found.join());
-      };
-      assertNear(await ask('small', 0, fields), [-1, 7200, -2, 3600, -2, -1]);
-      assertNear(await ask('large', 3, ['f0', 'f1', 'f2', 'f2999']), [7200, 3600, -1, 3600]);
-      const [never = 0] = await ask('small', 0, ['never']);
-      assert.ok(never > 5e10);
-    });
-  }
-
-  test('expire when they would have where that is asked for', async () => {
-    await using source = await startRedis();
-    await using target = await startRedis();
-    await using folder = temporaryFolder();
-    await source.script(['SET base:soon x PX 500', 'SET base:hour x EX 3600']);
-    await using recording = await record(source, () => Date.now() - 6 * HOUR_MS);
-    await source.script(['SET log:soon x PX 500', 'SET log:hour x EX 3600']);
-    const to = await recording.position();
-    await sleep(600);
-    await restore(target, { recording, to, workFolder: folder.at('work'), expiry: 'absolute' });
-    assertAbout(await timesLeft(target), { 'base:hour': HOUR_MS, 'log:hour': HOUR_MS });
   });
 
   test('do not expire by themselves while the log is rolled forward, which may keep them alive', async () => {

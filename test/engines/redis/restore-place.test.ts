@@ -110,7 +110,9 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     assert.ok(Number(await target.call('pttl', 'soon')) > 900_000);
     assert.equal(await target.script(['select 3', 'get count']), `OK\n${acknowledged}`);
   });
+});
 
+suite('a server that was restored into', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
   test('that is emptied has no key of ours afterwards, not even where databases were exchanged', async () => {
     await using source = await startRedis();
     await using target = await startRedis();

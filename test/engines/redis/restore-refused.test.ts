@@ -94,15 +94,17 @@ suite('a server that can’t take what is restored', { ...needs('redis-server', 
       assert.match(blockers.join(), told);
     });
   }
+});
 
-  test('is told by doctor with what its users would need', async () => {
+suite('what a restore needs of a server', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
+  test('is told by doctor to users who lack it', async () => {
     await using server = await startRedis({ users: [{ name: 'weak', password: 'x', rules: '+ping +info +psync' }] });
     const place = { ...placeOf(server), user: 'weak', password: async () => 'x' };
     const hints = (await diagnoseRedis(place, runtime, run)).map(({ hint }) => hint).join('\n');
     assert.ok(GUIDE_RULES.length > 0 && hints.includes(GUIDE_RULES), hints);
   });
 
-  test('is restored into by a user with what the guide grants, and no more', async () => {
+  test('is what the guide grants, and no more', async () => {
     await using source = await startRedis();
     const user = { name: 'restorer', password: 'x', rules: GUIDE_RULES };
     await using target = await startRedis({ users: [user] });
@@ -125,7 +127,7 @@ suite('a server that can’t take what is restored', { ...needs('redis-server', 
     assert.equal(await target.call('keys', '*'), 'mine');
   });
 
-  test('what no command can give to a server is refused while it is verified', async () => {
+  test('is missing for what no command can give, which is refused while it is verified', async () => {
     await using target = await startRedis();
     await using folder = temporaryFolder();
     const module = Buffer.concat([Buffer.of(247, 0x81), Buffer.alloc(8, 0x45), Buffer.of(2, 2, 2, 5, 0)]);

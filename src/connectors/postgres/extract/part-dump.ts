@@ -47,8 +47,8 @@ export function dumpArguments({ database, tables }: Wanted): readonly string[] {
   return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
 }
 
-/** Tables, views and sequences that a dump of tables brings: names with their schema, quoted where they must be. None are told of a whole database. */
-export function dumpedRelations({ tables }: Wanted, files: LoadFolder): readonly string[] {
+/** Tables, views and sequences that a dump of tables brings: names with their schema, quoted where they must be. */
+export function dumpedRelations(files: LoadFolder, { tables }: Wanted): readonly string[] {
   if (tables.length === 0) return [];
   return JSON.parse(readFileSync(relationsFile(files), 'utf8')) as string[]; // only `dumpPart` writes it
 }

@@ -21,7 +21,9 @@ import { chooseOwner } from '../owner.ts';
 import type { Owner } from '../owner.ts';
 import { placeName } from '../place.ts';
 import type { PostgresPlace } from '../place.ts';
+import { writerOf } from '../plain-sql/dump-facts.ts';
 import { loadDump } from '../plain-sql/load.ts';
+import { assertLoadable } from '../plain-sql/server.ts';
 import { LoadFolder } from '../plain-sql/server-state.ts';
 import { writeStream } from '../plain-sql/write-file.ts';
 import { recover } from '../recovery.ts';
@@ -82,7 +84,8 @@ export class ExtractRestorer implements Restorer {
     const facts = await readBaseFacts(base, run);
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
-    const dumper = findClientProgram('pg_dump', settings.binFolder);
+    // Of the same version: what a later one writes an older server may refuse.
+    const dumper = findClientProgram('pg_dump', binFolder);
     if (binFolder === undefined || dumper === undefined) {
       throw new TidemarkError(
         'UNSUPPORTED',
@@ -156,11 +159,12 @@ export class ExtractRestorer implements Restorer {
     this.#restored = undefined;
   }
 
-  /** @throws RESTORE_CONFLICT when something of that name is there and may not be replaced */
+  /** @throws RESTORE_CONFLICT when something of that name is there and may not be replaced; UNSUPPORTED */
   async #assertFree(run: Run): Promise<void> {
     const { server, wanted } = this.#options;
+    await assertUnderstood(server, wanted, this.#files.restored, run);
     if (this.#context.replace === true) return;
-    const found = await presentParts(server, wanted, dumpedRelations(wanted, this.#files), run);
+    const found = await presentParts(server, wanted, dumpedRelations(this.#files, wanted), run);
     if (found.length === 0) return;
     throw new TidemarkError('RESTORE_CONFLICT', `${placeName(server)} has ${found.slice(0, 4).join(', ')} already`, {
       hint: 'Allow with --replace that it is replaced, or name another database in the URL of --into.',
@@ -217,7 +221,7 @@ function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string 
 /** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
 async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
-  const present = await presentParts(server, wanted, dumpedRelations(wanted, files), run);
+  const present = await presentParts(server, wanted, dumpedRelations(files, wanted), run);
   const path = files.kept(turn);
   if (present.length === 0) {
     await writeFile(path, await removalOf(files.source(turn)), { mode: 0o600, flush: true });
@@ -226,14 +230,20 @@ async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, ru
   const tables = wanted.tables.length === 0 ? [] : present;
   const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
   await writeStream(path, streamProgram(call, run), run);
+  await assertUnderstood(server, wanted, path, run);
   return true;
+}
+
+/** Before anything is dropped. @throws UNSUPPORTED */
+async function assertUnderstood(place: PostgresPlace, wanted: Wanted, file: string, run: Run): Promise<void> {
+  await using sql = await connectSql(askedAt(place, wanted), { name: 'tidemark' }, run);
+  await assertLoadable({ sql, place }, { writtenBy: await writerOf(file) }, run);
 }
 
 /** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
 async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
-  const isDatabase = wanted.tables.length === 0;
-  const database = isDatabase ? maintenanceDatabase(wanted) : liveWanted(server, wanted).database;
-  await loadDump({ ...server, database }, files.source(turn), run, isDatabase ? [] : ['--single-transaction']);
+  const options = wanted.tables.length === 0 ? [] : ['--single-transaction'];
+  await loadDump(askedAt(server, wanted), files.source(turn), run, options);
   await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
 }
 
@@ -249,12 +259,8 @@ function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
 
 /** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
 export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
-  return wanted.tables.length === 0 ? { ...server, database: maintenanceDatabase(wanted) } : server;
-}
-
-/** One to be connected to while another is dropped and made. */
-function maintenanceDatabase({ database }: Wanted): string {
-  return database === 'postgres' ? 'template1' : 'postgres';
+  if (wanted.tables.length > 0) return server;
+  return { ...server, database: wanted.database === 'postgres' ? 'template1' : 'postgres' };
 }
 
 /** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */

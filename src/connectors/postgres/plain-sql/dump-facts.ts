@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
+const WRITER = /^-- Dumped by pg_dump version ([0-9]+)/;
+
 /** What the dump of a whole server says of itself. */
 export type DumpFacts = {
   /** Names of databases that it creates. `template0` is none of them. */
@@ -31,7 +33,7 @@ export async function readDumpFacts(file: string): Promise<DumpFacts> {
     isHead &&= !isEndOfHead(line);
     const role = isHead ? roleOf(line) : undefined;
     if (role !== undefined) roles.add(role);
-    const [, major] = (writtenBy === undefined && /^-- Dumped by pg_dump version ([0-9]+)/.exec(line)) || [];
+    const [, major] = (writtenBy === undefined && WRITER.exec(line)) || [];
     if (major !== undefined) writtenBy = Number(major);
   }
   return { databases, roles, writtenBy };
@@ -40,4 +42,14 @@ export async function readDumpFacts(file: string): Promise<DumpFacts> {
 function nameIn(match: RegExpExecArray | null): string | undefined {
   const [, plain, quoted] = match ?? [];
   return plain ?? quoted?.replaceAll('""', '"');
+}
+
+/** The major version of the program that wrote a dump of any kind; undefined when its head does not tell. */
+export async function writerOf(file: string): Promise<number | undefined> {
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    const [, major] = WRITER.exec(line) ?? [];
+    if (major !== undefined) return Number(major);
+    if (line !== '' && !/^(?:--|\\restrict )/.test(line)) return undefined;
+  }
+  return undefined;
 }

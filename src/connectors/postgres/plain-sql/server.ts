@@ -86,7 +86,11 @@ export async function assertNobodyElse({ sql, place }: LoadServer, run: Run): Pr
 }
 
 /** @throws UNSUPPORTED when the server does not know all that the dump may say */
-export async function assertLoadable({ sql, place }: LoadServer, { writtenBy }: DumpFacts, run: Run): Promise<void> {
+export async function assertLoadable(
+  { sql, place }: Pick<LoadServer, 'sql' | 'place'>,
+  { writtenBy }: Pick<DumpFacts, 'writtenBy'>,
+  run: Run,
+): Promise<void> {
   const majorVersion = await majorVersionOf(sql, run);
   if (writtenBy === undefined || writtenBy < NEW_WORDS_SINCE || majorVersion >= NEW_WORDS_SINCE) return;
   throw new TidemarkError(

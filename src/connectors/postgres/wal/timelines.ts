@@ -1,7 +1,13 @@
 import { TidemarkError } from '../../../core/errors.ts';
+import type { LogReader } from '../../../core/restorer.ts';
+import type { Run } from '../../../core/run.ts';
+import { must } from '../../../core/must.ts';
+import { placeOf } from '../lsn.ts';
 import type { WalPlace } from '../lsn.ts';
 import { formatHistory, historyName } from './history.ts';
 import type { TimelineSwitch } from './history.ts';
+
+export type HistoryFile = { readonly name: string; readonly bytes: Uint8Array };
 
 /**
  * Which timelines a log has gone through. `known`: the history of the base's own timeline, where it came with it; what the log
@@ -37,9 +43,29 @@ export class Timelines {
   }
 
   /** The history file of the timeline that was reached; undefined for one that has no history. */
-  historyFile(): { readonly name: string; readonly bytes: Uint8Array } | undefined {
+  historyFile(): HistoryFile | undefined {
     const timeline = this.#last?.timeline ?? this.#base;
     if (this.#switches.length === 0) return undefined;
     return { name: historyName(timeline), bytes: formatHistory(this.#switches) };
   }
+}
+
+/**
+ * The history file of the timeline in which a log ends: a server wants it before it reads any of that log. Reads the log up to where that timeline begins.
+ * Undefined where the log stays in the base's own one.
+ */
+export async function historyAhead(
+  log: LogReader,
+  { timelines, from, to }: { readonly timelines: Timelines; readonly from: number; readonly to: number },
+  run: Run,
+): Promise<HistoryFile | undefined> {
+  if (from === to) return undefined;
+  for await (const batch of log.read(run)) {
+    for (const { commit } of batch) {
+      const place = must(placeOf(commit.position), 'a place in the log of a PostgreSQL server');
+      timelines.reach(place);
+      if (place.timeline === to) return timelines.historyFile();
+    }
+  }
+  return undefined;
 }

@@ -1,10 +1,11 @@
+import { logBytes } from '../../../core/log-bytes.ts';
 import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { Log, LoggedChange, LogPiece } from '../../../core/recorder.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { unreachable } from '../errors.ts';
 import type { RedisServer } from '../place.ts';
-import { frameChange, FRAME_HEADER_BYTES } from './frames.ts';
+import { encodeFrame, FRAME_HEADER_BYTES } from './frames.ts';
 import { clusterPosition, vectorOf } from './positions.ts';
 import type { ShardStream } from './shard-stream.ts';
 
@@ -13,13 +14,13 @@ const HEARTBEAT_MS = 1_000;
 /** While slots are on their way each commit asks all masters three times. */
 const MOVING_STEP_MS = 50;
 const STEP_MS = 5;
+const NOTHING = new Uint8Array(0);
 /** How long a master may have more to send, and send nothing. */
 const STUCK_MS = 15_000;
 
 /** What the masters say, by shard. */
 export type ClusterState = {
-  /** Absent for a shard that is gone. */
-  readonly offsets: readonly (bigint | undefined)[];
+  readonly offsets: readonly bigint[];
   readonly importing: readonly boolean[];
   /** Slots are on their way from one to another. */
   readonly isMoving: boolean;
@@ -39,7 +40,7 @@ export type ClusterLogOptions = {
 };
 
 /**
- * The streams of all masters of a cluster, in frames, as they come. A commit stands behind each round, and says how far each stream is. Signs of life are held
+ * The streams of all masters of a cluster, in frames, as they come; of shards that `after` does not know the first frame says where they begin. A commit stands behind each round, and says how far each stream is. Signs of life are held
  * back until something follows on them. Disposes the links.
  *
  * A key whose slot moves is first in the stream of the target, and then deleted in that of the source. While that goes on, or a key has arrived, the log
@@ -82,7 +83,7 @@ export class ClusterLog implements Log {
    * nothing is in the log that the commit does not count. @throws STORE_UNREACHABLE when that does not come
    */
   async reached(
-    offsets: readonly (bigint | undefined)[],
+    offsets: readonly bigint[],
     { strictly = false, evenly = false }: { readonly strictly?: boolean; readonly evenly?: boolean },
     run: Run,
   ): Promise<Position> {
@@ -92,7 +93,7 @@ export class ClusterLog implements Log {
       const isThere = streams.every((stream) => {
         const offset = offsets[stream.shard] ?? 0n;
         if (strictly ? stream.committed >= offset : stream.covers(offset)) return true;
-        if (strictly || offset !== stream.link?.offset) stream.wanted = offset > stream.wanted ? offset : stream.wanted;
+        if (strictly || offset !== stream.link.offset) stream.wanted = offset > stream.wanted ? offset : stream.wanted;
         return false;
       });
       if (isThere && (!evenly || this.#isEven)) return this.#last;
@@ -103,8 +104,13 @@ export class ClusterLog implements Log {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
-    const { clock, streams } = this.#options;
+    const { clock, streams, after } = this.#options;
     const run = this.#run;
+    const joined = streams.slice(vectorOf(after).length);
+    if (joined.length > 0) {
+      const changes = joined.map(({ shard, offset }) => this.#frame(shard, offset, NOTHING));
+      yield [{ changes, commit: this.#commit(clock.nowMs()) }];
+    }
     for (;;) {
       const atMs = clock.nowMs();
       const hasCome = this.#take(streams);
@@ -130,7 +136,7 @@ export class ClusterLog implements Log {
         if (!isMoving) yield* this.#round(atMs, ({ heldBytes }) => heldBytes > 0);
         throw error;
       }
-      if (streams.some(({ link }) => link?.hasMore === true)) continue;
+      if (streams.some(({ link }) => link.hasMore)) continue;
       const heartbeat = await this.#heartbeat(run);
       if (heartbeat !== undefined) yield [heartbeat];
     }
@@ -181,7 +187,7 @@ export class ClusterLog implements Log {
     // What a commit did not count may be all that is left of a migration.
     const [first] = streams;
     if (changes.length === 0 && this.#hasUntold() && first !== undefined) {
-      changes.push(this.#frame(first.shard, first.offset, new Uint8Array(0)));
+      changes.push(this.#frame(first.shard, first.offset, NOTHING));
     }
     if (changes.length > 0) yield [{ changes, commit: this.#commit(atMs) }];
   }
@@ -224,7 +230,7 @@ export class ClusterLog implements Log {
     const [first] = streams;
     if (changes.length === 0 && first !== undefined) {
       if (!this.#hasUntold()) return [];
-      changes.push(this.#frame(first.shard, first.offset, new Uint8Array(0)));
+      changes.push(this.#frame(first.shard, first.offset, NOTHING));
     }
     return [{ changes, commit: this.#commit(atMs) }];
   }
@@ -238,7 +244,7 @@ export class ClusterLog implements Log {
     for (const stream of streams) {
       const offset = offsets[stream.shard] ?? stream.offset;
       stream.take();
-      while (stream.link !== undefined && stream.link.offset < offset) {
+      while (stream.link.offset < offset) {
         if (clock.monotonicMs() > untilMs) throw unreachable(server, 'the streams of the cluster do not come any more');
         await stream.link.arrivedWithin(HEARTBEAT_MS, run);
         stream.take();
@@ -249,7 +255,7 @@ export class ClusterLog implements Log {
   }
 
   #frame(shard: number, offset: bigint, bytes: Uint8Array): LoggedChange {
-    const change = frameChange(this.#order, { shard, offset, bytes });
+    const change = logBytes(this.#order, encodeFrame({ shard, offset, bytes }));
     this.#order += BigInt(FRAME_HEADER_BYTES + bytes.byteLength);
     return change;
   }
@@ -272,8 +278,7 @@ export class ClusterLog implements Log {
   async #arrived(run: Run): Promise<void> {
     const enough = new AbortController();
     const signal = AbortSignal.any([run.signal, enough.signal]);
-    const links = this.#options.streams.flatMap(({ link }) => link ?? []);
-    const waits = links.map(async (link) => await link.arrivedWithin(HEARTBEAT_MS, { signal }));
+    const waits = this.#options.streams.map(async ({ link }) => await link.arrivedWithin(HEARTBEAT_MS, { signal }));
     try {
       await Promise.race(waits);
     } finally {
@@ -284,10 +289,10 @@ export class ClusterLog implements Log {
 
   /** A commit where the log is at its end, as all masters say it; undefined where one has more. @throws STORE_UNREACHABLE */
   async #heartbeat(run: Run): Promise<LogPiece | undefined> {
-    const { streams, clock, server } = this.#options;
+    const { streams, clock } = this.#options;
     const atMs = clock.nowMs();
     const { offsets, isMoving } = await this.#ask(run);
-    const behind = streams.find(({ link, shard }) => link !== undefined && link.offset !== offsets[shard]);
+    const behind = streams.find(({ link, shard }) => link.offset !== offsets[shard]);
     if (behind === undefined) {
       this.#behindSinceMs = undefined;
       return isMoving ? undefined : { changes: [], commit: { position: this.#last, atMs } };
@@ -295,7 +300,7 @@ export class ClusterLog implements Log {
     const nowMs = clock.monotonicMs();
     this.#behindSinceMs ??= nowMs;
     if (nowMs - this.#behindSinceMs > STUCK_MS) {
-      throw unreachable(behind.link?.server ?? server, `it sends nothing, though it is at ${offsets[behind.shard]}`);
+      throw unreachable(behind.link.server, `it sends nothing, though it is at ${offsets[behind.shard]}`);
     }
     return undefined;
   }

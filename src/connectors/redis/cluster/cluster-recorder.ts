@@ -8,19 +8,24 @@ import type { Clock, Run } from '../../../core/run.ts';
 import { originOf, RdbBase, shardEntry } from '../base.ts';
 import type { BaseBounds } from '../base.ts';
 import { positionLost, unreachable } from '../errors.ts';
+import { askFirst } from '../link/ask-first.ts';
 import { isInBacklog, whyLost } from '../link/history.ts';
 import type { StreamPlace } from '../link/history.ts';
 import { askReplication } from '../link/find-master.ts';
 import { ReplicaLink } from '../link/replica-link.ts';
+import type { ReplicationInfo } from '../link/replication-info.ts';
 import { shownAddress } from '../place.ts';
-import type { RedisPlace } from '../place.ts';
+import type { RedisPlace, RedisServer } from '../place.ts';
+import { readRdb } from '../rdb/rdb-reader.ts';
+import { filePieces } from '../restore/work-files.ts';
 import { ScratchFiles } from '../scratch-files.ts';
 import { ClusterLog } from './cluster-log.ts';
 import type { ClusterState } from './cluster-log.ts';
 import { KnownNodes } from './known-nodes.ts';
 import { holdingsOf } from './nodes.ts';
+import type { ClusterNode } from './nodes.ts';
 import { askMasters, moving, myself, openCluster, slotsOf } from './open-cluster.ts';
-import type { Cluster } from './open-cluster.ts';
+import type { Cluster, ClusterMaster } from './open-cluster.ts';
 import { clusterPosition, parseClusterResume, vectorOf } from './positions.ts';
 import type { Vector } from './positions.ts';
 import { beginShards, matchShards, shardPlace } from './shards.ts';
@@ -29,6 +34,8 @@ import { ShardStream } from './shard-stream.ts';
 import { ownersOf, showSlotRanges } from './slots.ts';
 
 const ID_BYTES = 8;
+/** How long a node is seen as a master without slots before it counts as one: a replica that has just been added looks so, too. */
+const JOINED_MS = 2_000;
 
 /**
  * Records a cluster as a replica of each of its masters: one history, whose positions say how far the stream of each is. Undefined when the server is none of a
@@ -68,17 +75,19 @@ async function goOnOrBegin(
   try {
     const matched = vector && matchShards(vector, masters);
     // A master that keeps nothing takes a new id as soon as it has a replica.
-    if (vector !== undefined && matched?.every((master) => master === undefined || master.info.backlog !== undefined)) {
-      return { shards: matched.map((master, shard) => shardOf(master, vector[shard])), isKnown: true };
+    if (vector !== undefined && matched?.every(({ info }) => info.backlog !== undefined)) {
+      const shards = matched.map((master, shard) => ({
+        master,
+        info: master.info,
+        known: vector[shard],
+        asked: undefined,
+      }));
+      return { shards, isKnown: true };
     }
   } catch {
     run.signal.throwIfAborted();
   }
   return { shards: await beginShards(masters, options, run), isKnown: false };
-}
-
-function shardOf(master: Shard['master'], known: StreamPlace | undefined): Shard {
-  return { master, info: master?.info, known, asked: undefined };
 }
 
 type Setup = {
@@ -114,6 +123,8 @@ class ClusterRecorder implements Recorder {
   /** Where positions are counted from while there is no log. */
   readonly #from: { readonly order: bigint; readonly offsets: readonly bigint[] };
   #log: ClusterLog | undefined;
+  /** Masters without slots that are no shards: since when they have been seen; infinite where they can't be shards. */
+  readonly #newcomers: Map<string, number> = new Map();
   /** Began the history: its RDBs are for the first base, its links for the log. */
   #begun:
     | { readonly synced: readonly SyncedShard[]; hasFiles: boolean; hasLinks: boolean; readonly position: Position }
@@ -130,7 +141,7 @@ class ClusterRecorder implements Recorder {
     this.lineage = { id: setup.lineage };
     this.#from = {
       order: setup.order,
-      offsets: setup.shards.map(({ info, known }) => known?.offset ?? info?.offset ?? 0n),
+      offsets: setup.shards.map(({ info, known }) => known?.offset ?? info.offset),
     };
   }
 
@@ -180,14 +191,12 @@ class ClusterRecorder implements Recorder {
     const begun = this.#begun;
     const isBegun = begun?.hasLinks === true && begun.position.resume === after.resume;
     const vector = vectorOf(after);
-    const links = isBegun
-      ? new Map(begun.synced.map(({ shard, link }) => [shard, link]))
-      : await this.#goOn(vector, run);
+    const links = isBegun ? begun.synced.map(({ link }) => link) : await this.#goOn(vector, run);
     if (isBegun) begun.hasLinks = false;
     const streams = this.#shards.map((shard, index) => {
-      const from = must(vector[index], 'a place').offset;
+      const from = must(vector[index] ?? shard.known, 'a place').offset;
       const placeAt = (offset: bigint): StreamPlace => shardPlace(shard, offset);
-      return new ShardStream({ shard: index, link: links.get(index), from, placeAt });
+      return new ShardStream({ shard: index, link: must(links[index], 'a link'), from, placeAt });
     });
     const ask = async (inner: Run): Promise<ClusterState> => await this.#ask(inner);
     this.#log = new ClusterLog({ streams, server: this.#place, clock: this.#clock, after, ask }, run);
@@ -201,16 +210,16 @@ class ClusterRecorder implements Recorder {
   }
 
   /** A position where there is no log: it counts what one would have, but for frames. */
-  #lone(offsets: readonly (bigint | undefined)[]): Position {
+  #lone(offsets: readonly bigint[]): Position {
     const { order, offsets: from } = this.#from;
-    const vector = this.#shards.map((shard, index) => shardPlace(shard, offsets[index] ?? shard.known?.offset ?? 0n));
+    const vector = this.#shards.map((shard, index) => shardPlace(shard, must(offsets[index], 'an offset')));
     const more = vector.reduce((sum, { offset }, index) => sum + offset - (from[index] ?? 0n), 0n);
     return clusterPosition(this.lineage.id, order + more, vector);
   }
 
   #base(synced: readonly SyncedShard[], bounds: BaseBounds | ((run: Run) => Promise<BaseBounds>)): Base {
     const rdbs = synced.map(({ shard, path, place }) => {
-      const master = must(this.#shards[shard]?.master, 'a master that has sent its RDB');
+      const { master } = must(this.#shards[shard], 'a shard');
       const origin = { ...originOf(master.server, place), slots: showSlotRanges(slotsOf(master)) };
       return { name: shardEntry(shard), path, origin };
     });
@@ -228,29 +237,28 @@ class ClusterRecorder implements Recorder {
 
   /** @throws STORE_UNREACHABLE when a master is none any more, or another one has slots */
   async #ask(run: Run): Promise<ClusterState> {
-    const live = this.#shards.flatMap(({ master, info }, shard) => (master && info ? [{ master, info, shard }] : []));
+    const shards = this.#shards;
     const states = await askMasters(
-      live.map(({ master }) => master.client),
+      shards.map(({ master }) => master.client),
       run,
     );
-    const ids = new Set(live.map(({ master }) => master.id));
-    const offsets: (bigint | undefined)[] = this.#shards.map(() => undefined);
-    const importing = this.#shards.map(() => false);
+    const ids = new Set(shards.map(({ master }) => master.id));
     let isMoving = false;
-    for (const [index, { info, nodes }] of states.entries()) {
-      const { master, info: known, shard } = must(live[index], 'a master that was asked');
+    for (const [shard, { info, nodes }] of states.entries()) {
+      const { master, info: known } = must(shards[shard], 'a master that was asked');
       const { server } = master.client;
       if (!info.isMaster) throw unreachable(server, 'it is a replica now');
       if (info.replId !== known.replId) throw unreachable(server, 'it has another replication id than was recorded');
       const other = nodes.find(({ id, slots }) => slots.length > 0 && !ids.has(id));
       if (other !== undefined) throw unreachable(server, `slots are now at ${other.host ?? ''}:${other.port}`);
+      this.#noteNewcomers(nodes, ids, server);
       const self = myself(nodes);
-      offsets[shard] = info.offset;
-      importing[shard] = self?.isImporting === true;
       isMoving ||= self?.isImporting === true || self?.isMigrating === true;
     }
     const selves = states.flatMap(({ nodes }) => myself(nodes) ?? []);
     const unserved = ownersOf(selves.map(({ slots }) => slots)).indexOf(-1);
+    const offsets = states.map(({ info }) => info.offset);
+    const importing = states.map(({ nodes }) => myself(nodes)?.isImporting === true);
     return {
       offsets,
       importing,
@@ -258,6 +266,20 @@ class ClusterRecorder implements Recorder {
       holdings: holdingsOf(selves),
       unserved: unserved < 0 ? undefined : unserved,
     };
+  }
+
+  /** @throws STORE_UNREACHABLE when a master has joined: whoever goes on from where the log is takes it in */
+  #noteNewcomers(nodes: readonly ClusterNode[], ids: ReadonlySet<string>, server: RedisServer): void {
+    if (this.#log === undefined) return;
+    const nowMs = this.#clock.monotonicMs();
+    for (const { id, isMaster, isAway, slots, host, port } of nodes) {
+      if (!isMaster || isAway || slots.length > 0 || ids.has(id)) continue;
+      const sinceMs = this.#newcomers.get(id);
+      if (sinceMs === undefined) this.#newcomers.set(id, nowMs);
+      else if (nowMs - sinceMs > JOINED_MS) {
+        throw unreachable(server, `the master ${host ?? ''}:${port} has joined its cluster`, { disposition: 'retry' });
+      }
+    }
   }
 
   #assertStill({ isMoving, holdings, unserved }: ClusterState, before = holdings): void {
@@ -273,7 +295,7 @@ class ClusterRecorder implements Recorder {
     await using opened = new AsyncDisposableStack();
     const asked = await Promise.all(this.#shards.map(async (shard) => await this.#askFully(shard, opened, run)));
     this.#shards = this.#shards.map((shard) => ({ ...shard, asked: undefined }));
-    const receiving = asked.flatMap((link, shard) => (link ? [this.#receive({ link, shard }, opened, run)] : []));
+    const receiving = asked.map(async (link, shard) => await this.#receive({ link, shard }, opened, run));
     const synced = await Promise.all(receiving);
     this.#assertStill(await this.#ask(run), before.holdings);
     if (this.#log?.arrivals !== arrivals) throw moving(this.#place);
@@ -281,10 +303,8 @@ class ClusterRecorder implements Recorder {
     return synced;
   }
 
-  /** Nothing is to be had of a shard that is gone. */
-  async #askFully({ master, asked }: Shard, opened: AsyncDisposableStack, run: Run): Promise<ReplicaLink | undefined> {
+  async #askFully({ master, asked }: Shard, opened: AsyncDisposableStack, run: Run): Promise<ReplicaLink> {
     if (asked !== undefined) return opened.use(asked);
-    if (master === undefined) return undefined;
     const link = opened.use(await ReplicaLink.open(master.client.server, this.#clock, run));
     await link.ask(undefined, run);
     return link;
@@ -297,8 +317,9 @@ class ClusterRecorder implements Recorder {
   ): Promise<SyncedShard> {
     const start = await link.answer(run);
     if (start.kind !== 'full') throw positionLost('a master sends what follows, without what was there');
-    if (start.place.replId !== this.#shards[shard]?.info?.replId)
+    if (start.place.replId !== this.#shards[shard]?.info.replId) {
       throw positionLost('a master began a new history meanwhile');
+    }
     const path = this.#files.next();
     opened.defer(() => rm(path, { force: true }));
     await link.receiveRdb(path, run);
@@ -306,7 +327,7 @@ class ClusterRecorder implements Recorder {
   }
 
   /** Links on which what follows a place of each shard comes. @throws POSITION_LOST */
-  async #goOn(vector: Vector, run: Run): Promise<ReadonlyMap<number, ReplicaLink>> {
+  async #goOn(vector: Vector, run: Run): Promise<readonly ReplicaLink[]> {
     await using opened = new AsyncDisposableStack();
     const options = { clock: this.#clock, others: await this.#nodes.read() };
     const cluster = await openCluster(this.#place, options, run);
@@ -314,28 +335,67 @@ class ClusterRecorder implements Recorder {
     opened.use(cluster);
     await this.#nodes.write(cluster.masters, run);
     const masters = matchShards(vector, cluster.masters);
-    const links = await Promise.all(
+    const shards = await Promise.all(
       masters.map(async (master, shard) => {
-        const place = must(vector[shard], 'a place');
-        return master && (await this.#goOnAt(master, place, opened, run));
+        const known = must(vector[shard], 'a place');
+        return { master, known, ...(await this.#goOnAt(master, known, opened, run)) };
       }),
     );
+    for (const master of cluster.masters) {
+      if (masters.includes(master)) continue;
+      const joined = await this.#takeIn(master, opened, run);
+      if (joined === undefined) this.#newcomers.set(master.id, Number.POSITIVE_INFINITY);
+      else shards.push({ master, ...joined });
+    }
+    this.#passOver(cluster, shards);
     await this.#cluster[Symbol.asyncDispose]();
     this.#cluster = cluster;
-    this.#shards = masters.map((master, shard) => {
-      const { info } = links[shard] ?? {};
-      return { master, info, known: vector[shard], asked: undefined };
-    });
+    this.#shards = shards.map(({ master, info, known }) => ({ master, info, known, asked: undefined }));
     opened.move();
-    return new Map(links.flatMap((found, shard) => (found ? [[shard, found.link]] : [])));
+    return shards.map(({ link }) => link);
+  }
+
+  /** Who looks like a master without slots to others, and is none. */
+  #passOver({ masters }: Cluster, shards: readonly Pick<Shard, 'master'>[]): void {
+    const ids = new Set(shards.map(({ master }) => master.id));
+    for (const { nodes } of masters) {
+      for (const { id, slots } of nodes) {
+        if (slots.length === 0 && !ids.has(id)) this.#newcomers.set(id, Number.POSITIVE_INFINITY);
+      }
+    }
+  }
+
+  /** A master that has joined becomes a shard if it holds no keys yet: then all that it gets comes with its stream. Undefined where it does. */
+  async #takeIn(
+    master: ClusterMaster,
+    opened: AsyncDisposableStack,
+    run: Run,
+  ): Promise<{ link: ReplicaLink; info: ReplicationInfo; known: StreamPlace } | undefined> {
+    await using taken = new AsyncDisposableStack();
+    const link = taken.use(await ReplicaLink.open(master.client.server, this.#clock, run));
+    const info = await askFirst(link, { client: master.client, clock: this.#clock }, run);
+    const start = await link.answer(run);
+    if (start.kind !== 'full' || start.place.replId !== info.replId) return undefined;
+    const path = this.#files.next();
+    try {
+      await link.receiveRdb(path, run);
+      for await (const { items } of readRdb(filePieces(path, run))) {
+        if (items.some(({ kind }) => kind === 'key')) return undefined;
+      }
+    } finally {
+      await rm(path, { force: true });
+    }
+    taken.move();
+    opened.use(link);
+    return { link, info, known: start.place };
   }
 
   async #goOnAt(
-    { client, info: before }: NonNullable<Shard['master']>,
+    { client, info: before }: ClusterMaster,
     place: StreamPlace,
     opened: AsyncDisposableStack,
     run: Run,
-  ): Promise<{ readonly link: ReplicaLink; readonly info: NonNullable<Shard['info']> }> {
+  ): Promise<{ readonly link: ReplicaLink; readonly info: ReplicationInfo }> {
     const at = `the master ${shownAddress(client.server)}`;
     // Being asked for what it can't send, a server would make an RDB that nobody wants.
     if (!isInBacklog(place, before)) throw positionLost(`${at}: ${whyLost(place, before)}`);
@@ -349,8 +409,6 @@ class ClusterRecorder implements Recorder {
   }
 }
 
-function offsetsOf(synced: readonly SyncedShard[]): readonly (bigint | undefined)[] {
-  const offsets: (bigint | undefined)[] = [];
-  for (const { shard, place } of synced) offsets[shard] = place.offset;
-  return offsets;
+function offsetsOf(synced: readonly SyncedShard[]): readonly bigint[] {
+  return synced.map(({ place }) => place.offset);
 }

@@ -1,6 +1,3 @@
-import { logBytes } from '../../../core/log-bytes.ts';
-import type { LoggedChange } from '../../../core/recorder.ts';
-
 /*
  * The log of a cluster is bytes: frames one after another, each a part of the stream of one shard.
  * Shard (2 bytes), where in its stream the part begins (8), how long it is (4), all big-endian; then the part.
@@ -10,14 +7,13 @@ export const FRAME_HEADER_BYTES = 14;
 
 export type Frame = { readonly shard: number; readonly offset: bigint; readonly bytes: Uint8Array };
 
-/** `start`: where in the log the frame begins. */
-export function frameChange(start: bigint, { shard, offset, bytes }: Frame): LoggedChange {
+export function encodeFrame({ shard, offset, bytes }: Frame): Uint8Array {
   const framed = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + bytes.byteLength);
   framed.writeUInt16BE(shard, 0);
   framed.writeBigUInt64BE(offset, 2);
   framed.writeUInt32BE(bytes.byteLength, 10);
   framed.set(bytes, FRAME_HEADER_BYTES);
-  return logBytes(start, framed);
+  return framed;
 }
 
 /** Takes frames out of the bytes of a log, in whatever pieces they come: a part that is cut off is given as far as it goes. */

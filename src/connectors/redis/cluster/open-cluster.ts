@@ -93,8 +93,9 @@ async function openNow(place: RedisPlace, options: OpenOptions, run: Run): Promi
     for (const node of mastersOf(from.nodes, via)) {
       const address = addressOf(node, via, server.tls !== undefined);
       const reached = open.get(node.id) ?? (await openNode(address));
-      if (reached?.id !== node.id)
+      if (reached?.id !== node.id) {
         throw notReady(via, `at ${address.host}:${address.port} is another node than it says`);
+      }
       if (myself(reached.nodes)?.isMaster === true) found.push(reached);
       // Where a cluster has just been made others take a replica for a master without slots.
       else if (node.slots.length > 0) throw notReady(via, `${address.host}:${address.port} is no master any more`);
@@ -108,8 +109,9 @@ async function openNow(place: RedisPlace, options: OpenOptions, run: Run): Promi
       return new Cluster(masters, held);
     }
     const isNewer = newestEpoch(other.nodes) > newestEpoch(from.nodes);
-    if (!isNewer || tries >= MOST_VIEWS)
+    if (!isNewer || tries >= MOST_VIEWS) {
       throw notReady(via, 'the nodes of the cluster do not agree on who has which slots');
+    }
     from = other;
   }
 }
@@ -135,8 +137,9 @@ async function openFirst(
 function mastersOf(nodes: readonly ClusterNode[], via: RedisServer): readonly ClusterNode[] {
   const masters = nodes.filter(({ isMaster, slots, isAway }) => isMaster && (slots.length > 0 || !isAway));
   const away = masters.find(({ isAway }) => isAway);
-  if (away !== undefined)
+  if (away !== undefined) {
     throw notReady(via, `the master ${away.host ?? ''}:${away.port} is away, and nobody has taken its place`);
+  }
   return masters;
 }
 

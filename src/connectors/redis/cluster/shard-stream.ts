@@ -1,6 +1,6 @@
 import type { ReplicaLink } from '../link/replica-link.ts';
 import type { StreamPlace } from '../link/history.ts';
-import { arePings } from '../log.ts';
+import { arePings, MOST_HELD_BYTES } from '../log.ts';
 
 /** What a source of a migration gives its target, which passes it on to its replicas. */
 const ARRIVAL = Buffer.from('RESTORE-ASKING');
@@ -10,11 +10,11 @@ const NOTHING = Buffer.alloc(0);
 /** The stream of one shard as it comes, as far as it is not in the log yet. Disposes the link. */
 export class ShardStream implements AsyncDisposable {
   readonly shard: number;
-  /** Absent for one that is gone: its slots are others'. */
-  readonly link: ReplicaLink | undefined;
+  readonly link: ReplicaLink;
   readonly #placeAt: (offset: bigint) => StreamPlace;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
+  #holdsOnlyPings = true;
   /** The end of what went into the log. */
   #tail: Buffer = NOTHING;
   #hasArrivals = false;
@@ -27,7 +27,7 @@ export class ShardStream implements AsyncDisposable {
 
   constructor(options: {
     readonly shard: number;
-    readonly link: ReplicaLink | undefined;
+    readonly link: ReplicaLink;
     readonly from: bigint;
     readonly placeAt: (offset: bigint) => StreamPlace;
   }) {
@@ -56,20 +56,21 @@ export class ShardStream implements AsyncDisposable {
     return this.#hasArrivals;
   }
 
-  /** It can go into the log: somebody waits for it, or it is more than a sign of life. */
+  /** It can go into the log: somebody waits for it, or it is more than some signs of life. */
   get isRipe(): boolean {
-    return this.#heldBytes > 0 && (this.wanted > this.#offset || !arePings(this.#chunks));
+    if (this.#heldBytes >= MOST_HELD_BYTES || !this.#holdsOnlyPings) return true;
+    return this.#heldBytes > 0 && this.wanted > this.#offset;
   }
 
   /** Whether all up to an offset that the master has told is in the log, but for signs of life. */
   covers(offset: bigint): boolean {
-    if (this.link === undefined || this.committed >= offset) return true;
-    return this.committed === this.#offset && offset === this.link.offset && arePings(this.#chunks);
+    if (this.committed >= offset) return true;
+    return this.committed === this.#offset && offset === this.link.offset && this.#holdsOnlyPings;
   }
 
   /** Takes what has come. Returns whether that is anything. */
   take(): boolean {
-    const chunks = this.link?.take() ?? [];
+    const chunks = this.link.take();
     for (const chunk of chunks) {
       const before = this.#chunks.at(-1) ?? this.#tail;
       const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
@@ -77,6 +78,7 @@ export class ShardStream implements AsyncDisposable {
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.byteLength;
     }
+    if (!arePings(chunks)) this.#holdsOnlyPings = false;
     return chunks.length > 0;
   }
 
@@ -88,6 +90,7 @@ export class ShardStream implements AsyncDisposable {
     const [given, kept] = [all.subarray(0, count), all.subarray(count)];
     this.#chunks = kept.byteLength === 0 ? [] : [kept];
     this.#heldBytes = kept.byteLength;
+    this.#holdsOnlyPings = arePings(this.#chunks);
     this.#offset += BigInt(count);
     this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
     this.#hasArrivals = Buffer.concat([this.#tail, kept]).includes(ARRIVAL);
@@ -97,10 +100,10 @@ export class ShardStream implements AsyncDisposable {
   /** Signs of life that are held need not be durable; a master that stops waits until its replicas have all. */
   tell(): void {
     const { link } = this;
-    link?.acknowledge(this.durable === this.#offset && arePings(this.#chunks) ? link.offset : this.durable);
+    link.acknowledge(this.durable === this.#offset && this.#holdsOnlyPings ? link.offset : this.durable);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.link?.[Symbol.asyncDispose]();
+    await this.link[Symbol.asyncDispose]();
   }
 }

@@ -12,10 +12,9 @@ import type { Vector } from './positions.ts';
 
 /** A part of a cluster's history: the stream of a master and of who takes over from it. Its number is where it stands in vectors. */
 export type Shard = {
-  /** Absent for one that is gone: all slots are others'. */
-  readonly master: ClusterMaster | undefined;
+  readonly master: ClusterMaster;
   /** What the master says of its ids. */
-  readonly info: ReplicationInfo | undefined;
+  readonly info: ReplicationInfo;
   /** What is known of the stream: it keeps its id. */
   readonly known: StreamPlace | undefined;
   /** Has been asked for everything, and not been answered. */
@@ -24,23 +23,26 @@ export type Shard = {
 
 /** Where a shard's stream is at an offset. */
 export function shardPlace({ info, known }: Pick<Shard, 'info' | 'known'>, offset: bigint): StreamPlace {
-  if (info === undefined) return known ?? { replId: '', offset };
   return { replId: idAt(offset, info, known), offset };
 }
 
 /**
- * Which master goes on with which stream; undefined where none does and its slots are others'.
- * @throws POSITION_LOST when a stream is lost, or a master has slots and is new
+ * Which master goes on with which stream. @throws POSITION_LOST when none goes on with one, since nothing says what else it did before it ended; or when a
+ * master is new, and has slots
  */
-export function matchShards(vector: Vector, masters: readonly ClusterMaster[]): readonly (ClusterMaster | undefined)[] {
+export function matchShards(vector: Vector, masters: readonly ClusterMaster[]): readonly ClusterMaster[] {
   const matched = vector.map((place) => masters.find(({ info }) => isInHistory(place, info)));
   const newcomer = masters.find((master) => !matched.includes(master) && slotsOf(master).length > 0);
-  if (newcomer === undefined) return matched;
-  const { client, info } = newcomer;
   const lost = vector.find((_, shard) => matched[shard] === undefined);
-  const told = `the master ${shownAddress(client.server)} of the cluster`;
-  if (lost === undefined) throw positionLost(`${told} is new, and has slots`);
-  throw positionLost(`${told} does not go on with what was recorded: ${whyLost(lost, info)}`);
+  if (newcomer !== undefined) {
+    const told = `the master ${shownAddress(newcomer.client.server)} of the cluster`;
+    if (lost === undefined) throw positionLost(`${told} is new, and has slots`);
+    throw positionLost(`${told} does not go on with what was recorded: ${whyLost(lost, newcomer.info)}`);
+  }
+  return matched.map((master) => {
+    if (master === undefined) throw positionLost('a master has left the cluster');
+    return master;
+  });
 }
 
 /** Shards of a history that begins. A server that keeps nothing takes a new id for its first replica, which we are. */

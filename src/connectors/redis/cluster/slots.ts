@@ -30,6 +30,14 @@ export function parseSlotRange(text: string): SlotRange | undefined {
   return range[0] <= range[1] && range[1] < SLOT_COUNT ? range : undefined;
 }
 
+/** What `showSlotRanges` writes, as far as it is that. */
+export function parseSlotRanges(text: string): readonly SlotRange[] {
+  return text.split(',').flatMap((part) => {
+    const range = parseSlotRange(part);
+    return range === undefined ? [] : [range];
+  });
+}
+
 export function showSlotRanges(ranges: readonly SlotRange[]): string {
   return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(',');
 }
@@ -37,7 +45,8 @@ export function showSlotRanges(ranges: readonly SlotRange[]): string {
 /** Who has each slot, by index; -1 for nobody. Of two who claim one the later one has it. */
 export function ownersOf(claims: readonly (readonly SlotRange[])[]): Int32Array {
   const owners = new Int32Array(SLOT_COUNT).fill(-1);
-  for (const [owner, ranges] of claims.entries())
+  for (const [owner, ranges] of claims.entries()) {
     for (const [first, last] of ranges) owners.fill(owner, first, last + 1);
+  }
   return owners;
 }

@@ -11,12 +11,86 @@ const KEEP_ALIVE_MS = 15_000;
 /** What has come and was not taken holds the sender back from here on. */
 const HIGH_BYTES = 4 * 1024 * 1024;
 
+/** What is read goes into one after another of these. */
+const SLAB_BYTES = 256 * 1024;
+/** Of a slab with less room than this a read would be a small one. */
+const LEAST_ROOM_BYTES = 32 * 1024;
+
+/** Slabs that wait for more to come. */
+const MOST_FREE = 16;
+
+/** What has come and was not taken: what came in one read after another lies in one piece, so that many small reads cost no more than a large one. */
+class Inbox {
+  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #from = 0;
+  #to = 0;
+  #chunks: Buffer[] = [];
+  readonly #free: Buffer[] = [];
+  /** Of slabs that are full: where what came in them ends. */
+  readonly #ends = new WeakMap<ArrayBufferLike, number>();
+  sizeBytes = 0;
+  onData: (sizeBytes: number) => void = () => undefined;
+
+  /** Where the next read may write. */
+  room(): Buffer {
+    if (SLAB_BYTES - this.#to < LEAST_ROOM_BYTES) {
+      this.#close();
+      this.#ends.set(this.#slab.buffer, this.#to);
+      this.#slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#ends.delete(this.#slab.buffer);
+      [this.#from, this.#to] = [0, 0];
+    }
+    return this.#slab.subarray(this.#to);
+  }
+
+  /** A read has written there. */
+  filled(sizeBytes: number): void {
+    this.#to += sizeBytes;
+    this.sizeBytes += sizeBytes;
+    this.onData(sizeBytes);
+  }
+
+  put(chunk: Buffer): void {
+    for (let from = 0; from < chunk.byteLength; ) {
+      const copied = chunk.copy(this.room(), 0, from);
+      from += copied;
+      this.filled(copied);
+    }
+  }
+
+  /** What was taken is not written to any more. */
+  take(): readonly Buffer[] {
+    this.#close();
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.sizeBytes = 0;
+    return chunks;
+  }
+
+  /** Those before one of a slab were given back as well when it is. */
+  giveBack({ buffer, byteOffset, byteLength }: Buffer): void {
+    const isLast = this.#ends.get(buffer) === byteOffset + byteLength;
+    if (!isLast || this.#free.length >= MOST_FREE) return;
+    this.#ends.delete(buffer);
+    this.#free.push(Buffer.from(buffer, 0, SLAB_BYTES));
+  }
+
+  putBack(rest: Buffer): void {
+    this.#chunks.unshift(rest);
+    this.sizeBytes += rest.byteLength;
+  }
+
+  #close(): void {
+    if (this.#to > this.#from) this.#chunks.push(this.#slab.subarray(this.#from, this.#to));
+    this.#from = this.#to;
+  }
+}
+
 /** Bytes to and from a server, pulled, so that who is slow holds the server back and not the memory. */
 export class ByteSocket implements AsyncDisposable {
   readonly server: RedisServer;
   readonly #socket: Socket;
-  #chunks: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #inbox: Inbox;
   #receivedBytes = 0;
   #end: Error | undefined;
   #wake: (() => void) | undefined;
@@ -24,7 +98,8 @@ export class ByteSocket implements AsyncDisposable {
   /** @throws STORE_UNREACHABLE when there is no connection, or when TLS can't tell that it is the right server */
   static async connect(server: RedisServer, run: Run): Promise<ByteSocket> {
     run.signal.throwIfAborted();
-    const socket = await openSocket(server, run);
+    const inbox = new Inbox();
+    const socket = await openSocket(server, inbox, run);
     const made = Promise.withResolvers<void>();
     const onAbort = (): void => made.reject(run.signal.reason);
     run.signal.addEventListener('abort', onAbort, { once: true });
@@ -43,15 +118,17 @@ export class ByteSocket implements AsyncDisposable {
     }
     socket.setTimeout(0);
     socket.removeAllListeners('timeout');
-    return new ByteSocket(server, socket);
+    return new ByteSocket(server, socket, inbox);
   }
 
-  private constructor(server: RedisServer, socket: Socket) {
+  private constructor(server: RedisServer, socket: Socket, inbox: Inbox) {
     this.server = server;
     this.#socket = socket;
+    this.#inbox = inbox;
+    inbox.onData = (sizeBytes) => this.#arrive(sizeBytes);
+    if (inbox.sizeBytes > 0) this.#arrive(inbox.sizeBytes);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (error) => this.#finish(connectionError(server, error)));
     for (const event of ['end', 'close']) {
       socket.on(event, () => this.#finish(unreachable(server, 'it ended the connection')));
@@ -65,28 +142,29 @@ export class ByteSocket implements AsyncDisposable {
 
   /** Something waits to be taken. */
   get hasMore(): boolean {
-    return this.#chunks.length > 0;
+    return this.#inbox.sizeBytes > 0;
   }
 
-  /** Everything that has come, in the pieces in which it came; none when there is nothing. */
+  /** Everything that has come, in few pieces; none when there is nothing. */
   take(): readonly Buffer[] {
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    this.#heldBytes = 0;
+    const chunks = this.#inbox.take();
     if (this.#socket.isPaused()) this.#socket.resume();
     return chunks;
   }
 
+  /** All that was taken is needed no more, and its memory is used again. */
+  giveBack(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) this.#inbox.giveBack(chunk);
+  }
+
   /** Puts back the end of what was taken. */
   putBack(rest: Buffer): void {
-    if (rest.byteLength === 0) return;
-    this.#chunks.unshift(rest);
-    this.#heldBytes += rest.byteLength;
+    if (rest.byteLength > 0) this.#inbox.putBack(rest);
   }
 
   /** Resolves when there is something to take. One waits at a time. @throws STORE_UNREACHABLE when the connection has ended */
   async arrived({ signal }: Run): Promise<void> {
-    while (this.#chunks.length === 0) {
+    while (!this.hasMore) {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end;
       await this.#change(signal);
@@ -117,11 +195,9 @@ export class ByteSocket implements AsyncDisposable {
     if (!this.#socket.closed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
   }
 
-  #take(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#heldBytes += chunk.byteLength;
-    this.#receivedBytes += chunk.byteLength;
-    if (this.#heldBytes >= HIGH_BYTES) this.#socket.pause();
+  #arrive(sizeBytes: number): void {
+    this.#receivedBytes += sizeBytes;
+    if (this.#inbox.sizeBytes >= HIGH_BYTES) this.#socket.pause();
     this.#wake?.();
   }
 
@@ -159,12 +235,21 @@ export class ByteSocket implements AsyncDisposable {
   }
 }
 
-async function openSocket(server: RedisServer, run: Run): Promise<Socket> {
+async function openSocket(server: RedisServer, inbox: Inbox, run: Run): Promise<Socket> {
   const { host, port, tls } = server;
-  if (tls === undefined) return connectPlain({ host, port });
+  if (tls === undefined) {
+    const callback = (sizeBytes: number): true => {
+      inbox.filled(sizeBytes);
+      return true;
+    };
+    return connectPlain({ host, port, onread: { buffer: () => inbox.room(), callback } });
+  }
   const options = await readTlsOptions(tls, host, run);
   try {
-    return connectTls({ host, port, ...options });
+    const socket = connectTls({ host, port, ...options });
+    // What is decrypted comes in pieces of its own.
+    socket.on('data', (chunk: Buffer) => inbox.put(chunk));
+    return socket;
   } catch (error) {
     throw connectionError(server, error);
   }

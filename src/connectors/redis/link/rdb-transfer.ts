@@ -64,8 +64,8 @@ export class RdbTransfer {
       return [seam.subarray(0, certain)];
     }
     const before = this.#tail;
-    // The chunk may be written away meanwhile, its memory is not used again.
-    this.#tail = chunk.subarray(chunk.byteLength - held);
+    // The chunk's memory is used again.
+    this.#tail = Buffer.from(chunk.subarray(chunk.byteLength - held));
     return [before, chunk.subarray(0, chunk.byteLength - held)];
   }
 }

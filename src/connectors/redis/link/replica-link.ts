@@ -133,6 +133,7 @@ export class ReplicaLink implements AsyncDisposable {
         if (rest !== undefined) break;
       }
       await writePieces(file, pieces, { run });
+      this.#socket.giveBack(chunks);
       unsynced += pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
       if (unsynced < SYNC_BYTES) continue;
       await file.datasync();

@@ -53,6 +53,35 @@ export async function makeAofFolder(options: AofFolder, run: Run): Promise<void>
   await syncFolder(folder);
 }
 
+/** Makes the folder in which those of a cluster's shards go, with a word on what to do with them. */
+export async function makeClusterFolder(
+  {
+    folder,
+    folders,
+    owner,
+  }: {
+    readonly folder: string;
+    readonly folders: readonly { readonly name: string; readonly slots: string }[];
+    readonly owner: AofFolder['owner'];
+  },
+  run: Run,
+): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const lines = [
+    'What was a Redis cluster: a data folder of each of its masters, on which a Redis 7 or newer starts with the redis.conf that lies in it.',
+    'To make a cluster of them, start each one with `cluster-enabled yes` too, say CLUSTER MEET HOST PORT for the others to one of them,',
+    'and run `redis-cli --cluster fix HOST:PORT`: a server takes the slots of which it has keys, and this gives away the others.',
+    '',
+    ...folders.map(({ name, slots }) => `${name} had the slots ${slots === '' ? '(none)' : slots}`),
+    '',
+  ];
+  await writeFileFrom(join(folder, 'README.txt'), text(lines.join('\n')), run);
+  if (owner !== undefined) {
+    for (const name of ['.', 'README.txt']) await lchown(join(folder, name), owner.uid, owner.gid);
+  }
+}
+
 /** Of what is there already; undefined when nothing is. */
 export async function ownerOf(path: string): Promise<AofFolder['owner']> {
   const { uid, gid } = (await stat(path).catch(() => undefined)) ?? {};

@@ -21,8 +21,8 @@ import { filePieces } from './work-files.ts';
 
 const WAIT_MS = 1_000;
 const MULTI = encodeCommand(['MULTI']);
-/** It is spelled as nobody else does it, so that it is found in the stream. */
-const LAST_REMOVAL = encodeCommand(['FUNCTION', 'FLUSH', 'Async']);
+/** It is spelled as nobody else does it, so that it is found in the stream. Libraries are small: they need not be freed aside. */
+const LAST_REMOVAL = encodeCommand(['FUNCTION', 'FLUSH', 'Sync']);
 
 /** Removes all that a server holds, in one step. */
 export const REMOVAL: EncodedCommands = {

@@ -28,7 +28,7 @@ export async function settleAll({ pipelines }: Routed): Promise<void> {
 export type LoadOptions = {
   readonly path: string;
   readonly into: Routed;
-  /** Of keys and of the fields of hashes, which are not parked: `fieldShiftMs`. */
+  /** Of keys; `fieldShiftMs`: how much later fields of hashes expire. */
   readonly expiry: ExpiryMap | undefined;
   readonly fieldShiftMs: number;
   /** Only these keys, which may be there already; and no functions. */

@@ -1,6 +1,7 @@
 import type { Run } from '../../../core/run.ts';
 import { must } from '../../../core/must.ts';
-import { ownersOf, parseSlotRange, slotOf } from '../cluster/slots.ts';
+import { ownersOf, parseSlotRanges, slotOf } from '../cluster/slots.ts';
+import type { SlotRange } from '../cluster/slots.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
 import type { MovedExpiry } from '../commands/command-filter.ts';
 import { argumentsOf, commandName } from '../commands/command-reader.ts';
@@ -95,15 +96,10 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
   await settleAll(into);
 }
 
-function claimsOf(shards: readonly StagedShard[]): Parameters<typeof ownersOf>[0] {
-  const claims: (readonly (readonly [number, number])[])[] = [];
-  for (const { shard, slots } of shards)
-    claims[shard] = slots.split(',').flatMap((text) => [parseSlotRange(text) ?? []].filter(isRange));
-  return Array.from(claims, (claim) => claim ?? []);
-}
-
-function isRange(range: readonly number[]): range is readonly [number, number] {
-  return range.length === 2;
+/** By the number of the shard. */
+function claimsOf(shards: readonly StagedShard[]): readonly (readonly SlotRange[])[] {
+  const numbers = Array.from({ length: 1 + Math.max(...shards.map(({ shard }) => shard)) }, (_, shard) => shard);
+  return numbers.map((number) => parseSlotRanges(shards.find(({ shard }) => shard === number)?.slots ?? ''));
 }
 
 type Lane = { parts: Uint8Array[]; starts: number[]; sizeBytes: number; readonly at: number; readonly settled: number };

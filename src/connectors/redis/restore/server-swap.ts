@@ -338,10 +338,9 @@ async function sendCluster(
   const isChosen = only !== undefined && hasLog;
   const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
   const moved = isChosen ? unparkedBy(shiftOf(place.expiry, pointMs, nowMs)) : expiry.moved;
-  for (const { shard, hasRdb } of shards) {
+  for (const { shard } of shards) {
     const own = shardFiles(files, shard);
     const path = isChosen ? own.chosen : own.rdb;
-    if (!isChosen && !hasRdb) continue;
     await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
   }
   await settleAll(into);

@@ -6,13 +6,17 @@ import type { Position } from '../../../core/position.ts';
 import type { BaseReader, LogReader, StoredEntry } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
 import { decodeOrigin, shardOf } from '../base.ts';
-import { FrameReader, frameChange } from '../cluster/frames.ts';
+import { encodeFrame, FrameReader } from '../cluster/frames.ts';
 import type { Frame } from '../cluster/frames.ts';
 import { parseClusterResume } from '../cluster/positions.ts';
+import type { Vector } from '../cluster/positions.ts';
 import { CommandScanner } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
+import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { filePieces, makeWorkFolder, shardFiles, writeFileFrom } from './work-files.ts';
 import type { StagedShard, WorkFiles } from './work-files.ts';
+
+const RDB_END = 0xff;
 
 /** A shard of a base. `offset`: where its stream goes on. */
 export type BaseShard = { readonly shard: number; readonly offset: bigint; readonly slots: string };
@@ -47,12 +51,64 @@ export async function stageShards(
 }
 
 /** `end`: where the stream stops; undefined where it stops with the log. */
-type OpenShard = StagedShard & {
+type OpenShard = {
+  readonly shard: number;
+  readonly slots: string;
   readonly scanner: CommandScanner;
   readonly end: bigint | undefined;
   at: bigint;
   settled: number;
 };
+
+/** Takes the frames of a log, and gives what of them counts, each byte once. */
+class FrameSieve {
+  readonly #vector: Vector | undefined;
+  readonly #shards = new Map<number, OpenShard>();
+  readonly #reader = new FrameReader();
+
+  constructor(base: readonly BaseShard[], vector: Vector | undefined) {
+    this.#vector = vector;
+    for (const { shard, offset, slots } of base) this.#open(shard, offset, slots);
+  }
+
+  get shards(): readonly StagedShard[] {
+    return [...this.#shards.values()].map(({ shard, slots, settled }) => ({ shard, slots, settled }));
+  }
+
+  *push(bytes: Uint8Array): Generator<Uint8Array> {
+    for (const frame of this.#reader.push(bytes)) {
+      const counted = this.#counted(frame);
+      if (counted !== undefined) yield encodeFrame(counted);
+    }
+  }
+
+  /** @throws REPOSITORY_DAMAGED when a stream did not come as far as the position says */
+  assertWhole(): void {
+    for (const { shard, at, end } of this.#shards.values()) {
+      if (end !== undefined && at < end) throw gap(shard, at, end);
+    }
+  }
+
+  #counted({ shard: number, offset, bytes }: Frame): Frame | undefined {
+    // The stream of a master that joined later begins with a frame that holds nothing.
+    const shard = this.#shards.get(number) ?? (bytes.byteLength === 0 ? this.#open(number, offset, '') : undefined);
+    if (shard === undefined || offset > shard.at) throw gap(number, shard?.at ?? 0n, offset);
+    const upTo = shard.end === undefined ? bytes.byteLength : Number(max(shard.end - offset, 0n));
+    const counted = bytes.subarray(Number(max(shard.at - offset, 0n)), upTo);
+    if (counted.byteLength === 0) return undefined;
+    const frame = { shard: number, offset: shard.at, bytes: counted };
+    shard.at += BigInt(counted.byteLength);
+    shard.settled = shard.scanner.take(Buffer.from(counted))?.settled ?? shard.settled;
+    return frame;
+  }
+
+  #open(shard: number, at: bigint, slots: string): OpenShard {
+    const end = this.#vector?.[shard]?.offset;
+    const opened = { shard, slots, scanner: new CommandScanner(), end, at, settled: 0 };
+    this.#shards.set(shard, opened);
+    return opened;
+  }
+}
 
 /**
  * Writes what each shard did up to a position, in the order of the log. Only commands count that end at or before it. `atMs`: the time of the last commit.
@@ -67,50 +123,38 @@ export async function stageFrames(
   }: { readonly log: LogReader; readonly from: readonly BaseShard[]; readonly to: Position; readonly files: WorkFiles },
   run: Run,
 ): Promise<{ readonly shards: readonly StagedShard[]; readonly sizeBytes: number; readonly atMs: number | undefined }> {
-  const place = must(parseClusterResume(to.resume), 'a position of a cluster');
-  const shards = new Map<number, OpenShard>();
-  const openShard = (shard: number, at: bigint, slots?: string): OpenShard => {
-    const end = place.vector?.[shard]?.offset;
-    const hasRdb = slots !== undefined;
-    const opened = { shard, hasRdb, slots: slots ?? '', scanner: new CommandScanner(), end, at, settled: 0 };
-    shards.set(shard, opened);
-    return opened;
-  };
-  for (const { shard, offset, slots } of from) openShard(shard, offset, slots);
+  const { vector } = must(parseClusterResume(to.resume), 'a position of a cluster');
+  const sieve = new FrameSieve(from, vector);
   let atMs: number | undefined;
-  let order = 0n;
-  const reader = new FrameReader();
-  const take = (frame: Frame): Uint8Array | undefined => {
-    // The stream of a master that joined later begins with a frame that holds nothing.
-    const shard =
-      shards.get(frame.shard) ?? (frame.bytes.byteLength === 0 ? openShard(frame.shard, frame.offset) : undefined);
-    if (shard === undefined || frame.offset > shard.at) throw gap(frame.shard, shard?.at ?? 0n, frame.offset);
-    const upTo = shard.end === undefined ? frame.bytes.byteLength : Number(max(shard.end - frame.offset, 0n));
-    const bytes = frame.bytes.subarray(Number(max(shard.at - frame.offset, 0n)), upTo);
-    if (bytes.byteLength === 0) return undefined;
-    const staged = frameChange(order, { shard: frame.shard, offset: shard.at, bytes });
-    shard.at += BigInt(bytes.byteLength);
-    shard.settled = shard.scanner.take(Buffer.from(bytes))?.settled ?? shard.settled;
-    return 'attributes' in staged ? staged.attributes : undefined;
-  };
   const pieces = async function* (): AsyncGenerator<Uint8Array> {
     for await (const transactions of log.read(run)) {
       for (const { entries, commit } of transactions) {
-        for (const entry of entries) {
-          for (const frame of reader.push(readLogBytes(entry).bytes)) {
-            const staged = take(frame);
-            if (staged !== undefined) yield staged;
-          }
-        }
-        order = BigInt(commit.position.order);
+        for (const entry of entries) yield* sieve.push(readLogBytes(entry).bytes);
         atMs = commit.atMs;
       }
     }
   };
   const sizeBytes = await writeFileFrom(files.commands, pieces(), run);
-  for (const { shard, at, end } of shards.values()) if (end !== undefined && at < end) throw gap(shard, at, end);
-  const staged = [...shards.values()].map(({ shard, hasRdb, slots, settled }) => ({ shard, hasRdb, slots, settled }));
-  return { shards: staged, sizeBytes, atMs };
+  sieve.assertWhole();
+  const { shards } = sieve;
+  for (const { shard } of shards) {
+    if (!from.some((known) => known.shard === shard)) await stageEmpty(shardFiles(files, shard), run);
+  }
+  return { shards, sizeBytes, atMs };
+}
+
+/** Of a master that joined after the base, before it got anything. */
+async function stageEmpty(files: WorkFiles, run: Run): Promise<void> {
+  await makeWorkFolder(files);
+  const rdb = Buffer.concat([Buffer.from('REDIS0009'), Buffer.of(RDB_END), Buffer.alloc(CRC64_BYTES)]);
+  const crc = createCrc64();
+  crc.update(rdb.subarray(0, -CRC64_BYTES));
+  crc.write(rdb, rdb.byteLength - CRC64_BYTES);
+  await writeFileFrom(files.rdb, once(rdb), run);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 /** The commands that count, as they lie in the log, with the shard that did them. */

@@ -29,7 +29,7 @@ const FOR_ALL = [
 ];
 const FOR_WHOLE = [
   ['FLUSHALL', 'ASYNC'],
-  ['FUNCTION', 'FLUSH', 'Async'],
+  ['FUNCTION', 'FLUSH', 'SYNC'],
   ['FUNCTION', 'RESTORE', ''],
   ['PEXPIRETIME', PROBED_KEY],
   ['PEXPIREAT', PROBED_KEY, '1'],

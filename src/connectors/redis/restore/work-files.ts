@@ -39,12 +39,10 @@ export function workFilesIn(folder: string): WorkFiles {
 }
 
 /**
- * What was staged of a shard. `settled`: how many bytes of its commands count. `hasRdb`: false for one that came later than the base. `slots`: those that it
- * had at the base.
+ * What was staged of a shard. `settled`: how many bytes of its commands count. `slots`: those that it had at the base; none where it came later.
  */
 export type StagedShard = {
   readonly shard: number;
-  readonly hasRdb: boolean;
   readonly slots: string;
   readonly settled: number;
 };

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { readLogBytes } from '../../core/log-bytes.ts';
+import { orderOf } from '../../core/position.ts';
+import type { LogPiece } from '../../core/recorder.ts';
+import { createSystemClock } from '../../flow/clock.ts';
+import { RedisLog } from './log.ts';
+import type { RedisLogOptions } from './log.ts';
+import { encodeCommand } from './resp.ts';
+
+const run = { signal: new AbortController().signal };
+const PING = encodeCommand(['PING']);
+const SET = encodeCommand(['SET', 'key', 'value']);
+/** Looking at all PINGs again at each would take longer by far. */
+const LIMIT_MS = 60_000;
+
+/** A log of what a master sends at once, piece by piece, until it ends. */
+function logOf(chunks: Iterable<Uint8Array>): RedisLog {
+  const left = chunks[Symbol.iterator]();
+  let offset = 0n;
+  let next = left.next();
+  const link: RedisLogOptions['link'] = {
+    server: { host: 'master', port: 1, password: async () => undefined },
+    get offset() {
+      return offset;
+    },
+    hasMore: true,
+    take() {
+      if (next.done === true) return [];
+      const chunk = Buffer.from(next.value);
+      offset += BigInt(chunk.byteLength);
+      next = left.next();
+      return [chunk];
+    },
+    async arrivedWithin() {
+      if (next.done === true) throw new Error('it has ended');
+    },
+    acknowledge: () => undefined,
+    async [Symbol.asyncDispose]() {},
+  };
+  const options = {
+    link,
+    clock: createSystemClock(),
+    positionAt: (at: bigint) => ({ lineage: 'a', order: orderOf(at), resume: `a:${at}` }),
+    headOffset: async () => offset,
+    isMaster: undefined,
+  };
+  return new RedisLog(options, run);
+}
+
+async function piecesOf(log: RedisLog): Promise<readonly LogPiece[]> {
+  const pieces: LogPiece[] = [];
+  await assert.rejects(async () => {
+    for await (const batch of log) pieces.push(...batch);
+  }, /it has ended/);
+  return pieces;
+}
+
+function bytesOf(pieces: readonly LogPiece[]): readonly Buffer[] {
+  return pieces.map(({ changes }) => Buffer.concat(changes.map((change) => readLogBytes(change).bytes)));
+}
+
+suite('the log of a master', { timeout: LIMIT_MS }, () => {
+  test('holds PINGs back until something follows on them', async () => {
+    const pieces = await piecesOf(logOf([PING, PING, SET, PING, SET, SET]));
+    assert.deepEqual(bytesOf(pieces), [Buffer.concat([PING, PING, SET]), Buffer.concat([PING, SET]), SET]);
+  });
+
+  test('lets PINGs go when they are many, and looks at each once', async () => {
+    const count = 100_000;
+    const pings = Iterator.from({ next: () => ({ done: false, value: PING }) }).take(count);
+    const found = bytesOf(await piecesOf(logOf({ [Symbol.iterator]: () => pings })));
+    assert.equal(
+      found.reduce((sum, { byteLength }) => sum + byteLength, 0),
+      count * PING.byteLength,
+    );
+    const most = Math.max(...found.map(({ byteLength }) => byteLength));
+    assert.ok(most >= 64 * 1024 && most < 64 * 1024 + PING.byteLength, `${most} bytes are let go at once`);
+  });
+});
