@@ -14,6 +14,8 @@ const HEARTBEAT_MS = 1_000;
 /** While slots are on their way each commit asks all masters three times. */
 const MOVING_STEP_MS = 50;
 const STEP_MS = 5;
+/** And once where keys are deleted. */
+const DELETIONS_STEP_MS = 20;
 const NOTHING = new Uint8Array(0);
 /** How long a master may have more to send, and send nothing. */
 const STUCK_MS = 15_000;
@@ -116,24 +118,34 @@ export class ClusterLog implements Log {
       const hasCome = this.#take(streams);
       if (hasCome) this.#behindSinceMs = undefined;
       if (clock.monotonicMs() - this.#askedMs >= HEARTBEAT_MS) await this.#ask(run);
-      const isMoving = this.#state?.isMoving === true || streams.some(({ hasArrivals }) => hasArrivals);
+      let isMoving = this.#isMoving;
       const isRipe = streams.some((stream) => stream.isRipe) || !this.#isEven;
+      let upTo: ReadonlyMap<number, bigint> | undefined;
+      if (isRipe && !isMoving && streams.some(({ hasDeletions }) => hasDeletions)) {
+        // Where a key was deleted because it has moved, it has arrived before.
+        try {
+          upTo = await this.#askAndTake(streams, run);
+        } catch (error) {
+          yield* this.#rest(atMs, run);
+          throw error;
+        }
+        isMoving = this.#isMoving;
+      }
       if (isRipe && isMoving) {
         yield await this.#movingRound(atMs, run);
         await clock.sleep(MOVING_STEP_MS, run);
         continue;
       }
       if (isRipe) {
-        yield* this.#round(atMs, (stream) => stream.isRipe);
+        yield* this.#round(atMs, (stream) => stream.isRipe, upTo);
+        if (upTo !== undefined) await clock.sleep(DELETIONS_STEP_MS, run);
         continue;
       }
       if (hasCome) for (const stream of streams) stream.tell();
       try {
         await this.#arrived(run);
       } catch (error) {
-        run.signal.throwIfAborted();
-        // From a master that was stopped in good order and comes back it goes on after its last byte only.
-        if (!isMoving) yield* this.#round(atMs, ({ heldBytes }) => heldBytes > 0);
+        if (!isMoving) yield* this.#rest(atMs, run);
         throw error;
       }
       if (streams.some(({ link }) => link.hasMore)) continue;
@@ -145,6 +157,10 @@ export class ClusterLog implements Log {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(unreachable(this.#options.server, 'its log was closed'));
     for (const stream of this.#options.streams) await stream[Symbol.asyncDispose]();
+  }
+
+  get #isMoving(): boolean {
+    return this.#state?.isMoving === true || this.#options.streams.some(({ hasArrivals }) => hasArrivals);
   }
 
   get #isEven(): boolean {
@@ -164,8 +180,18 @@ export class ClusterLog implements Log {
     return state;
   }
 
+  /** From a master that was stopped in good order and comes back it goes on after its last byte only. */
+  *#rest(atMs: number, run: Run): Generator<readonly LogPiece[]> {
+    run.signal.throwIfAborted();
+    yield* this.#round(atMs, ({ heldBytes }) => heldBytes > 0);
+  }
+
   /** What is held of some streams, with a commit behind each large part. */
-  *#round(atMs: number, isMeant: (stream: ShardStream) => boolean): Generator<readonly LogPiece[]> {
+  *#round(
+    atMs: number,
+    isMeant: (stream: ShardStream) => boolean,
+    upTo?: ReadonlyMap<number, bigint>,
+  ): Generator<readonly LogPiece[]> {
     const { streams } = this.#options;
     for (const stream of streams) stream.committed = stream.offset;
     let changes: LoggedChange[] = [];
@@ -173,7 +199,7 @@ export class ClusterLog implements Log {
     for (const stream of streams) {
       if (!isMeant(stream)) continue;
       const from = stream.offset;
-      const all = stream.release();
+      const all = stream.release(upTo?.get(stream.shard));
       for (let at = 0; at < all.byteLength; at += PART_BYTES) {
         const bytes = all.subarray(at, at + PART_BYTES);
         changes.push(this.#frame(stream.shard, from + BigInt(at), bytes));

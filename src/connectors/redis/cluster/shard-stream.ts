@@ -4,6 +4,8 @@ import { arePings, MOST_HELD_BYTES } from '../log.ts';
 
 /** What a source of a migration gives its target, which passes it on to its replicas. */
 const ARRIVAL = Buffer.from('RESTORE-ASKING');
+/** What is propagated by its source once a key has moved, and by others that delete. */
+const DELETION = Buffer.from('\r\n$3\r\nDEL\r\n');
 const TAIL_BYTES = ARRIVAL.byteLength - 1;
 const NOTHING = Buffer.alloc(0);
 
@@ -18,6 +20,7 @@ export class ShardStream implements AsyncDisposable {
   /** The end of what went into the log. */
   #tail: Buffer = NOTHING;
   #hasArrivals = false;
+  #hasDeletions = false;
   /** Up to where it is in the log; and where commits say that it is. */
   #offset: bigint;
   committed: bigint;
@@ -56,6 +59,11 @@ export class ShardStream implements AsyncDisposable {
     return this.#hasArrivals;
   }
 
+  /** A key that was deleted is among what is held: it may be one that has moved. */
+  get hasDeletions(): boolean {
+    return this.#hasDeletions;
+  }
+
   /** It can go into the log: somebody waits for it, or it is more than some signs of life. */
   get isRipe(): boolean {
     if (this.#heldBytes >= MOST_HELD_BYTES || !this.#holdsOnlyPings) return true;
@@ -75,6 +83,7 @@ export class ShardStream implements AsyncDisposable {
       const before = this.#chunks.at(-1) ?? this.#tail;
       const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
       this.#hasArrivals ||= seam.includes(ARRIVAL) || chunk.includes(ARRIVAL);
+      this.#hasDeletions ||= seam.includes(DELETION) || chunk.includes(DELETION);
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.byteLength;
     }
@@ -93,7 +102,9 @@ export class ShardStream implements AsyncDisposable {
     this.#holdsOnlyPings = arePings(this.#chunks);
     this.#offset += BigInt(count);
     this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
-    this.#hasArrivals = Buffer.concat([this.#tail, kept]).includes(ARRIVAL);
+    const seen = Buffer.concat([this.#tail, kept]);
+    this.#hasArrivals = seen.includes(ARRIVAL);
+    this.#hasDeletions = seen.includes(DELETION);
     return given;
   }
 
