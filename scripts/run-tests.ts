@@ -22,7 +22,7 @@ const TEST_LIMIT_MS = 20 * 60_000;
 const NOTHING: TestCounts = { tests: 0, passed: 0, failed: 0, skipped: 0 };
 const ONE_PROCESS = ['--test-isolation=none'];
 /** Groups whose files take long and need no quiet: node alone would leave a processor idle. */
-const SIDE_BY_SIDE = new Set(['crash', 'damage', 'e2e', 'engines', 'kit', 'servers', 'simulation']);
+const SIDE_BY_SIDE = new Set(['crash', 'damage', 'e2e', 'engines', 'kit', 'oracle', 'servers', 'simulation']);
 
 function listGroups(): readonly Group[] {
   const folders = new Map<string, string[]>();

@@ -8,9 +8,9 @@ import { startRedis } from '../servers/redis.ts';
 import { ENGINE_STORES } from './engine-model.ts';
 import { checkMarks, chosenMarks } from './engine-restored.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
-import { isFull, LONGER } from './world.ts';
+import { ENGINES_LONGER, isFull } from './world.ts';
 
-const TROUBLES = 3 * (isFull ? 2 : 1) * LONGER;
+const TROUBLES = 3 * (isFull ? 2 : 1) * ENGINES_LONGER;
 const MEAN_BYTES = 100_000;
 
 const { skip } = needs('redis-server', 'postgres');

@@ -12,10 +12,10 @@ import { ENGINE_STORES, SESSION_SECONDS, SESSIONS } from './engine-model.ts';
 import type { EngineModel, EngineStore } from './engine-model.ts';
 import { keepResult } from './engine-world.ts';
 import type { EngineWorld, Recorded, TakenMark } from './engine-world.ts';
-import { isFull, LONGER } from './world.ts';
+import { ENGINES_LONGER, isFull } from './world.ts';
 
 /** How many of the marks that a scenario does not name are restored, the newest one among them. */
-const RESTORED = process.env['TIDEMARK_ORACLE_LONGER'] === undefined ? 1 : 3 * LONGER;
+const RESTORED = process.env['TIDEMARK_ORACLE_LONGER'] === undefined ? 1 : 3 * ENGINES_LONGER;
 /** Of those that it names, the last ones. */
 const NAMED = isFull ? Number.POSITIVE_INFINITY : 2;
 

@@ -6,9 +6,9 @@ import { startPostgres } from '../servers/postgres.ts';
 import { startRedis } from '../servers/redis.ts';
 import { checkMarks, chosenMarks } from './engine-restored.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
-import { isFull, LONGER } from './world.ts';
+import { ENGINES_LONGER, isFull } from './world.ts';
 
-const SECONDS = 3 * LONGER;
+const SECONDS = 3 * ENGINES_LONGER;
 const KILLS = isFull ? 3 : 1;
 
 const PAUSED = `, seal: { pause: [sh, -c, 'touch pause; while [ ! -e paused ]; do sleep 0.01; done'], resume: [sh, -c, 'rm -f pause; while [ -e paused ]; do sleep 0.01; done'] }`;

@@ -26,6 +26,9 @@ if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 
 /** A run of the quick level lasts so many seconds times this: with a hundred there are thousands of marks. */
 export const LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? (isFull ? 3 : 1));
+
+/** The same for what needs servers, which take their time to start, stop and be restored. */
+export const ENGINES_LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? 1);
 const STEP_MS = 20;
 const LONGEST_MS = 120_000;
 const WRITER = join(import.meta.dirname, 'writer.ts');
