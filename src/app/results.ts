@@ -98,7 +98,7 @@ export type PlanStoreResult = {
   readonly exact: 'position' | 'time' | 'observation';
   readonly into: string;
   readonly inOneStep: boolean;
-  readonly replaces: boolean;
+  readonly replaces?: boolean | undefined;
   readonly downloadBytes: number;
   readonly needBytes: number;
   readonly freeBytes?: number | undefined;

@@ -81,6 +81,12 @@ in the way orders: there is not enough room at /srv
   );
 });
 
+test('of a place that does not answer it is not said that nothing is there', () => {
+  const { replaces: _, ...unknown } = { ...orders, into: 'redis://cache:6379' };
+  const text = printed({ at: '2026-11-20T14:05:00.000Z', stores: [unknown], sideEffects: [], blockers: [] });
+  assert.match(text, /what is there is not known/);
+});
+
 test('without a mark each store says how near it comes', () => {
   const near = (distanceMs: number, covered: boolean, exact: 'position' | 'observation'): string => {
     const nearest = { at: '2026-11-20T14:04:00.000Z', distanceMs, covered };

@@ -75,6 +75,7 @@ function lostLines({ lostAfterMs, newerMs }: PlanStore): readonly string[] {
 }
 
 function effectText({ into, replaces, inOneStep }: PlanStore): string {
+  if (replaces === undefined) return 'what is there is not known';
   if (!replaces) return 'nothing is there yet';
   if (!into.startsWith('/')) return 'what is there is kept on this host, and replaced';
   return `exchanged with what is there, ${inOneStep ? 'in one step' : 'one after another, not in one step'}`;

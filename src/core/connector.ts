@@ -44,12 +44,12 @@ export type PreviewContext = Omit<RestorerContext, 'id' | 'workFolder'> & { read
 
 /**
  * What a restore of one store would need and do. Nothing is written to find out. `into`: a path or a server; undefined where there is no place for it,
- * which is a blocker. `freeBytes`: undefined where nobody can know.
+ * which is a blocker. `replaces`: undefined where the place doesn’t tell what is there. `freeBytes`: undefined where nobody can know.
  */
 export type RestorePreview = {
   readonly into: string | undefined;
   readonly inOneStep: boolean;
-  readonly replaces: boolean;
+  readonly replaces: boolean | undefined;
   readonly freeBytes: number | undefined;
   readonly sideEffects: readonly string[];
   readonly blockers: readonly string[];

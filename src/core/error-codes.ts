@@ -31,7 +31,7 @@ export const errorCodes = {
   RESTORE_CONFLICT: {
     exit: 2,
     meaning: 'The restore would replace something that it may not replace.',
-    action: 'Restore elsewhere with --into, or remove what is in the way.',
+    action: 'Put right what is in the way (`tidemark plan` shows all of it), or restore elsewhere with --into.',
   },
   REPOSITORY_NOT_FOUND: {
     exit: 7,

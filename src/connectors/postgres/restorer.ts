@@ -79,7 +79,7 @@ export async function previewPostgres(
     if (!isTidemarkError(error)) throw error;
     const into = context.target ?? place.options.dataDirectory;
     const blockers = [`${error.message}. ${error.hint}`];
-    return { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [], blockers };
+    return { into, inOneStep: false, replaces: undefined, freeBytes: undefined, sideEffects: [], blockers };
   }
 }
 

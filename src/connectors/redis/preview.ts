@@ -54,7 +54,7 @@ function previewFolder(folder: string, { id, only }: PreviewContext): RestorePre
 async function previewServer(place: RedisPlace, context: PreviewContext, run: Run): Promise<RestorePreview> {
   const only = context.only !== undefined && context.only.length > 0 ? context.only : undefined;
   const into = `${place.tls === undefined ? 'redis' : 'rediss'}://${shownAddress(place)}`;
-  const preview = { into, inOneStep: false, replaces: false, freeBytes: undefined, sideEffects: [] };
+  const preview = { into, inOneStep: false, replaces: undefined, freeBytes: undefined, sideEffects: [] };
   try {
     await using targets = await openTargets(place, context.runtime.clock, run);
     const { all, shown } = targets;

@@ -72,7 +72,10 @@ test('a table or a database comes back into the live server as it was at the pos
   assert.equal(await orders(), '1,2');
   assert.equal(await server.value('SELECT n FROM kept', 'shop'), '7');
   const target = `postgres://postgres@127.0.0.1:${server.port}/shop`;
-  const previewOf = async (only: string, replace: boolean): Promise<readonly (readonly string[] | boolean)[]> => {
+  const previewOf = async (
+    only: string,
+    replace: boolean,
+  ): Promise<readonly (readonly string[] | boolean | undefined)[]> => {
     const context = { runtime, id: undefined, target, only: [only], replace };
     const { replaces, blockers } = await previewPostgres(placeOf(server, 'shop'), context, run);
     return [replaces, blockers.map((blocker) => blocker.replace(/^postgres:\S+ /, ''))];

@@ -45,6 +45,15 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     assert.match(await target.call('function', 'list'), /mine/);
   });
 
+  test('is in the way where it does not answer, and nobody says what it holds', async () => {
+    await using target = await startRedis();
+    const place = placeOf(target);
+    await target.kill();
+    const { replaces, blockers } = await previewRestore(place, { runtime, id: undefined }, run);
+    assert.equal(replaces, undefined);
+    assert.match(blockers.join(), /nothing listens there/);
+  });
+
   test('is replaced where that is allowed, what it held comes back by an undo, and so on', async () => {
     await using source = await startRedis();
     await using target = await startRedis();
