@@ -58,8 +58,6 @@ export type DataDirectoryOptions = {
   /** Where the tablespaces were, by OID, and where they go. */
   readonly tablespaces: ReadonlyMap<string, string>;
   readonly tablespaceHome: TablespaceHome;
-  /** Which entries are wanted; all where it is absent. */
-  readonly wanted?: ((name: string) => boolean) | undefined;
 };
 
 export type Written = { readonly entries: number; readonly bytes: number; readonly reusedBytes: number };
@@ -103,18 +101,12 @@ class DirectoryWriter {
       const targets: FileTarget<string>[] = [];
       for (const entry of batch) {
         const name = pathOf(entry);
-        if (!this.#isWanted(name)) continue;
+        if (!isWanted(name)) continue;
         const target = this.#add(name, entry);
         if (target !== undefined) targets.push(target);
       }
       if (targets.length > 0) yield targets;
     }
-  }
-
-  #isWanted(name: string): boolean {
-    if (LEFT_OUT.has(name) || LEFT_OUT_FOLDERS.some((folder) => name.startsWith(folder))) return false;
-    if (name.startsWith('pg_wal/') && !name.endsWith('.history')) return false;
-    return this.#options.wanted?.(name) ?? true;
   }
 
   #add(name: string, entry: StoredEntry): FileTarget<string> | undefined {
@@ -189,4 +181,10 @@ function pathOf({ name }: { readonly name: Uint8Array }): string {
 
 function textOf(name: string): string {
   return Buffer.from(name, 'latin1').toString();
+}
+
+/** What lies beside the data directory in a base, or what a restored server gets otherwise, is not. */
+function isWanted(name: string): boolean {
+  if (LEFT_OUT.has(name) || LEFT_OUT_FOLDERS.some((folder) => name.startsWith(folder))) return false;
+  return !name.startsWith('pg_wal/') || name.endsWith('.history');
 }
