@@ -13,14 +13,19 @@ import type { Table } from './report/text.ts';
 
 const HELP = `node bench/oracle.ts [options]
   --minutes N   rounds are begun so long (default 15)
-  --longer N    TIDEMARK_ORACLE_LONGER: longer scenarios, more marks of each (default 4)
+  --longer N    TIDEMARK_ORACLE_LONGER: longer scenarios, more marks and times of each (default 4)
   --no-save     print only`;
 
-/** A line of what a scenario has done: a mark that was restored and was right, or what the repository had at its end. */
+/**
+ * A line of what a scenario has done: what was restored and was right, a time that was refused because it lies in a gap, or what the repository had at
+ * its end. `to`: a mark's id, or a time with or without `--per-store`.
+ */
 type Line = {
   readonly scenario: string;
   readonly seed: number;
+  readonly to?: readonly string[];
   readonly restoredMs?: number;
+  readonly refused?: string;
   readonly marks?: number;
   readonly gaps?: number;
 };
@@ -48,6 +53,14 @@ function runRound(folder: string, longer: string): Round {
   return { lines: lines.map((line) => JSON.parse(line) as Line), failed };
 }
 
+const KINDS = ['marks', 'times', 'times, each store its own'] as const;
+
+function kindOf([to = '', perStore]: readonly string[]): (typeof KINDS)[number] {
+  if (perStore !== undefined) return 'times, each store its own';
+  // The id of a mark has no zone.
+  return to.endsWith('Z') ? 'times' : 'marks';
+}
+
 function tableOf(lines: readonly Line[]): Table {
   const names = [...new Set(lines.map(({ scenario }) => scenario))].toSorted((left, right) => (left < right ? -1 : 1));
   const rowOf = (name: string, own: readonly Line[]): readonly string[] => {
@@ -56,11 +69,22 @@ function tableOf(lines: readonly Line[]): Table {
     const gaps = own.reduce((sum, line) => sum + (line.gaps ?? 0), 0);
     const seeds = new Set(own.map(({ seed }) => seed)).size;
     const median = times.length === 0 ? '' : `${(quantileOf(times, 0.5) / 1000).toFixed(1)} s`;
-    return [name, String(seeds), String(taken), String(gaps), String(times.length), median];
+    const refused = own.filter((line) => line.refused !== undefined).length;
+    const restored = KINDS.map((kind) => own.filter(({ to }) => to !== undefined && kindOf(to) === kind).length);
+    return [name, ...[seeds, taken, gaps, ...restored, times.length, refused].map(String), median];
   };
   return {
-    title: 'Marks that were restored into fresh servers',
-    columns: ['scenario', 'runs', 'marks taken', 'gaps told', 'restored and right', 'a restore with its checks'],
+    title: 'What was restored into fresh servers, and was right',
+    columns: [
+      'scenario',
+      'runs',
+      'marks taken',
+      'gaps told',
+      ...KINDS,
+      'all restored',
+      'times refused in a gap',
+      'a restore with its checks',
+    ],
     rows: [
       ...names.map((name) =>
         rowOf(

@@ -503,7 +503,7 @@ export class StoreRecording implements AsyncDisposable {
     const { queue } = history;
     if (observation === undefined) return queue.received;
     const block = await this.#options.journal.withWriter(
-      (writer) => storeObserved(observation, { writer, after: queue.received, atMs }, run),
+      (writer) => storeObserved(observation, { writer, after: queue.received, clock }, run),
       run,
     );
     await queue.put(block, run);

@@ -7,7 +7,7 @@ import { promote, startPostgres } from '../servers/postgres.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { failover, startSentinels, untilFailedOver } from '../servers/redis-sentinels.ts';
 import { startRedis, untilSynchronised } from '../servers/redis.ts';
-import { checkMarks, chosenMarks } from './engine-restored.ts';
+import { checkRestored } from './engine-check.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
 import { isFull } from './world.ts';
 
@@ -74,6 +74,6 @@ for (const isStill of isFull ? [true, false] : [true]) {
     assert.ok(gaps.cache.length <= (isStill ? 1 : 2), err);
     for (const reason of gaps.cache) assert.match(reason, /the server became master at|another one|new history/);
     if (isStill) assert.deepEqual(gaps.orders, [], err);
-    await checkMarks(world, model, chosenMarks(world, recorded, [before, between, after]));
+    await checkRestored(world, model, { recorded, ids: [before, between, after] });
   });
 }

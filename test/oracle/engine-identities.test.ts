@@ -11,7 +11,8 @@ import { startPostgres } from '../servers/postgres.ts';
 import { startProxy } from '../servers/proxy.ts';
 import { promote, startRedis } from '../servers/redis.ts';
 import { ENGINE_STORES } from './engine-model.ts';
-import { checkMarks, chosenMarks, restoredCounters } from './engine-restored.ts';
+import { restoredCounters } from './engine-restored.ts';
+import { checkRestored } from './engine-check.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
 import type { EngineWorld } from './engine-world.ts';
 import { askingOf, isFull } from './world.ts';
@@ -195,6 +196,6 @@ fully(
     assert.deepEqual(ENGINE_STORES.map(recorded.gaps).flat(), []);
     assert.deepEqual(ENGINE_STORES.map(recorded.bases), [2, 2, 2, 2]);
     t.diagnostic(`${recorded.complete.length} complete of ${recorded.marks.length} marks over ${model.steps} steps`);
-    await checkMarks(world, model, chosenMarks(world, recorded, marks));
+    await checkRestored(world, model, { recorded, ids: marks });
   },
 );

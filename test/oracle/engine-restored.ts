@@ -1,35 +1,38 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import process from 'node:process';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
-import type { Shop } from '../e2e/shop.ts';
+import type { Ended, Shop } from '../e2e/shop.ts';
 import { serverOwner, startPostgres } from '../servers/postgres.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { startRedis } from '../servers/redis.ts';
 import type { RedisServer } from '../servers/redis.ts';
-import { ENGINE_STORES, SESSION_SECONDS, SESSIONS } from './engine-model.ts';
-import type { EngineModel, EngineStore } from './engine-model.ts';
+import { SESSION_SECONDS, SESSIONS } from './engine-model.ts';
+import type { EngineStore } from './engine-model.ts';
 import { keepResult } from './engine-world.ts';
-import type { EngineWorld, Recorded, TakenMark } from './engine-world.ts';
-import { ENGINES_LONGER, isFull } from './world.ts';
-
-/** How many of the marks that a scenario does not name are restored, the newest one among them. */
-const RESTORED = process.env['TIDEMARK_ORACLE_LONGER'] === undefined ? 1 : 3 * ENGINES_LONGER;
-/** Of those that it names, the last ones. */
-const NAMED = isFull ? Number.POSITIVE_INFINITY : 2;
+import type { EngineWorld } from './engine-world.ts';
 
 export type Counters = Readonly<Record<EngineStore, number>>;
 
+export type Restored = { readonly counters: Counters; readonly result: Ended['json'] };
+
 /** Restores a mark into fresh servers and folders, starts them, and tells what counter each store stands at. */
-export async function restoredCounters({ shop, seed }: EngineWorld, mark: string): Promise<Counters> {
+export async function restoredCounters(world: EngineWorld, mark: string): Promise<Counters> {
+  const { counters } = await restoredTo(world, ['--to', mark]);
+  return counters;
+}
+
+/** The same for what `to` says. @throws RestoreRefused when there is no such place */
+export async function restoredTo({ shop, seed }: EngineWorld, to: readonly string[]): Promise<Restored> {
   const startedMs = Date.now();
   await using redis = await startRedis();
-  const into = shop.at(`restored-${mark}`);
+  const into = shop.at(`restored-${to.join('').replaceAll(/\W/g, '')}`);
   mkdirSync(into, { mode: 0o755 });
   if (serverOwner() !== undefined) openTo(shop.folder.path);
+  const restore = ['restore', ...to, '--into', into, '--into', `cache=${redis.url}`, '--yes'];
   try {
-    await ended(shop, ['restore', '--to', mark, '--into', into, '--into', `cache=${redis.url}`, '--yes']);
+    const { status, err, json: result } = await shop.start(restore).ended;
+    if (status !== 0) throw new RestoreRefused(String(result['code']), `tidemark ${restore.join(' ')}: ${err}`);
     await using postgres = await startPostgres({ folder: join(into, 'orders') });
     using catalog = openEmbedded(join(into, 'catalog'), { mustExist: true });
     const counters = {
@@ -38,11 +41,22 @@ export async function restoredCounters({ shop, seed }: EngineWorld, mark: string
       orders: await postgresCounter(postgres),
       catalog: Number(Buffer.from(catalog.get('counter') ?? []).toString()),
     };
-    keepResult({ seed, mark, restoredMs: Date.now() - startedMs });
-    return counters;
+    keepResult({ seed, to: to.slice(1), restoredMs: Date.now() - startedMs });
+    await ended(shop, ['restore', '--discard', '--yes']);
+    return { counters, result };
   } finally {
     rmSync(into, { recursive: true, force: true });
-    await ended(shop, ['restore', '--discard', '--yes']);
+  }
+}
+
+/** A restore that ended with an error. `code`: as it says. */
+export class RestoreRefused extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'RestoreRefused';
+    this.code = code;
   }
 }
 
@@ -84,34 +98,4 @@ async function postgresCounter(server: PostgresServer): Promise<number> {
   const [value, steps, last] = [row?.['value'], row?.['steps'], row?.['last']].map(Number);
   assert.deepEqual([steps, last], [value, value], 'PostgreSQL has every step up to the last');
   return value ?? 0;
-}
-
-/** Restores marks, and checks that all stores stand where they may, that what a row names is there, and that a sealed one is of one moment. */
-export async function checkMarks(world: EngineWorld, model: EngineModel, marks: readonly TakenMark[]): Promise<void> {
-  for (const { id, class: kind, span } of marks) {
-    const counters = await restoredCounters(world, id);
-    for (const store of ENGINE_STORES) {
-      const told = `seed ${world.seed}, mark ${id}: ${model.told(store, counters[store], span)}`;
-      assert.ok(model.isPossible(store, counters[store], span), told);
-    }
-    assert.ok(counters.uploads >= counters.orders, `seed ${world.seed}, mark ${id}: ${JSON.stringify(counters)}`);
-    if (kind === 'sealed') assert.equal(new Set(Object.values(counters)).size, 1, `${id}: ${JSON.stringify(counters)}`);
-  }
-}
-
-/** The marks of these ids, the newest complete one, and some more that are complete. */
-export function chosenMarks(
-  { random }: EngineWorld,
-  { marks, complete }: Recorded,
-  ids: readonly string[] = [],
-): readonly TakenMark[] {
-  const named = marks.filter(({ id }) => ids.includes(id));
-  assert.deepEqual(
-    ids.filter((id) => !named.some((mark) => mark.id === id)),
-    [],
-    'marks that were promised',
-  );
-  const others = complete.filter(({ id }) => !ids.includes(id));
-  const some = random.shuffle(others.slice(0, -1)).slice(0, RESTORED - 1);
-  return [...named.slice(-NAMED), ...some, ...(isFull ? others.slice(-1) : [])];
 }

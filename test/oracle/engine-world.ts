@@ -53,13 +53,23 @@ export type EngineWorld = AsyncDisposable &
     recorded(): Promise<Recorded>;
   };
 
-export type TakenMark = { readonly id: string; readonly state: string; readonly class: string; readonly span: Span };
+/** `atMs`: when it was, as a time finds it. `storedMs`: from when on it was in the repository. */
+export type TakenMark = {
+  readonly id: string;
+  readonly state: string;
+  readonly class: string;
+  readonly span: Span;
+  readonly atMs: number;
+  readonly storedMs: number;
+};
 
 export type Recorded = {
   /** Oldest first. */
   readonly marks: readonly TakenMark[];
   readonly complete: readonly TakenMark[];
   gaps(store: EngineStore): readonly string[];
+  /** When stores were not recorded, of all of them. */
+  readonly gapTimes: readonly Span[];
   bases(store: EngineStore): number;
 };
 
@@ -146,9 +156,9 @@ async function recordedOf(shop: Shop, seed: number): Promise<Recorded> {
   await using reader = await openReader(application, {}, run);
   const { catalogue } = reader;
   assert.deepEqual(catalogue.findings, []);
-  const marks = catalogue.marks.map(({ mark, signed }) => {
-    const { atMs, skewMs } = signed;
-    return { id: mark.id, state: markState(mark), class: signed.class, span: { fromMs: atMs - skewMs, toMs: atMs } };
+  const marks = catalogue.marks.map(({ mark, signed, modifiedMs }) => {
+    const span = { fromMs: signed.atMs - signed.skewMs, toMs: signed.atMs };
+    return { id: mark.id, state: markState(mark), class: signed.class, span, atMs: mark.atMs, storedMs: modifiedMs };
   });
   const complete = marks.filter(({ state }) => state === 'complete');
   keepResult({ seed, marks: marks.length, complete: complete.length, gaps: catalogue.gaps.length });
@@ -156,6 +166,7 @@ async function recordedOf(shop: Shop, seed: number): Promise<Recorded> {
     marks,
     complete,
     gaps: (store) => catalogue.gaps.filter((gap) => gap.store === store).map(({ reason }) => reason),
+    gapTimes: catalogue.gaps.map(({ fromMs, toMs }) => ({ fromMs, toMs })),
     bases: (store) => [...catalogue.bases.values()].filter(({ summary }) => summary.store === store).length,
   };
 }

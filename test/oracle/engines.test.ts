@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { needs } from '../servers/needs.ts';
 import { startPostgres } from '../servers/postgres.ts';
 import { startRedis } from '../servers/redis.ts';
-import { checkMarks, chosenMarks } from './engine-restored.ts';
+import { checkRestored } from './engine-check.ts';
 import { makeTables, openEngineWorld, SETTINGS, untilAllRecord, untilComplete } from './engine-world.ts';
 import { ENGINES_LONGER, isFull } from './world.ts';
 
@@ -39,7 +39,7 @@ test('marks over Redis, PostgreSQL, files and an embedded store restore into fre
   t.diagnostic(`${marks.length} marks over ${model.steps} steps`);
   assert.ok(complete.length > SECONDS / 2);
   assert.equal(marks.find(({ id }) => id === sealed)?.class, 'sealed');
-  await checkMarks(world, model, chosenMarks(world, recorded, [named, sealed]));
+  await checkRestored(world, model, { recorded, ids: [named, sealed], times: 1 });
 });
 
 test('servers that are killed −9 while they are recorded are followed on, and every mark holds what was there', {
@@ -77,5 +77,5 @@ test('servers that are killed −9 while they are recorded are followed on, and 
   const recorded = await world.recorded();
   assert.deepEqual(recorded.gaps('orders'), []);
   t.diagnostic(`${recorded.complete.length} complete of ${recorded.marks.length} marks over ${model.steps} steps`);
-  await checkMarks(world, model, chosenMarks(world, recorded, [last]));
+  await checkRestored(world, model, { recorded, ids: [last] });
 });

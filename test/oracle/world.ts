@@ -24,6 +24,9 @@ const seeds = createSeededRandom(Number(process.env['TIDEMARK_TEST_SEED'] ?? Dat
 // No power cut is tried here, so that nothing has to wait for a disk.
 if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 
+/** A run that was made longer. */
+export const isLonger = process.env['TIDEMARK_ORACLE_LONGER'] !== undefined;
+
 /** A run of the quick level lasts so many seconds times this: with a hundred there are thousands of marks. */
 export const LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? (isFull ? 3 : 1));
 
