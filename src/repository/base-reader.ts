@@ -116,7 +116,7 @@ export class RepositoryBaseReader implements BaseReader {
   }
 
   async *read(content: StoredContent, run: Run): AsyncGenerator<Uint8Array> {
-    for await (const parts of this.#parts(content, run)) {
+    for await (const parts of this.chunksOf(content, run)) {
       for (const part of parts) yield Uint8Array.from(await this.#source.content(part, run));
     }
   }
@@ -126,12 +126,12 @@ export class RepositoryBaseReader implements BaseReader {
     run: Run,
     onBytes: (bytes: number) => void = () => undefined,
   ): AsyncIterable<readonly FileResult<Tag>[]> {
-    const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.#parts(content, inner);
+    const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.chunksOf(content, inner);
     return this.#extract({ source: this.#source, chunksOf, chunksAtHand, onBytes }, targets, run);
   }
 
   /** The content's chunks, in order, with memory for one list a level. */
-  async *#parts(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
+  async *chunksOf(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
     const node = nodeContentOf(content);
     if (node.kind === 'chunks') yield node.chunks;
     else yield* this.#list(node, node.depth, run);
