@@ -28,6 +28,12 @@ export function wholePath(path: string): string | undefined {
   return path.startsWith(PREFIX, at) ? path.slice(0, at) + path.slice(at + PREFIX.length) : undefined;
 }
 
+/** The inverse of `wholePath`. */
+export function changesPath(path: string): string {
+  const at = path.lastIndexOf('/') + 1;
+  return path.slice(0, at) + PREFIX + path.slice(at);
+}
+
 /**
  * Reads the head of such a file, up to where its blocks begin. `read` gives exactly so many bytes.
  * @throws STORE_UNREACHABLE unless it is one that a server writes, of `sizeBytes` in all
