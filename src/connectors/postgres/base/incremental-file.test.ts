@@ -19,7 +19,8 @@ type Written = {
 async function read(written: Written): Promise<{ readonly header: IncrementalHeader; readonly readBytes: number }> {
   const { blocks, leastBlocks = 10, magic = 0xd3ae1f0d, count = blocks.length, extraBytes = 0 } = written;
   const numbers = Buffer.alloc(12 + blocks.length * 4);
-  for (const [index, number] of [magic, count, leastBlocks, ...blocks].entries()) numbers.writeUInt32LE(number, index * 4);
+  for (const [index, number] of [magic, count, leastBlocks, ...blocks].entries())
+    numbers.writeUInt32LE(number, index * 4);
   const padding = blocks.length === 0 ? 0 : (BLOCK - (numbers.byteLength % BLOCK)) % BLOCK;
   const head = Buffer.concat([numbers, Buffer.alloc(padding)]);
   const sizeBytes = head.byteLength + blocks.length * BLOCK + extraBytes;
@@ -66,7 +67,11 @@ test('a head that no server writes is told, before anything of it is believed', 
     { blocks: [0xffff_ffff] },
   ];
   for (const written of wrong) {
-    await assert.rejects(read(written), (error) => isTidemarkError(error, 'STORE_UNREACHABLE'), JSON.stringify(written));
+    await assert.rejects(
+      read(written),
+      (error) => isTidemarkError(error, 'STORE_UNREACHABLE'),
+      JSON.stringify(written),
+    );
   }
 });
 
@@ -77,10 +82,25 @@ test('a file is the earlier one up to its least length, what came, and zeros', (
     return { size: sizeBytes / BLOCK, kept: keptBytes / BLOCK, runs };
   };
   assert.deepEqual(of([], 4, 4), { size: 4, kept: 4, runs: [] }, 'unchanged');
-  assert.deepEqual(of([1, 2, 5], 6, 6), { size: 6, kept: 6, runs: [[1, 2], [5, 1]] }, 'changed');
+  assert.deepEqual(
+    of([1, 2, 5], 6, 6),
+    {
+      size: 6,
+      kept: 6,
+      runs: [
+        [1, 2],
+        [5, 1],
+      ],
+    },
+    'changed',
+  );
   assert.deepEqual(of([], 2, 6), { size: 2, kept: 2, runs: [] }, 'cut off');
   assert.deepEqual(of([4, 5], 2, 6), { size: 6, kept: 2, runs: [[4, 2]] }, 'cut off, and extended');
-  assert.deepEqual(of([7], 8, 3), { size: 8, kept: 3, runs: [[7, 1]] }, 'extended, with pages that nothing is known of');
+  assert.deepEqual(
+    of([7], 8, 3),
+    { size: 8, kept: 3, runs: [[7, 1]] },
+    'extended, with pages that nothing is known of',
+  );
   assert.deepEqual(of([], 0, 3), { size: 0, kept: 0, runs: [] }, 'emptied');
   assert.equal(reconstruct({ blocks: [], leastBlocks: 3 }, 2 * BLOCK + 100, BLOCK).keptBytes, 2 * BLOCK);
 });
@@ -94,7 +114,11 @@ test('a file of changes is known by its name', () => {
 });
 
 test('a label loses what makes a server refuse it, and nothing else', () => {
-  const lines = ['START WAL LOCATION: 0/4000028 (file 000000010000000000000004)\n', 'LABEL: tidemark\n', 'START TIMELINE: 1\n'];
+  const lines = [
+    'START WAL LOCATION: 0/4000028 (file 000000010000000000000004)\n',
+    'LABEL: tidemark\n',
+    'START TIMELINE: 1\n',
+  ];
   const label = [...lines, 'INCREMENTAL FROM LSN: 0/2000028\n', 'INCREMENTAL FROM TLI: 1\n'].join('');
   assert.equal(wholeLabel(label), lines.join(''));
   assert.equal(wholeLabel(lines.join('')), lines.join(''));
