@@ -44,6 +44,9 @@ export function storeStateFolder({ stateFolder }: Pick<OpenApplication, 'stateFo
   return join(stateFolder, 'stores', store);
 }
 
+/** Who is told how it goes. */
+type Shown = { readonly context: Pick<OpenApplication['context'], 'progress' | 'warn'> };
+
 type BaseWork = {
   readonly store: StoreConfiguration;
   readonly configuration: Configuration;
@@ -53,7 +56,7 @@ type BaseWork = {
 };
 
 /** Takes and commits a base, over the one before where the store can tell what has changed since. @throws BASE_COLLAPSED, STORE_UNREACHABLE, FENCED */
-export async function writeStoreBase(application: OpenApplication, work: BaseWork, run: Run): Promise<WrittenBase> {
+export async function writeStoreBase(application: Shown, work: BaseWork, run: Run): Promise<WrittenBase> {
   const { store, writer } = work;
   try {
     await using earlier = writer.earlierBase(store.name);
@@ -67,7 +70,7 @@ export async function writeStoreBase(application: OpenApplication, work: BaseWor
 }
 
 async function writeOver(
-  application: OpenApplication,
+  application: Shown,
   work: BaseWork,
   earlier: StoredEarlierBase | undefined,
   run: Run,

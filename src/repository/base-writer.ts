@@ -219,6 +219,8 @@ class BaseWriting implements BlockSink {
         if (source !== undefined) sources.push(source);
       }
       yield sources;
+      // A store whose contents pass once can't go on after this one, and does not know why.
+      for (const { tag } of sources) tag.patched?.throwIfFailed();
     }
     this.#foundAll = true;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readerOf } from '../core/byte-reader.ts';
+import { isTidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Base, Entry, EarlierBase, Extent } from '../core/recorder.ts';
 import { createSeededRandom } from '../flow/random.ts';
@@ -160,6 +161,28 @@ test('what has no change is not read, and of what has only what the changes do n
   assert.deepEqual(read, []);
   await over({ offset: 7 * PAGE + 10, sizeBytes: 20 });
   assert.notEqual(read.length, 0);
+});
+
+test('what keeps an earlier content from being read is what the base fails with', async () => {
+  await using store = new Store(await RepositoryFixture.create());
+  const { run, memory } = store.fixture;
+  const before = createSeededRandom('damage').bytes(20 * PAGE);
+  await store.write(async () => whole(before));
+  const change = { sizeBytes: before.byteLength, keptBytes: before.byteLength, extents: [{ offset: 5, sizeBytes: 5 }] };
+  const damagedBase = store.write(async (writer) => {
+    const base = await patched(must(writer.earlierBase('one'), 'it'), change, before.subarray(0, 5), run);
+    for await (const batch of memory.list('packs/', '', run)) {
+      for (const { key } of batch) memory.put(key, Buffer.from(must(memory.get(key), 'a pack')).fill(0));
+    }
+    return {
+      ...base,
+      entries: (async function* () {
+        yield* base.entries;
+        throw new Error('it is asked for more although the one before was not read');
+      })(),
+    };
+  });
+  await assert.rejects(damagedBase, (error) => isTidemarkError(error, 'REPOSITORY_DAMAGED'));
 });
 
 test('without the reader’s key there is no base to make another one over', async () => {

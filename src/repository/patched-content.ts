@@ -37,11 +37,17 @@ export class PatchedContent {
   readonly #tools: PatchTools;
   /** In the order of the content. Undefined: one that is stored anew. */
   readonly #chunks: (ChunkRef | undefined)[] = [];
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(patch: Patch, tools: PatchTools) {
     this.#patch = patch;
     this.#tools = tools;
-    this.content = { kind: 'reader', cut: 'pages', open: (run) => this.#open(run) };
+    this.content = { kind: 'reader', cut: 'pages', open: (run) => this.#noting(() => this.#open(run)) };
+  }
+
+  /** @throws what kept `content` from being read to its end */
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /** All chunks of the content, given those of `content` as they were stored. */
@@ -54,7 +60,20 @@ export class PatchedContent {
 
   async #open(run: Run): Promise<ByteReader> {
     const pages = this.#plan(await this.#earlierChunks(run));
-    return new PageReader(pages, await this.#patch.open(run), this.#tools.earlier, run);
+    const reader = new PageReader(pages, await this.#patch.open(run), this.#tools.earlier, run);
+    return {
+      read: (into) => this.#noting(() => reader.read(into)),
+      [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+    };
+  }
+
+  async #noting<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
   }
 
   async #earlierChunks(run: Run): Promise<readonly ChunkPart[]> {

@@ -4,6 +4,7 @@ import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { must } from '../../../src/core/must.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import type { SeededRandom } from '../../../src/flow/random.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
@@ -265,4 +266,28 @@ test('an older copy of a server that went on by itself is read whole', {
   await copy.query('CHECKPOINT');
   assertAsOnServer(await bases.files(base), copy, 'the copy');
   await assertRestores(bases, base, copy);
+});
+
+test('what is damaged of the last base does not keep the next one from being taken', {
+  ...TIMEOUT,
+  ...needsPostgres('17'),
+}, async () => {
+  await using server = await startPostgres({ version: '17', settings: SETTINGS, initdb: INITDB });
+  await server.query('CREATE TABLE t AS SELECT n, md5(n::text) AS words FROM generate_series(1, 100000) n');
+  await server.query('CREATE UNLOGGED TABLE fleeting (n int)');
+  await using bases = await RepeatedBases.create();
+  // Else the first who looks at a row writes into its page.
+  await server.query('VACUUM');
+  await bases.take(server);
+  const { memory, run } = bases.fixture;
+  for await (const batch of memory.list('packs/', '', run)) {
+    for (const { key, sizeBytes } of batch) {
+      const bytes = Buffer.from(must(memory.get(key), 'a pack'));
+      // Of those that have contents, not what is needed to find them.
+      if (sizeBytes > MIB / 8) memory.put(key, bytes.fill(1, sizeBytes >> 2, sizeBytes >> 1));
+    }
+  }
+  await server.query('UPDATE t SET words = words || n WHERE n % 1000 = 1');
+  const second = await bases.take(server);
+  assert.match(second.warnings.join(), /its base is taken without the one before/);
 });

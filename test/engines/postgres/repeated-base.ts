@@ -5,7 +5,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createCRC32 } from 'hash-wasm';
 import { must } from '../../../src/core/must.ts';
+import type { Recorder } from '../../../src/core/recorder.ts';
 import type { Runtime } from '../../../src/core/run.ts';
+import { writeStoreBase } from '../../../src/app/store-base.ts';
+import { parseManifest } from '../../../src/config/parse-manifest.ts';
 import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts';
 import { manifestCrc } from '../../../src/connectors/postgres/base/backup-manifest.ts';
 import { isRelationFile } from '../../../src/connectors/postgres/base/entries.ts';
@@ -59,16 +62,16 @@ export class RepeatedBases implements AsyncDisposable {
       { runtime: { ...runtime, logger }, previous },
       run,
     );
-    await using earlier = isWhole ? undefined : writer.earlierBase('db');
-    await using base = await recorder.openBase(run, earlier);
-    const written = await writer.writeBase(
+    const manifest = `application: test\nrepository: /nowhere\nstores:\n  db: ${url}\n`;
+    const configuration = await parseManifest(manifest, { file: 'tidemark.yaml', folder: '/' });
+    const written = await writeStoreBase(
+      { context: { progress: { report() {} }, warn: (message) => warnings.push(message) } },
       {
-        ...{ store: 'db', history: 'db', exact: 'position', connector: 'postgres', url },
-        base,
-        earlier,
-        manifest: 'application: test\n',
+        store: must(configuration.stores[0], 'a store'),
+        configuration,
+        recorder: isWhole ? withoutEarlier(recorder) : recorder,
         allowEmpty: true,
-        onProgress: () => undefined,
+        writer,
       },
       run,
     );
@@ -104,6 +107,11 @@ export class RepeatedBases implements AsyncDisposable {
     await writer.putRun(this.fixture.run, { outcome: 'done', summary: {} });
     await writer.end(this.fixture.run);
   }
+}
+
+function withoutEarlier(recorder: Recorder): Recorder {
+  const { lineage, exact } = recorder;
+  return { lineage, exact, openBase: (run) => recorder.openBase(run), async [Symbol.asyncDispose]() {} };
 }
 
 /** Writes the files of a base for a server, each tablespace as a folder of the data directory. */
