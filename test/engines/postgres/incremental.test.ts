@@ -4,12 +4,16 @@ import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { findEarlierBackup } from '../../../src/connectors/postgres/base/earlier-backup.ts';
+import { connectSql } from '../../../src/connectors/postgres/connection.ts';
 import { must } from '../../../src/core/must.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import type { SeededRandom } from '../../../src/flow/random.ts';
+import { memoryContent, memoryReader } from '../../../src/testing/tree/memory-base.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { needsPostgres } from '../../servers/postgres-binaries.ts';
+import { placeOfUrl } from './recording.ts';
 import { assertAsOnServer, RepeatedBases, tablesOf, verifyManifest, writeFiles } from './repeated-base.ts';
 import type { RepeatedBase } from './repeated-base.ts';
 
@@ -290,4 +294,33 @@ test('what is damaged of the last base does not keep the next one from being tak
   await server.query('UPDATE t SET words = words || n WHERE n % 1000 = 1');
   const second = await bases.take(server);
   assert.match(second.warnings.join(), /its base is taken without the one before/);
+});
+
+test('a base from before pages were given checksums, or of another history, is none to be made over', {
+  ...TIMEOUT,
+  ...needsPostgres('17'),
+}, async (t) => {
+  await using server = await startPostgres({ version: '17', settings: SETTINGS, initdb: INITDB });
+  await using bases = await RepeatedBases.create();
+  const taken = await bases.take(server);
+  const files = await bases.files(taken);
+  const { cut } = taken.written;
+  const run = { signal: t.signal };
+  await using sql = await connectSql(placeOfUrl(server.url), { name: 'test' }, run);
+  const isFound = async (changed: ReadonlyMap<string, Buffer>, lineage = cut.lineage): Promise<boolean> => {
+    const entries = [...new Map([...files, ...changed])].map(([name, bytes]) => ({
+      ...{ name: Buffer.from(name), attributes: Buffer.of(), content: memoryContent(bytes) },
+    }));
+    return (await findEarlierBackup({ ...memoryReader(entries), cut }, { sql, lineage }, run)) !== undefined;
+  };
+  const control = (change: (file: Buffer) => unknown): ReadonlyMap<string, Buffer> => {
+    const file = Buffer.from(must(files.get('global/pg_control'), 'the control file'));
+    change(file);
+    return new Map([['global/pg_control', file]]);
+  };
+  assert.ok(await isFound(new Map()));
+  assert.ok(!(await isFound(new Map(), 'another')));
+  assert.ok(!(await isFound(control((file) => file.writeBigUInt64LE(1n)))), 'of another server');
+  const checksums = (file: Buffer): number => file.indexOf(Buffer.from([0x87, 0xd6, 0x32, 0x41])) + 4 - 8 + 44;
+  assert.ok(!(await isFound(control((file) => file.writeUInt32LE(0, checksums(file))))), 'without checksums');
 });

@@ -23,7 +23,8 @@ export type EarlierBackup = {
 
 /** The first is there from PostgreSQL 17 on. */
 const SETTINGS = `
-SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('summarize_wal', 'block_size', 'segment_size')`;
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('summarize_wal', 'data_checksums', 'block_size', 'segment_size')`;
 
 const SUMMARIES = `
 SELECT count(*) AS found FROM pg_catalog.pg_available_wal_summaries() WHERE tli = $1 AND start_lsn = $2::pg_catalog.pg_lsn`;
@@ -42,8 +43,10 @@ export async function findEarlierBackup(
   if (settings.get('summarize_wal') !== 'on') return undefined;
   const manifest = (await base.find(Buffer.from(MANIFEST_NAME), run))?.content;
   if (manifest === undefined) return undefined;
-  const { shape, redo, timeline } = await readBaseFacts(base, run);
+  const { shape, control, redo, timeline } = await readBaseFacts(base, run);
   if (String(shape.systemIdentifier) !== systemIdOf(base.cut)) return undefined;
+  // pg_checksums gives pages their checksums without a word in the log.
+  if (settings.get('data_checksums') !== (control.hasChecksums ? 'on' : 'off')) return undefined;
   const number = (name: string): number => Number(must(settings.get(name), 'a setting of every server'));
   return {
     base,

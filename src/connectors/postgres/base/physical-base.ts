@@ -13,7 +13,7 @@ import type { BackupPart } from './backup-stream.ts';
 import { MANIFEST_NAME, ManifestCheck, manifestCrc, manifestFiles } from './backup-manifest.ts';
 import type { ReceivedFile, StoredFile } from './backup-manifest.ts';
 import type { EarlierBackup } from './earlier-backup.ts';
-import { arrivingEntry, extraEntry, isRelationFile, manifestEntry, patchedEntry, ReadOnce } from './entries.ts';
+import { arrivingEntry, extraEntry, manifestEntry, patchedEntry, ReadOnce } from './entries.ts';
 import type { ExtraFile } from './entries.ts';
 import { changesPath, readIncrementalHeader, reconstruct, wholeLabel, wholePath } from './incremental-file.ts';
 import { isWalSegment } from '../wal/base-log.ts';
@@ -159,7 +159,9 @@ class PhysicalBase implements Base {
     const { earlier } = this.#options;
     if (earlier !== undefined) {
       const whole = wholePath(path);
-      if (whole !== undefined && isRelationFile(whole)) return await this.#patched(arriving, whole, earlier);
+      // A file that lies about in the server's folder under such a name is none of its own.
+      if (this.#sums.has(whole ?? changesPath(path))) throw unreachable(`the server sent ${whole ?? path} twice`);
+      if (whole !== undefined) return await this.#patched(arriving, whole, earlier);
       if (path === LABEL_NAME) return await this.#label(arriving);
     }
     const open = (): ByteReader => {
