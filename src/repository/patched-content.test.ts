@@ -54,7 +54,11 @@ class Store implements AsyncDisposable {
     const earlier = writer.earlierBase('one');
     const written = await writer.writeBase(
       {
-        ...{ store: 'one', history: 'one', exact: 'position', connector: 'test', url: 'test:one' },
+        store: 'one',
+        history: 'one',
+        exact: 'position',
+        connector: 'test',
+        url: 'test:one',
         base: await take(writer),
         earlier,
         manifest: 'application: test\n',

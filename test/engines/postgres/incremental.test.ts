@@ -309,7 +309,9 @@ test('a base from before pages were given checksums, or of another history, is n
   await using sql = await connectSql(placeOfUrl(server.url), { name: 'test' }, run);
   const isFound = async (changed: ReadonlyMap<string, Buffer>, lineage = cut.lineage): Promise<boolean> => {
     const entries = [...new Map([...files, ...changed])].map(([name, bytes]) => ({
-      ...{ name: Buffer.from(name), attributes: Buffer.of(), content: memoryContent(bytes) },
+      name: Buffer.from(name),
+      attributes: Buffer.of(),
+      content: memoryContent(bytes),
     }));
     return (await findEarlierBackup({ ...memoryReader(entries), cut }, { sql, lineage }, run)) !== undefined;
   };

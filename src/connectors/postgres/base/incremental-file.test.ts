@@ -19,8 +19,8 @@ type Written = {
 async function read(written: Written): Promise<{ readonly header: IncrementalHeader; readonly readBytes: number }> {
   const { blocks, leastBlocks = 10, magic = 0xd3ae1f0d, count = blocks.length, extraBytes = 0 } = written;
   const numbers = Buffer.alloc(12 + blocks.length * 4);
-  for (const [index, number] of [magic, count, leastBlocks, ...blocks].entries())
-    numbers.writeUInt32LE(number, index * 4);
+  const written32 = [magic, count, leastBlocks, ...blocks];
+  for (const [index, number] of written32.entries()) numbers.writeUInt32LE(number, index * 4);
   const padding = blocks.length === 0 ? 0 : (BLOCK - (numbers.byteLength % BLOCK)) % BLOCK;
   const head = Buffer.concat([numbers, Buffer.alloc(padding)]);
   const sizeBytes = head.byteLength + blocks.length * BLOCK + extraBytes;

@@ -217,8 +217,8 @@ class PhysicalBase implements Base {
 
   /** All of the file has come. */
   #note({ path, found: { sizeBytes } }: Arriving, stored?: StoredFile): void {
-    if (!this.#sums.has(path))
-      this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')), stored });
+    if (this.#sums.has(path)) return;
+    this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')), stored });
   }
 
   #fileReader(arriving: Arriving, stored?: StoredFile): ByteReader {
