@@ -6,7 +6,7 @@ import type { Lineage, Position } from '../../core/position.ts';
 import type { Base, EarlierBase, Log, Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
-import { assertNotedSince, findEarlierBackup } from './base/earlier-backup.ts';
+import { askBackupSettings, assertNotedSince, findEarlierBackup } from './base/earlier-backup.ts';
 import type { EarlierBackup } from './base/earlier-backup.ts';
 import { openPhysicalBase } from './base/physical-base.ts';
 import { connectReplication, connectSql } from './connection.ts';
@@ -122,20 +122,23 @@ class PostgresRecorder implements Recorder {
   /** Where no log is recorded beside it, it holds what it needs of that. */
   async openBase(run: Run, earlier?: EarlierBase): Promise<Base> {
     run.signal.throwIfAborted();
-    const lineage = this.lineage.id;
-    const backup =
-      earlier && (await this.#withSql(async (sql) => await findEarlierBackup(earlier, { sql, lineage }, run), run));
+    const backup = earlier && (await this.#earlierBackup(earlier, run));
     if (backup === undefined) return await this.#openBase(undefined, run);
     try {
       return await this.#openBase(backup, run);
     } catch (error) {
-      // Where nothing was said against a base of changes, there would be none of the whole either.
+      // Whatever else is wrong keeps the whole from being read as well.
       if (!isTidemarkError(error, 'STORE_UNREACHABLE') || error.disposition !== 'retry') throw error;
       run.signal.throwIfAborted();
       const message = 'the server can’t tell what has changed since the last base, so that all is read';
       this.#parts.context.runtime.logger.log('warn', message, { reason: error.message });
       return await this.#openBase(undefined, run);
     }
+  }
+
+  async #earlierBackup(earlier: EarlierBase, run: Run): Promise<EarlierBackup | undefined> {
+    const settings = await this.#withSql((sql) => askBackupSettings(sql, run), run);
+    return await findEarlierBackup(earlier, { settings, lineage: this.lineage.id }, run);
   }
 
   async #openBase(earlier: EarlierBackup | undefined, run: Run): Promise<Base> {

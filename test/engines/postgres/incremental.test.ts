@@ -4,16 +4,18 @@ import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findEarlierBackup } from '../../../src/connectors/postgres/base/earlier-backup.ts';
+import { askBackupSettings, findEarlierBackup } from '../../../src/connectors/postgres/base/earlier-backup.ts';
+import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { connectSql } from '../../../src/connectors/postgres/connection.ts';
 import { must } from '../../../src/core/must.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import type { SeededRandom } from '../../../src/flow/random.ts';
 import { memoryContent, memoryReader } from '../../../src/testing/tree/memory-base.ts';
+import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { needsPostgres } from '../../servers/postgres-binaries.ts';
-import { placeOfUrl } from './recording.ts';
+import { placeOfUrl, Recording, runtime, writeWal } from './recording.ts';
 import { assertAsOnServer, RepeatedBases, tablesOf, verifyManifest, writeFiles } from './repeated-base.ts';
 import type { RepeatedBase } from './repeated-base.ts';
 
@@ -213,6 +215,36 @@ test('a base that is taken while rows are written restores to rows that were com
   await writing;
 });
 
+test('beside a log that is recorded a base of changes and that log make what was committed', {
+  ...TIMEOUT,
+  ...needsPostgres('17'),
+}, async (t) => {
+  await using server = await startPostgres({ version: '17', settings: SETTINGS });
+  const run = { signal: t.signal };
+  await server.query('CREATE TABLE t AS SELECT n, md5(n::text) AS words FROM generate_series(1, 100000) n');
+  await server.query('VACUUM');
+  await using bases = await RepeatedBases.create();
+  await using state = temporaryFolder();
+  const context = { runtime, stateFolder: state.path };
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), context, run);
+  const from = await must(recorder.begin, 'a begin').call(recorder, run);
+  await using recording = await Recording.open(recorder, from, run);
+  const first = await bases.takeBy(recorder);
+  await server.query('UPDATE t SET words = words || n WHERE n % 3000 = 1');
+  const second = await bases.takeBy(recorder);
+  assert.ok(second.stored.newBytes < first.stored.newBytes / 2);
+  await server.query('UPDATE t SET n = -n WHERE n % 7000 = 1; CREATE TABLE after AS SELECT 1 AS n');
+  const head = await must(recorder.head, 'a head').call(recorder, run);
+  const expected = await tablesOf(server);
+  await recording.reaches(await must(recorder.head, 'a head').call(recorder, run));
+  using folder = serverFolder();
+  const files = await bases.files({ written: second });
+  assert.ok(![...files.keys()].some((name) => /^pg_wal\/[0-9A-F]{24}$/.test(name)), 'the log lies beside it');
+  writeFiles(files, folder.path, () => writeWal(recording, folder.path, head.order));
+  await using restored = await startPostgres({ folder: folder.path, version: '17', settings: SETTINGS });
+  assert.deepEqual(await tablesOf(restored), expected);
+});
+
 test('where the server has no notes of what has changed since the last base, all is read, which is said', {
   ...TIMEOUT,
   ...needsPostgres('17'),
@@ -313,7 +345,8 @@ test('a base from before pages were given checksums, or of another history, is n
       attributes: Buffer.of(),
       content: memoryContent(bytes),
     }));
-    return (await findEarlierBackup({ ...memoryReader(entries), cut }, { sql, lineage }, run)) !== undefined;
+    const settings = await askBackupSettings(sql, run);
+    return (await findEarlierBackup({ ...memoryReader(entries), cut }, { settings, lineage }, run)) !== undefined;
   };
   const control = (change: (file: Buffer) => unknown): ReadonlyMap<string, Buffer> => {
     const file = Buffer.from(must(files.get('global/pg_control'), 'the control file'));

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { createCRC32 } from 'hash-wasm';
 import { must } from '../../../src/core/must.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
-import type { Runtime } from '../../../src/core/run.ts';
+import type { Run, Runtime } from '../../../src/core/run.ts';
 import { writeStoreBase } from '../../../src/app/store-base.ts';
 import { parseManifest } from '../../../src/config/parse-manifest.ts';
 import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts';
@@ -62,26 +62,23 @@ export class RepeatedBases implements AsyncDisposable {
       { runtime: { ...runtime, logger }, previous },
       run,
     );
-    const manifest = `application: test\nrepository: /nowhere\nstores:\n  db: ${url}\n`;
-    const configuration = await parseManifest(manifest, { file: 'tidemark.yaml', folder: '/' });
-    const written = await writeStoreBase(
-      { context: { progress: { report() {} }, warn: (message) => warnings.push(message) } },
-      {
-        store: must(configuration.stores[0], 'a store'),
-        configuration,
-        recorder: isWhole ? withoutEarlier(recorder) : recorder,
-        allowEmpty: true,
-        writer,
-      },
-      run,
-    );
+    const written = await writeOne({ writer, recorder: isWhole ? withoutEarlier(recorder) : recorder, warnings }, run);
     await this.#end(writer);
     await clock.advance(1000);
     return { written, sentBytes: proxy.bytes, warnings };
   }
 
+  /** By a recorder that is open, beside the log that it records. */
+  async takeBy(recorder: Recorder): Promise<WrittenBase> {
+    await using writer = await this.fixture.openWriter({ writer: 'host' });
+    const written = await writeOne({ writer, recorder, warnings: [] }, this.fixture.run);
+    await this.#end(writer);
+    await this.fixture.clock.advance(1000);
+    return written;
+  }
+
   /** Its files, by name. */
-  async files({ written }: RepeatedBase): Promise<ReadonlyMap<string, Buffer>> {
+  async files({ written }: Pick<RepeatedBase, 'written'>): Promise<ReadonlyMap<string, Buffer>> {
     const { run } = this.fixture;
     await using reader = await this.fixture.openReader();
     const base = await reader.base(must(reader.catalogue.bases.get(written.key), 'the base'), run);
@@ -109,13 +106,27 @@ export class RepeatedBases implements AsyncDisposable {
   }
 }
 
+async function writeOne(
+  { writer, recorder, warnings }: { writer: RepositoryWriter; recorder: Recorder; warnings: string[] },
+  run: Run,
+): Promise<WrittenBase> {
+  const manifest = 'application: test\nrepository: /nowhere\nstores:\n  db: postgres://postgres@127.0.0.1/postgres\n';
+  const configuration = await parseManifest(manifest, { file: 'tidemark.yaml', folder: '/' });
+  const store = must(configuration.stores[0], 'a store');
+  return await writeStoreBase(
+    { context: { progress: { report() {} }, warn: (message) => warnings.push(message) } },
+    { store, configuration, recorder, allowEmpty: true, writer },
+    run,
+  );
+}
+
 function withoutEarlier(recorder: Recorder): Recorder {
   const { lineage, exact } = recorder;
   return { lineage, exact, openBase: (run) => recorder.openBase(run), async [Symbol.asyncDispose]() {} };
 }
 
-/** Writes the files of a base for a server, each tablespace as a folder of the data directory. */
-export function writeFiles(files: ReadonlyMap<string, Buffer>, folder: string): void {
+/** Writes the files of a base for a server, each tablespace as a folder of the data directory. `more`: writes what else there is. */
+export function writeFiles(files: ReadonlyMap<string, Buffer>, folder: string, more = (): void => undefined): void {
   const folders = [
     'pg_commit_ts',
     'pg_dynshmem',
@@ -147,6 +158,7 @@ export function writeFiles(files: ReadonlyMap<string, Buffer>, folder: string): 
     mkdirSync(join(folder, dirname(name)), { recursive: true });
     writeFileSync(join(folder, name), bytes);
   }
+  more();
   const owner = serverOwner();
   if (owner) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
   execFileSync('chmod', ['-R', 'u=rwX,g-rwx,o-rwx', folder]);

@@ -29,18 +29,25 @@ WHERE name IN ('summarize_wal', 'data_checksums', 'block_size', 'segment_size')`
 const SUMMARIES = `
 SELECT count(*) AS found FROM pg_catalog.pg_available_wal_summaries() WHERE tli = $1 AND start_lsn = $2::pg_catalog.pg_lsn`;
 
+/** Settings of a server by name, as `pg_settings` has them. */
+type Settings = ReadonlyMap<string, string>;
+
+/** What `findEarlierBackup` has to know of a server. */
+export async function askBackupSettings(sql: Session, run: Run): Promise<Settings> {
+  const rows = await sql.query(SETTINGS, run);
+  return new Map(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']));
+}
+
 /**
  * What the server can be asked for the changes since; undefined where it does not note them, or the base is not one of its files and of this lineage.
  * @throws REPOSITORY_DAMAGED
  */
 export async function findEarlierBackup(
   base: EarlierBase,
-  { sql, lineage }: { readonly sql: Session; readonly lineage: string },
+  { settings, lineage }: { readonly settings: Settings; readonly lineage: string },
   run: Run,
 ): Promise<EarlierBackup | undefined> {
-  if (base.cut.lineage !== lineage) return undefined;
-  const settings = new Map((await sql.query(SETTINGS, run)).map((row) => [row['name'], row['setting']]));
-  if (settings.get('summarize_wal') !== 'on') return undefined;
+  if (base.cut.lineage !== lineage || settings.get('summarize_wal') !== 'on') return undefined;
   const manifest = (await base.find(Buffer.from(MANIFEST_NAME), run))?.content;
   if (manifest === undefined) return undefined;
   const { shape, control, redo, timeline } = await readBaseFacts(base, run);
