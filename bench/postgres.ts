@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { postgresBase, postgresSecondBase } from './engines/postgres-base.ts';
+import { postgresIncremental } from './engines/postgres-incremental.ts';
 import { postgresRestore } from './engines/postgres-restore.ts';
 import { postgresWal } from './engines/postgres-wal.ts';
 import { runScenarios } from './engines/rows.ts';
@@ -8,9 +9,9 @@ import { runMain } from './harness/main.ts';
 
 const HELP = `node bench/postgres.ts [options]
   --rounds N      (default 7)
-  --only ROWS     of base, second-base, wal and restore, with commas between; may be repeated
+  --only ROWS     of base, second-base, incremental, wal and restore, with commas between; may be repeated
   --gigabytes N   of the database whose first base is taken (default 5)
-  --second N      gigabytes of the one whose second base is taken (default 1)
+  --second N      gigabytes of the one whose second bases are taken (default 1)
   --log N         gigabytes of log that a restore replays (default 2)
   --seconds N     of a load (default 8)
   --no-save       print only
@@ -36,6 +37,8 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     base: postgresBase,
     'second-base': async (options: Options): Promise<Part> =>
       await postgresSecondBase({ ...options, gigabytes: Number(values.second) }),
+    incremental: async (options: Options): Promise<Part> =>
+      await postgresIncremental({ ...options, gigabytes: Number(values.second) }),
     wal: postgresWal(Number(values.seconds)),
     restore: async (options: Options): Promise<Part> =>
       await postgresRestore({ ...options, gigabytes: Number(values.log) }),

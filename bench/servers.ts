@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { must } from '../src/core/must.ts';
 import { startPostgres } from '../test/servers/postgres.ts';
 import type { PostgresServer } from '../test/servers/postgres.ts';
+import type { PostgresVersion } from '../test/servers/postgres-binaries.ts';
 import { startRedis } from '../test/servers/redis.ts';
 import type { RedisServer } from '../test/servers/redis.ts';
 import { contentWriters } from './data/content.ts';
@@ -23,6 +24,7 @@ const SETTINGS = {
 } as const;
 
 export type PgbenchOptions = {
+  readonly version?: PostgresVersion;
   /** Of the database, about. */
   readonly sizeBytes: number;
   readonly settings?: Readonly<Record<string, string>>;
@@ -30,8 +32,8 @@ export type PgbenchOptions = {
 };
 
 /** A PostgreSQL with the tables of pgbench, checkpointed. */
-export async function startPgbench({ sizeBytes, settings, initdb }: PgbenchOptions): Promise<PostgresServer> {
-  const server = await startPostgres({ settings: { ...SETTINGS, ...settings }, ...(initdb && { initdb }) });
+export async function startPgbench({ sizeBytes, settings, ...options }: PgbenchOptions): Promise<PostgresServer> {
+  const server = await startPostgres({ ...options, settings: { ...SETTINGS, ...settings } });
   try {
     const scale = String(Math.max(1, Math.round(sizeBytes / BYTES_PER_SCALE)));
     await server.runClient('pgbench', ['-i', '-q', '-s', scale, 'postgres']);

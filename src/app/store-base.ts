@@ -8,6 +8,8 @@ import type { Run } from '../core/run.ts';
 import { ensureFolder } from '../io/atomic-file.ts';
 import type { BaseProgress } from '../repository/base-writer.ts';
 import { newestBase } from '../repository/catalogue.ts';
+import type { StoredEarlierBase } from '../repository/earlier-base.ts';
+import { isDamage } from '../repository/format/byte-cursor.ts';
 import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import { resolveStore } from './store-place.ts';
@@ -42,22 +44,41 @@ export function storeStateFolder({ stateFolder }: Pick<OpenApplication, 'stateFo
   return join(stateFolder, 'stores', store);
 }
 
-/** Takes and commits a base. @throws BASE_COLLAPSED, STORE_UNREACHABLE, FENCED */
-export async function writeStoreBase(
-  application: OpenApplication,
-  work: {
-    readonly store: StoreConfiguration;
-    readonly configuration: Configuration;
-    readonly recorder: Recorder;
-    readonly allowEmpty: boolean;
-    readonly writer: RepositoryWriter;
-  },
+/** Who is told how it goes. */
+type Shown = { readonly context: Pick<OpenApplication['context'], 'progress' | 'warn'> };
+
+type BaseWork = {
+  readonly store: StoreConfiguration;
+  readonly configuration: Configuration;
+  readonly recorder: Recorder;
+  readonly allowEmpty: boolean;
+  readonly writer: RepositoryWriter;
+};
+
+/** Takes and commits a base, over the one before where the store can tell what has changed since. @throws BASE_COLLAPSED, STORE_UNREACHABLE, FENCED */
+export async function writeStoreBase(application: Shown, work: BaseWork, run: Run): Promise<WrittenBase> {
+  const { store, writer } = work;
+  try {
+    await using earlier = writer.earlierBase(store.name);
+    if (earlier !== undefined) return await writeOver(application, work, earlier, run);
+  } catch (error) {
+    // What of the base before can't be read must not keep the next one from being taken.
+    if (!isDamage(error) || !(error instanceof Error)) throw error;
+    application.context.warn(`${store.name}: ${error.message}: its base is taken without the one before`);
+  }
+  return await writeOver(application, work, undefined, run);
+}
+
+async function writeOver(
+  application: Shown,
+  work: BaseWork,
+  earlier: StoredEarlierBase | undefined,
   run: Run,
 ): Promise<WrittenBase> {
   const { store, recorder, writer } = work;
   const { progress } = application.context;
   const last = newestBase(writer.catalogue, store.name)?.summary;
-  await using base = await recorder.openBase(run);
+  await using base = await recorder.openBase(run, earlier);
   const report = (news: BaseProgress): void => {
     const { entries, bytes } = news;
     const shown = { entries, bytes, ...expectedTotals(news, last) };
@@ -72,6 +93,7 @@ export async function writeStoreBase(
       connector: store.kind,
       url: store.url,
       base,
+      earlier,
       manifest: resolvedManifestWithoutSecrets(work.configuration),
       allowEmpty: store.allowEmpty || work.allowEmpty,
       onProgress: report,

@@ -1,5 +1,6 @@
 import type { Commit } from './change.ts';
 import type { Exactness, Lineage, Position } from './position.ts';
+import type { BaseReader, StoredContent } from './restorer.ts';
 import type { Run } from './run.ts';
 
 /** Returns the number of bytes put at the start of `into`; 0 at the end. */
@@ -35,8 +36,29 @@ export type Content = { readonly cut: 'stream' | 'pages' } & (
   | { readonly kind: 'reader'; open(run: Run): Promise<ByteReader> }
 );
 
-/** What is stored of an entry: the connector's own bytes, and its content where it has one. */
-export type Description = { readonly attributes: Uint8Array; readonly content?: Content | undefined };
+/**
+ * A content as what became of one of the earlier base: its first `keptBytes`, zeros behind them up to `sizeBytes`, and over that the bytes of `extents`, which
+ * ascend and lie apart. `open` reads those bytes, one run after another, and nothing else; it is read to its end. Both contents are cut in pages: what has
+ * no changed byte is neither read nor stored again.
+ */
+export type Patch = {
+  /** Absent: the entry had none, so that nothing of it is kept. */
+  readonly earlier?: StoredContent | undefined;
+  readonly keptBytes: number;
+  readonly sizeBytes: number;
+  readonly extents: readonly Extent[];
+  open(run: Run): Promise<ByteReader>;
+};
+
+/**
+ * What is stored of an entry: the connector's own bytes, and its content where it has one. `patch` stands for the content, only in a base that is made
+ * over an earlier one.
+ */
+export type Description = {
+  readonly attributes: Uint8Array;
+  readonly content?: Content | undefined;
+  readonly patch?: Patch | undefined;
+};
 
 /**
  * One named thing in a base. When `fingerprint` is the one remembered from the last base, attributes and content are taken from
@@ -80,6 +102,9 @@ export interface Base extends AsyncDisposable {
   /** After the entries are drained and their contents read. */
   finish(run: Run): Promise<BaseEnd>;
 }
+
+/** The base before the one that is to be taken. What its `find` gives is for patches of that one alone. */
+export type EarlierBase = Pick<BaseReader, 'find' | 'read'> & { readonly cut: Position };
 
 /**
  * A fuzzy base needs the log `(logFrom, cut]`; else both are equal. `skipped` is bounded, `skippedCount` counts all,
@@ -138,9 +163,9 @@ export interface Recorder extends AsyncDisposable {
   readonly exact: Exactness;
   /**
    * While observations are open it is fuzzy: what they tell from its `logFrom` on belongs to it. Its cut comes after every observation that began
-   * before all of it was read.
+   * before all of it was read. `earlier`: where the store tells what has changed since, only that has to come; the base is whole all the same.
    */
-  openBase(run: Run): Promise<Base>;
+  openBase(run: Run, earlier?: EarlierBase): Promise<Base>;
   /** Whether the store is there: of one that has neither log nor observations, which would tell. @throws STORE_UNREACHABLE */
   ping?(run: Run): Promise<void>;
   /** Covers all that anyone could see before this call began. Only with `openLog`. */

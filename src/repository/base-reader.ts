@@ -1,9 +1,11 @@
 import { compareBytes, equalBytes, startsWithBytes, toHex } from '../core/bytes.ts';
 import { TidemarkError } from '../core/errors.ts';
+import { firstIndex } from '../core/first-index.ts';
 import { BugError, must } from '../core/must.ts';
 import type { BaseReader, FileResult, FileTarget, StoredContent, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { BlockSource } from './block-source.ts';
+import { ByteCache } from './byte-cache.ts';
 import { entryText } from './entry-text.ts';
 import { ByteBuilder } from './format/byte-builder.ts';
 import { ByteCursor, damaged, isDamage } from './format/byte-cursor.ts';
@@ -11,6 +13,11 @@ import { readContent, readList, readNode, writeContent } from './format/node.ts'
 import type { ChunkPart, InnerItem, LeafItem, NodeContent, TreeNode } from './format/node.ts';
 
 const EMPTY = new Uint8Array(0);
+
+const PASSED_CACHE_BYTES = 32 * 1024 * 1024;
+/** What keeping an item, and a chunk in it, takes besides its bytes. */
+const ITEM_BYTES = 400;
+const CHUNK_BYTES = 200;
 
 /** Content as this reader hands it out. */
 class BaseContent implements StoredContent {
@@ -72,6 +79,8 @@ export class RepositoryBaseReader implements BaseReader {
   readonly #source: BlockSource;
   readonly #root: NodePlace;
   readonly #extract: Extractor;
+  /** Nodes on the way to entries that were looked for: who looks for many does so among neighbours. */
+  readonly #passed = new ByteCache<TreeNode>({ limitBytes: PASSED_CACHE_BYTES, sizeOf: nodeBytes });
 
   constructor(options: { readonly source: BlockSource; readonly root: BaseRoot; readonly extract: Extractor }) {
     const { root, level, entries, bytes } = options.root;
@@ -104,19 +113,22 @@ export class RepositoryBaseReader implements BaseReader {
   async find(name: Uint8Array, run: Run): Promise<StoredEntry | undefined> {
     let place: NodePlace | undefined = this.#root;
     while (place !== undefined) {
-      const node: TreeNode = await this.#node(place, run);
+      const wanted: NodePlace = place;
+      const node = await this.#passed.get(toHex(wanted.id), (inner) => this.#node(wanted, inner), run);
+      const items = node.level === 0 ? node.leaves : node.children;
+      const after = firstIndex(items.length, (index) => compareBytes(must(items[index], 'an item').name, name) > 0);
       if (node.level === 0) {
-        const leaf = node.leaves.find((item) => equalBytes(item.name, name));
-        return leaf && storedEntry(leaf);
+        const leaf = node.leaves[after - 1];
+        return leaf !== undefined && equalBytes(leaf.name, name) ? storedEntry(leaf) : undefined;
       }
-      const at = node.children.findLastIndex((child) => compareBytes(child.name, name) <= 0);
+      const at = after - 1;
       place = childPlace(place, node.children, at);
     }
     return undefined;
   }
 
   async *read(content: StoredContent, run: Run): AsyncGenerator<Uint8Array> {
-    for await (const parts of this.#parts(content, run)) {
+    for await (const parts of this.chunksOf(content, run)) {
       for (const part of parts) yield Uint8Array.from(await this.#source.content(part, run));
     }
   }
@@ -126,12 +138,12 @@ export class RepositoryBaseReader implements BaseReader {
     run: Run,
     onBytes: (bytes: number) => void = () => undefined,
   ): AsyncIterable<readonly FileResult<Tag>[]> {
-    const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.#parts(content, inner);
+    const chunksOf: ExtractContext['chunksOf'] = (content, inner) => this.chunksOf(content, inner);
     return this.#extract({ source: this.#source, chunksOf, chunksAtHand, onBytes }, targets, run);
   }
 
   /** The content's chunks, in order, with memory for one list a level. */
-  async *#parts(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
+  async *chunksOf(content: StoredContent, run: Run): AsyncGenerator<readonly ChunkPart[]> {
     const node = nodeContentOf(content);
     if (node.kind === 'chunks') yield node.chunks;
     else yield* this.#list(node, node.depth, run);
@@ -226,6 +238,15 @@ export function isSameContent(left: StoredContent | undefined, right: StoredCont
 /** An entry as readers hand it out. */
 export function storedEntry({ name, attributes, content }: LeafItem): StoredEntry {
   return { name, attributes, content: content && new BaseContent(content) };
+}
+
+function nodeBytes({ leaves, children }: TreeNode): number {
+  let bytes = (leaves.length + children.length) * ITEM_BYTES;
+  for (const { name, attributes, content } of leaves) {
+    bytes += name.byteLength + attributes.byteLength;
+    if (content?.kind === 'chunks') bytes += content.chunks.length * CHUNK_BYTES;
+  }
+  return bytes;
 }
 
 function childPlace(parent: NodePlace, children: readonly InnerItem[], index: number): NodePlace | undefined {

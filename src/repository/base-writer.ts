@@ -1,7 +1,8 @@
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
-import type { Base, BaseEnd, Description, Entry } from '../core/recorder.ts';
+import type { Base, BaseEnd, Description, Entry, Patch } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
+import type { StoredEarlierBase } from './earlier-base.ts';
 import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
 import type { LeafItem, NodeContent } from './format/node.ts';
 import type { ChunkIndex } from './index/chunk-index.ts';
@@ -9,6 +10,7 @@ import type { WriterKeys } from './keys/keyring.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { BlockSink, ChunkRef, PipelineEngine, PlainBlock, StoreOutcome, StoreSource } from './pipeline/engine.ts';
 import { LeafSort } from './leaf-sort.ts';
+import { PatchedContent } from './patched-content.ts';
 import { assertRecordable } from './transaction-size.ts';
 import { TreeWriter } from './tree-writer.ts';
 import type { TreeRoot } from './tree-writer.ts';
@@ -38,6 +40,10 @@ export type BaseWriterDeps = {
   readonly content: PackWriter;
   readonly nodes: PackWriter;
   readonly memory: EntryMemory;
+  /** What patches are of. */
+  readonly earlier?: StoredEarlierBase | undefined;
+  /** Of contents that are cut in pages. */
+  readonly pageBytes: number;
   /** For what does not fit into memory while entries are sorted. */
   readonly temporaryFolder: string;
   readonly remember: (entry: RememberedEntry) => void;
@@ -62,7 +68,19 @@ export type StoredBase = {
 };
 
 /** An entry on its way through the pipeline, in its place in the order. */
-type Item = { readonly entry: Entry; readonly remembered?: RememberedEntry; readonly description?: Description };
+type Item = {
+  readonly entry: Entry;
+  readonly remembered?: RememberedEntry;
+  readonly description?: Description;
+  readonly patched?: PatchedContent | undefined;
+};
+
+/** `claimedBytes`: of the chunks that were asked for, which is not what was taken over from an earlier base. */
+type StoredEntryContent = {
+  readonly chunks: readonly ChunkRef[];
+  readonly content: NodeContent;
+  readonly claimedBytes: number;
+};
 
 type StoredOutcome = Extract<StoreOutcome<Item>, { readonly sizeBytes: number }>;
 
@@ -201,6 +219,8 @@ class BaseWriting implements BlockSink {
         if (source !== undefined) sources.push(source);
       }
       yield sources;
+      // A store whose contents pass once can't go on after this one, and does not know why.
+      for (const { tag } of sources) tag.patched?.throwIfFailed();
     }
     this.#foundAll = true;
   }
@@ -224,13 +244,24 @@ class BaseWriting implements BlockSink {
     for (let attempt = 0; entry !== undefined; attempt++) {
       try {
         const description: Description = entry.describe();
-        return { tag: { entry, description }, content: description.content };
+        const patched = description.patch && this.#patched(description.patch);
+        return { tag: { entry, description, patched }, content: patched?.content ?? description.content };
       } catch (error) {
         if (attempt >= MAX_ATTEMPTS || isTidemarkError(error, 'BUG')) throw error;
         entry = await this.#base.retry(entry, error, run);
       }
     }
     return undefined;
+  }
+
+  #patched(patch: Patch): PatchedContent {
+    const { earlier, pageBytes, index } = this.#deps;
+    const reuse = (id: Uint8Array): boolean => {
+      const pack = index.findPack(id);
+      if (pack >= 0) this.#packs.add(pack);
+      return pack >= 0;
+    };
+    return new PatchedContent(patch, { earlier, pageBytes, reuse });
   }
 
   /** A promise only where something has to be waited for: entries are many. */
@@ -266,18 +297,20 @@ class BaseWriting implements BlockSink {
   }
 
   #emit(outcome: StoredOutcome, run: Run): Promise<void> | undefined {
-    const { remembered, description } = outcome.tag;
-    const hasContent = remembered === undefined ? description?.content !== undefined : remembered.chunks !== undefined;
+    const { remembered, description, patched } = outcome.tag;
+    const { sizeBytes: claimedBytes } = outcome;
+    const isDescribed = description?.content !== undefined || patched !== undefined;
+    const hasContent = remembered === undefined ? isDescribed : remembered.chunks !== undefined;
     if (!hasContent) return this.#add(outcome.tag, undefined, run);
-    const chunks = remembered?.chunks ?? outcome.chunks;
+    const chunks = remembered?.chunks ?? patched?.with(outcome.chunks) ?? outcome.chunks;
     const content = this.#tree.content(chunks, run);
-    if (!(content instanceof Promise)) return this.#add(outcome.tag, { chunks, content }, run);
-    return content.then((whole) => this.#add(outcome.tag, { chunks, content: whole }, run));
+    if (!(content instanceof Promise)) return this.#add(outcome.tag, { chunks, content, claimedBytes }, run);
+    return content.then((whole) => this.#add(outcome.tag, { chunks, content: whole, claimedBytes }, run));
   }
 
   #add(
     { entry, remembered, description }: Item,
-    stored: { readonly chunks: readonly ChunkRef[]; readonly content: NodeContent } | undefined,
+    stored: StoredEntryContent | undefined,
     run: Run,
   ): Promise<void> | undefined {
     const { name, fingerprint } = entry;
@@ -288,7 +321,7 @@ class BaseWriting implements BlockSink {
     this.#entries++;
     if (name.byteLength > 0) this.#isEmpty = false;
     this.#bytes += sizeBytes;
-    if (remembered === undefined) this.#openBytes -= sizeBytes;
+    this.#openBytes -= stored?.claimedBytes ?? 0;
     const leaf: LeafItem = { name, attributes, content };
     if (this.#unordered !== undefined) {
       this.#unordered.put(leaf);

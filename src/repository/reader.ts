@@ -54,9 +54,7 @@ export class RepositoryReader implements AsyncDisposable {
 
   /** What only readers know of a base. @throws REPOSITORY_DAMAGED */
   content(base: BaseRecord): ManifestContent {
-    const fields = openTrusted(this.#options.access, base.trusted, ['content']);
-    if (fields === undefined) throw damaged(base.key, 'it has no content section');
-    return readContent(fields);
+    return manifestContent(this.#options.access, base);
   }
 
   async base(base: BaseRecord, run: Run): Promise<RepositoryBaseReader> {
@@ -109,4 +107,11 @@ export class RepositoryReader implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+/** What only readers know of a base. @throws REPOSITORY_DAMAGED */
+export function manifestContent(access: RepositoryAccess, { key, trusted }: BaseRecord): ManifestContent {
+  const fields = openTrusted(access, trusted, ['content']);
+  if (fields === undefined) throw damaged(key, 'it has no content section');
+  return readContent(fields);
 }

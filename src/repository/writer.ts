@@ -12,6 +12,8 @@ import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from
 import { loadCatalogue, newestBase } from './catalogue.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import type { SegmentRecord } from './log-view.ts';
+import { BlockSource } from './block-source.ts';
+import { StoredEarlierBase } from './earlier-base.ts';
 import { EntryMemoryWriter, noMemory, openEntryMemory } from './entry-memory.ts';
 import { packKey, parsePackKey, parseRecordKey } from './format/names.ts';
 import type { Json } from './format/json.ts';
@@ -22,6 +24,7 @@ import { syncIndex } from './index/sync.ts';
 import type { WriterCredential } from './keys/credential.ts';
 import type { Mark } from './mark.ts';
 import { PackWriter } from './pack-writer.ts';
+import { manifestContent } from './reader.ts';
 import type { CutKeys, PipelineEngine } from './pipeline/engine.ts';
 import { writeContent, writeMaintenance, writeSummary } from './records/bodies.ts';
 import { putJournal, readBody, sealFrame } from './journal-writer.ts';
@@ -64,6 +67,8 @@ export type BaseRequest = {
   readonly connector: string;
   readonly url: string;
   readonly base: Base;
+  /** What it is made over: as `earlierBase` gave it in this session. */
+  readonly earlier?: StoredEarlierBase | undefined;
   /** The application's manifest without secrets. */
   readonly manifest: string;
   readonly allowEmpty: boolean;
@@ -214,6 +219,7 @@ export class RepositoryWriter implements AsyncDisposable {
         {
           ...this.#deps(content, nodes),
           memory: memory ?? noMemory,
+          earlier: request.earlier,
           remember: (entry) => next?.add(entry),
           onProgress: request.onProgress,
         },
@@ -305,6 +311,24 @@ export class RepositoryWriter implements AsyncDisposable {
   }
 
   /**
+   * The newest base of a history that another one may be made over: one of this writer's own, whose chunks it may name again. Undefined where there
+   * is none, and without the reader's key. @throws REPOSITORY_DAMAGED
+   */
+  earlierBase(history: string): StoredEarlierBase | undefined {
+    const { access, openIndex } = this.#options;
+    const { id, keys } = this.#credential;
+    const own = [...this.catalogue.bases.values()].filter(
+      (base) => base.summary.history === history && base.credential === id && this.#isStanding(base),
+    );
+    const base = newestOf(own);
+    if (access.keyring?.content === undefined || base === undefined) return undefined;
+    const { root, level } = manifestContent(access, base);
+    const { entries, bytes, cut } = base.summary;
+    const source = new BlockSource({ access, credential: id, keys, index: this.#index, openIndex });
+    return new StoredEarlierBase({ source, root: { root, level, entries, bytes }, cut });
+  }
+
+  /**
    * Commits a mark over bases of this session, or of an earlier one as `standingBase` gives them. Resolves once it is complete.
    * @throws FENCED
    */
@@ -390,6 +414,7 @@ export class RepositoryWriter implements AsyncDisposable {
       engine: this.#engine,
       retryEngine: this.#retryEngine,
       temporaryFolder: this.#options.access.runtime.temporaryFolder,
+      pageBytes: this.#options.access.header.chunks.pageBytes,
       index: this.#index,
       keys: this.#credential.keys,
       content,

@@ -25,8 +25,10 @@ export type BaseFacts = {
 
 const MAX_BYTES = 1 << 20;
 
+type Files = Pick<BaseReader, 'find' | 'read'>;
+
 /** @throws REPOSITORY_DAMAGED when the base is not one of a PostgreSQL server */
-export async function readBaseFacts(base: BaseReader, run: Run): Promise<BaseFacts> {
+export async function readBaseFacts(base: Files, run: Run): Promise<BaseFacts> {
   const majorVersion = Number((await readText(base, 'PG_VERSION', run)).trim());
   const control = parseControlFile(await read(base, 'global/pg_control', run));
   const label = await readText(base, 'backup_label', run);
@@ -60,17 +62,17 @@ function parseTablespaceMap(text: string): ReadonlyMap<string, string> {
   return found;
 }
 
-async function read(base: BaseReader, name: string, run: Run): Promise<Uint8Array> {
+async function read(base: Files, name: string, run: Run): Promise<Uint8Array> {
   const entry = await base.find(Buffer.from(name), run);
   if (entry?.content === undefined || entry.content.sizeBytes > MAX_BYTES) throw damaged(name);
   return Buffer.concat(await Array.fromAsync(base.read(entry.content, run)));
 }
 
-async function readText(base: BaseReader, name: string, run: Run): Promise<string> {
+async function readText(base: Files, name: string, run: Run): Promise<string> {
   return Buffer.from(await read(base, name, run)).toString();
 }
 
-async function findText(base: BaseReader, name: string, run: Run): Promise<string | undefined> {
+async function findText(base: Files, name: string, run: Run): Promise<string | undefined> {
   const entry = await base.find(Buffer.from(name), run);
   return entry?.content === undefined ? undefined : await readText(base, name, run);
 }

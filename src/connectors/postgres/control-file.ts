@@ -7,6 +7,8 @@ export type ControlFile = {
   /** Bytes of a page of the log, and of one of its files. */
   readonly walPageBytes: number;
   readonly segmentBytes: number;
+  /** Whether pages have checksums. */
+  readonly hasChecksums: boolean;
   /** Settings of the server that wrote it, which whoever goes on from its log must not fall below. */
   readonly settings: Readonly<Record<string, string>>;
 };
@@ -20,7 +22,7 @@ const WAL_LEVELS = ['minimal', 'replica', 'logical'];
 export function parseControlFile(bytes: Uint8Array): ControlFile {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const at = file.indexOf(FLOAT_FORMAT, FIRST_OFFSET);
-  if (at < 0 || at % 8 !== 0 || at + 24 > file.byteLength) throw damaged();
+  if (at < 0 || at % 8 !== 0 || at + 48 > file.byteLength) throw damaged();
   const walPageBytes = file.readUInt32LE(at + 16);
   const segmentBytes = file.readUInt32LE(at + 20);
   if (!isPowerOfTwo(walPageBytes) || !isPowerOfTwo(segmentBytes) || segmentBytes < 1 << 20) throw damaged();
@@ -30,6 +32,7 @@ export function parseControlFile(bytes: Uint8Array): ControlFile {
     timeline: file.readUInt32LE(48),
     walPageBytes,
     segmentBytes,
+    hasChecksums: file.readUInt32LE(at + 44) !== 0,
     settings: {
       wal_level: WAL_LEVELS[file.readInt32LE(at - 36)] ?? 'replica',
       wal_log_hints: file[at - 32] === 0 ? 'off' : 'on',

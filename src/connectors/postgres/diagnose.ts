@@ -17,7 +17,7 @@ const OWNER = 'tidemark/doctor';
 const SETTINGS = `
 SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN (
   'server_version_num', 'wal_level', 'max_wal_senders', 'max_replication_slots', 'max_slot_wal_keep_size', 'data_checksums',
-  'full_page_writes', 'fsync', 'archive_mode', 'synchronous_standby_names')`;
+  'full_page_writes', 'fsync', 'archive_mode', 'synchronous_standby_names', 'summarize_wal')`;
 
 const ROLE = `
 SELECT current_user AS name, rolsuper AS super, rolreplication AS replication,
@@ -213,6 +213,15 @@ const RULES: readonly Rule[] = [
           `${server} has fsync off: a crash of its machine can lose or damage everything, and what was recorded may be ahead of it then`,
           'Set fsync to on.',
         ),
+  // Servers before 17 do not have it.
+  ({ server, settings }) =>
+    settings.get('summarize_wal') === 'off'
+      ? note(
+          'POSTGRES_NO_SUMMARIES',
+          `${server} does not note what changes: each base reads all of its files`,
+          'Set summarize_wal to on, and reload: from the second base on only what has changed is read.',
+        )
+      : undefined,
   ({ server, settings }) =>
     settings.get('archive_mode') === 'off'
       ? undefined

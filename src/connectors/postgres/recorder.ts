@@ -1,10 +1,13 @@
 import { toHex } from '../../core/bytes.ts';
 import type { RecorderContext } from '../../core/connector.ts';
+import { isTidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Lineage, Position } from '../../core/position.ts';
-import type { Base, Log, Recorder } from '../../core/recorder.ts';
+import type { Base, EarlierBase, Log, Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
+import { askBackupSettings, assertNotedSince, findEarlierBackup } from './base/earlier-backup.ts';
+import type { EarlierBackup } from './base/earlier-backup.ts';
 import { openPhysicalBase } from './base/physical-base.ts';
 import { connectReplication, connectSql } from './connection.ts';
 import type { ClientSession, Row, Session } from './connection.ts';
@@ -117,8 +120,28 @@ class PostgresRecorder implements Recorder {
   }
 
   /** Where no log is recorded beside it, it holds what it needs of that. */
-  async openBase(run: Run): Promise<Base> {
+  async openBase(run: Run, earlier?: EarlierBase): Promise<Base> {
     run.signal.throwIfAborted();
+    const backup = earlier && (await this.#earlierBackup(earlier, run));
+    if (backup === undefined) return await this.#openBase(undefined, run);
+    try {
+      return await this.#openBase(backup, run);
+    } catch (error) {
+      // Whatever else is wrong keeps the whole from being read as well.
+      if (!isTidemarkError(error, 'STORE_UNREACHABLE') || error.disposition !== 'retry') throw error;
+      run.signal.throwIfAborted();
+      const message = 'the server can’t tell what has changed since the last base, so that all is read';
+      this.#parts.context.runtime.logger.log('warn', message, { reason: error.message });
+      return await this.#openBase(undefined, run);
+    }
+  }
+
+  async #earlierBackup(earlier: EarlierBase, run: Run): Promise<EarlierBackup | undefined> {
+    const settings = await this.#withSql((sql) => askBackupSettings(sql, run), run);
+    return await findEarlierBackup(earlier, { settings, lineage: this.lineage.id }, run);
+  }
+
+  async #openBase(earlier: EarlierBackup | undefined, run: Run): Promise<Base> {
     const { facts, context } = this.#parts;
     const withLog = context.stateFolder === undefined;
     const { session, serverFile } = await this.#withSql(async (sql) => {
@@ -127,12 +150,15 @@ class PostgresRecorder implements Recorder {
     }, run);
     const historyFile = historyFileOf(this.#history.timelines);
     if (withLog) await this.#keepLogFor(session, run);
+    const confirm = earlier && (() => this.#withSql((sql) => assertNotedSince(earlier.start, sql, run), run));
     return await openPhysicalBase(
       {
         socket: new ReplicationSocket(session),
         server: addressName(session.address),
         versionNumber: facts.versionNumber,
         withLog,
+        earlier,
+        confirm,
         more: [...(historyFile === undefined ? [] : [historyFile]), serverFile],
         ends: async ({ start, stop }) => {
           const logFrom = segmentStart(start.lsn, this.#history.shape);

@@ -24,6 +24,7 @@ export const MessageType = {
   commandComplete: 0x43, // C
   readyForQuery: 0x5a, // Z
   parameterStatus: 0x53, // S
+  copyIn: 0x47, // G
   copyOut: 0x48, // H
   copyBoth: 0x57, // W
   copyData: 0x64, // d
@@ -72,6 +73,25 @@ export class ReplicationSocket implements AsyncDisposable {
 
   copyDone(): void {
     this.#send(MessageType.copyDone, Buffer.alloc(0));
+  }
+
+  /** Resolves when little of what was sent is still to go out: whoever sends much waits for it. What ended the connection `next` tells. */
+  async drained({ signal }: Run): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#socket.writableNeedDrain || this.#end !== undefined) return;
+    const going = Promise.withResolvers<void>();
+    const onGone = (): void => going.resolve();
+    const onAbort = (): void => going.reject(signal.reason);
+    this.#socket.once('drain', onGone);
+    this.#socket.once('close', onGone);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await going.promise;
+    } finally {
+      this.#socket.off('drain', onGone);
+      this.#socket.off('close', onGone);
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
   /** Whether the next message is there already, whole. */

@@ -14,7 +14,6 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { readLogBytes } from '../../../src/core/log-bytes.ts';
 import { must } from '../../../src/core/must.ts';
 import type { Base, BaseEnd } from '../../../src/core/recorder.ts';
 import type { Run } from '../../../src/core/run.ts';
@@ -23,7 +22,7 @@ import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { serverOwner, startPostgres } from '../../servers/postgres.ts';
 import { needsPostgres } from '../../servers/postgres-binaries.ts';
-import { placeOfUrl, Recording, runtime, tells } from './recording.ts';
+import { placeOfUrl, Recording, runtime, tells, writeWal } from './recording.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 
@@ -71,27 +70,6 @@ async function writeBase(base: Base, folder: string, run: Run): Promise<Written>
     if (name !== 'backup_manifest') assert.equal(written, sizeBytes, name);
   }
   return { ...(await base.finish(run)), contents };
-}
-
-/** The segments of the log, up to a position, in a data directory. */
-function writeWal(recording: Recording, folder: string, upTo: string): void {
-  const segments = new Map<string, Buffer>();
-  for (const { changes, commit } of recording.pieces) {
-    const timeline = must(commit, 'a commit').position.resume.split('/')[0] ?? '';
-    for (const change of changes) {
-      assert.ok(!('removed' in change));
-      const { start, bytes } = readLogBytes(change);
-      const hex = (value: bigint): string => value.toString(16).toUpperCase().padStart(8, '0');
-      const number = start / 0x1000000n;
-      const name = hex(BigInt(timeline)) + hex(number / 256n) + hex(number % 256n);
-      const segment = segments.get(name) ?? Buffer.alloc(0x1000000);
-      const wanted = BigInt(upTo) - start;
-      if (wanted <= 0n) continue;
-      segment.set(bytes.subarray(0, Number(wanted)), Number(start % 0x1000000n));
-      segments.set(name, segment);
-    }
-  }
-  for (const [name, bytes] of segments) writeFileSync(join(folder, 'pg_wal', name), bytes, { mode: 0o600 });
 }
 
 function give(folder: string): void {

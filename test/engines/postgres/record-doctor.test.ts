@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import { diagnosePostgres } from '../../../src/connectors/postgres/diagnose.ts';
 import { startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
+import { needsPostgres } from '../../servers/postgres-binaries.ts';
 import { placeOfUrl, runtime } from './recording.ts';
 
 const TIMEOUT = { timeout: 60_000 };
@@ -28,6 +29,17 @@ test('nothing is found in a server that is set up well', TIMEOUT, async (t) => {
   assert.deepEqual(await found(server, t, 'backup'), ['note POSTGRES_NO_RESTORE_POINTS']);
   await server.query('GRANT EXECUTE ON FUNCTION pg_create_restore_point TO backup');
   assert.deepEqual(await found(server, t, 'backup'), []);
+});
+
+test('a server that could note what changes, and does not, is told of', {
+  ...TIMEOUT,
+  ...needsPostgres('17'),
+}, async (t) => {
+  await using server = await startPostgres({ version: '17', settings: SOUND, initdb: ['--data-checksums'] });
+  assert.deepEqual(await found(server, t), ['note POSTGRES_NO_SUMMARIES']);
+  await server.query('ALTER SYSTEM SET summarize_wal = on');
+  await server.restart();
+  assert.deepEqual(await found(server, t), []);
 });
 
 test('a server that is only dumped needs a superuser, and nothing for its log', TIMEOUT, async (t) => {

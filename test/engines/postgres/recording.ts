@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { must } from '../../../src/core/must.ts';
 import type { Position } from '../../../src/core/position.ts';
 import type { Log, LogPiece, Recorder } from '../../../src/core/recorder.ts';
@@ -144,6 +146,27 @@ export class Recording implements AsyncDisposable {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
+}
+
+/** The segments of the log, up to a position, in a data directory. */
+export function writeWal({ pieces }: Pick<Recording, 'pieces'>, folder: string, upTo: string): void {
+  const segments = new Map<string, Buffer>();
+  for (const { changes, commit } of pieces) {
+    const timeline = must(commit, 'a commit').position.resume.split('/')[0] ?? '';
+    for (const change of changes) {
+      assert.ok(!('removed' in change));
+      const { start, bytes } = readLogBytes(change);
+      const hex = (value: bigint): string => value.toString(16).toUpperCase().padStart(8, '0');
+      const number = start / 0x1000000n;
+      const name = hex(BigInt(timeline)) + hex(number / 256n) + hex(number % 256n);
+      const segment = segments.get(name) ?? Buffer.alloc(0x1000000);
+      const wanted = BigInt(upTo) - start;
+      if (wanted <= 0n) continue;
+      segment.set(bytes.subarray(0, Number(wanted)), Number(start % 0x1000000n));
+      segments.set(name, segment);
+    }
+  }
+  for (const [name, bytes] of segments) writeFileSync(join(folder, 'pg_wal', name), bytes, { mode: 0o600 });
 }
 
 /** Whether an error of ours has this code, and speaks of what is expected. */

@@ -57,6 +57,7 @@ for (const version of VERSIONS) {
       BigInt(await server.value('SELECT system_identifier FROM pg_control_system()')),
     );
     assert.equal(control.segmentBytes, 16 << 20);
+    assert.equal(control.hasChecksums, (await server.value('SHOW data_checksums')) === 'on');
     await using folder = sharedFolder();
     const target = folder.at('restored');
     {

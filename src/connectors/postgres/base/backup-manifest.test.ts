@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { ManifestCheck, manifestCrc } from './backup-manifest.ts';
-import type { FileSum } from './backup-manifest.ts';
+import { ManifestCheck, manifestCrc, manifestFiles } from './backup-manifest.ts';
+import type { FileSum, ReceivedFile } from './backup-manifest.ts';
 
 const FILES: readonly (readonly [string, FileSum])[] = [
   ['backup_label', { sizeBytes: 224, crc: '9a3b5c7d' }],
@@ -11,7 +11,7 @@ const FILES: readonly (readonly [string, FileSum])[] = [
   ['\xff', { sizeBytes: 1, crc: '01020304' }],
 ];
 
-function manifest(files = FILES): string {
+function manifest(files: readonly (readonly [string, FileSum])[] = FILES): string {
   const lines = files.map(([name, { sizeBytes, crc }]) => {
     const utf8 = Buffer.from(name, 'latin1').toString();
     const path = utf8.includes('\ufffd')
@@ -23,17 +23,55 @@ function manifest(files = FILES): string {
   return `${text}"Manifest-Checksum": "${createHash('sha256').update(text).digest('hex')}"}\n`;
 }
 
-function check(text: string, received: readonly (readonly [string, FileSum])[]): number {
+function stored(text: string, received: readonly (readonly [string, ReceivedFile])[]): string {
   const one = new ManifestCheck(new Map(received));
+  const pieces: Buffer[] = [];
   const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.byteLength; at += 100) one.update(bytes.subarray(at, at + 100));
+  for (let at = 0; at < bytes.byteLength; at += 100) pieces.push(one.update(bytes.subarray(at, at + 100)));
   one.finish();
-  return one.fileCount;
+  assert.equal(one.fileCount, received.length);
+  return Buffer.concat(pieces).toString();
 }
 
-test('what came is what the manifest says', () => {
-  assert.equal(check(manifest(), FILES), FILES.length);
+function check(text: string, received: readonly (readonly [string, FileSum])[]): void {
+  stored(text, received);
+}
+
+test('what came is what the manifest says, and goes into the base as it came', () => {
+  assert.equal(stored(manifest(), FILES), manifest());
 });
+
+test('a file that goes into the base as another one is told of as that one', async () => {
+  const [label, , ...rest] = FILES;
+  assert.ok(label !== undefined);
+  const crc = '01020304';
+  const came = [
+    [label[0], { ...label[1], stored: { path: label[0], sizeBytes: 190, crc } }],
+    ['base/5/INCREMENTAL.1259', { sizeBytes: 12, crc, stored: { path: 'base/5/1259', sizeBytes: 16_384, crc: 'aa' } }],
+    ['base/5/INCREMENTAL.7', { sizeBytes: 16_384, crc, stored: { path: 'base/5/7', sizeBytes: 8_192 } }],
+    ...rest,
+  ] as const;
+  const text = stored(manifest(came), came);
+  const ours = [
+    [label[0], { sizeBytes: 190, crc }],
+    ['base/5/1259', { sizeBytes: 16_384, crc: 'aa' }],
+    ...rest,
+  ] as const;
+  const without = text.replace(/^\{ "Path": "base\/5\/7".*\n/m, '');
+  assert.equal(without.replace(/"Manifest-Checksum".*/s, ''), manifest(ours).replace(/"Manifest-Checksum".*/s, ''));
+  const told = new Map(ours.map(([name, sum]) => [name, sum] as const));
+  told.set('base/5/7', { sizeBytes: 8_192, crc: '' });
+  const files = await Array.fromAsync(manifestFiles(inPieces(text)));
+  assert.deepEqual(new Map(files.map(({ path, sizeBytes, crc: sum }) => [path, { sizeBytes, crc: sum }])), told);
+  assert.match(text, /\{ "Path": "base\/5\/7", "Size": 8192, "Last-Modified": "2026-11-27 12:00:00 GMT" \},\n/);
+  const [before = '', sum = ''] = text.split(/"Manifest-Checksum": "([0-9a-f]+)"\}\n$/);
+  assert.equal(createHash('sha256').update(before).digest('hex'), sum);
+});
+
+async function* inPieces(text: string): AsyncGenerator<Uint8Array> {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.byteLength; at += 77) yield bytes.subarray(at, at + 77);
+}
 
 test('a file that differs, is missing, or is too many, is told by its name', () => {
   const [first, second, ...rest] = FILES;

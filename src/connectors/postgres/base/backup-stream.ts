@@ -9,6 +9,9 @@ import type { Message, ReplicationSocket } from '../replication-socket.ts';
 /** From this version on all archives come in one stream, each message saying what it is. */
 const FRAMED_SINCE = 150_000;
 
+/** A message of the manifest that is sent to the server. */
+const UPLOAD_BYTES = 64 * 1024;
+
 /** What `BASE_BACKUP` sends: archives, then the manifest. `tablespace`: its OID; undefined for the data directory itself. */
 export type BackupPart =
   | { readonly kind: 'archive'; readonly tablespace?: string | undefined }
@@ -34,11 +37,33 @@ export class BackupStream {
     this.#onWarning = onWarning;
   }
 
-  /** Where the log has to be followed from. That it is archived is not waited for: it comes with the files, with `withLog`, or is recorded beside. */
-  async begin({ withLog }: { readonly withLog: boolean }, run: Run): Promise<WalPlace> {
+  /** Tells the server of an earlier backup, by its manifest: what has not changed since need not come. Before `begin`. */
+  async upload(manifest: AsyncIterable<Uint8Array>, run: Run): Promise<void> {
+    this.#socket.command('UPLOAD_MANIFEST');
+    const { type } = await this.#message(run);
+    if (type !== MessageType.copyIn) throw unexpected(type);
+    for await (const piece of manifest) {
+      for (let at = 0; at < piece.byteLength; at += UPLOAD_BYTES) {
+        this.#socket.copyData(piece.subarray(at, at + UPLOAD_BYTES));
+        await this.#socket.drained(run);
+      }
+    }
+    this.#socket.copyDone();
+    while ((await this.#message(run)).type !== MessageType.readyForQuery);
+  }
+
+  /**
+   * Where the log has to be followed from. That it is archived is not waited for: it comes with the files, with `withLog`, or is recorded beside.
+   * `isIncremental`: over the backup that was told.
+   */
+  async begin(
+    { withLog, isIncremental }: { readonly withLog: boolean; readonly isIncremental: boolean },
+    run: Run,
+  ): Promise<WalPlace> {
+    const incremental = isIncremental ? ', INCREMENTAL' : '';
     this.#socket.command(
       this.#isFramed
-        ? `BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAL ${withLog}, WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')`
+        ? `BASE_BACKUP (LABEL 'tidemark', CHECKPOINT 'fast', WAL ${withLog}, WAIT false, TABLESPACE_MAP true, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C'${incremental})`
         : `BASE_BACKUP LABEL 'tidemark' FAST ${withLog ? 'WAL ' : ''}NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'`,
     );
     const [first] = await this.#rows(run);

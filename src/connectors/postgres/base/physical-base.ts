@@ -1,34 +1,30 @@
 import { createCRC32 } from 'hash-wasm';
 import type { IHasher } from 'hash-wasm';
-import { readerOf } from '../../../core/byte-reader.ts';
 import { TidemarkError } from '../../../core/errors.ts';
 import { assume, BugError } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
-import type { Base, BaseEnd, ByteReader, Content, Entry } from '../../../core/recorder.ts';
+import type { Base, BaseEnd, ByteReader, Entry } from '../../../core/recorder.ts';
 import type { Run } from '../../../core/run.ts';
-import { encodeAttributes } from '../attributes.ts';
-import { serverError, SqlState, sqlState } from '../errors.ts';
+import { serverError, SqlState, sqlState, unreachable } from '../errors.ts';
 import type { WalPlace } from '../lsn.ts';
 import type { ReplicationSocket } from '../replication-socket.ts';
 import { BackupStream } from './backup-stream.ts';
 import type { BackupPart } from './backup-stream.ts';
-import { ManifestCheck, manifestCrc } from './backup-manifest.ts';
-import type { FileSum } from './backup-manifest.ts';
+import { MANIFEST_NAME, ManifestCheck, manifestCrc, manifestFiles } from './backup-manifest.ts';
+import type { ReceivedFile, StoredFile } from './backup-manifest.ts';
+import type { EarlierBackup } from './earlier-backup.ts';
+import { arrivingEntry, extraEntry, manifestEntry, patchedEntry, ReadOnce } from './entries.ts';
+import type { ExtraFile } from './entries.ts';
+import { changesPath, readIncrementalHeader, reconstruct, wholeLabel, wholePath } from './incremental-file.ts';
 import { isWalSegment } from '../wal/base-log.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarEntry } from './tar-reader.ts';
 
-export const MANIFEST_NAME = 'backup_manifest';
-
-/** Forks of relations: what is changed in them are pages. */
-const RELATION_FILE =
-  /^(?:base\/[0-9]+|global|pg_tblspc\/[0-9]+\/[^/]+\/[0-9]+)\/(?:t[0-9]+_)?[0-9]+(?:_(?:fsm|vm|init))?(?:\.[0-9]+)?$/;
 /** The polynomial of CRC-32C, its bits reversed. */
 const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
-const MANIFEST_MODE = 0o600;
-
-export type ExtraFile = { readonly name: string; readonly bytes: Uint8Array };
+const LABEL_NAME = 'backup_label';
+const MOST_LABEL_BYTES = 64 * 1024;
 
 export type PhysicalBaseOptions = {
   readonly socket: ReplicationSocket;
@@ -36,6 +32,10 @@ export type PhysicalBaseOptions = {
   readonly versionNumber: number;
   /** Also the log that it needs to be whole. */
   readonly withLog: boolean;
+  /** What the server is asked for the changes since. */
+  readonly earlier?: EarlierBackup | undefined;
+  /** Whether that may be: asked once the server has begun. */
+  readonly confirm?: (() => Promise<void>) | undefined;
   /** What is to be in it as well, unless the server sends it. */
   readonly more: readonly ExtraFile[];
   /** What the positions of the base are. Called once, when all has come. */
@@ -57,6 +57,14 @@ export async function openPhysicalBase(options: PhysicalBaseOptions, run: Run): 
   }
 }
 
+/** A file or folder of an archive, of which nothing has been read yet. */
+type Arriving = {
+  readonly path: string;
+  readonly found: TarEntry;
+  readonly tar: TarReader;
+  readonly onOpen: (run: Run) => void;
+};
+
 /** A server's data directory as `BASE_BACKUP` sends it, read on the fly. */
 class PhysicalBase implements Base {
   readonly order = 'arrival';
@@ -66,7 +74,7 @@ class PhysicalBase implements Base {
   readonly #run: Run;
   readonly #hasher: IHasher;
   readonly #warnings: string[] = [];
-  readonly #sums = new Map<string, FileSum>();
+  readonly #sums = new Map<string, ReceivedFile>();
   readonly #missing: Map<string, ExtraFile>;
   #start: WalPlace | undefined;
   #isDrained = false;
@@ -85,7 +93,14 @@ class PhysicalBase implements Base {
   }
 
   async begin(): Promise<void> {
-    this.#start = await this.#asking(() => this.#stream.begin(this.#options, this.#run));
+    const { earlier, withLog } = this.#options;
+    const run = this.#run;
+    if (earlier !== undefined) {
+      const manifest = earlier.base.read(earlier.manifest, run);
+      await this.#asking(() => this.#stream.upload(manifest, run));
+    }
+    this.#start = await this.#asking(() => this.#stream.begin({ withLog, isIncremental: earlier !== undefined }, run));
+    await this.#options.confirm?.();
   }
 
   /** What was sent is sent once: there is no other try, and nothing of a server may be left out. */
@@ -128,13 +143,8 @@ class PhysicalBase implements Base {
       if (path === '') continue;
       this.#missing.delete(path);
       assume(found.type !== 'link', 'no links, since there is a map of the tablespaces');
-      const file = new ReadOnce(
-        () => this.#fileReader(path, tar, found),
-        (opened) => {
-          run = opened;
-        },
-      );
-      yield [entryOf(path, found, file)];
+      const arriving = { path, found, tar, onOpen: (opened: Run) => (run = opened) };
+      yield [await this.#asking(() => this.#entry(arriving))];
       if (found.type === 'folder') continue;
       if (found.sizeBytes === 0) this.#sums.set(path, { sizeBytes: 0, crc: this.#emptySum() });
       this.#assumeRead(tar.isAtEnd && this.#sums.has(path), path);
@@ -144,21 +154,100 @@ class PhysicalBase implements Base {
     }
   }
 
-  #fileReader(path: string, tar: TarReader, { sizeBytes }: TarEntry): ByteReader {
+  async #entry(arriving: Arriving): Promise<Entry> {
+    const { path, found, onOpen } = arriving;
+    const { earlier } = this.#options;
+    if (earlier !== undefined) {
+      const whole = wholePath(path);
+      // A file that lies about in the server's folder under such a name is none of its own.
+      if (this.#sums.has(whole ?? changesPath(path))) throw unreachable(`the server sent ${whole ?? path} twice`);
+      if (whole !== undefined) return await this.#patched(arriving, whole, earlier);
+      if (path === LABEL_NAME) return await this.#label(arriving);
+    }
+    const open = (): ByteReader => {
+      this.#hasher.init();
+      return this.#fileReader(arriving);
+    };
+    return arrivingEntry(path, found, new ReadOnce(open, onOpen));
+  }
+
+  async #patched(arriving: Arriving, path: string, { base, shape }: EarlierBackup): Promise<Entry> {
+    const { found, onOpen } = arriving;
     this.#hasher.init();
+    const { sizeBytes } = found;
+    const take = (count: number): Promise<Buffer> => this.#take(arriving, count);
+    const header = await readIncrementalHeader(take, { path: arriving.path, sizeBytes, shape });
+    const earlier = await base.find(Buffer.from(path, 'latin1'), this.#run);
+    if (earlier === undefined) {
+      throw new TidemarkError('REPOSITORY_DAMAGED', `the base before has no ${path}, of which it told the server`);
+    }
+    const earlierBytes = earlier.content?.sizeBytes ?? 0;
+    const patch = reconstruct(header, earlierBytes, shape.blockBytes);
+    const isSame = patch.extents.length === 0 && patch.keptBytes === earlierBytes && patch.sizeBytes === earlierBytes;
+    const stored: StoredFile = { path, sizeBytes: patch.sizeBytes, isSame };
+    if (arriving.tar.isAtEnd) this.#note(arriving, stored);
+    const file = new ReadOnce(() => this.#fileReader(arriving, stored), onOpen);
+    return patchedEntry(path, found, { ...patch, earlier: earlier.content, file });
+  }
+
+  async #label(arriving: Arriving): Promise<Entry> {
+    const { path, found } = arriving;
+    if (found.sizeBytes > MOST_LABEL_BYTES) throw unreachable(`the server sent a ${path} of ${found.sizeBytes} bytes`);
+    this.#hasher.init();
+    const label = (await this.#take(arriving, found.sizeBytes)).toString('latin1');
+    const received = manifestCrc(this.#hasher.digest('hex'));
+    const bytes = Buffer.from(wholeLabel(label), 'latin1');
+    const crc = manifestCrc(this.#hasher.init().update(bytes).digest('hex'));
+    const stored = { path, sizeBytes: bytes.byteLength, crc };
+    this.#sums.set(path, { sizeBytes: found.sizeBytes, crc: received, stored });
+    return extraEntry({ name: path, bytes }, found);
+  }
+
+  /** So many of the file's next bytes. */
+  async #take({ path, tar }: Arriving, sizeBytes: number): Promise<Buffer> {
+    const bytes = Buffer.alloc(sizeBytes);
+    for (let at = 0; at < sizeBytes; ) {
+      const count = await tar.read(bytes.subarray(at));
+      assume(count > 0, `${path} has as many bytes as its archive says`);
+      at += count;
+    }
+    this.#hasher.update(bytes);
+    return bytes;
+  }
+
+  /** All of the file has come. */
+  #note({ path, found: { sizeBytes } }: Arriving, stored?: StoredFile): void {
+    if (this.#sums.has(path)) return;
+    this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')), stored });
+  }
+
+  #fileReader(arriving: Arriving, stored?: StoredFile): ByteReader {
+    const { tar } = arriving;
     return {
       read: async (into) => {
         const count = await this.#asking(() => tar.read(into, (bytes) => this.#hasher.update(bytes)));
-        if (tar.isAtEnd && !this.#sums.has(path)) {
-          this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')) });
-        }
+        if (tar.isAtEnd) this.#note(arriving, stored);
         return count;
       },
       async [Symbol.asyncDispose]() {},
     };
   }
 
+  /** Of files that are as they were the sum is known, although they did not come. */
+  async #recallSums({ base, manifest }: EarlierBackup): Promise<void> {
+    for await (const { path, sizeBytes, algorithm, crc } of manifestFiles(base.read(manifest, this.#run))) {
+      const came = changesPath(path);
+      const received = this.#sums.get(came);
+      if (received?.stored?.isSame !== true || algorithm !== 'CRC32C') continue;
+      if (received.stored.sizeBytes === sizeBytes) {
+        this.#sums.set(came, { ...received, stored: { ...received.stored, crc } });
+      }
+    }
+  }
+
   async *#manifest(): AsyncGenerator<readonly Entry[]> {
+    const { earlier } = this.#options;
+    if (earlier !== undefined) await this.#asking(() => this.#recallSums(earlier));
     const check = new ManifestCheck(this.#sums);
     let isRead = false;
     let rest: Buffer = Buffer.alloc(0);
@@ -167,9 +256,8 @@ class PhysicalBase implements Base {
       while (rest.byteLength === 0 && !isRead) {
         const piece = await this.#asking(() => this.#stream.data(run));
         isRead = piece === undefined;
-        rest = piece ?? rest;
         if (piece === undefined) check.finish();
-        else check.update(piece);
+        else rest = check.update(piece);
       }
       const count = rest.copy(into);
       rest = rest.subarray(count);
@@ -181,16 +269,7 @@ class PhysicalBase implements Base {
         run = opened;
       },
     );
-    yield [
-      {
-        name: Buffer.from(MANIFEST_NAME),
-        estimatedBytes: 0,
-        describe: () => ({
-          attributes: encodeAttributes({ type: 'file', mode: MANIFEST_MODE, sizeBytes: 0, mtimeS: 0 }),
-          content: content.as('stream'),
-        }),
-      },
-    ];
+    yield [manifestEntry(MANIFEST_NAME, content)];
     this.#assumeRead(isRead, MANIFEST_NAME);
   }
 
@@ -222,55 +301,5 @@ class PhysicalBase implements Base {
       cause: error,
       hint: 'Find out what the disk did, and restore or rebuild what is named. The bases before this one, and the log, stay as they are.',
     });
-  }
-}
-
-function extraEntry({ name, bytes }: ExtraFile): Entry {
-  const { byteLength: sizeBytes } = bytes;
-  return {
-    name: Buffer.from(name),
-    estimatedBytes: sizeBytes,
-    describe: () => ({
-      attributes: encodeAttributes({ type: 'file', mode: MANIFEST_MODE, sizeBytes, mtimeS: 0 }),
-      content: { kind: 'reader', cut: 'stream', open: async () => readerOf(bytes) },
-    }),
-  };
-}
-
-function entryOf(path: string, { type, mode, sizeBytes, mtimeS }: TarEntry, file: ReadOnce): Entry {
-  assume(type !== 'link', 'a file or a folder');
-  const hasContent = type === 'file' && sizeBytes > 0;
-  return {
-    name: Buffer.from(path, 'latin1'),
-    estimatedBytes: hasContent ? sizeBytes : 0,
-    describe: () => ({
-      attributes: encodeAttributes({ type, mode, sizeBytes: type === 'file' ? sizeBytes : 0, mtimeS }),
-      ...(hasContent && { content: file.as(RELATION_FILE.test(path) ? 'pages' : 'stream') }),
-    }),
-  };
-}
-
-/** A content on a stream that passes once. */
-class ReadOnce {
-  readonly #open: () => ByteReader;
-  readonly #onOpen: (run: Run) => void;
-  #isOpened = false;
-
-  constructor(open: () => ByteReader, onOpen: (run: Run) => void) {
-    this.#open = open;
-    this.#onOpen = onOpen;
-  }
-
-  as(cut: Content['cut']): Content {
-    return {
-      cut,
-      kind: 'reader',
-      open: async (run) => {
-        assume(!this.#isOpened, 'a content that passes once');
-        this.#isOpened = true;
-        this.#onOpen(run);
-        return this.#open();
-      },
-    };
   }
 }
