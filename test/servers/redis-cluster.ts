@@ -10,6 +10,8 @@ export type ClusterOptions = {
   readonly replicas?: number;
   readonly args?: readonly string[];
   readonly password?: string;
+  /** The path of another server of the kind. */
+  readonly program?: string;
   readonly tls?: NonNullable<RedisOptions['tls']>;
 };
 
@@ -29,7 +31,7 @@ export class RedisCluster implements AsyncDisposable {
   readonly #servers: RedisServer[] = [];
   readonly #options: Partial<RedisOptions>;
 
-  constructor({ args = [], password, tls }: ClusterOptions) {
+  constructor({ args = [], password, program, tls }: ClusterOptions) {
     const settings = {
       'cluster-enabled': 'yes',
       'cluster-config-file': 'nodes.conf',
@@ -37,7 +39,13 @@ export class RedisCluster implements AsyncDisposable {
       ...(tls && { 'tls-cluster': 'yes' }),
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
-    this.#options = { args, lines, ...(password !== undefined && { password }), ...(tls && { tls }) };
+    this.#options = {
+      args,
+      lines,
+      ...(program !== undefined && { program }),
+      ...(password !== undefined && { password }),
+      ...(tls && { tls }),
+    };
   }
 
   get servers(): readonly RedisServer[] {
