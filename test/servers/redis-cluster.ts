@@ -13,6 +13,8 @@ export type ClusterOptions = {
   /** The path of another server of the kind. */
   readonly program?: string;
   readonly tls?: NonNullable<RedisOptions['tls']>;
+  /** Of every node. */
+  readonly users?: NonNullable<RedisOptions['users']>;
 };
 
 export type ClusterNode = {
@@ -31,7 +33,7 @@ export class RedisCluster implements AsyncDisposable {
   readonly #servers: RedisServer[] = [];
   readonly #options: Partial<RedisOptions>;
 
-  constructor({ args = [], password, program, tls }: ClusterOptions) {
+  constructor({ args = [], password, program, tls, users = [] }: ClusterOptions) {
     const settings = {
       'cluster-enabled': 'yes',
       'cluster-config-file': 'nodes.conf',
@@ -42,6 +44,7 @@ export class RedisCluster implements AsyncDisposable {
     this.#options = {
       args,
       lines,
+      users,
       ...(program !== undefined && { program }),
       ...(password !== undefined && { password }),
       ...(tls && { tls }),
