@@ -148,7 +148,9 @@ export class ClusterClient implements AsyncDisposable {
           isAsking = kind === 'ASK';
           if (kind === 'MOVED') this.#ports[slot] = port;
         } else if (
-          /TRYAGAIN|CLUSTERDOWN|ended the connection|nothing listens|closed here|READONLY|LOADING/.test(told)
+          /TRYAGAIN|CLUSTERDOWN|ended the connection|ECONN|EPIPE|nothing listens|closed here|READONLY|LOADING/.test(
+            told,
+          )
         ) {
           this.#clients.delete(port);
           await runtime.clock.sleep(10, forever);
