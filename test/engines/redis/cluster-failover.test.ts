@@ -56,6 +56,8 @@ class Writer {
     // What has no key goes to each master, of which one is away.
     this.#units = clusterWorkload(random, 200).filter(({ tag }) => tag !== '');
     this.#written = this.#write();
+    // It is `stop` that tells.
+    this.#written.catch(() => undefined);
   }
 
   async stop(): Promise<void> {

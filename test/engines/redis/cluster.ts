@@ -142,7 +142,7 @@ export class ClusterClient implements AsyncDisposable {
       } catch (error) {
         const told = String(error instanceof Error && error.cause instanceof Error ? error.cause.message : error);
         const [, kind, to] = /(MOVED|ASK) \d+ [^ ]*:(\d+)/.exec(told) ?? [];
-        if (commands.length > 1) await (await this.at(port)).call(['DISCARD'], forever).catch(() => undefined);
+        if (commands.length > 1) await this.#discard(port).catch(() => undefined);
         if (to !== undefined) {
           port = Number(to);
           isAsking = kind === 'ASK';
@@ -163,6 +163,10 @@ export class ClusterClient implements AsyncDisposable {
         }
       }
     }
+  }
+
+  async #discard(port: number): Promise<void> {
+    await (await this.at(port)).call(['DISCARD'], forever);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
