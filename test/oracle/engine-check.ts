@@ -112,7 +112,9 @@ async function checkPerStore(world: EngineWorld, { model, recorded, timeMs }: At
     );
     const atMs = Date.parse(nearest.at);
     assert.deepEqual([nearest.distanceMs >= 0, Math.round(timeMs - atMs - nearest.distanceMs)], [true, 0], told);
-    if (recorded.gaps(store).length === 0) assert.ok(nearest.covered, `${told}: ${store} was recorded then`);
+    // Of two hosts that record it one does not know what the other found later.
+    const isWhole = recorded.gaps(store).length === 0 && recorded.bases(store) === 1;
+    assert.ok(nearest.covered || !isWhole, `${told}: ${store} was recorded then`);
     const isExact = store === 'catalog' && nearest.covered;
     const span = { fromMs: isExact ? timeMs : (stored?.span.fromMs ?? 0), toMs: isExact ? timeMs : atMs };
     const isPossible = model.isPossible(store, counters[store], span);
