@@ -16,9 +16,12 @@ export interface Engines {
   openRetryEngine(setup: EngineSetup): Promise<PipelineEngine>;
   openChecker(access: RepositoryAccess): Promise<PackChecker>;
   readonly extract: Extractor;
+  /** Packs of a base on their way at once. */
+  readonly uploads: number;
 }
 
 const WORKERS = 2;
+const MOST_UPLOADS = 2;
 
 /** Engines on threads of their own: `workers` of them, or two. */
 export function workerEngines(workers: number | undefined): Engines {
@@ -27,5 +30,6 @@ export function workerEngines(workers: number | undefined): Engines {
     openRetryEngine: async (setup) => createInPlaceEngine(setup),
     openChecker: async (access) => checkOnWorkers(access, workers ?? WORKERS),
     extract: extractOnWorkers(workers ?? WORKERS),
+    uploads: Math.min(workers ?? WORKERS, MOST_UPLOADS),
   };
 }

@@ -22,6 +22,7 @@ export async function openWriter(
       remembered: await application.rememberedHeads(run),
       openEngine: (keys) => (inPlace ? engines.openRetryEngine({ keys, sizes }) : engines.openEngine({ keys, sizes })),
       openRetryEngine: (keys) => engines.openRetryEngine({ keys, sizes }),
+      uploads: engines.uploads,
     },
     run,
   );

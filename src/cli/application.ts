@@ -8,8 +8,8 @@ import { yieldToOthers } from '../io/native-priority.ts';
 import type { CommandContext } from './context.ts';
 import { packageVersion } from './package-version.ts';
 
-/** What the application layer needs of this command line. */
-export async function appContext(context: CommandContext): Promise<AppContext> {
+/** What the application layer needs of this command line. `workers`: threads where it names none. */
+export async function appContext(context: CommandContext, workers?: number): Promise<AppContext> {
   const { url, configuration, limits } = await context.repository();
   const runtime = await context.runtime();
   if (context.options.lowPriority) yieldToOthers();
@@ -27,13 +27,13 @@ export async function appContext(context: CommandContext): Promise<AppContext> {
     warn: (message) => context.warn(message),
     passphrase: () => context.passphrase(),
     knownPassphrase: () => context.knownPassphrase(),
-    engines: workerEngines(limits.workers),
+    engines: workerEngines(limits.workers ?? workers),
   };
 }
 
-/** The repository that the command names, found but not yet opened with a key. */
-export async function openApplication(context: CommandContext): Promise<OpenApplication> {
-  return OpenApplication.open(await appContext(context), context.run);
+/** The repository that the command names, found but not yet opened with a key. As `appContext`. */
+export async function openApplication(context: CommandContext, workers?: number): Promise<OpenApplication> {
+  return OpenApplication.open(await appContext(context, workers), context.run);
 }
 
 /** Opens for reading; both are closed when `work` ends. */

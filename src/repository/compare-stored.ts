@@ -1,3 +1,4 @@
+import { release } from '../core/bytes.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -11,7 +12,7 @@ export async function compareStored(
   parts: readonly Uint8Array[],
   run: Run,
 ): Promise<void> {
-  const piece = new Uint8Array(READ_BACK_BYTES + 1);
+  const piece = Buffer.allocUnsafeSlow(READ_BACK_BYTES + 1);
   let leftBytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let offset = 0;
   for (const part of parts) {
@@ -29,4 +30,5 @@ export async function compareStored(
       offset += want;
     }
   }
+  release(piece);
 }

@@ -34,7 +34,7 @@ import type { SessionInfo } from './records/session.ts';
 import { SmallPacks } from './small-packs.ts';
 import { WriteLease } from './write-lease.ts';
 
-const UPLOADS_AT_ONCE = 2;
+const UPLOADS = 2;
 /** A base with less than this part of what the last one had has collapsed. */
 const COLLAPSED_PART = 0.1;
 const COLLAPSE_LEAST_ENTRIES = 10;
@@ -52,6 +52,8 @@ export type WriterOptions = {
   readonly openIndex?: typeof openChunkIndex | undefined;
   readonly openEngine: (keys: CutKeys) => Promise<PipelineEngine>;
   readonly openRetryEngine: (keys: CutKeys) => Promise<PipelineEngine>;
+  /** Packs of a base on their way to the object store at once; each takes memory. 2 unless given. */
+  readonly uploads?: number | undefined;
 };
 
 /** What is to be stored, and what is said about it. */
@@ -412,7 +414,7 @@ export class RepositoryWriter implements AsyncDisposable {
       index: this.#index,
       random: runtime.random,
       kind,
-      uploads: UPLOADS_AT_ONCE,
+      uploads: this.#options.uploads ?? UPLOADS,
       small,
     });
   }

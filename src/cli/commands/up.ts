@@ -4,9 +4,12 @@ import type { Command } from '../command.ts';
 import { DONE, INCOMPLETE } from '../exit-status.ts';
 import type { upSpec } from '../table/running.ts';
 
+/** It runs all the time beside the application, and should leave it processors and memory; one keeps up with what a server sends. */
+const WORKERS = 1;
+
 export const up: Command<typeof upSpec, UpResult> = {
   async run(context) {
-    await using application = await openApplication(context);
+    await using application = await openApplication(context, WORKERS);
     const { up: runUp } = await import('../../agent/up.ts');
     const onNews = (message: string): void => context.show((printer) => printer.line(message));
     const result = await runUp(application, { onNews }, context.run);

@@ -33,7 +33,7 @@ export const globalOptions = {
   workers: {
     kind: 'count',
     value: 'COUNT',
-    says: 'threads that read, compress and encrypt; without it one for each processor',
+    says: 'threads that read, compress and encrypt; without it two, and for `up` one',
   },
   lowPriority: { kind: 'flag', says: 'let all other work of this machine go first, on processor and disk' },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

@@ -9,6 +9,7 @@ import { fromSystem } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { untilAborted } from '../../flow/until-aborted.ts';
+import { Inbox } from '../../io/inbox.ts';
 import { serverError, unreachable } from './errors.ts';
 import { addressName, placeName } from './place.ts';
 import type { PostgresPlace, ServerAddress } from './place.ts';
@@ -117,13 +118,16 @@ type Connecting = ConnectOptions & { readonly address: ServerAddress; readonly r
 async function connect(place: PostgresPlace, options: Connecting, run: Run): Promise<ClientSession> {
   const { address, name, replication, unreadMs } = options;
   run.signal.throwIfAborted();
+  const ssl = await tlsOf(place, address);
+  const intake = replication && ssl === false ? new Intake() : undefined;
   const config: ClientConfig & { readonly replication?: string } = {
     host: address.host,
     port: address.port,
     user: place.user,
     database: place.database,
     password: () => passwordOf(place, address, run),
-    ssl: await tlsOf(place, address),
+    ssl,
+    ...(intake && { stream: () => intake.socket }),
     application_name: name,
     options: [
       SETTINGS,
@@ -138,7 +142,7 @@ async function connect(place: PostgresPlace, options: Connecting, run: Run): Pro
     ...(replication && { replication: 'true' }),
     types: { getTypeParser: () => (value: string | Buffer) => value.toString() },
   };
-  const session = new ClientSession(new pg.Client(config), address);
+  const session = new ClientSession(new pg.Client(config), address, intake);
   try {
     await session.connect(run);
     return session;
@@ -179,15 +183,39 @@ async function read(path: string | undefined): Promise<Buffer | undefined> {
   }
 }
 
+/** Memory for what a socket brings, which pg has copies of until it is taken. */
+class Intake {
+  readonly socket: Socket;
+  readonly #inbox = new Inbox();
+  #isTaken = false;
+
+  constructor() {
+    const callback = (sizeBytes: number, slab: Uint8Array): true => {
+      if (this.#isTaken) this.#inbox.filled(sizeBytes);
+      else this.socket.emit('data', Buffer.from(slab.subarray(0, sizeBytes)));
+      return true;
+    };
+    this.socket = new Socket({ onread: { buffer: () => this.#inbox.room(), callback } });
+  }
+
+  take(): Inbox {
+    this.#isTaken = true;
+    return this.#inbox;
+  }
+}
+
 /** A session over pg's client. */
 export class ClientSession implements Session {
   readonly address: ServerAddress;
   readonly #client: pg.Client;
+  readonly #intake: Intake | undefined;
   #isOpen = false;
 
-  constructor(client: pg.Client, address: ServerAddress) {
+  /** `intake`: of the client's socket. */
+  constructor(client: pg.Client, address: ServerAddress, intake: Intake | undefined) {
     this.#client = client;
     this.address = address;
+    this.#intake = intake;
     // Whoever waits for an answer gets the error as well; while nobody does it is only remembered.
     client.on('error', () => {
       this.#isOpen = false;
@@ -221,11 +249,15 @@ export class ClientSession implements Session {
     }
   }
 
-  /** The socket under the session, which is of no use any more: what it brings from now on belongs to the caller. */
-  takeSocket(): Socket {
+  /** The socket under the session, which is of no use any more: what it brings from now on comes to an inbox. */
+  takeSocket(): { readonly socket: Socket; readonly inbox: Inbox } {
     const socket = must(this.#socket(), 'pg’s socket');
     socket.removeAllListeners('data');
-    return socket;
+    if (this.#intake !== undefined) return { socket, inbox: this.#intake.take() };
+    const inbox = new Inbox();
+    // What is decrypted comes in pieces of its own.
+    socket.on('data', (piece: Buffer) => inbox.put(piece));
+    return { socket, inbox };
   }
 
   /** Without a word to the server. */

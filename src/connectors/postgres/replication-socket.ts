@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import pg from 'pg';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
+import type { Inbox } from '../../io/inbox.ts';
 import { unreachable } from './errors.ts';
 import type { ClientSession } from './connection.ts';
 import { addressName } from './place.ts';
@@ -38,19 +39,24 @@ export type Message = { readonly type: number; readonly body: Buffer; readonly i
  */
 export class ReplicationSocket implements AsyncDisposable {
   readonly #socket: Socket;
+  readonly #inbox: Inbox;
   readonly #session: ClientSession;
   readonly #pieces: Buffer[] = [];
   #heldBytes = 0;
   /** Of a message whose beginning was given out already. */
   #openBytes = 0;
+  /** What `nextPiece` gave out last, to its end. */
+  #spent: Buffer | undefined;
   #isPaused = false;
   #end: { readonly error: unknown } | undefined;
   #waiting: PromiseWithResolvers<void> | undefined;
 
   constructor(session: ClientSession) {
     this.#session = session;
-    this.#socket = session.takeSocket();
-    this.#socket.on('data', this.#onData);
+    const { socket, inbox } = session.takeSocket();
+    this.#socket = socket;
+    this.#inbox = inbox;
+    inbox.onData = () => this.#onData();
     this.#socket.on('error', this.#onEnd);
     this.#socket.on('close', this.#onEnd);
   }
@@ -85,8 +91,10 @@ export class ReplicationSocket implements AsyncDisposable {
     }
   }
 
-  /** As `next`, but a large message comes in pieces, as it arrives: nothing is put together. */
+  /** As `next`, but a large message comes in pieces, as it arrives: nothing is put together. A body is valid until the next call. */
   async nextPiece(run: Run, onNotice?: (message: string) => void): Promise<Message> {
+    if (this.#spent !== undefined) this.#inbox.giveBack(this.#spent);
+    this.#spent = undefined;
     if (this.#openBytes > 0) {
       while (this.#heldBytes === 0) await this.#arrival(run);
       return { type: MessageType.copyData, body: this.#takePiece(), isContinued: true };
@@ -102,19 +110,21 @@ export class ReplicationSocket implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.off('data', this.#onData);
+    this.#inbox.onData = () => undefined;
     this.#session.destroy();
   }
 
-  readonly #onData = (piece: Buffer): void => {
-    this.#pieces.push(piece);
-    this.#heldBytes += piece.byteLength;
+  #onData(): void {
+    for (const piece of this.#inbox.take()) {
+      this.#pieces.push(piece);
+      this.#heldBytes += piece.byteLength;
+    }
     if (!this.#isPaused && this.#heldBytes >= HIGH_BYTES && this.#heldBytes >= this.#wantedBytes()) {
       this.#isPaused = true;
       this.#socket.pause();
     }
     this.#wake();
-  };
+  }
 
   readonly #onEnd = (cause?: unknown): void => {
     const server = addressName(this.#session.address);
@@ -177,7 +187,9 @@ export class ReplicationSocket implements AsyncDisposable {
   }
 
   #takePiece(): Buffer {
-    const piece = this.#take(Math.min(this.#openBytes, must(this.#pieces[0], 'held bytes').byteLength));
+    const head = must(this.#pieces[0], 'held bytes');
+    const piece = this.#take(Math.min(this.#openBytes, head.byteLength));
+    if (piece.byteLength === head.byteLength) this.#spent = piece;
     this.#openBytes -= piece.byteLength;
     if (this.#heldBytes <= LOW_BYTES) this.#resume();
     return piece;

@@ -1,7 +1,7 @@
+import { moveBytes } from '../../core/bytes.ts';
 import { zstdDecompressSync } from 'node:zlib';
 import { TidemarkError } from '../../core/errors.ts';
 import { compress } from './compress.ts';
-import { moveBytes } from './move-bytes.ts';
 
 /** The plain of a block: `encoding u8 || plainBytes u32 || payload`. */
 export const BLOCK_HEADER_BYTES = 5;

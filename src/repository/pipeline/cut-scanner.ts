@@ -1,5 +1,5 @@
+import { moveBytes } from '../../core/bytes.ts';
 import { CUT_SCAN_WASM } from './cut-scan.ts';
-import { moveBytes } from './move-bytes.ts';
 
 /**
  * Rolls a hash over bytes: `hash = hash * 2 + gear[byte]`, modulo 2^32, so that it depends on the last 32 bytes only.

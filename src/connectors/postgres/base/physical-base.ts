@@ -148,8 +148,7 @@ class PhysicalBase implements Base {
     this.#hasher.init();
     return {
       read: async (into) => {
-        const count = await this.#asking(() => tar.read(into));
-        if (count > 0) this.#hasher.update(into.subarray(0, count));
+        const count = await this.#asking(() => tar.read(into, (bytes) => this.#hasher.update(bytes)));
         if (tar.isAtEnd && !this.#sums.has(path)) {
           this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')) });
         }

@@ -1,3 +1,4 @@
+import { moveBytes } from '../../../core/bytes.ts';
 import { assume, must } from '../../../core/must.ts';
 import { unreachable } from '../errors.ts';
 
@@ -52,8 +53,8 @@ export class TarReader {
     return entry;
   }
 
-  /** Content of the present entry, put at the start of `into`; 0 at its end. */
-  async read(into: Uint8Array): Promise<number> {
+  /** Content of the present entry, put at the start of `into`; 0 at its end. `see` gets it too, where it lies in memory of this thread alone. */
+  async read(into: Uint8Array, see?: (bytes: Buffer) => void): Promise<number> {
     const wanted = Math.min(into.byteLength, this.#leftBytes);
     let at = 0;
     while (at < wanted) {
@@ -62,16 +63,18 @@ export class TarReader {
         if (at > 0) break;
         await this.#refill();
       }
-      at += this.#takeInto(into, at, wanted);
+      at += this.#takeInto(into.subarray(at, wanted), see);
     }
     this.#leftBytes -= at;
     return at;
   }
 
-  #takeInto(into: Uint8Array, at: number, upTo: number): number {
-    const taken = this.#piece.copy(into, at, 0, upTo - at);
-    this.#piece = this.#piece.subarray(taken);
-    return taken;
+  #takeInto(into: Uint8Array, see?: (bytes: Buffer) => void): number {
+    const taken = this.#piece.subarray(0, into.byteLength);
+    see?.(taken);
+    moveBytes(taken, into);
+    this.#piece = this.#piece.subarray(taken.byteLength);
+    return taken.byteLength;
   }
 
   /** Undefined for what fills the end, or where the archive just ends, as those of servers before 15 do. */
@@ -83,7 +86,7 @@ export class TarReader {
         if (piece === undefined && at === 0) return undefined;
         this.#piece = piece ?? cutOff();
       }
-      at += this.#takeInto(header, at, BLOCK_BYTES);
+      at += this.#takeInto(header.subarray(at));
     }
     if (header.some((byte) => byte !== 0)) return header;
     while ((await this.#pull()) !== undefined);
