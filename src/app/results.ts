@@ -81,7 +81,8 @@ export type MarksResult = { readonly marks: readonly MarkResult[]; readonly head
 
 /**
  * With `--per-store`: when the place that a store is brought to was committed, and how long that is before the time that was asked for. `covered`: in
- * between nothing happened that the repository knows of, and it would know.
+ * between nothing is recorded, and the time lies in no gap. What a store without times of its own (Redis, PostgreSQL) did while nobody listened is recorded
+ * with the time at which it came.
  */
 export type NearestResult = { readonly at: string; readonly distanceMs: number; readonly covered: boolean };
 

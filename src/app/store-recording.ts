@@ -286,7 +286,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#released = new AbortController();
     try {
       if (previous !== undefined && recorder.lineage.id !== previous.lineage) {
-        this.#noteGap('the store is another one: it was restored or replaced');
+        this.#noteGap(recorder.lineage.brokenBy ?? 'the store is another one: it was restored or replaced');
       }
       await untilAborted(this.#ended, run);
       this.#hasOnlyBases = recorder.openLog === undefined && recorder.openObservations === undefined;

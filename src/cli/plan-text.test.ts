@@ -101,7 +101,10 @@ test('without a mark each store says how near it comes', () => {
     return second.trim();
   };
   assert.equal(near(0, true, 'position'), 'as of 2026-11-20 14:04:00, exactly');
-  assert.equal(near(60_000, true, 'position'), 'as of 2026-11-20 14:04:00, 1 min before: nothing happened in between');
+  assert.equal(
+    near(60_000, true, 'position'),
+    'as of 2026-11-20 14:04:00, 1 min before: nothing is recorded in between',
+  );
   assert.equal(
     near(60_000, true, 'observation'),
     'as of 2026-11-20 14:04:00, 1 min before: nothing was seen to change in between',

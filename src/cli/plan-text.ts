@@ -61,7 +61,7 @@ export function nearestText(
 ): string {
   if (distanceMs === 0) return `as of ${printer.time(at)}, exactly`;
   const between = covered
-    ? `nothing ${exact === 'observation' ? 'was seen to change' : 'happened'} in between`
+    ? `nothing ${exact === 'observation' ? 'was seen to change' : 'is recorded'} in between`
     : printer.paint('yellow', 'what happened in between is not in the repository');
   return `as of ${printer.time(at)}, ${formatDuration(distanceMs)} before: ${between}`;
 }

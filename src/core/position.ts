@@ -4,8 +4,12 @@
  */
 export type Position = { readonly lineage: string; readonly order: string; readonly resume: string };
 
-/** What a history's positions belong to. `parent` only where the engine proves that the log goes on. */
-export type Lineage = { readonly id: string; readonly parent?: Position | undefined };
+/** What a history's positions belong to. `parent` only where the engine proves that the log goes on. `brokenBy`: why that of a position that was known does not, as a clause. */
+export type Lineage = {
+  readonly id: string;
+  readonly parent?: Position | undefined;
+  readonly brokenBy?: string | undefined;
+};
 
 /** How exactly a store can be brought to a mark: at its position, at a time, or as it was read during an interval. */
 export type Exactness = 'position' | 'time' | 'observation';

@@ -15,7 +15,7 @@ export type NearestPlace = {
   readonly credential: string;
   /** When it was committed, by the store's clock; of a base's own place when the base was written. */
   readonly atMs: number;
-  /** Between it and the time nothing happened that the repository knows of, and it would know. */
+  /** Between it and the time nothing is recorded, and the time lies in no gap. */
   readonly isCovered: boolean;
 };
 

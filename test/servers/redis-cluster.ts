@@ -10,7 +10,11 @@ export type ClusterOptions = {
   readonly replicas?: number;
   readonly args?: readonly string[];
   readonly password?: string;
+  /** The path of another server of the kind. */
+  readonly program?: string;
   readonly tls?: NonNullable<RedisOptions['tls']>;
+  /** Of every node. */
+  readonly users?: NonNullable<RedisOptions['users']>;
 };
 
 export type ClusterNode = {
@@ -29,7 +33,7 @@ export class RedisCluster implements AsyncDisposable {
   readonly #servers: RedisServer[] = [];
   readonly #options: Partial<RedisOptions>;
 
-  constructor({ args = [], password, tls }: ClusterOptions) {
+  constructor({ args = [], password, program, tls, users = [] }: ClusterOptions) {
     const settings = {
       'cluster-enabled': 'yes',
       'cluster-config-file': 'nodes.conf',
@@ -37,7 +41,14 @@ export class RedisCluster implements AsyncDisposable {
       ...(tls && { 'tls-cluster': 'yes' }),
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
-    this.#options = { args, lines, ...(password !== undefined && { password }), ...(tls && { tls }) };
+    this.#options = {
+      args,
+      lines,
+      users,
+      ...(program !== undefined && { program }),
+      ...(password !== undefined && { password }),
+      ...(tls && { tls }),
+    };
   }
 
   get servers(): readonly RedisServer[] {

@@ -27,7 +27,8 @@ export type RedisOptions = {
   readonly transfer?: 'diskless' | 'disk';
   /** Made a replica of this one, and synchronised when the promise resolves. */
   readonly replicaOf?: RedisServer | undefined;
-  readonly program?: 'redis-server' | 'redis-sentinel';
+  /** `redis-server`, `redis-sentinel`, or the path of another server of the kind. */
+  readonly program?: string;
   /** More lines of its configuration file, which the server may rewrite. */
   readonly lines?: readonly string[];
 };

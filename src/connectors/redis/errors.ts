@@ -88,7 +88,8 @@ export function refusal(server: Address & { readonly user?: string | undefined }
 }
 
 function permissionHint(user: string, message: string): string {
-  const grant = `Grant what a recorder needs: ACL SETUSER ${user} ${RECORDER_RULES}, and ACL SAVE or the same in the server’s own ACL file.`;
+  const rules = /cluster/i.test(message) ? `${RECORDER_RULES} +cluster|nodes` : RECORDER_RULES;
+  const grant = `Grant what a recorder needs: ACL SETUSER ${user} ${rules}, and ACL SAVE or the same in the server’s own ACL file.`;
   if (!/psync|replconf/i.test(message)) return grant;
   return `${grant} Where the service permits no replicas, source: scan takes bases without a log.`;
 }

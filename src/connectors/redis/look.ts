@@ -10,6 +10,7 @@ import type { RdbKey } from './rdb/rdb-reader.ts';
 import { keyOf, readRdb, valueOf } from './rdb/rdb-reader.ts';
 import { takeString } from './rdb/rdb-string.ts';
 import { payloadOf } from './rdb/restore-writer.ts';
+import { valueVersion } from './rdb/value-skipper.ts';
 
 /*
  * How bases are looked into. A base is one RDB, or one of each shard of a cluster, so that looking for anything reads it from its start; what is found is given as it comes. Databases are shown
@@ -116,7 +117,8 @@ async function readKeyOf(
         const value = Buffer.concat(await Array.fromAsync(span(base.read(content, run), at, sizeBytes)));
         return once(shownValue({ type, value }, version));
       }
-      const end = Buffer.from([version & 0xff, version >> 8, ...must(item.checksum, 'a checksum')]);
+      const least = valueVersion(type, version);
+      const end = Buffer.from([least & 0xff, least >> 8, ...must(item.checksum, 'a checksum')]);
       return chained([once(Buffer.of(type)), span(base.read(content, run), at, sizeBytes), once(end)]);
     }
   }
@@ -124,7 +126,7 @@ async function readKeyOf(
 }
 
 function shownValue(value: { readonly type: number; readonly value: Uint8Array }, version: number): Uint8Array {
-  if (value.type !== STRING_TYPE) return payloadOf(value, version);
+  if (value.type !== STRING_TYPE) return payloadOf(value, valueVersion(value.type, version));
   const taken = takeString(value.value, 0, value.value.byteLength);
   return Uint8Array.from(must(taken, 'a whole string').bytes);
 }

@@ -48,7 +48,10 @@ export async function openRedisRecorder(place: RedisPlace, context: RecorderCont
     clock,
     files,
     master: { client, info: lasting, server },
-    lineage: previous?.lineage ?? `${lasting.replId}@${lasting.offset}`,
+    lineage: {
+      id: previous?.lineage ?? `${lasting.replId}@${lasting.offset}`,
+      brokenBy: known === undefined || goesOn ? undefined : whyLost(known, lasting),
+    },
     known: goesOn ? known : undefined,
     sync,
   });
@@ -61,7 +64,7 @@ type Setup = {
   readonly clock: Clock;
   readonly files: ScratchFiles;
   readonly master: Master;
-  readonly lineage: string;
+  readonly lineage: Lineage;
   readonly known: StreamPlace | undefined;
   readonly sync: ReplicaLink | undefined;
 };
@@ -95,7 +98,7 @@ class RedisRecorder implements Recorder {
     this.#client = Promise.resolve(master.client);
     this.#info = master.info;
     this.#server = master.server;
-    this.lineage = { id: lineage };
+    this.lineage = lineage;
     this.#known = known;
     this.#asked = sync;
   }

@@ -7,6 +7,7 @@ import type { Run } from '../../core/run.ts';
 import { writePieces } from '../../io/file-pieces.ts';
 import { ErrorReply, refusal, unreachable } from './errors.ts';
 import { parseInfo } from './link/replication-info.ts';
+import { rdbHeader } from './rdb/value-skipper.ts';
 import { encodeCommand, itemsOf } from './resp.ts';
 import type { Command, RedisClient } from './resp-client.ts';
 import type { Reply } from './resp.ts';
@@ -194,7 +195,7 @@ class RdbWriter {
 
   async end(run: Run): Promise<void> {
     await this.#write([Buffer.from([END]), Buffer.alloc(8)], run);
-    const header = Buffer.from(`REDIS${String(this.#version).padStart(4, '0')}`);
+    const header = Buffer.from(rdbHeader(this.#version));
     await writePieces(this.#file, [header], { run, offset: 0 });
     await this.#file.sync();
   }

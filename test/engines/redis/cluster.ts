@@ -142,13 +142,15 @@ export class ClusterClient implements AsyncDisposable {
       } catch (error) {
         const told = String(error instanceof Error && error.cause instanceof Error ? error.cause.message : error);
         const [, kind, to] = /(MOVED|ASK) \d+ [^ ]*:(\d+)/.exec(told) ?? [];
-        if (commands.length > 1) await (await this.at(port)).call(['DISCARD'], forever).catch(() => undefined);
+        if (commands.length > 1) await this.#discard(port).catch(() => undefined);
         if (to !== undefined) {
           port = Number(to);
           isAsking = kind === 'ASK';
           if (kind === 'MOVED') this.#ports[slot] = port;
         } else if (
-          /TRYAGAIN|CLUSTERDOWN|ended the connection|nothing listens|closed here|READONLY|LOADING/.test(told)
+          /TRYAGAIN|CLUSTERDOWN|ended the connection|ECONN|EPIPE|nothing listens|closed here|READONLY|LOADING/.test(
+            told,
+          )
         ) {
           this.#clients.delete(port);
           await runtime.clock.sleep(10, forever);
@@ -161,6 +163,10 @@ export class ClusterClient implements AsyncDisposable {
         }
       }
     }
+  }
+
+  async #discard(port: number): Promise<void> {
+    await (await this.at(port)).call(['DISCARD'], forever);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { toHex } from '../../../core/bytes.ts';
 import type { RecorderContext } from '../../../core/connector.ts';
+import { isTidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Lineage, Position } from '../../../core/position.ts';
 import type { Base, Log, Recorder } from '../../../core/recorder.ts';
@@ -60,7 +61,10 @@ export async function openClusterRecorder(
   const asked = new AsyncDisposableStack();
   opened.use(asked);
   const shards = await goOnOrBegin(cluster, place0?.vector, { opened: asked, clock }, run);
-  const lineage = shards.isKnown && previous !== undefined ? previous.lineage : `cluster-${toHex(random(ID_BYTES))}`;
+  const lineage = {
+    id: shards.isKnown && previous !== undefined ? previous.lineage : `cluster-${toHex(random(ID_BYTES))}`,
+    brokenBy: shards.brokenBy,
+  };
   const order = shards.isKnown ? (place0?.order ?? 0n) : 0n;
   const held = opened.move();
   return new ClusterRecorder({ place, clock, files, nodes, cluster, shards: shards.shards, lineage, order, held });
@@ -71,7 +75,8 @@ async function goOnOrBegin(
   vector: Vector | undefined,
   options: { readonly opened: AsyncDisposableStack; readonly clock: Clock },
   run: Run,
-): Promise<{ readonly shards: readonly Shard[]; readonly isKnown: boolean }> {
+): Promise<{ readonly shards: readonly Shard[]; readonly isKnown: boolean; readonly brokenBy?: string | undefined }> {
+  let brokenBy: string | undefined;
   try {
     const matched = vector && matchShards(vector, masters);
     // A master that keeps nothing takes a new id as soon as it has a replica.
@@ -84,10 +89,11 @@ async function goOnOrBegin(
       }));
       return { shards, isKnown: true };
     }
-  } catch {
+  } catch (error) {
     run.signal.throwIfAborted();
+    brokenBy = isTidemarkError(error, 'POSITION_LOST') ? error.message : undefined;
   }
-  return { shards: await beginShards(masters, options, run), isKnown: false };
+  return { shards: await beginShards(masters, options, run), isKnown: false, brokenBy };
 }
 
 type Setup = {
@@ -97,7 +103,7 @@ type Setup = {
   readonly nodes: KnownNodes;
   readonly cluster: Cluster;
   readonly shards: readonly Shard[];
-  readonly lineage: string;
+  readonly lineage: Lineage;
   readonly order: bigint;
   readonly held: AsyncDisposable;
 };
@@ -138,7 +144,7 @@ class ClusterRecorder implements Recorder {
     this.#cluster = setup.cluster;
     this.#shards = setup.shards;
     this.#held = setup.held;
-    this.lineage = { id: setup.lineage };
+    this.lineage = setup.lineage;
     this.#from = {
       order: setup.order,
       offsets: setup.shards.map(({ info, known }) => known?.offset ?? info.offset),

@@ -1,7 +1,7 @@
 import { must } from '../../../core/must.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { ErrorReply, isNotReady, refusal, unreachable } from '../errors.ts';
-import { assertVersion, askReplication, findMaster } from '../link/find-master.ts';
+import { assertVersion, askReplication, findMaster, isOfCluster } from '../link/find-master.ts';
 import type { Master } from '../link/find-master.ts';
 import { parseInfo, parseReplicationInfo } from '../link/replication-info.ts';
 import type { ReplicationInfo } from '../link/replication-info.ts';
@@ -74,7 +74,7 @@ async function openNow(place: RedisPlace, options: OpenOptions, run: Run): Promi
     const client = opened.use(await openClient({ ...server, ...address }, run, options));
     const fields = parseInfo(await client.call(['INFO', 'server'], run));
     assertVersion(client.server, fields);
-    if (fields.get('redis_mode') !== 'cluster') return undefined;
+    if (!isOfCluster(fields)) return undefined;
     const nodes = parseClusterNodes(textOf(await client.call(['CLUSTER', 'NODES'], run)));
     const id = must(
       nodes.find(({ isMyself }) => isMyself),

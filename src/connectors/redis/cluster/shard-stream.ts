@@ -9,10 +9,14 @@ const DELETION = Buffer.from('\r\n$3\r\nDEL\r\n');
 const TAIL_BYTES = ARRIVAL.byteLength - 1;
 const NOTHING = Buffer.alloc(0);
 
+/** What of a link the stream needs. */
+export type StreamLink = AsyncDisposable &
+  Pick<ReplicaLink, 'server' | 'offset' | 'hasMore' | 'take' | 'arrivedWithin' | 'acknowledge'>;
+
 /** The stream of one shard as it comes, as far as it is not in the log yet. Disposes the link. */
 export class ShardStream implements AsyncDisposable {
   readonly shard: number;
-  readonly link: ReplicaLink;
+  readonly link: StreamLink;
   readonly #placeAt: (offset: bigint) => StreamPlace;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
@@ -30,7 +34,7 @@ export class ShardStream implements AsyncDisposable {
 
   constructor(options: {
     readonly shard: number;
-    readonly link: ReplicaLink;
+    readonly link: StreamLink;
     readonly from: bigint;
     readonly placeAt: (offset: bigint) => StreamPlace;
   }) {

@@ -107,8 +107,13 @@ export function assertVersion(server: RedisServer, fields: InfoFields): void {
   }
 }
 
+/** By `INFO server`; Valkey calls it by another name. */
+export function isOfCluster(fields: InfoFields): boolean {
+  return (fields.get('redis_mode') ?? fields.get('server_mode')) === 'cluster';
+}
+
 function assertWhole(server: RedisServer, fields: InfoFields): void {
-  if (fields.get('redis_mode') !== 'cluster') return;
+  if (!isOfCluster(fields)) return;
   throw new TidemarkError('UNSUPPORTED', `the Redis server ${shownAddress(server)} is a node of a cluster`, {
     hint: 'Clusters are recorded by source: psync alone, without Sentinel.',
   });

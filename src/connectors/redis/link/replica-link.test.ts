@@ -36,9 +36,10 @@ async function scripted(answer: readonly string[], greeting: Readonly<Record<str
       const [, word] = /^\*\d+\r\n\$\d+\r\n([A-Z]+)\r\n(?:[^]*\r\n)?$/.exec(open) ?? [];
       if (word === undefined) return;
       const isAck = open.includes('\r\nACK\r\n');
+      const isVersion = open.includes('\r\nversion\r\n');
       open = '';
       if (word === 'PSYNC') void say(socket, answer);
-      else if (!isAck) socket.write(greeting[word] ?? '+OK\r\n');
+      else if (!isAck) socket.write(greeting[isVersion ? 'version' : word] ?? '+OK\r\n');
     });
   });
   server.listen(0, '127.0.0.1');
@@ -144,6 +145,19 @@ test('a master hears each second how far we are, and at once when it asks', asyn
   master.say(getAck);
   assert.equal(await taken(link, getAck.length), getAck);
   while (acks(50) === before) await clock.sleep(1, run);
+});
+
+test('a master hears which version we read; one that knows of none is followed all the same', async () => {
+  for (const answer of ['+OK\r\n', '-ERR Unrecognized REPLCONF option: version\r\n']) {
+    await using master = await scripted(['+CONTINUE\r\n'], { version: answer });
+    await using link = await ReplicaLink.open(master.place, clock, run);
+    assert.match(master.state.heard, /REPLCONF\r\n\$7\r\nversion\r\n\$5\r\n9\.0\.0\r\n/);
+    await link.ask({ replId: ID, offset: 41n }, run);
+    assert.equal((await link.answer(run)).kind, 'continued');
+  }
+  const denied = { version: '-NOPERM this user has no permissions\r\n' };
+  await using master = await scripted([], denied);
+  await assert.rejects(ReplicaLink.open(master.place, clock, run), /no permissions/);
 });
 
 test('a master that says nothing any more is noticed', async () => {

@@ -20,6 +20,11 @@ const SHOWN_ADDRESS = 'tidemark-recorder';
 const ACK_MS = 1_000;
 /** A diskless master sends nothing until it has heard from us after it has noticed that the transfer is over. */
 const FIRST_ACK_MS = 100;
+/**
+ * From a replica that names none, Valkey 9 and later make an RDB of version 11, and fail where a hash has fields that expire. Newer ones than this make the
+ * RDB of this one.
+ */
+const VALKEY_VERSION = '9.0.0';
 /** As the server's own repl-timeout. It says something every ten seconds. */
 const SILENCE_MS = 60_000;
 const MOST_LINE_BYTES = 4096;
@@ -56,6 +61,7 @@ export class ReplicaLink implements AsyncDisposable {
     await call(['REPLCONF', 'listening-port', '0'], run);
     await call(['REPLCONF', 'ip-address', SHOWN_ADDRESS], run);
     await call(['REPLCONF', 'capa', 'eof', 'capa', 'psync2'], run);
+    await link.#tellVersion(run);
     opened.move();
     return link;
   }
@@ -223,6 +229,13 @@ export class ReplicaLink implements AsyncDisposable {
     const line = await this.#line(run);
     if (!line.startsWith('+')) throw this.#refused(line);
     return line.slice(1);
+  }
+
+  /** Redis and older Valkeys do not know of versions, and say so. */
+  async #tellVersion(run: Run): Promise<void> {
+    await this.#socket.write(encodeCommand(['REPLCONF', 'version', VALKEY_VERSION]), run);
+    const line = await this.#line(run);
+    if (!line.startsWith('+') && !line.startsWith('-ERR ')) throw this.#refused(line);
   }
 
   #refused(line: string): Error {

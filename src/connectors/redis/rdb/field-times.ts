@@ -1,6 +1,7 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import { takeString } from './rdb-string.ts';
-import { HASH_METADATA, hasFieldTimes } from './value-skipper.ts';
+import { must } from '../../../core/must.ts';
+import { HASH_METADATA, hasFieldTimes, shapeOf, VALKEY_HASH, ValueSkipper } from './value-skipper.ts';
 
 /** What stands for no expiry where one belongs, and what is beyond what a field may have. */
 const LAST_MS = 2 ** 48 - 2;
@@ -18,6 +19,11 @@ export function moveFieldTimes(type: number, value: Uint8Array, shiftMs: number)
     moveTime(moved, 0, shiftMs);
     return moved;
   }
+  if (type === VALKEY_HASH) {
+    const moved = Buffer.from(value);
+    for (const at of timesOf(moved)) moveTime(moved, at, shiftMs);
+    return moved;
+  }
   const taken = takeString(value, TIME_BYTES, value.byteLength);
   if (taken === undefined) throw damaged();
   const head = Buffer.alloc(TIME_BYTES + 5);
@@ -28,6 +34,32 @@ export function moveFieldTimes(type: number, value: Uint8Array, shiftMs: number)
   const list = Buffer.from(taken.bytes);
   moveListed(list, shiftMs);
   return Buffer.concat([head, list]);
+}
+
+/** Where the expiries of fields stand in a hash of Valkey, or in the beginning of one. */
+export function timesOf(value: Uint8Array): readonly number[] {
+  const times: number[] = [];
+  const skipper = new ValueSkipper((at) => times.push(at));
+  skipper.begin(must(shapeOf(VALKEY_HASH), 'the shape of a hash'));
+  skipper.run(value, 0, value.byteLength);
+  return times;
+}
+
+/** A hash of Valkey that comes in pieces, with the expiries of its fields moved. */
+export async function* moveTimesIn(pieces: AsyncIterable<Uint8Array>, shiftMs: number): AsyncGenerator<Uint8Array> {
+  let times: number[] = [];
+  const skipper = new ValueSkipper((at) => times.push(at));
+  skipper.begin(must(shapeOf(VALKEY_HASH), 'the shape of a hash'));
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const piece of pieces) {
+    times = [];
+    const bytes = Buffer.concat([rest, piece]);
+    const end = skipper.run(bytes, 0, bytes.byteLength);
+    for (const at of times) moveTime(bytes, at, shiftMs);
+    yield bytes.subarray(0, end);
+    rest = bytes.subarray(end);
+  }
+  if (!skipper.isDone || rest.byteLength > 0) throw damaged();
 }
 
 export function moveTime(bytes: Buffer, at: number, shiftMs: number): void {

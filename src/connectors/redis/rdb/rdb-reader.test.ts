@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import { isTidemarkError } from '../../../core/errors.ts';
 import { createSeededRandom } from '../../../flow/random.ts';
 import { createCrc64 } from './crc64.ts';
-import { moveFieldTimes } from './field-times.ts';
+import { moveFieldTimes, moveTimesIn } from './field-times.ts';
 import { keyOf, piecesOf, readRdb, valueOf } from './rdb-reader.ts';
 import type { RdbItem, RdbKey } from './rdb-reader.ts';
 import { takeString } from './rdb-string.ts';
@@ -44,6 +44,11 @@ async function keysOf(rdb: Uint8Array): Promise<readonly RdbKey[]> {
   return (await itemsOf(rdb)).filter((item) => item.kind === 'key');
 }
 
+async function* byteByByte(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  for (const [at] of bytes.entries()) yield bytes.subarray(at, at + 1);
+}
+
+const NEVER = Buffer.alloc(8, 0xff);
 const MODULE_ID = Buffer.from('81a1d9d1d3d3d3d401', 'hex');
 const ID = Buffer.alloc(16, 1);
 const AT = Buffer.alloc(8, 2);
@@ -129,16 +134,18 @@ const VALUES: ReadonlyMap<number, Uint8Array> = new Map([
 suite('an RDB', () => {
   test('has values of every type, each of which ends where the next thing begins', async () => {
     const parts = [...VALUES].map(([type, value]) => Buffer.concat([Buffer.of(type), string(`key ${type}`), value]));
-    const keys = await keysOf(rdbOf([Buffer.of(254, 3), ...parts]));
-    assert.deepEqual(
-      keys.map((item) => [
-        item.type,
-        Buffer.from(keyOf(item)).toString(),
-        Buffer.from(valueOf(item) ?? []),
-        item.database,
-      ]),
-      [...VALUES].map(([type, value]) => [type, `key ${type}`, Buffer.from(value), 3]),
-    );
+    for (const header of ['REDIS0012', 'VALKEY080']) {
+      const keys = await keysOf(rdbOf([Buffer.of(254, 3), ...parts], header));
+      assert.deepEqual(
+        keys.map((item) => [
+          item.type,
+          Buffer.from(keyOf(item)).toString(),
+          Buffer.from(valueOf(item) ?? []),
+          item.database,
+        ]),
+        [...VALUES].map(([type, value]) => [type, `key ${type}`, Buffer.from(value), 3]),
+      );
+    }
   });
 
   test('tells what lies between keys: settings, sizes, slots, functions, and when keys expire or are evicted', async () => {
@@ -228,6 +235,64 @@ suite('an RDB as a whole', () => {
       assert.deepEqual(checksum, wanted, `seed ${seed}`);
     }
     assert.equal(keys.length, 2);
+  });
+});
+
+suite('an RDB of Valkey', () => {
+  const random = createSeededRandom(5);
+  const padding = (): Buffer => Buffer.concat([length(300), random.bytes(300)]);
+  const field = (name: string, value: Buffer, expiry: Buffer): Buffer => Buffer.concat([string(name), value, expiry]);
+  const values = Array.from({ length: 9 }, padding);
+  const hash = (shiftMs: number): Buffer => {
+    const fields = values.map((value, at) => field(`f${at}`, value, at % 3 === 0 ? NEVER : time(1000 * at + shiftMs)));
+    return Buffer.concat([L(fields.length), ...fields]);
+  };
+  const rdb = rdbOf(
+    [
+      Buffer.concat([Buffer.of(22), string('hash'), hash(0)]),
+      Buffer.concat([Buffer.of(0), string('other'), length(300), Buffer.alloc(300, 1)]),
+    ],
+    'VALKEY080',
+  );
+
+  test('has a hash whose fields expire, which are told of one that is not held', async () => {
+    for (const [mostHeldBytes, wanted] of [
+      [1 << 20, []],
+      [512, [1000, 2000, 4000, 5000, 7000, 8000]],
+    ] as const) {
+      const raw: Uint8Array[] = [];
+      const times: bigint[] = [];
+      for await (const batch of readRdb(byteByByte(rdb), { mostHeldBytes })) {
+        raw.push(batch.raw.slice());
+        for (const item of batch.items) {
+          if (item.kind === 'fieldTime') times.push(Buffer.from(item.bytes).readBigInt64LE());
+        }
+      }
+      assert.deepEqual(Buffer.concat(raw), rdb.subarray(0, -8));
+      assert.deepEqual(times.filter((at) => at > 0n).map(Number), wanted);
+    }
+  });
+
+  test('gives values that any server takes that knows them', async () => {
+    for await (const { items } of readRdb(piecesOf(rdb), { mostHeldBytes: 64, checksums: true })) {
+      for (const item of items.filter((one) => one.kind === 'key')) {
+        const version = item.type === 22 ? 80 : 11;
+        const crc = createCrc64();
+        for (const part of [[item.type], rdb.subarray(item.at, item.at + item.sizeBytes), [version, 0]]) {
+          crc.update(Buffer.from(part));
+        }
+        const wanted = new Uint8Array(8);
+        crc.write(wanted, 0);
+        assert.deepEqual(item.checksum, wanted);
+      }
+    }
+  });
+
+  test('has fields that expire later by what everything else does, whole or in pieces', async () => {
+    assert.deepEqual(moveFieldTimes(22, hash(0), 500), hash(500));
+    const moved = await Array.fromAsync(moveTimesIn(byteByByte(hash(0)), 500));
+    assert.deepEqual(Buffer.concat(moved), hash(500));
+    await assert.rejects(Array.fromAsync(moveTimesIn(byteByByte(hash(0).subarray(0, -1)), 500)), /can’t be read/);
   });
 });
 

@@ -4,7 +4,17 @@ import { quoted } from '../../../core/printable.ts';
 import { CRC64_BYTES, createCrc64 } from './crc64.ts';
 import { takeString } from './rdb-string.ts';
 import type { Step } from './value-skipper.ts';
-import { hasFieldTimes, isOneString, shapeOf, stringEnd, takeLength, ValueSkipper } from './value-skipper.ts';
+import { timesOf } from './field-times.ts';
+import {
+  hasFieldTimes,
+  isOneString,
+  shapeOf,
+  stringEnd,
+  takeLength,
+  ValueSkipper,
+  valueVersion,
+  VALKEY_HASH,
+} from './value-skipper.ts';
 
 /**
  * A key with its value as it is serialized, both by their places: there are so many that a view of each would be most of the work. The key is what lies from `keyFrom` to `keyTo` in `keyIn`, see `keyOf`; the value in the same way, and in the
@@ -40,7 +50,7 @@ export function valueOf({ valueIn, valueFrom, sizeBytes }: RdbKey): Uint8Array |
 
 /**
  * `time`: where in `raw` it stands when the next key expires, in milliseconds since 1970 (8 bytes, little-endian) or in seconds (4 bytes). `fieldTime`: the same
- * of the first field of a hash whose value is not held. Whoever copies the RDB may change them in place. `function`: a library as it is serialized.
+ * of a hash whose value is not held: of Redis of its first field, of Valkey of each. Whoever copies the RDB may change them in place. `function`: a library as it is serialized.
  * `moduleAux`: what a module keeps beside keys. `end`: the size with the checksum.
  */
 export type RdbItem =
@@ -96,14 +106,14 @@ const MODULE_AUX: readonly Step[] = ['length', 'length', 'length', 'module'];
 
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [6, 'a module’s value of a release candidate'],
-  [22, 'a hash with expiring fields of a release candidate, or of Valkey'],
+  [VALKEY_HASH, 'a hash with expiring fields of a release candidate'],
   [23, 'a hash with expiring fields of a release candidate'],
   [26, 'a stream of Redis 8.6 or later'],
   [27, 'a stream of a later Redis'],
 ]);
 
 /**
- * Reads an RDB of Redis 5 to 7.4 structurally: values are passed over, not decoded. Its checksum is verified at the end, unless it was written without one.
+ * Reads an RDB of Redis 5 to 7.4, or of Valkey, structurally: values are passed over, not decoded. Its checksum is verified at the end, unless it was written without one.
  * Pull-based; holds one value of `mostHeldBytes` at most, but any key. Pieces are copied. @throws UNSUPPORTED naming what can't be passed, REPOSITORY_DAMAGED
  */
 export async function* readRdb(pieces: AsyncIterable<Uint8Array>, options: RdbOptions = {}): AsyncGenerator<RdbBatch> {
@@ -137,7 +147,7 @@ type PassedKey = Pick<RdbKey, 'type' | 'keyIn' | 'keyFrom' | 'keyTo' | 'valueIn'
 class RdbParser {
   readonly #mostHeldBytes: number;
   readonly #withChecksums: boolean;
-  readonly #skipper = new ValueSkipper();
+  readonly #skipper = new ValueSkipper((at) => this.#timeAt(at));
   readonly #crc = createCrc64();
   readonly #length = { value: 0, encoding: -1 };
   #bytes: Uint8Array;
@@ -150,6 +160,7 @@ class RdbParser {
   #at = 0;
   #end = 0;
   #version = 0;
+  #isValkey = false;
   #database = 0;
   #items: RdbItem[] = [];
   #open: OpenValue | undefined;
@@ -225,6 +236,7 @@ class RdbParser {
     const [, maker, digits] = /^(REDIS|VALKEY)([0-9]{3,4})$/.exec(text) ?? [];
     if (maker === undefined) throw this.#damaged('begins as no RDB does');
     this.#version = Number(digits);
+    this.#isValkey = maker === 'VALKEY';
     if (this.#version < 5) {
       throw new TidemarkError('UNSUPPORTED', `the RDB has version ${this.#version}, from before it had a checksum`);
     }
@@ -236,7 +248,7 @@ class RdbParser {
     if (this.#wholeKey(type)) return true;
     const taken = takeString(this.#bytes, this.#at + 1, this.#end);
     if (taken === undefined) return false;
-    const shape = shapeOf(type);
+    const shape = type === VALKEY_HASH && !this.#isValkey ? undefined : shapeOf(type);
     if (shape === undefined) throw this.#unsupported(type, taken.bytes);
     return this.#begin({ what: type, key: taken.bytes, shape, from: taken.next });
   }
@@ -325,7 +337,7 @@ class RdbParser {
       frequency: this.#frequency,
       at,
       sizeBytes,
-      checksum: isDerived ? this.#crc.payload(sizeBytes, this.#version) : undefined,
+      checksum: isDerived ? this.#crc.payload(sizeBytes, valueVersion(type, this.#version)) : undefined,
     });
     this.#expiresAtMs = undefined;
     this.#idleSeconds = undefined;
@@ -340,8 +352,18 @@ class RdbParser {
     if (open.what === 'moduleAux') return;
     this.#mark(open.what, open.from);
     if (!hasFieldTimes(open.what)) return;
-    const bytes = this.#bytes.subarray(open.from, open.from + 8);
-    this.#items.push({ kind: 'fieldTime', type: open.what, bytes });
+    const isFirstOnly = open.what !== VALKEY_HASH;
+    const times = isFirstOnly ? [0] : timesOf(this.#bytes.subarray(open.from, this.#at));
+    for (const at of times) this.#addFieldTime(open.what, open.from + at);
+  }
+
+  /** A field of a hash of Valkey expires then. */
+  #timeAt(at: number): void {
+    if (this.#open?.isHeld === false) this.#addFieldTime(VALKEY_HASH, at);
+  }
+
+  #addFieldTime(type: number, at: number): void {
+    this.#items.push({ kind: 'fieldTime', type, bytes: this.#bytes.subarray(at, at + 8) });
   }
 
   #operation(type: number): boolean {

@@ -2,10 +2,10 @@ import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 
 /**
- * What a serialized value consists of, one after another: a string, a length, a number as text, so many bytes, the annotated values of a module, or a
- * length and then so many times what follows.
+ * What a serialized value consists of, one after another: a string, a length, a number as text, so many bytes, a time, the annotated values of a module,
+ * or a length and then so many times what follows.
  */
-export type Step = 'string' | 'length' | 'double' | 'module' | number | { readonly each: readonly Step[] };
+export type Step = 'string' | 'length' | 'double' | 'time' | 'module' | number | { readonly each: readonly Step[] };
 
 const STRING: readonly Step[] = ['string'];
 const PAIRS: readonly Step[] = [{ each: ['string', 'string'] }];
@@ -42,16 +42,37 @@ const SHAPES: ReadonlyMap<number, readonly Step[]> = new Map<number, readonly St
   [19, [...STREAM_HEAD, ...STREAM_COUNTS, streamGroups(['length'], [8])]],
   [20, STRING],
   [21, [...STREAM_HEAD, ...STREAM_COUNTS, streamGroups(['length'], [8, 8])]],
+  [22, [{ each: ['string', 'string', 'time'] }]],
   [24, [8, { each: ['length', 'string', 'string'] }]],
   [25, [8, 'string']],
 ]);
 
-/** A hash whose fields expire, as a table and as a listpack. Both begin with the least expiry, in milliseconds. */
+/**
+ * A hash whose fields expire, in milliseconds: of Redis as a table and as a listpack, which both begin with the least expiry; and of Valkey, where each field
+ * has its own, -1 for none.
+ */
 export const HASH_METADATA = 24;
-const HASH_LISTPACK_EX = 25;
+export const HASH_LISTPACK_EX = 25;
+export const VALKEY_HASH = 22;
 
 export function hasFieldTimes(type: number): boolean {
-  return type === HASH_METADATA || type === HASH_LISTPACK_EX;
+  return type === HASH_METADATA || type === HASH_LISTPACK_EX || type === VALKEY_HASH;
+}
+
+/** Valkey's own numbers for RDBs begin here; but for that hash, they hold what Redis has in this one. */
+const VALKEY_RDB = 80;
+const REDIS_RDB_OF_VALKEY = 11;
+
+/** The least version that whoever reads a value of an RDB has to know. */
+export function valueVersion(type: number, version: number): number {
+  return version >= VALKEY_RDB && type !== VALKEY_HASH ? REDIS_RDB_OF_VALKEY : version;
+}
+
+/** What an RDB of that version begins with. */
+export function rdbHeader(version: number): string {
+  return version >= VALKEY_RDB
+    ? `VALKEY${String(version).padStart(3, '0')}`
+    : `REDIS${String(version).padStart(4, '0')}`;
 }
 
 const ONE_STRING: readonly boolean[] = Array.from({ length: 32 }, (_, type) => SHAPES.get(type) === STRING);
@@ -82,13 +103,20 @@ type Frame = { steps: readonly Step[]; index: number; left: number };
 type Length = { value: number; encoding: number };
 
 const NEEDS_MORE = -1;
+const TIME_BYTES = 8;
 
 /** Finds the end of serialized values in bytes that come piece by piece, whatever their size. Decodes nothing. */
 export class ValueSkipper {
   readonly #frames: Frame[] = [];
   readonly #length: Length = { value: 0, encoding: NEEDS_MORE };
+  readonly #onTime: ((at: number) => void) | undefined;
   #depth = 0;
   #toPass = 0;
+
+  /** `onTime`: where in the bytes a time stands, which is all there. */
+  constructor(onTime?: (at: number) => void) {
+    this.#onTime = onTime;
+  }
 
   begin(shape: readonly Step[]): void {
     this.#depth = 0;
@@ -146,6 +174,12 @@ export class ValueSkipper {
       return next;
     }
     if (step === 'module') return this.#module(frame, place);
+    if (step === 'time') {
+      if (place.end - place.at < TIME_BYTES) return NEEDS_MORE;
+      this.#onTime?.(place.at);
+      frame.index += 1;
+      return place.at + TIME_BYTES;
+    }
     const next = step === 'string' ? this.#string(place) : step === 'length' ? this.#takeCount(place) : double(place);
     if (next === NEEDS_MORE) return next;
     frame.index += 1;

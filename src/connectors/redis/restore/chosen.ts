@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { systemCode, TidemarkError } from '../../../core/errors.ts';
+import { TidemarkError } from '../../../core/errors.ts';
 import { excerpt } from '../../../core/printable.ts';
 import type { Run } from '../../../core/run.ts';
 import { makeAofFolder } from './aof-folder.ts';
@@ -17,11 +18,11 @@ import { parked } from './expiry.ts';
  * which nobody can reach, takes in everything, and writes what it has then.
  */
 
-const PROGRAM = 'redis-server';
-const SEARCHED = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const MOST_LOG_CHARACTERS = 64 * 1024;
+const MAKER_BYTES = 6;
 
-/** Makes the RDB of all keys at the point out of what was staged, with their expiries parked. @throws UNSUPPORTED when this host has no redis-server that can load it */
+/** Makes the RDB of all keys at the point out of what was staged, with their expiries parked. @throws UNSUPPORTED when this host has no server that can load it */
 export async function makeChosen(
   { files, ...databases }: Pick<AofFolder, 'files' | 'streamDatabase' | 'databases'>,
   run: Run,
@@ -29,19 +30,41 @@ export async function makeChosen(
   const data = join(files.folder, 'scratch');
   // Nothing may expire in it.
   await makeAofFolder({ folder: data, target: data, files, hasLog: true, expiry: parked, ...databases }, run);
-  await loadAndSave({ data, databases: databases.databases }, run);
+  const program = chooseProgram(await beginningOf(files.rdb), existsSync);
+  await loadAndSave({ data, program, databases: databases.databases }, run);
   await rename(join(data, 'dump.rdb'), files.chosen);
   await rm(data, { recursive: true, force: true });
 }
 
+/** Where a server lies that may load an RDB which begins so: of the same maker if there is one. @throws UNSUPPORTED when there is none */
+export function chooseProgram(rdb: string, isThere: (path: string) => boolean): string {
+  const names = ['redis-server', 'valkey-server'];
+  if (rdb.startsWith('VALKEY')) names.reverse();
+  const found = names.flatMap((name) => FOLDERS.map((folder) => join(folder, name))).find(isThere);
+  if (found !== undefined) return found;
+  throw new TidemarkError(
+    'UNSUPPORTED',
+    `a part of the keys can be restored only where there is a ${names[0]}, and this host has none`,
+    {
+      hint: 'Install it on this host (it need not run), restore to a moment of a base, or restore all into an empty server.',
+    },
+  );
+}
+
+async function beginningOf(path: string): Promise<string> {
+  await using file = await open(path);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAKER_BYTES), 0, MAKER_BYTES, 0);
+  return buffer.toString('latin1', 0, bytesRead);
+}
+
 async function loadAndSave(
-  { data, databases }: { readonly data: string; readonly databases: number },
+  { data, program, databases }: { readonly data: string; readonly program: string; readonly databases: number },
   run: Run,
 ): Promise<void> {
   run.signal.throwIfAborted();
-  const child = spawn(PROGRAM, ['-'], {
+  const child = spawn(program, ['-'], {
     cwd: data,
-    env: { PATH: SEARCHED, LC_ALL: 'C' },
+    env: { PATH: FOLDERS.join(':'), LC_ALL: 'C' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const onAbort = (): void => void child.kill('SIGKILL');
@@ -62,16 +85,6 @@ async function loadAndSave(
     const [status] = (await ended) as readonly unknown[];
     run.signal.throwIfAborted();
     if (status === 0) return;
-  } catch (error) {
-    run.signal.throwIfAborted();
-    if (systemCode(error) !== 'ENOENT') throw error;
-    throw new TidemarkError(
-      'UNSUPPORTED',
-      `a part of the keys can be restored only where there is a ${PROGRAM}, and this host has none`,
-      {
-        hint: 'Install Redis on this host (it need not run), restore to a moment of a base, or restore all into an empty server.',
-      },
-    );
   } finally {
     run.signal.removeEventListener('abort', onAbort);
     child.kill('SIGKILL');
@@ -86,7 +99,7 @@ async function loadAndSave(
     '';
   throw new TidemarkError(
     'UNSUPPORTED',
-    `the ${PROGRAM} of this host can’t load what was restored: ${excerpt(told, 200)}`,
+    `the ${basename(program)} of this host can’t load what was restored: ${excerpt(told, 200)}`,
     {
       hint: 'It must be of the version that was backed up, or newer, with the same modules.',
     },

@@ -6,11 +6,11 @@ import type { ExpiryMap } from '../commands/command-filter.ts';
 import type { KeyFilter } from '../key-patterns.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
-import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
+import { moveFieldTimes, moveTime, moveTimesIn } from '../rdb/field-times.ts';
 import { keyOf, readRdb, valueOf } from '../rdb/rdb-reader.ts';
 import type { RdbKey } from '../rdb/rdb-reader.ts';
 import { functionsPayload, RestoreWriter } from '../rdb/restore-writer.ts';
-import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
+import { HASH_LISTPACK_EX, hasFieldTimes, VALKEY_HASH, valueVersion } from '../rdb/value-skipper.ts';
 import { encodeCommand } from '../resp.ts';
 import { filePieces, lentPieces } from './work-files.ts';
 
@@ -36,6 +36,8 @@ export type LoadOptions = {
 };
 
 const SEND_BYTES = 192 * 1024;
+/** Functions are as old. */
+const STRING = 0;
 
 /**
  * Sends what an RDB holds to a server by RESTORE, its functions by FUNCTION RESTORE. What is larger than a piece is read from the file as it is sent.
@@ -54,7 +56,7 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
       if (only === undefined && item.kind === 'moduleAux') throw moduleAux(item.module);
       if (item.kind === 'function' && only === undefined) libraries.push(item.library.slice());
       if (item.kind === 'end' && libraries.length > 0) {
-        const payload = functionsPayload(libraries, version);
+        const payload = functionsPayload(libraries, valueVersion(STRING, version));
         const describe = (): string => 'the functions';
         const bytes = [encodeCommand(['FUNCTION', 'RESTORE', payload, 'REPLACE'])];
         for (const { pipeline } of lanes) await pipeline.send({ bytes, count: 1, describe }, run);
@@ -62,7 +64,10 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
       if (item.kind !== 'key' || only?.(item.database, keyOf(item)) === false) continue;
       keys += 1;
       const { expiresAtMs } = item;
-      const word = { version, expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry) };
+      const word = {
+        version: valueVersion(item.type, version),
+        expiresAtMs: expiresAtMs === undefined ? undefined : expiryOf(expiresAtMs, expiry),
+      };
       const lane = lanes.length === 1 ? 0 : into.routeOf(keyOf(item));
       const { pipeline, writer } = must(lanes[lane], 'where the key goes');
       if (item.valueIn === undefined) await sendLarge({ path, fieldShiftMs, pipeline, writer, item, word }, run);
@@ -105,12 +110,17 @@ async function sendLarge({ writer, item, word, path, pipeline, fieldShiftMs }: L
 
 async function* valuePieces(
   path: string,
-  { at, sizeBytes }: RdbKey,
+  { type, at, sizeBytes }: RdbKey,
   shiftMs: number,
   run: Run,
 ): AsyncGenerator<Uint8Array> {
   let isFirst = true;
-  for await (const piece of filePieces(path, run, { from: at, to: at + sizeBytes })) {
+  const pieces = filePieces(path, run, { from: at, to: at + sizeBytes });
+  if (type === VALKEY_HASH && shiftMs !== 0) {
+    yield* moveTimesIn(pieces, shiftMs);
+    return;
+  }
+  for await (const piece of pieces) {
     if (isFirst && shiftMs !== 0) moveTime(piece, 0, shiftMs);
     isFirst = false;
     yield piece;
@@ -129,7 +139,7 @@ async function checksumOf(type: number, pieces: AsyncIterable<Uint8Array>, versi
 
 /** The expiry of its fields can't be moved on the way. Its listpack has at most so many fields that it is never large, unless somebody configured that. */
 export function isUnmovable({ type, valueIn }: RdbKey): boolean {
-  return valueIn === undefined && hasFieldTimes(type) && type !== HASH_METADATA;
+  return valueIn === undefined && type === HASH_LISTPACK_EX;
 }
 
 export function unmovable(name: string): TidemarkError {

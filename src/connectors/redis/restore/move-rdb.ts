@@ -5,7 +5,7 @@ import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { moveFieldTimes, moveTime } from '../rdb/field-times.ts';
 import { readRdb, valueOf } from '../rdb/rdb-reader.ts';
 import type { RdbBatch } from '../rdb/rdb-reader.ts';
-import { HASH_METADATA, hasFieldTimes } from '../rdb/value-skipper.ts';
+import { HASH_LISTPACK_EX, hasFieldTimes } from '../rdb/value-skipper.ts';
 import { lentPieces } from './work-files.ts';
 
 /** The same RDB with all expiries moved, and the checksum that it then has. Pieces are valid until the next. @throws UNSUPPORTED, REPOSITORY_DAMAGED */
@@ -32,7 +32,7 @@ function* movedPieces({ items, raw }: RdbBatch, { map, fieldShiftMs }: MovedExpi
       const bytes = Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8);
       bytes.writeBigInt64LE(BigInt(Math.max(1, Math.floor(map(Number(bytes.readBigInt64LE()))))));
     } else if (item.kind === 'fieldTime') {
-      if (item.type !== HASH_METADATA) {
+      if (item.type === HASH_LISTPACK_EX) {
         throw new TidemarkError('UNSUPPORTED', 'the RDB has a hash that is too large to move the expiry of its fields');
       }
       moveTime(Buffer.from(item.bytes.buffer, item.bytes.byteOffset, 8), 0, fieldShiftMs);

@@ -12,6 +12,7 @@ import { highestDatabase } from '../commands/databases-used.ts';
 import type { KeyFilter } from '../key-patterns.ts';
 import { keyOf, readRdb } from '../rdb/rdb-reader.ts';
 import type { RdbKey } from '../rdb/rdb-reader.ts';
+import { valueVersion } from '../rdb/value-skipper.ts';
 import { isUnmovable } from './load-rdb.ts';
 import { filePieces, lentPieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
@@ -103,6 +104,7 @@ function gap(from: bigint, to: bigint): TidemarkError {
 export type StagedFacts = {
   readonly keys: number;
   readonly largestBytes: number;
+  /** The least version of RDB that a server has to know to take the values. */
   readonly version: number;
   /** By the server that wrote it; undefined where it does not say. */
   readonly madeAtMs: number | undefined;
@@ -126,8 +128,8 @@ export async function checkRdb(path: string, run: Run, only?: KeyFilter): Promis
   let hasModules = false;
   let [madeAtMs, moduleAux, unmovable]: [number?, string?, string?] = [];
   for await (const { items, version } of readRdb(lentPieces(path, run))) {
-    rdbVersion = version;
     for (const item of items) {
+      rdbVersion = Math.max(rdbVersion, valueVersion(item.kind === 'key' ? item.type : 0, version));
       if (item.kind === 'key') {
         keys += 1;
         largestBytes = Math.max(largestBytes, item.sizeBytes);
