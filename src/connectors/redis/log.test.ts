@@ -66,6 +66,13 @@ suite('the log of a master', { timeout: LIMIT_MS }, () => {
     assert.deepEqual(bytesOf(pieces), [Buffer.concat([PING, PING, SET]), Buffer.concat([PING, SET]), SET]);
   });
 
+  test('lets no more PINGs go than somebody waits for', async () => {
+    const log = logOf([Buffer.concat([PING, PING, PING]), PING, SET]);
+    log.want(BigInt(2 * PING.byteLength));
+    const twice = Buffer.concat([PING, PING]);
+    assert.deepEqual(bytesOf(await piecesOf(log)), [twice, Buffer.concat([twice, SET])]);
+  });
+
   test('lets PINGs go when they are many, and looks at each once', async () => {
     const count = 100_000;
     const pings = Iterator.from({ next: () => ({ done: false, value: PING }) }).take(count);

@@ -81,8 +81,12 @@ export class RedisLog implements Log {
       const atMs = clock.nowMs();
       await idle.check(chunks.length > 0, run);
       this.#hold(chunks);
-      if (this.#isDue || (this.#heldBytes > 0 && this.#wanted > this.#start)) {
+      if (this.#isDue) {
         yield [...this.#pieces(atMs)];
+        continue;
+      }
+      if (this.#heldBytes > 0 && this.#wanted > this.#start) {
+        yield [...this.#piecesWanted(atMs)];
         continue;
       }
       if (chunks.length > 0) this.#tell();
@@ -122,6 +126,15 @@ export class RedisLog implements Log {
       this.#heldBytes += chunk.byteLength;
     }
     if (!arePings(chunks) || this.#heldBytes >= MOST_HELD_BYTES) this.#isDue = true;
+  }
+
+  /** Of PINGs no more than is wanted: what follows on them is still the same state. */
+  *#piecesWanted(atMs: number): Generator<LogPiece> {
+    const held = Buffer.concat(this.#held);
+    const later = held.subarray(Number(this.#wanted - this.#start));
+    [this.#held, this.#heldBytes] = [[held.subarray(0, held.byteLength - later.byteLength)], held.byteLength];
+    yield* this.#pieces(atMs);
+    this.#hold(later.byteLength > 0 ? [later] : []);
   }
 
   *#pieces(atMs: number): Generator<LogPiece> {
