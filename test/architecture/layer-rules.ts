@@ -55,7 +55,6 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
   croner: /^src\/core\/cron-times\.ts$/,
   ignore: /^src\/connectors\/(?:files|postgres)\//,
-  'hash-wasm': /^src\/connectors\/postgres\/base\//,
   koffi: /^src\/io\/native[a-z-]*\.ts$/,
   pg: /^src\/connectors\/postgres\//,
   yaml: /^src\/config\//,

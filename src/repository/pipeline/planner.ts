@@ -166,10 +166,16 @@ export class Planner<Tag> {
     const window = bytes.subarray(offset, offset + this.#windowBytes(cut));
     window.set(rest);
     const sizeBytes = await fill(window, rest.byteLength, reader, run);
-    const final = sizeBytes < window.byteLength;
+    const isLast = sizeBytes < window.byteLength;
+    // Pages end where they end, whatever follows: nothing of a window of them is left over.
+    const final = isLast || cut === 'pages';
     if (sizeBytes > 0) this.#loaded.push({ source, piece: { cut, offset, sizeBytes, final } });
     this.#loadedBytes += sizeBytes;
-    if (final) return undefined;
+    if (isLast) return undefined;
+    if (final) {
+      await this.flush();
+      return new Uint8Array(0);
+    }
     let left: Uint8Array | undefined;
     // The slot is the task's own only while it runs.
     await this.#options.launchWindow(this.#take(), ({ consumedBytes }) => {

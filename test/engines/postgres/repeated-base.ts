@@ -3,13 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createCRC32 } from 'hash-wasm';
 import { must } from '../../../src/core/must.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
 import type { Run, Runtime } from '../../../src/core/run.ts';
 import { writeStoreBase } from '../../../src/app/store-base.ts';
 import { parseManifest } from '../../../src/config/parse-manifest.ts';
 import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts';
+import { createCrc32c } from '../../../src/connectors/postgres/base/crc32c.ts';
 import { manifestCrc } from '../../../src/connectors/postgres/base/backup-manifest.ts';
 import { isRelationFile } from '../../../src/connectors/postgres/base/entries.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
@@ -22,7 +22,6 @@ import { startProxy } from '../../servers/proxy.ts';
 import { placeOfUrl, runtime } from './recording.ts';
 
 const CHUNKS = { minBytes: 4_096, averageBytes: 16_384, maxBytes: 65_536, pageBytes: 65_536 };
-const CASTAGNOLI = 0x82f63b78;
 
 /** `sentBytes`: by the server, and to it. */
 export type RepeatedBase = {
@@ -176,7 +175,7 @@ export function assertAsOnServer(files: ReadonlyMap<string, Buffer>, server: Pos
 }
 
 /** As `pg_verifybackup` does it: each file has the size and the checksum that the manifest has for it, and each file is in it. Returns how many have a checksum. */
-export async function verifyManifest(files: ReadonlyMap<string, Buffer>): Promise<number> {
+export function verifyManifest(files: ReadonlyMap<string, Buffer>): number {
   const text = must(files.get('backup_manifest'), 'a manifest').toString();
   const end = text.lastIndexOf('\n', text.length - 2) + 1;
   const manifest = JSON.parse(text) as {
@@ -184,7 +183,7 @@ export async function verifyManifest(files: ReadonlyMap<string, Buffer>): Promis
     readonly 'Manifest-Checksum': string;
   };
   assert.equal(createHash('sha256').update(text.slice(0, end)).digest('hex'), manifest['Manifest-Checksum']);
-  const hasher = await createCRC32(CASTAGNOLI);
+  const crc = createCrc32c();
   const listed = new Set<string>();
   let summed = 0;
   for (const { Path: path, Size: sizeBytes, Checksum: checksum } of manifest.Files) {
@@ -193,7 +192,9 @@ export async function verifyManifest(files: ReadonlyMap<string, Buffer>): Promis
     assert.ok(!listed.has(path), `${path} is in it once`);
     listed.add(path);
     if (checksum === undefined) continue;
-    assert.equal(manifestCrc(hasher.init().update(bytes).digest('hex')), checksum, path);
+    crc.reset();
+    crc.update(bytes);
+    assert.equal(manifestCrc(crc.digest()), checksum, path);
     summed++;
   }
   const others = [...files.keys()].filter((path) => !listed.has(path) && !path.startsWith('pg_wal/'));

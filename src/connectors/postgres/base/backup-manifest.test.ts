@@ -90,5 +90,5 @@ test('a manifest that is cut off or changed is told', () => {
 });
 
 test('a CRC is written in the order of bytes of the machine', () => {
-  assert.equal(manifestCrc('01020304'), '04030201');
+  assert.equal(manifestCrc(0x01020304), '04030201');
 });

@@ -161,6 +161,8 @@ function broken(reason: string): TidemarkError {
 }
 
 /** As the manifest writes the number that a CRC ends with: the server's own order of bytes, which is little-endian wherever PostgreSQL is common. */
-export function manifestCrc(bigEndianHex: string): string {
-  return Buffer.from(bigEndianHex, 'hex').reverse().toString('hex');
+export function manifestCrc(crc: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(crc);
+  return bytes.toString('hex');
 }

@@ -1,5 +1,3 @@
-import { createCRC32 } from 'hash-wasm';
-import type { IHasher } from 'hash-wasm';
 import { TidemarkError } from '../../../core/errors.ts';
 import { assume, BugError } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
@@ -10,6 +8,7 @@ import type { WalPlace } from '../lsn.ts';
 import type { ReplicationSocket } from '../replication-socket.ts';
 import { BackupStream } from './backup-stream.ts';
 import type { BackupPart } from './backup-stream.ts';
+import { createCrc32c } from './crc32c.ts';
 import { MANIFEST_NAME, ManifestCheck, manifestCrc, manifestFiles } from './backup-manifest.ts';
 import type { ReceivedFile, StoredFile } from './backup-manifest.ts';
 import type { EarlierBackup } from './earlier-backup.ts';
@@ -20,8 +19,6 @@ import { isWalSegment } from '../wal/base-log.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarEntry } from './tar-reader.ts';
 
-/** The polynomial of CRC-32C, its bits reversed. */
-const CASTAGNOLI = 0x82f63b78;
 const MOST_WARNINGS = 20;
 const LABEL_NAME = 'backup_label';
 const MOST_LABEL_BYTES = 64 * 1024;
@@ -47,7 +44,7 @@ export type PhysicalBaseOptions = {
 
 /** Asks the server for all its files, with page checksums verified by it. @throws STORE_UNREACHABLE */
 export async function openPhysicalBase(options: PhysicalBaseOptions, run: Run): Promise<Base> {
-  const base = new PhysicalBase(options, await createCRC32(CASTAGNOLI), run);
+  const base = new PhysicalBase(options, run);
   try {
     await base.begin();
     return base;
@@ -72,7 +69,7 @@ class PhysicalBase implements Base {
   readonly #options: PhysicalBaseOptions;
   readonly #stream: BackupStream;
   readonly #run: Run;
-  readonly #hasher: IHasher;
+  readonly #crc = createCrc32c();
   readonly #warnings: string[] = [];
   readonly #sums = new Map<string, ReceivedFile>();
   readonly #missing: Map<string, ExtraFile>;
@@ -81,11 +78,10 @@ class PhysicalBase implements Base {
   /** What came up first. Whoever reads ahead pulls the next entry before the one before is known to have failed. */
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(options: PhysicalBaseOptions, hasher: IHasher, run: Run) {
+  constructor(options: PhysicalBaseOptions, run: Run) {
     this.#options = options;
     this.#missing = new Map(options.more.map((file) => [file.name, file]));
     this.#run = run;
-    this.#hasher = hasher;
     this.#stream = new BackupStream(options.socket, options.versionNumber, (message) => {
       if (this.#warnings.length < MOST_WARNINGS) this.#warnings.push(message);
     });
@@ -165,7 +161,7 @@ class PhysicalBase implements Base {
       if (path === LABEL_NAME) return await this.#label(arriving);
     }
     const open = (): ByteReader => {
-      this.#hasher.init();
+      this.#crc.reset();
       return this.#fileReader(arriving);
     };
     return arrivingEntry(path, found, new ReadOnce(open, onOpen));
@@ -173,7 +169,7 @@ class PhysicalBase implements Base {
 
   async #patched(arriving: Arriving, path: string, { base, shape }: EarlierBackup): Promise<Entry> {
     const { found, onOpen } = arriving;
-    this.#hasher.init();
+    this.#crc.reset();
     const { sizeBytes } = found;
     const take = (count: number): Promise<Buffer> => this.#take(arriving, count);
     const header = await readIncrementalHeader(take, { path: arriving.path, sizeBytes, shape });
@@ -193,11 +189,13 @@ class PhysicalBase implements Base {
   async #label(arriving: Arriving): Promise<Entry> {
     const { path, found } = arriving;
     if (found.sizeBytes > MOST_LABEL_BYTES) throw unreachable(`the server sent a ${path} of ${found.sizeBytes} bytes`);
-    this.#hasher.init();
+    this.#crc.reset();
     const label = (await this.#take(arriving, found.sizeBytes)).toString('latin1');
-    const received = manifestCrc(this.#hasher.digest('hex'));
+    const received = manifestCrc(this.#crc.digest());
     const bytes = Buffer.from(wholeLabel(label), 'latin1');
-    const crc = manifestCrc(this.#hasher.init().update(bytes).digest('hex'));
+    this.#crc.reset();
+    this.#crc.update(bytes);
+    const crc = manifestCrc(this.#crc.digest());
     const stored = { path, sizeBytes: bytes.byteLength, crc };
     this.#sums.set(path, { sizeBytes: found.sizeBytes, crc: received, stored });
     return extraEntry({ name: path, bytes }, found);
@@ -211,21 +209,21 @@ class PhysicalBase implements Base {
       assume(count > 0, `${path} has as many bytes as its archive says`);
       at += count;
     }
-    this.#hasher.update(bytes);
+    this.#crc.update(bytes);
     return bytes;
   }
 
   /** All of the file has come. */
   #note({ path, found: { sizeBytes } }: Arriving, stored?: StoredFile): void {
     if (this.#sums.has(path)) return;
-    this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#hasher.digest('hex')), stored });
+    this.#sums.set(path, { sizeBytes, crc: manifestCrc(this.#crc.digest()), stored });
   }
 
   #fileReader(arriving: Arriving, stored?: StoredFile): ByteReader {
     const { tar } = arriving;
     return {
       read: async (into) => {
-        const count = await this.#asking(() => tar.read(into, (bytes) => this.#hasher.update(bytes)));
+        const count = await this.#asking(() => tar.read(into, (bytes) => this.#crc.update(bytes)));
         if (tar.isAtEnd) this.#note(arriving, stored);
         return count;
       },
@@ -274,7 +272,8 @@ class PhysicalBase implements Base {
   }
 
   #emptySum(): string {
-    return manifestCrc(this.#hasher.init().digest('hex'));
+    this.#crc.reset();
+    return manifestCrc(this.#crc.digest());
   }
 
   #assumeRead(isRead: boolean, path: string): void {
