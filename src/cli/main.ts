@@ -1,7 +1,7 @@
 import { readEnvironment } from '../config/environment.ts';
 import { createSystemClock } from '../flow/clock.ts';
 import { TidemarkError } from '../core/errors.ts';
-import { boundNewSpace } from './new-space.ts';
+import { boundNewSpace } from './heap-flags.ts';
 import { OutputStream } from './output-stream.ts';
 import { reportUncaught, runCli } from './run-cli.ts';
 import type { CliProcess } from './session.ts';

@@ -14,6 +14,7 @@ import { keepFreedMemory } from '../../io/native-memory.ts';
 import type { Leftover } from '../../app/restore-aside.ts';
 import { openApplication, withReader } from '../application.ts';
 import type { CommandContext } from '../context.ts';
+import { markHeapAtOnce } from '../heap-flags.ts';
 import { nearestText, ownAimText, printPlan } from '../plan-text.ts';
 import { restoreRequest } from '../restore-request.ts';
 
@@ -27,6 +28,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
       return { result: await discardRestores(application, stores, context.run) };
     }
     keepFreedMemory();
+    markHeapAtOnce();
     const request = options.resume ? undefined : await restoreRequest(context, stores, options);
     const result = await withReader(context, async (application, reader) => {
       if (request === undefined) return await resumeRestore(application, reader, context.run);

@@ -77,7 +77,11 @@ function payloadOf(plain: Uint8Array, what: string): Uint8Array {
 
 function unpack(packed: Uint8Array, payloadBytes: number, what: string): Uint8Array {
   try {
-    return zstdDecompressSync(packed, { maxOutputLength: Math.max(1, payloadBytes) });
+    return zstdDecompressSync(packed, {
+      maxOutputLength: Math.max(1, payloadBytes),
+      // One byte more than needed, else another round only finds out that it was the end.
+      chunkSize: Math.max(64, payloadBytes + 1),
+    });
   } catch (cause) {
     throw damaged(what, 'a frame in it can’t be unpacked', cause);
   }

@@ -16,3 +16,12 @@ export function boundNewSpace(): void {
   }, LOOK_EVERY_MS);
   timer.unref();
 }
+
+/**
+ * Has the heap looked through at once, and not bit by bit between other work. For a restore: what it reads lies outside of the heap, in buffers that are
+ * found to be free only so, every few MiB, and the heap itself is small. Bit by bit that was a quarter of the time of a recovery beside the server that
+ * replays.
+ */
+export function markHeapAtOnce(): void {
+  setFlagsFromString('--no-incremental-marking');
+}
