@@ -80,6 +80,29 @@ for (const [what, user, database] of [
   });
 }
 
+test('who is just leaving the server is waited for', TIMEOUT, async () => {
+  await using server = await filled();
+  await using folder = temporaryFolder();
+  const base = await record(placeOf(server));
+  await server.query('CREATE DATABASE later');
+  await using restorer = new DumpServerRestorer(placeOf(server), {
+    runtime,
+    id: 'r1',
+    workFolder: folder.at('work'),
+    replace: true,
+  });
+  await restorer.restoreBase(base, run);
+  const client = new pg.Client({ host: server.socketFolder, port: server.port, user: 'postgres', database: 'app' });
+  await client.connect();
+  const sessions = async (): Promise<number> =>
+    (await server.query("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend'")).length;
+  const before = await sessions();
+  const verified = restorer.verify(run);
+  while ((await sessions()) <= before) await runtime.clock.sleep(10, run);
+  await client.end();
+  await verified;
+});
+
 test('nothing is dropped while somebody is connected to the server', TIMEOUT, async () => {
   await using server = await filled();
   await using folder = temporaryFolder();

@@ -75,9 +75,17 @@ WHERE datname IS NOT NULL AND backend_type = 'client backend' AND pid <> pg_cata
 UNION ALL SELECT owner, database, 'a prepared transaction' FROM pg_catalog.pg_prepared_xacts
 LIMIT ${MOST_TOLD}`;
 
-/** A database can't be dropped while somebody is connected to it. @throws RESTORE_CONFLICT */
+/** As the server itself waits before it drops a database: a session is there for a moment after its client has gone, ours among them. */
+const LOOKS = 50;
+const BETWEEN_LOOKS = 'SELECT pg_catalog.pg_sleep(0.1)';
+
+/** A database can't be dropped while somebody is connected to it. Those who are going have some seconds. @throws RESTORE_CONFLICT */
 export async function assertNobodyElse({ sql, place }: LoadServer, run: Run): Promise<void> {
-  const found = await sql.query(OTHERS, run);
+  let found = await sql.query(OTHERS, run);
+  for (let look = 1; look < LOOKS && found.length > 0; look++) {
+    await sql.query(BETWEEN_LOOKS, run);
+    found = await sql.query(OTHERS, run);
+  }
   if (found.length === 0) return;
   const told = found.map((row) => `${row['who']} in ${row['place']}${row['name'] ? ` (${row['name']})` : ''}`);
   throw new TidemarkError('RESTORE_CONFLICT', `${placeName(place)} is in use by ${told.join(', ')}`, {
