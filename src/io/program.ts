@@ -6,6 +6,7 @@ import { must } from '../core/must.ts';
 import { excerpt } from '../core/printable.ts';
 import type { Clock, Run } from '../core/run.ts';
 import { afterReady, farProgram, ReadyWord } from './far-program.ts';
+import { untilDrained } from './until-drained.ts';
 
 /** Variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -184,19 +185,6 @@ async function feed(stdin: Writable, input: StreamOptions['input'], run: Run): P
     if (!run.signal.aborted) throw error;
   }
   stdin.end();
-}
-
-async function untilDrained(stdin: Writable, { signal }: Run): Promise<void> {
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      stdin.removeListener('drain', done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    stdin.once('drain', done);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 const MAX_COMPLAINT_BYTES = 4096;

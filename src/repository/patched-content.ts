@@ -1,3 +1,4 @@
+import { moveBytes } from '../core/bytes.ts';
 import { assume, must } from '../core/must.ts';
 import type { ByteReader, Content, Extent, Patch } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -158,7 +159,7 @@ class PageReader implements ByteReader {
       this.#page = await this.#patched(next.value.item, await next.value.result);
     }
     const taken = this.#page.subarray(0, into.byteLength);
-    into.set(taken);
+    moveBytes(taken, into);
     this.#page = this.#page.subarray(taken.byteLength);
     return taken.byteLength;
   }

@@ -10,7 +10,7 @@ import { makeTablespaces } from './tablespaces.ts';
 import type { TablespaceHome } from './tablespaces.ts';
 
 /** Folders that the server expects and that a base may not have, because it keeps nothing of what is in them. */
-const FOLDERS = [
+export const FOLDERS: readonly string[] = [
   'base',
   'global',
   'pg_commit_ts',

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import type { Inbox } from '../../io/inbox.ts';
+import { untilDrained } from '../../io/until-drained.ts';
 import { unreachable } from './errors.ts';
 import type { ClientSession } from './connection.ts';
 import { addressName } from './place.ts';
@@ -76,22 +77,9 @@ export class ReplicationSocket implements AsyncDisposable {
   }
 
   /** Resolves when little of what was sent is still to go out: whoever sends much waits for it. What ended the connection `next` tells. */
-  async drained({ signal }: Run): Promise<void> {
-    signal.throwIfAborted();
-    if (!this.#socket.writableNeedDrain || this.#end !== undefined) return;
-    const going = Promise.withResolvers<void>();
-    const onGone = (): void => going.resolve();
-    const onAbort = (): void => going.reject(signal.reason);
-    this.#socket.once('drain', onGone);
-    this.#socket.once('close', onGone);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await going.promise;
-    } finally {
-      this.#socket.off('drain', onGone);
-      this.#socket.off('close', onGone);
-      signal.removeEventListener('abort', onAbort);
-    }
+  async drained(run: Run): Promise<void> {
+    await untilDrained(this.#socket, run);
+    run.signal.throwIfAborted();
   }
 
   /** Whether the next message is there already, whole. */

@@ -1,5 +1,5 @@
-import { moveBytes } from '../../core/bytes.ts';
 import { zstdDecompressSync } from 'node:zlib';
+import { moveBytes } from '../../core/bytes.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { compress } from './compress.ts';
 

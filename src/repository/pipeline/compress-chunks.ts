@@ -1,7 +1,7 @@
+import { moveBytes, release } from '../../core/bytes.ts';
 import { must } from '../../core/must.ts';
 import { encodeBlockWithin } from './block.ts';
 import { compress } from './compress.ts';
-import { moveBytes, release } from '../../core/bytes.ts';
 
 /** Chunks of a slot, ascending by offset, and how many of them each block has. */
 export type ChunkGroups = {

@@ -1,4 +1,5 @@
 import { moveBytes } from '../../core/bytes.ts';
+import { wasmInstances } from '../../core/wasm.ts';
 import { CUT_SCAN_WASM } from './cut-scan.ts';
 
 /**
@@ -30,15 +31,6 @@ export function createScriptScanner(gear: Uint32Array): Scanner {
   };
 }
 
-/** What this file needs of the global, for which neither the language's nor Node's types have a declaration. */
-type WasmModule = { readonly module: unique symbol };
-declare const WebAssembly:
-  | {
-      readonly Module: new (code: Uint8Array) => WasmModule;
-      readonly Instance: new (module: WasmModule) => { readonly exports: ScanExports };
-    }
-  | undefined;
-
 /** See `cut-scan.wat`. */
 type ScanExports = {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -50,11 +42,12 @@ const GEAR_BYTES = 1024;
 /** Small enough that what is copied is still in the processor's cache when it is scanned. */
 const PIECE_BYTES = 128 * 1024;
 
+const instances = wasmInstances<ScanExports>(CUT_SCAN_WASM);
+
 /** Undefined where the machine has no WebAssembly. */
 export function createWasmScanner(gear: Uint32Array): Scanner | undefined {
-  if (typeof WebAssembly !== 'object') return undefined;
-  const module = new WebAssembly.Module(Buffer.from(CUT_SCAN_WASM, 'base64'));
-  const { exports } = new WebAssembly.Instance(module);
+  const exports = instances();
+  if (exports === undefined) return undefined;
   const memory = new Uint8Array(exports.memory.buffer);
   new Uint32Array(exports.memory.buffer, 0, gear.length).set(gear);
   const data = memory.subarray(GEAR_BYTES);

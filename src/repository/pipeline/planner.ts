@@ -1,3 +1,4 @@
+import { moveBytes } from '../../core/bytes.ts';
 import { assume, BugError } from '../../core/must.ts';
 import type { ByteReader, Content } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
@@ -164,7 +165,7 @@ export class Planner<Tag> {
     const { bytes } = (this.#slot ??= await slots.acquire(run));
     const offset = shape.reserveBytes + this.#loadedBytes;
     const window = bytes.subarray(offset, offset + this.#windowBytes(cut));
-    window.set(rest);
+    moveBytes(rest, window);
     const sizeBytes = await fill(window, rest.byteLength, reader, run);
     const isLast = sizeBytes < window.byteLength;
     // Pages end where they end, whatever follows: nothing of a window of them is left over.

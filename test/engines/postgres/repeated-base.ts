@@ -12,6 +12,7 @@ import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts
 import { createCrc32c } from '../../../src/connectors/postgres/base/crc32c.ts';
 import { manifestCrc } from '../../../src/connectors/postgres/base/backup-manifest.ts';
 import { isRelationFile } from '../../../src/connectors/postgres/base/entries.ts';
+import { FOLDERS } from '../../../src/connectors/postgres/data-directory.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { newestPosition } from '../../../src/repository/catalogue.ts';
 import type { RepositoryWriter, WrittenBase } from '../../../src/repository/writer.ts';
@@ -126,32 +127,7 @@ function withoutEarlier(recorder: Recorder): Recorder {
 
 /** Writes the files of a base for a server, each tablespace as a folder of the data directory. `more`: writes what else there is. */
 export function writeFiles(files: ReadonlyMap<string, Buffer>, folder: string, more = (): void => undefined): void {
-  const folders = [
-    'pg_commit_ts',
-    'pg_dynshmem',
-    'pg_logical/mappings',
-    'pg_logical/snapshots',
-    'pg_multixact/members',
-  ];
-  folders.push(
-    'pg_multixact/offsets',
-    'pg_notify',
-    'pg_replslot',
-    'pg_serial',
-    'pg_snapshots',
-    'pg_stat',
-    'pg_stat_tmp',
-  );
-  folders.push(
-    'pg_subtrans',
-    'pg_tblspc',
-    'pg_twophase',
-    'pg_wal/archive_status',
-    'pg_wal/summaries',
-    'pg_xact',
-    'base',
-  );
-  for (const name of folders) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of [...FOLDERS, 'pg_wal/summaries']) mkdirSync(join(folder, name), { recursive: true });
   for (const [name, bytes] of files) {
     if (name === 'tablespace_map') continue;
     mkdirSync(join(folder, dirname(name)), { recursive: true });

@@ -1,12 +1,7 @@
 import { moveBytes } from '../../../core/bytes.ts';
+import { must } from '../../../core/must.ts';
+import { wasmInstances } from '../../../core/wasm.ts';
 import { CRC32C_WASM } from './crc32c-wasm.ts';
-
-/** What this file needs of the global, for which neither the language's nor Node's types have a declaration. */
-type WasmModule = { readonly module: unique symbol };
-declare const WebAssembly: {
-  readonly Module: new (code: Uint8Array) => WasmModule;
-  readonly Instance: new (module: WasmModule) => { readonly exports: Exports };
-};
 
 /** See `crc32c.wat`. */
 type Exports = {
@@ -29,11 +24,10 @@ export interface Crc32c {
   digest(): number;
 }
 
-let compiled: WasmModule | undefined;
+const instances = wasmInstances<Exports>(CRC32C_WASM);
 
 export function createCrc32c(): Crc32c {
-  compiled ??= new WebAssembly.Module(Buffer.from(CRC32C_WASM, 'base64'));
-  const { exports } = new WebAssembly.Instance(compiled);
+  const exports = must(instances(), 'WebAssembly');
   exports.init();
   const memory = new Uint8Array(exports.memory.buffer);
   const state = new DataView(exports.memory.buffer);

@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Run } from '../../../core/run.ts';
 import { Inbox } from '../../../io/inbox.ts';
 import { readTlsOptions } from '../../../io/tls.ts';
+import { untilDrained } from '../../../io/until-drained.ts';
 import { connectionError, unreachable } from '../errors.ts';
 import type { RedisServer } from '../place.ts';
 
@@ -91,18 +92,17 @@ export class ByteSocket implements AsyncDisposable {
   /** Resolves when there is something to take. One waits at a time. @throws STORE_UNREACHABLE when the connection has ended */
   async arrived({ signal }: Run): Promise<void> {
     while (!this.hasMore) {
-      signal.throwIfAborted();
-      if (this.#end !== undefined) throw this.#end;
+      this.#assertOpen(signal);
       await this.#change(signal);
     }
   }
 
   /** Resolves when the bytes are on their way and there is room for more. @throws STORE_UNREACHABLE when the connection has ended */
   async write(bytes: Uint8Array, { signal }: Run): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#end !== undefined) throw this.#end;
+    this.#assertOpen(signal);
     if (this.#socket.write(bytes)) return;
-    await this.#drained(signal);
+    await untilDrained(this.#socket, { signal });
+    this.#assertOpen(signal);
   }
 
   /** Ends the connection; who waits gets the error. */
@@ -119,6 +119,11 @@ export class ByteSocket implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.fail(unreachable(this.server, 'the connection was closed here'));
     if (!this.#socket.closed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+  }
+
+  #assertOpen(signal: AbortSignal): void {
+    signal.throwIfAborted();
+    if (this.#end !== undefined) throw this.#end;
   }
 
   #arrive(sizeBytes: number): void {
@@ -142,22 +147,6 @@ export class ByteSocket implements AsyncDisposable {
       signal.addEventListener('abort', leave, { once: true });
       this.#wake = leave;
     });
-  }
-
-  async #drained(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const leave = (): void => {
-        this.#socket.off('drain', leave);
-        this.#socket.off('close', leave);
-        signal.removeEventListener('abort', leave);
-        resolve();
-      };
-      signal.addEventListener('abort', leave, { once: true });
-      this.#socket.on('drain', leave);
-      this.#socket.on('close', leave);
-    });
-    signal.throwIfAborted();
-    if (this.#end !== undefined) throw this.#end;
   }
 }
 

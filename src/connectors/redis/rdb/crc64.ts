@@ -1,11 +1,6 @@
+import { must } from '../../../core/must.ts';
+import { wasmInstances } from '../../../core/wasm.ts';
 import { CRC64_WASM } from './crc64-wasm.ts';
-
-/** What this file needs of the global, for which neither the language's nor Node's types have a declaration. */
-type WasmModule = { readonly module: unique symbol };
-declare const WebAssembly: {
-  readonly Module: new (code: Uint8Array) => WasmModule;
-  readonly Instance: new (module: WasmModule) => { readonly exports: Exports };
-};
 
 /** See `crc64.wat`. */
 type Exports = {
@@ -47,11 +42,10 @@ export interface Crc64 {
   payload(sizeBytes: number, version: number): Uint8Array;
 }
 
-let compiled: WasmModule | undefined;
+const instances = wasmInstances<Exports>(CRC64_WASM);
 
 export function createCrc64(): Crc64 {
-  compiled ??= new WebAssembly.Module(Buffer.from(CRC64_WASM, 'base64'));
-  const { exports } = new WebAssembly.Instance(compiled);
+  const exports = must(instances(), 'WebAssembly');
   exports.init();
   let memory = new Uint8Array(exports.memory.buffer);
   const write = (from: number, into: Uint8Array, at: number): void => {
