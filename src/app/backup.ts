@@ -1,7 +1,7 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import type { ErrorCode } from '../core/error-codes.ts';
-import type { TidemarkError } from '../core/errors.ts';
-import { isTidemarkError } from '../core/errors.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
@@ -44,7 +44,7 @@ export function isStoreFailure(error: unknown): error is TidemarkError {
 
 /**
  * Takes a base of each store, then a mark over all. Committed and checked when it resolves. A store that fails by itself makes the mark partial;
- * when all fail, the first error is thrown.
+ * when all fail, the first one's error is thrown, which then tells of all.
  */
 export async function backup(application: OpenApplication, request: BackupRequest, run: Run): Promise<BackupResult> {
   const configuration = needConfiguration(application.context);
@@ -129,7 +129,7 @@ async function takeBases(
   run: Run,
 ): Promise<Taken> {
   const taken: TakenBase[] = [];
-  const failures: { readonly store: string; readonly error: TidemarkError }[] = [];
+  const failures: StoreFailure[] = [];
   for (const store of work.stores) {
     try {
       taken.push(await takeBase(application, { ...work, store }, writer, run));
@@ -138,10 +138,18 @@ async function takeBases(
       failures.push({ store: store.name, error });
     }
   }
-  const [first] = failures;
-  if (first !== undefined && taken.length === 0) throw first.error;
+  if (failures.length > 0 && taken.length === 0) throw allFailed(failures);
   const failed = failures.map(({ store, error: { code, message, hint } }) => ({ store, code, message, hint }));
   return { taken, failed };
+}
+
+type StoreFailure = { readonly store: string; readonly error: TidemarkError };
+
+function allFailed(failures: readonly StoreFailure[]): TidemarkError {
+  const { error } = must(failures[0], 'a store that failed');
+  if (failures.length === 1) return error;
+  const told = failures.map((failure) => `${failure.store}: ${failure.error.message}`).join('; ');
+  return new TidemarkError(error.code, told, { cause: error, disposition: error.disposition, hint: error.hint });
 }
 
 async function takeBase(

@@ -39,7 +39,7 @@ export function locateRepository(url: string, folder: string): Checked<string> {
   if (LATER_REPOSITORY_SCHEMES.includes(scheme)) {
     return { mistake: `${scheme}: is not in this version; supported: the path of a folder` };
   }
-  return { mistake: `${scheme}: is unknown; a folder whose name has a colon is written ./NAME` };
+  return { mistake: `${scheme}: is unknown; a repository is the path of a folder, ./NAME where it has a colon` };
 }
 
 /** `path` from `folder` on, which is absolute. */

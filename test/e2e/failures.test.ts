@@ -216,6 +216,14 @@ test('a full disk is one error with status 1, and the next run goes on', {
   }
 });
 
+test('where all stores are missing each is told', async () => {
+  const stores = 'stores:\n  uploads: files:./uploads\n  photos: files:./photos\n';
+  await using shop = await openShop({ manifest: `application: shop\nrepository: ./backups\n${stores}` });
+  const { status, json, err } = shop.run(['backup']);
+  assert.deepEqual([status, json['code']], [7, 'STORE_UNREACHABLE']);
+  assert.match(err, /^error: uploads: .*not there; photos: .*not there\nhint:/);
+});
+
 test('a store that is missing fails; others are backed up and the mark is partial', async () => {
   const stores = 'stores:\n  uploads: files:./data\n  photos: files:./photos\n';
   await using shop = await openShop({ manifest: `application: shop\nrepository: ./backups\n${stores}` });
