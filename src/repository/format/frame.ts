@@ -1,5 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { compress } from '../pipeline/compress.ts';
+import { wholeOutput } from '../pipeline/whole-output.ts';
 import { release } from '../../core/bytes.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
@@ -77,11 +78,7 @@ function payloadOf(plain: Uint8Array, what: string): Uint8Array {
 
 function unpack(packed: Uint8Array, payloadBytes: number, what: string): Uint8Array {
   try {
-    return zstdDecompressSync(packed, {
-      maxOutputLength: Math.max(1, payloadBytes),
-      // One byte more than needed, else another round only finds out that it was the end.
-      chunkSize: Math.max(64, payloadBytes + 1),
-    });
+    return zstdDecompressSync(packed, wholeOutput(payloadBytes));
   } catch (cause) {
     throw damaged(what, 'a frame in it can’t be unpacked', cause);
   }

@@ -2,6 +2,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { moveBytes } from '../../core/bytes.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { compress } from './compress.ts';
+import { wholeOutput } from './whole-output.ts';
 
 /** The plain of a block: `encoding u8 || plainBytes u32 || payload`. */
 export const BLOCK_HEADER_BYTES = 5;
@@ -86,12 +87,7 @@ type OpenedFrame = { readonly buffer: Buffer; readonly engine: { readonly bytesW
 
 function openFrame(payload: Uint8Array, plainBytes: number): OpenedFrame {
   try {
-    const opened: unknown = zstdDecompressSync(payload, {
-      info: true,
-      maxOutputLength: Math.max(1, plainBytes),
-      // One byte more than needed, else another round only finds out that it was the end.
-      chunkSize: Math.max(64, plainBytes + 1),
-    });
+    const opened: unknown = zstdDecompressSync(payload, { info: true, ...wholeOutput(plainBytes) });
     // Node's types leave out what `info` changes.
     return opened as OpenedFrame;
   } catch (error) {
