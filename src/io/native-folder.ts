@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { checked, createStringPlace, libc, PATH_MAX_BYTES } from './native.ts';
+import type { PathBytes } from './native.ts';
 
 /**
  * Calls that name things by an open folder's descriptor and a path from there. Nothing above a descriptor can be exchanged
@@ -116,7 +117,6 @@ export type FileStatus = {
   readonly sizeBytes: number;
   /** What it takes on the disk: less than its size where it has holes. */
   readonly allocatedBytes: number;
-  readonly atimeNs: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
   /** Something is mounted here, from the same file system too. Undefined when the kernel does not say (before 5.8). */
@@ -126,7 +126,7 @@ export type FileStatus = {
 const AT_EMPTY_PATH = 0x1000;
 const AT_NO_AUTOMOUNT = 0x800;
 const STATX_BASIC_STATS = 0x7ff;
-const STATX_ATTR_MOUNT_ROOT = 0x2000n;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
 const status = new Uint8Array(256);
 const statusView = new DataView(status.buffer);
@@ -136,8 +136,9 @@ function u32(offset: number): number {
   return statusView.getUint32(offset, true);
 }
 
-function u64(offset: number): bigint {
-  return statusView.getBigUint64(offset, true);
+/** Exact up to 2⁵³. */
+function u64(offset: number): number {
+  return u32(offset) + u32(offset + 4) * 2 ** 32;
 }
 
 function timeNs(offset: number): bigint {
@@ -152,13 +153,12 @@ function takeStatus(): FileStatus {
     uid: u32(20),
     gid: u32(24),
     device: deviceNumber(u32(136), u32(140)),
-    inode: u64(32),
-    sizeBytes: Number(u64(40)),
-    allocatedBytes: Number(u64(48)) * 512,
-    atimeNs: timeNs(64),
+    inode: statusView.getBigUint64(32, true),
+    sizeBytes: u64(40),
+    allocatedBytes: u64(48) * 512,
     mtimeNs: timeNs(112),
     ctimeNs: timeNs(96),
-    mountPoint: (u64(56) & STATX_ATTR_MOUNT_ROOT) === 0n ? undefined : (u64(8) & STATX_ATTR_MOUNT_ROOT) !== 0n,
+    mountPoint: (u32(56) & STATX_ATTR_MOUNT_ROOT) === 0 ? undefined : (u32(8) & STATX_ATTR_MOUNT_ROOT) !== 0,
   };
 }
 
@@ -168,7 +168,7 @@ function deviceNumber(major: number, minor: number): number {
   return low + (minor >>> 8) * 2 ** 20 + (major >>> 12) * 2 ** 44;
 }
 
-export function statAt(folder: number, path: Uint8Array): FileStatus {
+export function statAt(folder: number, path: PathBytes): FileStatus {
   const facts = { syscall: 'statx', path };
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
   checked(libc().statx(folder, place.put(path, facts), flags, STATX_BASIC_STATS, status), facts);

@@ -1,8 +1,8 @@
 import { checked, createStringPlace, ENODATA, EOPNOTSUPP, lastErrno, libc, systemError } from './native.ts';
-import type { CallFacts } from './native.ts';
+import type { CallFacts, PathBytes } from './native.ts';
 
 /** A path, whose last component is not followed when it is a link, or an open file's descriptor. */
-export type XattrTarget = Uint8Array | number;
+export type XattrTarget = PathBytes | number;
 
 /** The kernel's bound on a value and on the list of names. */
 const XATTR_MAX_BYTES = 65_536;

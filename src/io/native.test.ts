@@ -61,13 +61,17 @@ test('a failed call becomes the error of its error number', () => {
 test('a path that is not UTF-8 is shown with its bytes', () => {
   assert.equal(pathText(Buffer.from('Müll/x')), 'Müll/x');
   assert.equal(pathText(Buffer.from([0x61, 0xff, 0x2f, 0xfc])), 'a\\xff/\\xfc');
+  assert.equal(pathText('a\xff/\xc3\xbc'), 'a\\xff/\\xc3\\xbc');
+  assert.equal(pathText('M\xc3\xbcll'), 'Müll');
 });
 
 test('a string that a system call can’t take as it is is refused', () => {
   const place = createStringPlace();
   const call = { syscall: 'openat' };
-  assert.deepEqual(place.put(Buffer.from('ab'), call).subarray(0, 3), new Uint8Array([0x61, 0x62, 0]));
+  for (const ab of [Buffer.from('ab'), 'ab']) assert.equal(pathText(place.put(ab, call).subarray(0, 3)), 'ab\0');
+  assert.equal(pathText(place.put('a\xff', call).subarray(0, 2)), 'a\\xff');
   assert.equal(place.put(Buffer.alloc(4095, 'x'), call)[4095], 0);
   assert.throws(() => place.put(Buffer.alloc(4096, 'x'), call), { code: 'ENAMETOOLONG' });
   assert.throws(() => place.put(Buffer.from('a\0b'), call), { code: 'EINVAL' });
+  assert.throws(() => place.put('a\0b', call), { code: 'EINVAL' });
 });

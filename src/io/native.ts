@@ -213,10 +213,13 @@ export type SystemError = Error & {
   readonly dest?: string | undefined;
 };
 
+/** Bytes; or a string with one character from U+0000 to U+00FF for each byte, which costs less than a buffer of its own. */
+export type PathBytes = Uint8Array | string;
+
 export type CallFacts = {
   readonly syscall: string;
-  readonly path?: Uint8Array | undefined;
-  readonly dest?: Uint8Array | undefined;
+  readonly path?: PathBytes | undefined;
+  readonly dest?: PathBytes | undefined;
 };
 
 /** The error for the positive error number `errno`, with code, message and fields like those of Node's file system errors. */
@@ -242,8 +245,9 @@ export function checked(result: number, call: CallFacts): number {
 }
 
 /** A path for people: text where it is UTF-8, else `\xHH` for each byte that is not. */
-export function pathText(path: Uint8Array): string {
-  const bytes = Buffer.from(path.buffer, path.byteOffset, path.byteLength);
+export function pathText(path: PathBytes): string {
+  const bytes =
+    typeof path === 'string' ? Buffer.from(path, 'latin1') : Buffer.from(path.buffer, path.byteOffset, path.byteLength);
   const text = bytes.toString('utf8');
   if (!text.includes('\ufffd')) return text;
   return bytes.toString('latin1').replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
@@ -253,16 +257,17 @@ export function pathText(path: Uint8Array): string {
 export const PATH_MAX_BYTES = 4096;
 
 /** A place for a zero-terminated string, used again by each call: good until the next one that uses the same place. */
-export type StringPlace = { put(text: Uint8Array, call: CallFacts): Uint8Array };
+export type StringPlace = { put(text: PathBytes, call: CallFacts): Uint8Array };
 
 /** @throws SystemError ENAMETOOLONG or EINVAL from `put`, for what could not be passed as it is. */
 export function createStringPlace(): StringPlace {
-  const place = new Uint8Array(PATH_MAX_BYTES);
-  const put = (text: Uint8Array, call: CallFacts): Uint8Array => {
-    if (text.byteLength >= PATH_MAX_BYTES) throw systemError(constants.errno.ENAMETOOLONG, call);
-    if (text.includes(0)) throw systemError(EINVAL, call);
-    place.set(text);
-    place[text.byteLength] = 0;
+  const place = Buffer.alloc(PATH_MAX_BYTES);
+  const put = (text: PathBytes, call: CallFacts): Uint8Array => {
+    if (text.length >= PATH_MAX_BYTES) throw systemError(constants.errno.ENAMETOOLONG, call);
+    if (typeof text === 'string' ? text.includes('\0') : text.includes(0)) throw systemError(EINVAL, call);
+    if (typeof text === 'string') place.write(text, 'latin1');
+    else place.set(text);
+    place[text.length] = 0;
     return place;
   };
   return { put };

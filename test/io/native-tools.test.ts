@@ -32,10 +32,10 @@ test('stat reads the times and sizes that were set', async (t) => {
   const seconds = (timeNs: bigint): string =>
     `${timeNs / 1_000_000_000n}.${`${timeNs % 1_000_000_000n}`.padStart(9, '0')}`;
   assert.deepEqual(
-    [status.atimeNs, status.mtimeNs, status.ctimeNs]
+    [status.mtimeNs, status.ctimeNs]
       .map(seconds)
       .concat([status.sizeBytes, status.allocatedBytes / 512, status.links, status.device, status.inode].map(String)),
-    [x, y, z, s, b, h, d, i],
+    [y, z, s, b, h, d, i],
   );
 });
 

@@ -30,7 +30,8 @@ async function readWithoutEnd(): Promise<never> {
   for (;;) {
     for await (const batch of spool.read(last, run)) last = batch.at(-1)?.sequence ?? last;
     const upTo = Math.max(0, last - randomInt(100));
-    process.stdout.write(`release ${upTo}\n`);
+    // Said for sure: what a slow reader leaves no room for would be lost with the process.
+    await new Promise((resolve) => process.stdout.write(`release ${upTo}\n`, resolve));
     await spool.release(upTo, run);
     await new Promise(setImmediate);
   }

@@ -3,47 +3,42 @@ import { assume } from '../../core/must.ts';
 
 const HIGHEST = Number.MAX_SAFE_INTEGER;
 
-/** Appends numbers and bytes to a buffer that grows. Numbers of fixed width are little-endian. */
+/** Appends numbers and bytes to a buffer that grows, and can be used again. Numbers of fixed width are little-endian. */
 export class AttributeWriter {
-  #buffer = Buffer.allocUnsafe(64);
+  #buffer = new Uint8Array(256);
+  #view = new DataView(this.#buffer.buffer);
   #length = 0;
 
   u8(value: number): void {
-    this.#reserve(1);
-    this.#length = this.#buffer.writeUInt8(value, this.#length);
+    this.#view.setUint8(this.#reserve(1), value);
   }
 
   u32(value: number): void {
-    this.#reserve(4);
-    this.#length = this.#buffer.writeUInt32LE(value, this.#length);
+    this.#view.setUint32(this.#reserve(4), value, true);
   }
 
   i64(value: bigint): void {
-    this.#reserve(8);
-    this.#length = this.#buffer.writeBigInt64LE(value, this.#length);
+    this.#view.setBigInt64(this.#reserve(8), value, true);
   }
 
   u64(value: bigint): void {
-    this.#reserve(8);
-    this.#length = this.#buffer.writeBigUInt64LE(value, this.#length);
+    this.#view.setBigUint64(this.#reserve(8), value, true);
   }
 
   /** Seven bits a byte, the lowest first; the top bit says that more follow. */
   varint(value: number): void {
     assume(Number.isSafeInteger(value) && value >= 0, 'a count that fits into 53 bits');
-    this.#reserve(8);
     let rest = value;
     while (rest >= 0x80) {
-      this.#buffer[this.#length++] = (rest % 0x80) | 0x80;
+      this.u8((rest % 0x80) | 0x80);
       rest = Math.floor(rest / 0x80);
     }
-    this.#buffer[this.#length++] = rest;
+    this.u8(rest);
   }
 
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.byteLength);
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.byteLength;
+    const at = this.#reserve(bytes.byteLength);
+    this.#buffer.set(bytes, at);
   }
 
   /** A tag, the length of what `write` puts, and that. */
@@ -55,16 +50,24 @@ export class AttributeWriter {
     this.raw(field.#buffer.subarray(0, field.#length));
   }
 
+  /** What was appended, in memory of its own; the writer is empty again. */
   finish(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length);
+    const bytes = Buffer.from(this.#buffer.subarray(0, this.#length));
+    this.#length = 0;
+    return bytes;
   }
 
-  #reserve(sizeBytes: number): void {
-    const needed = this.#length + sizeBytes;
-    if (needed <= this.#buffer.byteLength) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.byteLength * 2));
-    this.#buffer.copy(grown, 0, 0, this.#length);
-    this.#buffer = grown;
+  /** Where the next so many bytes go. */
+  #reserve(sizeBytes: number): number {
+    const at = this.#length;
+    this.#length += sizeBytes;
+    if (this.#length > this.#buffer.byteLength) {
+      const grown = new Uint8Array(Math.max(this.#length, this.#buffer.byteLength * 2));
+      grown.set(this.#buffer.subarray(0, at));
+      this.#buffer = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return at;
   }
 }
 

@@ -42,8 +42,9 @@ const FIELD = { target: 1, linkGroup: 2, xattr: 3, extents: 4 } as const;
 /** Readers pass over fields from here on; one below that they don't know is an error. */
 const FIRST_OPTIONAL_FIELD = 128;
 
+const writer = new AttributeWriter();
+
 export function encodeAttributes(attributes: Attributes): Uint8Array {
-  const writer = new AttributeWriter();
   writer.u8(VERSION);
   writer.u8(TYPES.indexOf(attributes.type));
   writer.varint(attributes.mode);

@@ -30,11 +30,11 @@ export type ChangeScanOptions = {
 };
 
 /** What is to be kept in mind of something that is told. */
-export function knownOf({ found: { stats }, remote }: ScanItem, trust: (remote: boolean) => TimeTrust): Known {
-  const isFolder = typeOf(stats) === 'folder';
-  const doubt = isTrusted(stats, trust(remote)) ? 0 : DOUBTFUL;
-  const linked = !isFolder && stats.nlink > 1n ? LINKED : 0;
-  return { state: stateOf(stats), inode: isFolder ? null : BigInt.asIntN(64, stats.ino), flags: doubt | linked };
+export function knownOf({ found: { status }, remote }: ScanItem, trust: (remote: boolean) => TimeTrust): Known {
+  const isFolder = typeOf(status) === 'folder';
+  const doubt = isTrusted(status, trust(remote)) ? 0 : DOUBTFUL;
+  const linked = !isFolder && status.links > 1 ? LINKED : 0;
+  return { state: stateOf(status), inode: isFolder ? null : BigInt.asIntN(64, status.inode), flags: doubt | linked };
 }
 
 function isFileState(state: Uint8Array): boolean {
@@ -107,13 +107,13 @@ export class ChangeScan {
     }
   }
 
-  #narrow({ found: { name, path, stats }, remote }: ScanItem, kept: Kept): readonly ByteText[] | undefined {
+  #narrow({ found: { name, path, status }, remote }: ScanItem, kept: Kept): readonly ByteText[] | undefined {
     const { state, watches, distrust, scan } = this.#options;
     const components = this.#hints.below(name);
     const inWhole = this.#whole !== undefined && isBelow(name, this.#whole);
     if (!inWhole && watches.isWatched(name) && !this.#all && !(scan.cacheDirTag && components.includes(CACHE_TAG))) {
       const known = state.find(name);
-      const isSame = known === undefined ? kept === 'if-needed' : inodeIn(known.state) === stats.ino;
+      const isSame = known === undefined ? kept === 'if-needed' : inodeIn(known.state) === status.inode;
       if (isSame) return components;
     }
     if (!watches.watch(name, path, remote) && !distrust) this.#unwatched.add(name);
@@ -131,9 +131,9 @@ export class ChangeScan {
     else if (this.#known === undefined) {
       this.#askLinked(step.name);
       // What is left out may be another name of what is not.
-      const stats = step.found?.stats;
-      if (stats !== undefined && stats.nlink > 1n && !stats.isDirectory()) {
-        this.#ask(state.namesOf(BigInt.asIntN(64, stats.ino)));
+      const status = step.found?.status;
+      if (status !== undefined && status.links > 1 && typeOf(status) !== 'folder') {
+        this.#ask(state.namesOf(BigInt.asIntN(64, status.inode)));
       }
       state.stageTreeGone(step.name);
     }
@@ -141,7 +141,7 @@ export class ChangeScan {
 
   #compare(item: ScanItem): void {
     const { state, trust } = this.#options;
-    const { name, stats, mount } = item.found;
+    const { name, status, mount } = item.found;
     const known = this.#isInside(name) ? this.#known?.take(name) : state.find(name);
     const now = knownOf(item, trust);
     if (known !== undefined && equalBytes(known.state, now.state)) {
@@ -157,7 +157,7 @@ export class ChangeScan {
       this.#askLinked(name);
       state.stageGoneBelow(name);
     } else if (known !== undefined && (known.flags & LINKED) !== 0) this.#askLinked(name);
-    if (now.inode !== null && stats.nlink > 1n) this.#ask(state.namesOf(now.inode));
+    if (now.inode !== null && status.links > 1) this.#ask(state.namesOf(now.inode));
   }
 
   /** Below a folder that is walked wholly. */

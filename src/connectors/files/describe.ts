@@ -1,8 +1,8 @@
-import type { BigIntStats } from 'node:fs';
 import { constants, readlinkSync } from 'node:fs';
 import { equalBytes } from '../../core/bytes.ts';
 import type { Content, Description, Extent } from '../../core/recorder.ts';
 import { nativeAvailable } from '../../io/native.ts';
+import type { FileStatus } from '../../io/native-folder.ts';
 import { readXattrs } from '../../io/native-xattr.ts';
 import type { Attributes, ExtendedAttribute, LinkGroup } from './attributes.ts';
 import { encodeAttributes } from './attributes.ts';
@@ -15,30 +15,22 @@ export type Found = {
   /** Components joined by '\0', relative to the root. */
   readonly name: ByteText;
   readonly path: ByteText;
-  readonly stats: BigIntStats;
+  readonly status: FileStatus;
   readonly mount: bigint;
 };
 
-const TYPE_MASK = BigInt(constants.S_IFMT);
-const FOLDER = BigInt(constants.S_IFDIR);
-const FILE = BigInt(constants.S_IFREG);
-const LINK = BigInt(constants.S_IFLNK);
-const BLOCK_BYTES = 512;
-
 export type FoundType = Attributes['type'] | 'special';
 
-export function typeOf(stats: BigIntStats): FoundType {
-  const type = stats.mode & TYPE_MASK;
-  if (type === FILE) return 'file';
-  if (type === FOLDER) return 'folder';
-  return type === LINK ? 'link' : 'special';
+export function typeOf({ mode }: FileStatus): FoundType {
+  const type = mode & constants.S_IFMT;
+  if (type === constants.S_IFREG) return 'file';
+  if (type === constants.S_IFDIR) return 'folder';
+  return type === constants.S_IFLNK ? 'link' : 'special';
 }
 
 /** Bytes that reading it would bring, as far as the file system's count of blocks tells. */
-export function bytesToRead(stats: BigIntStats): number {
-  if (typeOf(stats) !== 'file') return 0;
-  const [sizeBytes, allocatedBytes] = [Number(stats.size), Number(stats.blocks) * BLOCK_BYTES];
-  return Math.min(sizeBytes, allocatedBytes);
+export function bytesToRead(status: FileStatus): number {
+  return typeOf(status) === 'file' ? Math.min(status.sizeBytes, status.allocatedBytes) : 0;
 }
 
 /**
@@ -47,8 +39,8 @@ export function bytesToRead(stats: BigIntStats): number {
  * @throws what the system says of a file or link that vanished, changed its type or can't be read.
  */
 export function describe(found: Found, tolerant: boolean, onUnreadable: (cause: unknown) => void): Description {
-  const { stats, path } = found;
-  const type = typeOf(stats);
+  const { status, path } = found;
+  const type = typeOf(status);
   if (type === 'folder') {
     return {
       attributes: encodeAttributes({ ...basics(found), type, sizeBytes: 0, xattrs: folderXattrs(path, onUnreadable) }),
@@ -59,31 +51,26 @@ export function describe(found: Found, tolerant: boolean, onUnreadable: (cause: 
     const target = readlinkSync(systemPath(path), 'buffer');
     return { attributes: encodeAttributes({ ...basics(found), type, sizeBytes: 0, target, xattrs }) };
   }
-  const sizeBytes = Number(stats.size);
-  const extents = holes(path, stats);
+  const { sizeBytes } = status;
+  const extents = holes(path, status);
   const attributes = encodeAttributes({ ...basics(found), type: 'file', sizeBytes, xattrs, extents });
   if (sizeBytes === 0 || extents?.length === 0) return { attributes };
-  return { attributes, content: fileContent({ path, stats, extents, tolerant }) };
+  return { attributes, content: fileContent({ path, status, extents, tolerant }) };
 }
 
-function basics({ stats, mount }: Found): Pick<Attributes, 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'linkGroup'> {
-  return {
-    mode: Number(stats.mode & 0o7777n),
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mtimeNs: stats.mtimeNs,
-    linkGroup: linkGroupOf(stats, mount),
-  };
+function basics({ status, mount }: Found): Pick<Attributes, 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'linkGroup'> {
+  const { mode, uid, gid, mtimeNs } = status;
+  return { mode: mode & 0o7777, uid, gid, mtimeNs, linkGroup: linkGroupOf(status, mount) };
 }
 
-function linkGroupOf(stats: BigIntStats, mount: bigint): LinkGroup | undefined {
-  if (stats.nlink <= 1n || typeOf(stats) === 'folder') return undefined;
-  return { mount, inode: BigInt.asUintN(64, stats.ino), count: Number(stats.nlink) };
+function linkGroupOf(status: FileStatus, mount: bigint): LinkGroup | undefined {
+  if (status.links <= 1 || typeOf(status) === 'folder') return undefined;
+  return { mount, inode: status.inode, count: status.links };
 }
 
 function sortedXattrs(path: ByteText): ExtendedAttribute[] {
   if (!nativeAvailable()) return [];
-  const xattrs = readXattrs(bytesOf(path));
+  const xattrs = readXattrs(path);
   if (xattrs.length < 2) return xattrs;
   xattrs.sort((left, right) => Buffer.compare(left.name, right.name));
   return xattrs.filter((xattr, index) => index === 0 || !equalBytes(xattr.name, xattrs[index - 1]?.name ?? xattr.name));
@@ -98,20 +85,19 @@ function folderXattrs(path: ByteText, onUnreadable: (cause: unknown) => void): E
   }
 }
 
-function holes(path: ByteText, stats: BigIntStats): readonly Extent[] | undefined {
-  if (Number(stats.blocks) * BLOCK_BYTES >= Number(stats.size) || !nativeAvailable()) return undefined;
-  return runsOfData(path, Number(stats.size));
+function holes(path: ByteText, { sizeBytes, allocatedBytes }: FileStatus): readonly Extent[] | undefined {
+  return allocatedBytes >= sizeBytes || !nativeAvailable() ? undefined : runsOfData(path, sizeBytes);
 }
 
 type FileFacts = {
   readonly path: ByteText;
-  readonly stats: BigIntStats;
+  readonly status: FileStatus;
   readonly extents: readonly Extent[] | undefined;
   readonly tolerant: boolean;
 };
 
-function fileContent({ path, stats, extents, tolerant }: FileFacts): Content {
-  const { mtimeNs, ctimeNs, ino } = stats;
-  const state = { sizeBytes: Number(stats.size), mtimeNs, ctimeNs, inode: ino };
+function fileContent({ path, status, extents, tolerant }: FileFacts): Content {
+  const { sizeBytes, mtimeNs, ctimeNs, inode } = status;
+  const state = { sizeBytes, mtimeNs, ctimeNs, inode };
   return { cut: 'stream', kind: 'file', path: bytesOf(path), state, extents, tolerant };
 }

@@ -1,8 +1,10 @@
 import { constants } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
+import type { FileStatus } from '../../io/native-folder.ts';
 
 const VERSION = 1;
 const STATE_BYTES = 37;
+const state = new Uint8Array(STATE_BYTES);
+const stateView = new DataView(state.buffer);
 const NS_PER_SECOND = 1_000_000_000n;
 const NS_PER_MS = 1_000_000n;
 
@@ -25,34 +27,32 @@ export type TimeTrust = { readonly scanStartNs: bigint; readonly remote: boolean
  * its file system's clock looks the same to the next scan. So a file counts as recognizable only when both times lie clearly before the
  * scan's start, that is, when a change after it must get another time. In doubt it is read again, which costs time only.
  */
-export function fingerprintOf(stats: BigIntStats, trust: TimeTrust): Uint8Array | undefined {
-  return isTrusted(stats, trust) ? stateOf(stats) : undefined;
+export function fingerprintOf(status: FileStatus, trust: TimeTrust): Uint8Array | undefined {
+  return isTrusted(status, trust) ? stateOf(status) : undefined;
 }
 
 /** Whether a change after the scan's start would show in the times. */
-export function isTrusted({ mtimeNs, ctimeNs }: BigIntStats, trust: TimeTrust): boolean {
+export function isTrusted({ mtimeNs, ctimeNs }: FileStatus, trust: TimeTrust): boolean {
   return latest(mtimeNs, ctimeNs) <= trust.scanStartNs - marginNs(mtimeNs, ctimeNs, trust.remote);
 }
 
 /** What a fingerprint is made of, trusted or not. */
-export function stateOf(stats: BigIntStats): Buffer {
-  const { mtimeNs, ctimeNs } = stats;
-  const bytes = Buffer.allocUnsafe(STATE_BYTES);
-  bytes[0] = VERSION;
-  bytes.writeBigInt64LE(stats.size, 1);
-  bytes.writeBigInt64LE(BigInt.asIntN(64, mtimeNs), 9);
-  bytes.writeBigInt64LE(BigInt.asIntN(64, ctimeNs), 17);
-  bytes.writeBigUInt64LE(BigInt.asUintN(64, stats.ino), 25);
-  bytes.writeUInt32LE(Number(stats.mode), 33);
-  return bytes;
+export function stateOf({ sizeBytes, mtimeNs, ctimeNs, inode, mode }: FileStatus): Buffer {
+  stateView.setUint8(0, VERSION);
+  stateView.setBigInt64(1, BigInt(sizeBytes), true);
+  stateView.setBigInt64(9, mtimeNs, true);
+  stateView.setBigInt64(17, ctimeNs, true);
+  stateView.setBigUint64(25, inode, true);
+  stateView.setUint32(33, mode, true);
+  return Buffer.from(state);
 }
 
 /** `S_IFREG` and the like. */
-export function typeOfStats({ mode }: BigIntStats): number {
-  return Number(mode) & constants.S_IFMT;
+export function typeOfStatus({ mode }: FileStatus): number {
+  return mode & constants.S_IFMT;
 }
 
-/** As `typeOfStats`, of what a state is of; of an empty state 0. */
+/** As `typeOfStatus`, of what a state is of; of an empty state 0. */
 export function typeIn(state: Uint8Array): number {
   return state.byteLength < STATE_BYTES
     ? 0

@@ -1,11 +1,11 @@
-import { lstatSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
 import { applyAttributes } from './apply-attributes.ts';
 import { decodeAttributes } from './attributes.ts';
-import { bytesOf, printablePath, systemPath } from './byte-text.ts';
+import { bytesOf, printablePath } from './byte-text.ts';
 import { describe, typeOf } from './describe.ts';
 import type { Found } from './describe.ts';
+import { statusOf } from './file-status.ts';
 import { copyLocally } from './local-copy.ts';
 import type { Notes } from './notes.ts';
 import type { Staging } from './staging.ts';
@@ -49,8 +49,8 @@ async function copyOnce({ staging, notes }: Keeping, { plan, found }: KeptFile, 
 
 function lookAgain({ plan, found }: KeptFile): KeptFile | undefined {
   try {
-    const now = { ...found, stats: lstatSync(systemPath(found.path), { bigint: true }) };
-    if (typeOf(now.stats) !== 'file') return undefined;
+    const now = { ...found, status: statusOf(found.path) };
+    if (typeOf(now.status) !== 'file') return undefined;
     const { attributes: encoded } = describe(now, true, () => undefined);
     const entry = { ...plan.entry, attributes: decodeAttributes(encoded), encoded };
     return { plan: { ...plan, entry }, found: now };

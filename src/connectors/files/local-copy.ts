@@ -1,10 +1,10 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { TidemarkError } from '../../core/errors.ts';
 import type { Extent } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { cloneFile, copyRange } from '../../io/native-file.ts';
-import { openAt, removeFileAt } from '../../io/native-folder.ts';
+import { openAt, removeFileAt, statOpen } from '../../io/native-folder.ts';
 import { systemPath } from './byte-text.ts';
 import type { Found } from './describe.ts';
 
@@ -27,11 +27,11 @@ export async function copyLocally(copy: LocalCopy, finish: (file: number) => voi
   const { found, folder, path, extents } = copy;
   const from = openSync(systemPath(found.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const stats = fstatSync(from, { bigint: true });
-    if (stats.ino !== found.stats.ino || stats.dev !== found.stats.dev || stats.size !== found.stats.size) {
+    const { inode, device, sizeBytes } = statOpen(from);
+    const { status } = found;
+    if (inode !== status.inode || device !== status.device || sizeBytes !== status.sizeBytes) {
       throw new TidemarkError('RESTORE_FAILED', 'it was replaced or changed its size meanwhile');
     }
-    const sizeBytes = Number(stats.size);
     const to = openAt(folder, path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
     try {
       if (sizeBytes > 0 && !cloneFile(from, to)) {

@@ -1,15 +1,15 @@
-import { lstatSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assume } from '../../core/must.ts';
 import type { Position } from '../../core/position.ts';
 import type { BaseEnd, Entry, Observation } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
-import { parentOf, systemPath } from './byte-text.ts';
+import { parentOf } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import { knownOf } from './change-scan.ts';
 import type { Found } from './describe.ts';
 import { isGone, reasonOf } from './errors.ts';
-import { typeIn, typeOfStats } from './fingerprint.ts';
+import { statusOf } from './file-status.ts';
+import { typeIn, typeOfStatus } from './fingerprint.ts';
 import { NOTHING_KNOWN } from './known-state.ts';
 import type { KnownState, StagedName } from './known-state.ts';
 import { leadsThroughFolders } from './reading.ts';
@@ -112,9 +112,9 @@ export class FilesObservation implements Observation {
     const inside = name.replaceAll('\0', '/');
     const path = root.endsWith('/') ? root + inside : name === '' ? root : `${root}/${inside}`;
     try {
-      const stats = lstatSync(systemPath(path), { bigint: true });
-      const found = { name, path, stats, mount };
-      if (this.#isReached(found) && typeOfStats(stats) === typeIn(state)) return reading.entry({ found, remote });
+      const status = statusOf(path);
+      const found = { name, path, status, mount };
+      if (this.#isReached(found) && typeOfStatus(status) === typeIn(state)) return reading.entry({ found, remote });
     } catch (error) {
       if (!isGone(error)) reading.skipped.add(name, 'unreadable', reasonOf(error));
     }

@@ -7,6 +7,7 @@ import { bytesOf, systemPath } from './byte-text.ts';
 import { bytesToRead, describe, typeOf } from './describe.ts';
 import type { Found } from './describe.ts';
 import { isGone, reasonOf } from './errors.ts';
+import { statusOf } from './file-status.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { TimeTrust } from './fingerprint.ts';
 import type { ScanItem } from './scan.ts';
@@ -62,7 +63,7 @@ export class EntryReading {
     };
     return new TreeEntry(found, {
       ...reading,
-      fingerprint: reading.tolerant ? undefined : fingerprintOf(found.stats, this.trust(reading.remote)),
+      fingerprint: reading.tolerant ? undefined : fingerprintOf(found.status, this.trust(reading.remote)),
       unreadable,
     });
   }
@@ -75,9 +76,9 @@ export class EntryReading {
         this.skipped.add(name, 'changed', 'a folder above it was replaced during the scan, so it is left out');
         return undefined;
       }
-      const stats = lstatSync(systemPath(path), { bigint: true });
-      const type = typeOf(stats);
-      if (type === 'file' || type === 'link') return { ...found, stats };
+      const status = statusOf(path);
+      const type = typeOf(status);
+      if (type === 'file' || type === 'link') return { ...found, status };
       this.skipped.add(
         name,
         'changed',
@@ -111,7 +112,7 @@ export class TreeEntry implements Entry {
   constructor(found: Found, facts: EntryFacts) {
     this.name = bytesOf(found.name);
     this.fingerprint = facts.fingerprint;
-    this.estimatedBytes = bytesToRead(found.stats);
+    this.estimatedBytes = bytesToRead(found.status);
     this.found = found;
     this.remote = facts.remote;
     this.attempt = facts.attempt;

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, lstatSync, openSync, readdirSync, readSync, statfsSync } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readSync, statfsSync } from 'node:fs';
 import { systemCode } from '../../core/errors.ts';
 import { isRemoteType } from '../../io/disk.ts';
 import { PATH_MAX_BYTES } from '../../io/native.ts';
+import type { FileStatus } from '../../io/native-folder.ts';
 import { bytesOf, childOf, systemPath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Found, FoundType } from './describe.ts';
 import { typeOf } from './describe.ts';
 import { reasonOf, storeUnreachable } from './errors.ts';
+import { statusOf } from './file-status.ts';
 import { compileSelection, isAsideName } from './patterns.ts';
 import type { Selection } from './patterns.ts';
 import { identitiesOf } from './root.ts';
@@ -79,16 +80,16 @@ type Folder = ScanItem & {
 export class TreeScan {
   readonly #options: ScanOptions;
   readonly #stack: Folder[] = [];
-  readonly #rootDevice: bigint;
+  readonly #rootDevice: number;
 
   /** @throws STORE_UNREACHABLE when the root can't be read. */
   constructor(options: ScanOptions) {
     this.#options = options;
     const { root } = options;
     try {
-      const stats = lstatSync(systemPath(root), { bigint: true });
-      this.#rootDevice = stats.dev;
-      const found = { name: '', path: root, stats, mount: 0n };
+      const status = statusOf(root);
+      this.#rootDevice = status.device;
+      const found = { name: '', path: root, status, mount: 0n };
       const { include } = options.selection;
       this.#stack.push({
         found,
@@ -157,19 +158,19 @@ export class TreeScan {
       this.#options.skipped.add(name, 'too-long', `its path of ${path.length} bytes is longer than the system allows`);
       return;
     }
-    const stats = this.#look(name, path, steps);
-    if (stats === undefined) return;
-    const type = typeOf(stats);
+    const status = this.#look(name, path, steps);
+    if (status === undefined) return;
+    const type = typeOf(status);
     const chosen = this.#choose(name, type, folder.whole);
-    const found = { name, path, stats, mount: mountOf(parent, name, stats, type) };
+    const found = { name, path, status, mount: mountOf(parent, name, status, type) };
     if (type === 'folder' && chosen !== 'out') this.#enter(folder, found, chosen === 'in', steps);
     else if (chosen === 'in') this.#take(folder, found, type, steps);
     else steps.push({ kind: 'gone', name, found });
   }
 
-  #look(name: ByteText, path: ByteText, steps: ScanStep[]): BigIntStats | undefined {
+  #look(name: ByteText, path: ByteText, steps: ScanStep[]): FileStatus | undefined {
     try {
-      return lstatSync(systemPath(path), { bigint: true });
+      return statusOf(path);
     } catch (error) {
       if (systemCode(error) === 'ENOENT') {
         this.#missing(name, 'it vanished during the scan');
@@ -200,27 +201,29 @@ export class TreeScan {
 
   #take(folder: Folder, found: Found, type: FoundType, steps: ScanStep[]): void {
     const { skipped } = this.#options;
-    const { name, stats } = found;
-    if (type !== 'special' && stats.size <= Number.MAX_SAFE_INTEGER) {
+    const { name } = found;
+    const { sizeBytes } = found.status;
+    if (type !== 'special' && sizeBytes <= Number.MAX_SAFE_INTEGER) {
       this.#tell(steps);
       steps.push({ kind: 'item', found, remote: folder.remote });
       return;
     }
     if (type === 'special') skipped.add(name, 'special', 'sockets, fifos and devices are not kept');
-    else skipped.add(name, 'unreadable', `a file of ${stats.size} bytes is too large to be kept`);
+    else skipped.add(name, 'unreadable', `a file of ${sizeBytes} bytes is too large to be kept`);
     steps.push({ kind: 'gone', name });
   }
 
   #enter(parent: Folder, found: Found, whole: boolean, steps: ScanStep[]): void {
     const { oneFileSystem, excluded, skipped } = this.#options;
-    const { name, stats } = found;
-    if (excluded.has(`${stats.dev}:${stats.ino}`)) {
+    const { name } = found;
+    const { device, inode } = found.status;
+    if (excluded.has(`${device}:${inode}`)) {
       steps.push({ kind: 'gone', name });
       return;
     }
-    const otherDevice = stats.dev !== parent.found.stats.dev;
+    const otherDevice = device !== parent.found.status.device;
     const remote = otherDevice ? isRemote(found.path) : parent.remote;
-    const names = oneFileSystem && stats.dev !== this.#rootDevice ? [] : undefined;
+    const names = oneFileSystem && device !== this.#rootDevice ? [] : undefined;
     this.#stack.push({ found, remote, names, next: 0, told: false, whole });
     if (names === undefined) return;
     skipped.add(name, 'filesystem', 'another file system is mounted here');
@@ -259,9 +262,9 @@ function keptOf(folder: Folder): Kept {
 }
 
 /** See `LinkGroup.mount`. A file with a device of its own (some layered file systems) has only that to go by. */
-function mountOf(parent: Found, name: ByteText, stats: BigIntStats, type: FoundType): bigint {
-  if (stats.dev === parent.stats.dev) return parent.mount;
-  const source = type === 'folder' ? bytesOf(`folder\0${name}`) : bytesOf(`device\0${stats.dev}`);
+function mountOf(parent: Found, name: ByteText, { device }: FileStatus, type: FoundType): bigint {
+  if (device === parent.status.device) return parent.mount;
+  const source = type === 'folder' ? bytesOf(`folder\0${name}`) : bytesOf(`device\0${device}`);
   return createHash('sha256').update(source).digest().readBigUInt64LE() | 1n;
 }
 
