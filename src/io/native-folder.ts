@@ -19,34 +19,34 @@ const place = createStringPlace();
 const secondPlace = createStringPlace();
 
 /** Flags are `fs.constants`; links are never followed and the descriptor is not passed to child processes. */
-export function openAt(folder: number, path: Uint8Array, flags: number, mode = 0o600): number {
+export function openAt(folder: number, path: PathBytes, flags: number, mode = 0o600): number {
   const facts = { syscall: 'openat', path };
   const all = flags | constants.O_NOFOLLOW | O_CLOEXEC;
   return checked(libc().openat(folder, place.put(path, facts), all, mode), facts);
 }
 
 /** A descriptor of a folder, for the calls here. @throws SystemError ENOTDIR or ELOOP when it is a link. */
-export function openFolderAt(folder: number, path: Uint8Array): number {
+export function openFolderAt(folder: number, path: PathBytes): number {
   return openAt(folder, path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 /** The process's umask applies to `mode`. */
-export function makeFolderAt(folder: number, path: Uint8Array, mode: number): void {
+export function makeFolderAt(folder: number, path: PathBytes, mode: number): void {
   const facts = { syscall: 'mkdirat', path };
   checked(libc().mkdirat(folder, place.put(path, facts), mode), facts);
 }
 
 /** A symbolic link at `path` that says `target`. */
-export function symlinkAt(target: Uint8Array, folder: number, path: Uint8Array): void {
+export function symlinkAt(target: PathBytes, folder: number, path: PathBytes): void {
   const facts = { syscall: 'symlinkat', path: target, dest: path };
   checked(libc().symlinkat(place.put(target, facts), folder, secondPlace.put(path, facts)), facts);
 }
 
 export type TwoPlaces = {
   readonly fromFolder: number;
-  readonly from: Uint8Array;
+  readonly from: PathBytes;
   readonly toFolder: number;
-  readonly to: Uint8Array;
+  readonly to: PathBytes;
 };
 
 /** A further name for what lies at `from`, a symbolic link itself included. */
@@ -55,13 +55,13 @@ export function linkAt({ fromFolder, from, toFolder, to }: TwoPlaces): void {
   checked(libc().linkat(fromFolder, place.put(from, facts), toFolder, secondPlace.put(to, facts), 0), facts);
 }
 
-export function removeFileAt(folder: number, path: Uint8Array): void {
+export function removeFileAt(folder: number, path: PathBytes): void {
   const facts = { syscall: 'unlinkat', path };
   checked(libc().unlinkat(folder, place.put(path, facts), 0), facts);
 }
 
 /** @throws SystemError ENOTEMPTY */
-export function removeFolderAt(folder: number, path: Uint8Array): void {
+export function removeFolderAt(folder: number, path: PathBytes): void {
   const facts = { syscall: 'unlinkat', path };
   checked(libc().unlinkat(folder, place.put(path, facts), AT_REMOVEDIR), facts);
 }
@@ -69,7 +69,7 @@ export function removeFolderAt(folder: number, path: Uint8Array): void {
 /** Of a link: its own owner. The kernel may clear set-user-id bits and capabilities: set these afterwards. */
 export function setOwnerAt(
   folder: number,
-  path: Uint8Array,
+  path: PathBytes,
   owner: { readonly uid: number; readonly gid: number },
 ): void {
   const facts = { syscall: 'fchownat', path };
@@ -80,7 +80,7 @@ export function setOwnerAt(
 const linkTarget = new Uint8Array(PATH_MAX_BYTES);
 
 /** What a symbolic link says, byte for byte. @throws SystemError EINVAL when it is no link. */
-export function readLinkAt(folder: number, path: Uint8Array): Uint8Array {
+export function readLinkAt(folder: number, path: PathBytes): Uint8Array {
   const facts = { syscall: 'readlinkat', path };
   const size = checked(libc().readlinkat(folder, place.put(path, facts), linkTarget, linkTarget.byteLength), facts);
   return linkTarget.slice(0, size);

@@ -1,4 +1,5 @@
 import { checked, createStringPlace, libc } from './native.ts';
+import type { PathBytes } from './native.ts';
 
 /** Nanoseconds since 1970. An absent time stays as it is. */
 export type FileTimes = { readonly atimeNs?: bigint | undefined; readonly mtimeNs?: bigint | undefined };
@@ -31,7 +32,7 @@ function putTime(index: number, timeNs: bigint | undefined): void {
  * open folder's descriptor, or else at the working directory. What the file system can't hold, the kernel rounds down.
  * @throws SystemError, RangeError when the seconds exceed 64 bits
  */
-export function setTimes(path: Uint8Array, to: FileTimes, folder: number = AT_FDCWD): void {
+export function setTimes(path: PathBytes, to: FileTimes, folder: number = AT_FDCWD): void {
   const facts = { syscall: 'utimensat', path };
   putTime(0, to.atimeNs);
   putTime(2, to.mtimeNs);

@@ -1,6 +1,7 @@
 import { fchmodSync, fchownSync } from 'node:fs';
 import { setTimesOfFile } from '../../io/native-time.ts';
 import { writeXattr } from '../../io/native-xattr.ts';
+import type { XattrTarget } from '../../io/native-xattr.ts';
 import type { Attributes, ExtendedAttribute } from './attributes.ts';
 import { byteText, printablePath } from './byte-text.ts';
 import { reasonOf } from './errors.ts';
@@ -32,7 +33,7 @@ export function modeToSet(attributes: Attributes, owner: OwnerToSet): number {
 
 /** What is refused is noted, even "no space": file systems say it of attributes that are too large for them. */
 export function setXattrs(
-  target: Uint8Array | number,
+  target: XattrTarget,
   xattrs: readonly ExtendedAttribute[],
   note: (note: string) => void,
 ): void {

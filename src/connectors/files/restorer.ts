@@ -4,6 +4,7 @@ import { must } from '../../core/must.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import type { BaseReader, FileTarget, Restorer, RestoreReport } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
+import { openScope } from '../../flow/scope.ts';
 import { syncFileSystem } from '../../io/native-file.ts';
 import { removeFileAt, statAt, statOpen } from '../../io/native-folder.ts';
 import { byteText, bytesOf, printablePath, systemPath } from './byte-text.ts';
@@ -91,8 +92,11 @@ class FilesRestorer implements Restorer {
   async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
     const staging = must(this.#staging, 'a base was restored');
     const { base, entries, bytes } = must(this.#restored, 'a base was restored');
-    await this.#compare(base, staging, run);
-    await syncFileSystem(staging.folder);
+    // All is written: the disk may take it in while it is looked through.
+    await using scope = openScope(run);
+    void scope.spawn(async () => await syncFileSystem(staging.folder));
+    void scope.spawn(async (inner) => await this.#compare(base, staging, inner));
+    await scope.join();
     // Of what was verified, whatever bears its name by now.
     const coming = statOpen(staging.folder).inode.toString();
     await withHome(this.#place, async (home) => {
@@ -252,7 +256,7 @@ function candidateFor({ part, target }: Staging, { relative, entry }: FilePlan):
 
 function sizeOfFile(folder: number, relative: ByteText): number | undefined {
   try {
-    const { mode, sizeBytes } = statAt(folder, bytesOf(relative));
+    const { mode, sizeBytes } = statAt(folder, relative);
     return (mode & constants.S_IFMT) === constants.S_IFREG ? sizeBytes : undefined;
   } catch {
     // A candidate only saves fetching: one that can't be looked at is none.

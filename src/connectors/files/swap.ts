@@ -2,6 +2,7 @@ import { systemCode, TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
 import type { Run, Runtime } from '../../core/run.ts';
 import { syncFolder } from '../../io/atomic-file.ts';
+import type { PathBytes } from '../../io/native.ts';
 import { renameAt, statAt } from '../../io/native-folder.ts';
 import { bytesOf, lossyText, printablePath } from './byte-text.ts';
 import { fileError } from './errors.ts';
@@ -46,7 +47,7 @@ export function asidePath({ home, beside }: Place): string {
 }
 
 /** The inode at a name, or null when nothing is there. */
-export function inodeAt(home: number, name: Uint8Array): string | null {
+export function inodeAt(home: number, name: PathBytes): string | null {
   try {
     return statAt(home, name).inode.toString();
   } catch (error) {

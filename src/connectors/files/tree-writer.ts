@@ -152,7 +152,7 @@ export class TreeWriter implements Disposable {
   }
 
   #addFolder(name: ByteText, relative: ByteText, attributes: Attributes): void {
-    if (name !== '') makeFolderAt(this.#staging.folder, bytesOf(relative), 0o700);
+    if (name !== '') makeFolderAt(this.#staging.folder, relative, 0o700);
     if (this.#folder !== undefined) this.#folder.pending++;
     this.#folder = { name, relative, attributes, parent: this.#folder, pending: 1 };
   }
@@ -194,7 +194,7 @@ export class TreeWriter implements Disposable {
   #link(from: ByteText, { name, relative: to }: WaitingLink<FolderNode>): void {
     const { folder } = this.#staging;
     try {
-      linkAt({ fromFolder: folder, from: bytesOf(from), toFolder: folder, to: bytesOf(to) });
+      linkAt({ fromFolder: folder, from, toFolder: folder, to });
     } catch (error) {
       this.#fail(name, error);
     }
@@ -202,17 +202,16 @@ export class TreeWriter implements Disposable {
 
   #makeLink({ target, mtimeNs, xattrs }: Attributes, relative: ByteText, owner: OwnerToSet): void {
     const { folder } = this.#staging;
-    const path = bytesOf(relative);
-    symlinkAt(must(target, 'the target of a link'), folder, path);
+    symlinkAt(must(target, 'the target of a link'), folder, relative);
     const { uid, gid } = owner;
-    if (uid !== undefined && gid !== undefined) setOwnerAt(folder, path, { uid, gid });
-    setXattrs(bytesOf(`/proc/self/fd/${folder}/${relative}`), xattrs, this.#noteOn(relative));
-    setTimes(path, { mtimeNs, atimeNs: mtimeNs }, folder);
+    if (uid !== undefined && gid !== undefined) setOwnerAt(folder, relative, { uid, gid });
+    setXattrs(`/proc/self/fd/${folder}/${relative}`, xattrs, this.#noteOn(relative));
+    setTimes(relative, { mtimeNs, atimeNs: mtimeNs }, folder);
   }
 
   #makeEmptyFile(entry: PlannedEntry, relative: ByteText, owner: OwnerToSet): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    const file = openAt(this.#staging.folder, bytesOf(relative), flags);
+    const file = openAt(this.#staging.folder, relative, flags);
     try {
       const sizeBytes = fileSizeOf(entry);
       if (sizeBytes > 0) ftruncateSync(file, sizeBytes);
@@ -224,7 +223,7 @@ export class TreeWriter implements Disposable {
 
   #setXattrsOfFile({ entry: { attributes }, relative, owner }: FilePlan): void {
     if (attributes.xattrs.length === 0) return;
-    const file = openAt(this.#staging.folder, bytesOf(relative), constants.O_RDONLY);
+    const file = openAt(this.#staging.folder, relative, constants.O_RDONLY);
     try {
       setXattrs(file, attributes.xattrs, this.#noteOn(relative));
       fchmodSync(file, modeToSet(attributes, owner));
@@ -249,7 +248,7 @@ export class TreeWriter implements Disposable {
     if (folder.pending > 0) return;
     this.#leaveAnchor(folder);
     const { relative, attributes, parent } = folder;
-    const opened = openFolderAt(this.#staging.folder, bytesOf(relative === '' ? '.' : relative));
+    const opened = openFolderAt(this.#staging.folder, relative === '' ? '.' : relative);
     try {
       applyAttributes(opened, attributes, this.#staging.owners.choose(attributes, this.#notes), this.#noteOn(relative));
     } finally {
@@ -268,7 +267,7 @@ export class TreeWriter implements Disposable {
   #anchor(folder: FolderNode, relative: ByteText): void {
     if (relative.length + `/proc/self/fd/${this.#staging.folder}/`.length < PATH_MAX_BYTES) return;
     if (!this.#anchors.has(folder)) {
-      this.#anchors.set(folder, openFolderAt(this.#staging.folder, bytesOf(folder.relative)));
+      this.#anchors.set(folder, openFolderAt(this.#staging.folder, folder.relative));
     }
   }
 

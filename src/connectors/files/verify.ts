@@ -5,7 +5,7 @@ import { readLinkAt, statAt } from '../../io/native-folder.ts';
 import type { FileStatus } from '../../io/native-folder.ts';
 import { modeToSet } from './apply-attributes.ts';
 import type { Attributes } from './attributes.ts';
-import { byteText, bytesOf } from './byte-text.ts';
+import { byteText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Staging } from './staging.ts';
 import { fileSizeOf } from './tree-writer.ts';
@@ -34,7 +34,7 @@ export class StagingCheck {
     const relative = byteText(entry.name).replaceAll('\0', '/') || '.';
     let status: FileStatus;
     try {
-      status = statAt(this.#staging.folder, bytesOf(relative));
+      status = statAt(this.#staging.folder, relative);
     } catch (error) {
       if (systemCode(error) === 'EACCES') return undefined;
       return systemCode(error) === 'ENOENT' ? 'it is missing' : `it can’t be looked at (${systemCode(error)})`;
@@ -47,7 +47,7 @@ export class StagingCheck {
   }
 
   #hasTarget(relative: ByteText, { target }: Attributes): boolean {
-    return target !== undefined && equalBytes(readLinkAt(this.#staging.folder, bytesOf(relative)), target);
+    return target !== undefined && equalBytes(readLinkAt(this.#staging.folder, relative), target);
   }
 
   #metadata(attributes: Attributes, { mode, mtimeNs }: FileStatus): string | undefined {
