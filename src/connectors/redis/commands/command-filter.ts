@@ -10,8 +10,8 @@ export type ExpiryMap = (expiresAtMs: number) => number;
 /** `map`: of keys. `fieldShiftMs`: how much later fields of hashes expire. */
 export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
 
-/** They keep the link alive, or reach only who listens at that moment: nothing that is stored. */
-const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH']);
+/** They keep the link alive, tell of slots, or reach only who listens at that moment: nothing that is stored. */
+const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH', 'CLUSTER']);
 
 /** Where the expiry stands, and in which unit, by command. */
 const EXPIRIES: ReadonlyMap<string, { readonly unitMs: number; readonly inMs: string }> = new Map([
@@ -78,10 +78,8 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   // "*3\r\n$3\r\n": a command with one digit of arguments and of letters, as nearly all are.
   if (bytes[start] === 0x2a && bytes[start + 2] === 0x0d && bytes[start + 4] === 0x24 && bytes[start + 6] === 0x0d) {
     const letter = (bytes[start + 8] ?? 0) & 0xdf;
-    // The first letters of all that are dropped or changed.
-    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G && letter !== M) {
-      return undefined;
-    }
+    // As that of all that are dropped or changed.
+    if (!isFirstLetter(letter)) return undefined;
     const letters = (bytes[start + 5] ?? 0) - 0x30;
     if (letter === S && letters === 3 && (bytes[start + 1] ?? 0) <= 0x33) return undefined;
     const name = bytes.toString('latin1', start + 8, start + 8 + letters).toUpperCase();
@@ -91,7 +89,12 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   return name.length <= LONGEST_NAME && isConcerned(name) ? name : undefined;
 }
 
-const [P, S, R, H, E, G, M] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d];
+const [P, S, R, H, E, G, M, C] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d, 0x43];
+
+function isFirstLetter(letter: number): boolean {
+  if (letter === P || letter === S || letter === R || letter === H) return true;
+  return letter === E || letter === G || letter === M || letter === C;
+}
 
 function isConcerned(name: string): boolean {
   return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || name === 'RESTORE';
