@@ -52,8 +52,10 @@ export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> 
   // Of a cluster nobody knows how much of it each master will hold.
   const needs = targets.isCluster ? { ...staged, usedBytes: 0 } : staged;
   for (const target of targets.all) {
-    await assertPermits(target, { only, samples: staged.samples ?? [] }, run);
+    await assertPermits(target, { only }, run);
+    // An older server does not know all that the log does either; that it is older says more.
     await assertTakes(target, needs, run);
+    await assertPermits(target, { only, samples: staged.samples ?? [] }, run);
   }
   const state = await makeRoom(swap, { targets, state: staged, turn: 0 }, run);
   await withoutEviction(targets, run, async () => {
