@@ -1,4 +1,5 @@
 import type { CommandRun } from '../pipeline.ts';
+import { movePayload } from '../rdb/moved-payload.ts';
 import { encodeCommand } from '../resp.ts';
 import { quoted } from '../../../core/printable.ts';
 import { argumentsOf, commandName } from './command-reader.ts';
@@ -33,7 +34,9 @@ const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
 const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGETEX', 'HSETEX']);
 /** What Redis takes for a field; Valkey takes more. */
 const MOST_FIELD_MS = 2 ** 46 - 1;
-const LONGEST_NAME = 10;
+/** They bring a value as DUMP gives it. */
+const RESTORES: ReadonlySet<string> = new Set(['RESTORE', 'RESTORE-ASKING']);
+const LONGEST_NAME = 14;
 
 /**
  * The commands that change something, with their expiries mapped; all others as they came, as views. `describe` keeps the batch.
@@ -97,7 +100,7 @@ function isFirstLetter(letter: number): boolean {
 }
 
 function isConcerned(name: string): boolean {
-  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || name === 'RESTORE';
+  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || RESTORES.has(name);
 }
 
 function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpiry): Uint8Array | undefined {
@@ -109,12 +112,7 @@ function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpir
     args[2] = String(expiry(Number(textOf(args[2])) * at.unitMs));
     return encodeCommand(args);
   }
-  if (name === 'RESTORE') {
-    const isAbsolute = args.slice(4).some((arg) => textOf(arg).toUpperCase() === 'ABSTTL');
-    if (!isAbsolute || Number(textOf(args[2])) === 0) return undefined;
-    args[2] = String(expiry(Number(textOf(args[2]))));
-    return encodeCommand(args);
-  }
+  if (RESTORES.has(name)) return mapRestore(args, moved);
   const from = (OPTIONS_FROM.get(name) ?? 0) + (name === 'MSETEX' ? 2 * Number(textOf(args[1])) : 0);
   for (let index = from; index + 1 < args.length; index += 1) {
     const option = textOf(args[index]).toUpperCase();
@@ -125,6 +123,16 @@ function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpir
     return encodeCommand(args);
   }
   return undefined;
+}
+
+/** `RESTORE key ttl payload …`: the key expires, and fields of a hash in the payload. */
+function mapRestore(args: readonly (Uint8Array | string)[], moved: MovedExpiry): Uint8Array | undefined {
+  const [name = '', key = '', ttl = '', payload = '', ...options] = args;
+  const isMoved = Number(textOf(ttl)) > 0 && options.some((option) => textOf(option).toUpperCase() === 'ABSTTL');
+  const movedPayload = typeof payload === 'string' ? undefined : movePayload(payload, moved.fieldShiftMs);
+  if (!isMoved && movedPayload === undefined) return undefined;
+  const at = isMoved ? String(moved.map(Number(textOf(ttl)))) : ttl;
+  return encodeCommand([name, key, at, movedPayload ?? payload, ...options]);
 }
 
 function laterField(atMs: number, shiftMs: number): number {
