@@ -94,6 +94,11 @@ function permissionHint(user: string, message: string): string {
   return `${grant} Where the service permits no replicas, source: scan takes bases without a log.`;
 }
 
+/** The server does not know the command. */
+export function isUnknownCommand({ message }: ErrorReply): boolean {
+  return /unknown command/i.test(message);
+}
+
 /** Whether the server will be ready by itself. */
 export function isNotReady(error: unknown): boolean {
   return error instanceof TidemarkError && error.code === 'STORE_UNREACHABLE' && error.disposition === 'retry';

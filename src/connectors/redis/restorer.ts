@@ -15,6 +15,7 @@ import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching, moduleAux, unmovable } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
+import type { StagedMove } from './restore/slot-claims.ts';
 import { addSamples, checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
 import type { StagedBase, StagedFacts } from './restore/staging.ts';
 import { splitCommands, stagedCommands, stageFrames, stageShards } from './restore/staged-cluster.ts';
@@ -49,6 +50,7 @@ class RedisRestorer implements Restorer {
   /** Of a cluster. */
   #shards: readonly BaseShard[] | undefined;
   #staged: readonly StagedShard[] = [];
+  #moves: readonly StagedMove[] = [];
   #logBytes = 0;
   #pointMs: number | undefined;
 
@@ -106,6 +108,7 @@ class RedisRestorer implements Restorer {
     if (this.#shards !== undefined) {
       const staged = await stageFrames({ log, from: this.#shards, to, files: this.#files }, run);
       this.#staged = staged.shards;
+      this.#moves = staged.moves;
       this.#logBytes = staged.sizeBytes;
       this.#pointMs = staged.atMs ?? this.#pointMs;
       return;
@@ -219,6 +222,7 @@ class RedisRestorer implements Restorer {
       turn: 0,
       kept: {},
       shards,
+      moves: this.#moves,
     } as const;
     await saveState({ files, random: runtime.random }, state, run);
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };

@@ -14,6 +14,7 @@ import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { needs } from '../../servers/needs.ts';
 import { startRedis } from '../../servers/redis.ts';
 import type { RedisOptions, RedisServer } from '../../servers/redis.ts';
+import { needsValkey, valkeyServer } from '../../servers/valkey.ts';
 import { baseOf, placeOf, record, runtime } from './captured.ts';
 import type { Recording } from './captured.ts';
 import { contextOf, stage } from './restoring.ts';
@@ -144,6 +145,46 @@ suite('what a restore needs of a server', { ...needs('redis-server', 'redis-cli'
       await assert.rejects(restorer.verify(run), told);
     }
   });
+});
+
+test('the rights to give fields of hashes their expiry are asked for where a server knows them', {
+  ...needsValkey(),
+  timeout: LIMIT_MS,
+}, async () => {
+  const program = await valkeyServer();
+  const users = ['', '-hpexpireat', '-hpexpiretime', '-hscan'].map((rule, index) => {
+    return {
+      name: `user${index}`,
+      password: 'x',
+      rules: `${GUIDE_RULES} ${rule}`,
+      lacked: rule.slice(1).toUpperCase(),
+    };
+  });
+  await using source = await startRedis({ program });
+  await using target = await startRedis({ program, users });
+  await using folder = temporaryFolder();
+  await target.call('set', 'mine', '1');
+  await source.script(['hset h f 1', 'hexpire h 5000 fields 1 f']);
+  await using recording = await record(source);
+  await source.call('set', 'a', '1');
+  const to = await recording.position();
+  for (const { name, lacked } of users.toReversed()) {
+    const place = { ...placeOf(target), user: name, password: async () => 'x' };
+    const { blockers } = await previewRestore(place, { runtime, id: undefined, replace: true }, run);
+    const findings = await diagnoseRedis(place, runtime, run);
+    const told = findings.filter(({ code }) => code === 'REDIS_RESTORE_PERMISSION').map(({ message }) => message);
+    if (lacked === '') {
+      assert.deepEqual([blockers, told], [[], []]);
+      await into(place, { recording, to, workFolder: folder.at(name) });
+      assert.ok(Number(await target.call('httl', 'h', 'fields', '1', 'f')) > 4000);
+      continue;
+    }
+    const refused = new RegExp(`refuses ${lacked}, .*NOPERM`);
+    assert.match(blockers.join(), refused);
+    assert.match(told.join(), refused);
+    await assert.rejects(into(place, { recording, to, workFolder: folder.at(name) }), refused);
+    assert.equal(await target.call('keys', '*'), 'mine');
+  }
 });
 
 suite('another server than the store’s', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {

@@ -20,6 +20,22 @@ const SET = encodeCommand(['SET', 'other', 'value']);
 const DELETION = encodeCommand(['DEL', 'moved']);
 const ARRIVAL = encodeCommand(['RESTORE-ASKING', 'moved', '0', 'dump', 'REPLACE']);
 
+const [NODE, NAME] = ['b'.repeat(40), 'c'.repeat(40)];
+const BEGUN = encodeCommand([
+  'CLUSTER',
+  'SYNCSLOTS',
+  'ESTABLISH',
+  'SOURCE',
+  NODE,
+  'NAME',
+  NAME,
+  'SLOTSRANGE',
+  '0',
+  '9',
+]);
+const ENDED = encodeCommand(['CLUSTER', 'SYNCSLOTS', 'FINISH', 'STATE', 'SUCCESS', 'NAME', NAME, 'MESSAGE', '']);
+const GONE = encodeCommand(['UNLINK', 'moved']);
+
 /** A master and the link from it: what it has written lies on its way until it arrives. */
 class Shard {
   written = 0n;
@@ -85,7 +101,17 @@ class World {
       return { offsets, holdings: '', unserved: undefined, ...this.state };
     };
     const [server] = this.shards.map(({ link }) => link.server);
-    this.log = new ClusterLog({ streams, server: must(server, 'a master'), clock, after, ask }, run);
+    this.log = new ClusterLog(
+      {
+        streams,
+        server: must(server, 'a master'),
+        clock,
+        after,
+        nodeOf: (shard) => (shard === 0 ? NODE : undefined),
+        ask,
+      },
+      run,
+    );
   }
 
   get all(): readonly bigint[] {
@@ -189,5 +215,64 @@ suite('the log of a cluster', () => {
       [world.all],
     );
     assert.equal(world.asked, 2);
+  });
+});
+
+suite('the log of a cluster where slots move at once', () => {
+  test('has what their source did before that ends, and counts no removal before that', async () => {
+    const { world, source, target } = await begun();
+    target.write(BEGUN.subarray(0, 50));
+    target.arrive();
+    await world.counted();
+    assert.equal(world.log.isTakingSlots, false);
+    target.write(BEGUN.subarray(50), SET, ENDED);
+    const last = encodeCommand(['SET', 'moved', 'last']);
+    source.write(last, GONE);
+    source.arrive();
+    const found = await world.counted();
+    const { text } = must(found.at(-1), 'a commit');
+    assert.ok(text.indexOf('last') < text.indexOf('FINISH'));
+    for (const { commit } of found) {
+      const [removed = 0n, ended = 0n] = commit;
+      assert.ok(
+        removed < source.written || ended >= target.written,
+        `the removal is counted, not the end: ${commit.join()}`,
+      );
+    }
+    assert.equal(world.log.isTakingSlots, false);
+  });
+
+  test('says that slots are on their way from where a shard says so until it has them, or has not', async () => {
+    const { world, target } = await begun();
+    target.write(BEGUN, SET);
+    target.arrive();
+    await world.counted();
+    assert.equal(world.log.isTakingSlots, true);
+    target.write(encodeCommand(['CLUSTER', 'SYNCSLOTS', 'FINISH', 'STATE', 'FAILED', 'NAME', NAME, 'MESSAGE', 'x']));
+    target.arrive();
+    await world.counted();
+    assert.equal(world.log.isTakingSlots, false);
+  });
+
+  for (const [what, words] of Object.entries({
+    'takes in': ['CLUSTER', 'SYNCSLOTS', 'CONF', 'ASM-TASK', 'x:y'],
+    'gives away': ['TRIMSLOTS', 'RANGES', '1', '0', '9'],
+  })) {
+    test(`ends where a shard of Redis 8.4 ${what} slots at once`, async () => {
+      const { world, target } = await begun();
+      const bytes = encodeCommand(words);
+      target.write(bytes.subarray(0, 30), bytes.subarray(30));
+      target.arrive();
+      await assert.rejects(world.counted(), { code: 'POSITION_LOST' });
+    });
+  }
+
+  test('ends where slots move to and fro at once, so that nothing tells what was first', async () => {
+    const { world, source, target } = await begun();
+    for (const shard of [source, target]) {
+      shard.write(BEGUN, ENDED);
+      shard.arrive();
+    }
+    await assert.rejects(world.counted(), { code: 'POSITION_LOST' });
   });
 });

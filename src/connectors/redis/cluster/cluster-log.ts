@@ -3,7 +3,7 @@ import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { Log, LoggedChange, LogPiece } from '../../../core/recorder.ts';
 import type { Clock, Run } from '../../../core/run.ts';
-import { unreachable } from '../errors.ts';
+import { positionLost, unreachable } from '../errors.ts';
 import type { RedisServer } from '../place.ts';
 import { encodeFrame, FRAME_HEADER_BYTES } from './frames.ts';
 import { clusterPosition, vectorOf } from './positions.ts';
@@ -37,6 +37,8 @@ export type ClusterLogOptions = {
   readonly server: RedisServer;
   readonly clock: Clock;
   readonly after: Position;
+  /** The id of the node that is the master of a shard. */
+  readonly nodeOf: (shard: number) => string | undefined;
   /** @throws STORE_UNREACHABLE also when the masters are not those of the log any more */
   readonly ask: (run: Run) => Promise<ClusterState>;
 };
@@ -46,7 +48,8 @@ export type ClusterLogOptions = {
  * back until something follows on them. Disposes the links.
  *
  * A key whose slot moves is first in the stream of the target, and then deleted in that of the source. While that goes on, or a key has arrived, the log
- * has what the source did before what the target did, and commits say of no stream that it is where its key is gone before it has arrived.
+ * has what the source did before what the target did, and commits say of no stream that it is where its key is gone before it has arrived. Where slots move
+ * at once that holds for the end of the move.
  */
 export class ClusterLog implements Log {
   readonly #options: ClusterLogOptions;
@@ -78,6 +81,11 @@ export class ClusterLog implements Log {
       stream.durable = vector[stream.shard]?.offset ?? stream.durable;
       stream.tell();
     }
+  }
+
+  /** A shard is taking in slots that move at once. */
+  get isTakingSlots(): boolean {
+    return this.#options.streams.some((stream) => stream.isTakingSlots);
   }
 
   /**
@@ -160,7 +168,8 @@ export class ClusterLog implements Log {
   }
 
   get #isMoving(): boolean {
-    return this.#state?.isMoving === true || this.#options.streams.some(({ hasArrivals }) => hasArrivals);
+    if (this.#state?.isMoving === true) return true;
+    return this.#options.streams.some(({ hasArrivals, endedMoves }) => hasArrivals || endedMoves.length > 0);
   }
 
   get #isEven(): boolean {
@@ -169,7 +178,10 @@ export class ClusterLog implements Log {
 
   #take(streams: readonly ShardStream[]): boolean {
     let hasCome = false;
-    for (const stream of streams) if (stream.take()) hasCome = true;
+    for (const stream of streams) {
+      if (stream.take()) hasCome = true;
+      if (stream.hasUnknownMoves) throw positionLost('slots were moved by a command of Redis 8.4 that is not known');
+    }
     return hasCome;
   }
 
@@ -222,7 +234,8 @@ export class ClusterLog implements Log {
   async #movingRound(atMs: number, run: Run): Promise<readonly LogPiece[]> {
     const { streams } = this.#options;
     const state = await this.#ask(run);
-    const isTarget = (stream: ShardStream): boolean => stream.hasArrivals || state.importing[stream.shard] === true;
+    const isTarget = ({ hasArrivals, endedMoves, shard }: ShardStream): boolean =>
+      hasArrivals || endedMoves.length > 0 || state.importing[shard] === true;
     let targets: readonly ShardStream[] = [];
     let sources = streams;
     let before: ReadonlyMap<number, bigint>;
@@ -235,7 +248,8 @@ export class ClusterLog implements Log {
       // A source deletes a key in the same step in which the target got it.
       await this.#askAndTake(sources, run);
       // Between two slots a target is none for a moment.
-    } while (sources.some(({ hasArrivals }) => hasArrivals));
+    } while (sources.some(({ hasArrivals, endedMoves }) => hasArrivals || endedMoves.length > 0));
+    this.#assertOrdered(targets);
     this.#arrivals += targets.length;
     const changes: LoggedChange[] = [];
     const put = (stream: ShardStream, upTo?: bigint): void => {
@@ -259,6 +273,16 @@ export class ClusterLog implements Log {
       changes.push(this.#frame(first.shard, first.offset, NOTHING));
     }
     return [{ changes, commit: this.#commit(atMs) }];
+  }
+
+  /** What came before the end of a move has to stand before it in the log. @throws POSITION_LOST where its source is a target, too, so that nothing tells */
+  #assertOrdered(targets: readonly ShardStream[]): void {
+    const { nodeOf } = this.#options;
+    for (const { endedMoves, shard } of targets) {
+      const others = targets.filter((other) => other.shard !== shard).map((other) => nodeOf(other.shard));
+      const isUnsure = endedMoves.some(({ source }) => source === undefined || others.includes(source));
+      if (others.length > 0 && isUnsure) throw positionLost('slots were moved to and fro too fast to be told apart');
+    }
   }
 
   /** The offsets of masters now, when all up to there has come. */

@@ -32,7 +32,7 @@ import type { Vector } from './positions.ts';
 import { beginShards, matchShards, shardPlace } from './shards.ts';
 import type { Shard } from './shards.ts';
 import { ShardStream } from './shard-stream.ts';
-import { ownersOf, showSlotRanges } from './slots.ts';
+import { isClaimedTwice, ownersOf, showSlotRanges } from './slots.ts';
 
 const ID_BYTES = 8;
 /** How long a node is seen as a master without slots before it counts as one: a replica that has just been added looks so, too. */
@@ -205,7 +205,9 @@ class ClusterRecorder implements Recorder {
       return new ShardStream({ shard: index, link: must(links[index], 'a link'), from, placeAt });
     });
     const ask = async (inner: Run): Promise<ClusterState> => await this.#ask(inner);
-    this.#log = new ClusterLog({ streams, server: this.#place, clock: this.#clock, after, ask }, run);
+    const nodes = this.#shards.map(({ master }) => master.id);
+    const nodeOf = (shard: number): string | undefined => nodes[shard];
+    this.#log = new ClusterLog({ streams, server: this.#place, clock: this.#clock, after, nodeOf, ask }, run);
     return this.#log;
   }
 
@@ -262,6 +264,8 @@ class ClusterRecorder implements Recorder {
       isMoving ||= self?.isImporting === true || self?.isMigrating === true;
     }
     const selves = states.flatMap(({ nodes }) => myself(nodes) ?? []);
+    // Of slots that have just moved at once the source hears a moment later.
+    isMoving ||= isClaimedTwice(selves.map(({ slots }) => slots));
     const unserved = ownersOf(selves.map(({ slots }) => slots)).indexOf(-1);
     const offsets = states.map(({ info }) => info.offset);
     const importing = states.map(({ nodes }) => myself(nodes)?.isImporting === true);
@@ -289,7 +293,7 @@ class ClusterRecorder implements Recorder {
   }
 
   #assertStill({ isMoving, holdings, unserved }: ClusterState, before = holdings): void {
-    if (isMoving || holdings !== before) throw moving(this.#place);
+    if (isMoving || holdings !== before || this.#log?.isTakingSlots === true) throw moving(this.#place);
     if (unserved !== undefined) throw unreachable(this.#place, `the slot ${unserved} of the cluster is nobody’s`);
   }
 
@@ -305,6 +309,7 @@ class ClusterRecorder implements Recorder {
     const synced = await Promise.all(receiving);
     this.#assertStill(await this.#ask(run), before.holdings);
     if (this.#log?.arrivals !== arrivals) throw moving(this.#place);
+    for (const { path } of synced) if (await hasSlotImport(path, run)) throw moving(this.#place);
     opened.move();
     return synced;
   }
@@ -413,6 +418,17 @@ class ClusterRecorder implements Recorder {
     if (info.replId !== start.replId) throw unreachable(client.server, 'it has just become master, or another one has');
     return { link, info };
   }
+}
+
+/** Keys of slots that are moving at once are in the RDB of their target, too. It says so before them: Valkey by a word of its own, Redis 8.4 by a field. */
+async function hasSlotImport(path: string, run: Run): Promise<boolean> {
+  for await (const { items } of readRdb(filePieces(path, run))) {
+    if (items.some((item) => item.kind === 'slotImport' || (item.kind === 'aux' && item.name === 'cluster-asm-task'))) {
+      return true;
+    }
+    if (items.some(({ kind }) => kind === 'database')) return false;
+  }
+  return false;
 }
 
 function offsetsOf(synced: readonly SyncedShard[]): readonly bigint[] {

@@ -1,12 +1,18 @@
 import type { ReplicaLink } from '../link/replica-link.ts';
 import type { StreamPlace } from '../link/history.ts';
 import { arePings, MOST_HELD_BYTES } from '../log.ts';
+import { MoveWatch } from './move-watch.ts';
+import type { EndedMove } from './move-watch.ts';
 
 /** What a source of a migration gives its target, which passes it on to its replicas. */
 const ARRIVAL = Buffer.from('RESTORE-ASKING');
 /** What is propagated by its source once a key has moved, and by others that delete. */
-const DELETION = Buffer.from('\r\n$3\r\nDEL\r\n');
-const TAIL_BYTES = ARRIVAL.byteLength - 1;
+const DELETIONS = ['\r\n$3\r\nDEL\r\n', '\r\n$6\r\nUNLINK\r\n'].map((text) => Buffer.from(text));
+/** What targets and sources are told where Redis 8.4 moves slots at once. */
+const UNKNOWN_MOVES = ['SYNCSLOTS\r\n$4\r\nCONF\r\n$8\r\nASM-TASK\r\n', '$9\r\nTRIMSLOTS\r\n$6\r\nRANGES\r\n'].map(
+  (text) => Buffer.from(text),
+);
+const TAIL_BYTES = 64;
 const NOTHING = Buffer.alloc(0);
 
 /** What of a link the stream needs. */
@@ -25,6 +31,8 @@ export class ShardStream implements AsyncDisposable {
   #tail: Buffer = NOTHING;
   #hasArrivals = false;
   #hasDeletions = false;
+  #hasUnknownMoves = false;
+  readonly #watch: MoveWatch;
   /** Up to where it is in the log; and where commits say that it is. */
   #offset: bigint;
   committed: bigint;
@@ -44,6 +52,7 @@ export class ShardStream implements AsyncDisposable {
     this.#offset = options.from;
     this.committed = options.from;
     this.durable = options.from;
+    this.#watch = new MoveWatch(options.from);
   }
 
   get offset(): bigint {
@@ -68,6 +77,21 @@ export class ShardStream implements AsyncDisposable {
     return this.#hasDeletions;
   }
 
+  /** It is taking in slots that move at once. */
+  get isTakingSlots(): boolean {
+    return this.#watch.isOpen;
+  }
+
+  /** Moves at once that end in what is held. */
+  get endedMoves(): readonly EndedMove[] {
+    return this.#watch.ended;
+  }
+
+  /** Slots have moved, or are on their way, as nobody knows it. */
+  get hasUnknownMoves(): boolean {
+    return this.#hasUnknownMoves;
+  }
+
   /** It can go into the log: somebody waits for it, or it is more than some signs of life. */
   get isRipe(): boolean {
     if (this.#heldBytes >= MOST_HELD_BYTES || !this.#holdsOnlyPings) return true;
@@ -85,9 +109,10 @@ export class ShardStream implements AsyncDisposable {
     const chunks = this.link.take();
     for (const chunk of chunks) {
       const before = this.#chunks.at(-1) ?? this.#tail;
-      const seam = Buffer.concat([before.subarray(-TAIL_BYTES), chunk.subarray(0, TAIL_BYTES)]);
-      this.#hasArrivals ||= seam.includes(ARRIVAL) || chunk.includes(ARRIVAL);
-      this.#hasDeletions ||= seam.includes(DELETION) || chunk.includes(DELETION);
+      this.#hasArrivals ||= comesWith(ARRIVAL, before, chunk);
+      this.#hasDeletions ||= DELETIONS.some((word) => comesWith(word, before, chunk));
+      this.#hasUnknownMoves ||= UNKNOWN_MOVES.some((word) => comesWith(word, before, chunk));
+      this.#watch.push(chunk);
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.byteLength;
     }
@@ -106,9 +131,9 @@ export class ShardStream implements AsyncDisposable {
     this.#holdsOnlyPings = arePings(this.#chunks);
     this.#offset += BigInt(count);
     this.#tail = Buffer.concat([this.#tail, given.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
-    const seen = Buffer.concat([this.#tail, kept]);
-    this.#hasArrivals = seen.includes(ARRIVAL);
-    this.#hasDeletions = seen.includes(DELETION);
+    this.#hasArrivals = comesWith(ARRIVAL, this.#tail, kept);
+    this.#hasDeletions = DELETIONS.some((word) => comesWith(word, this.#tail, kept));
+    this.#watch.pass(this.#offset);
     return given;
   }
 
@@ -121,4 +146,11 @@ export class ShardStream implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.link[Symbol.asyncDispose]();
   }
+}
+
+/** Whether a word ends in a piece; it may begin in what came before that. */
+function comesWith(word: Buffer, before: Buffer, piece: Buffer): boolean {
+  const most = word.byteLength - 1;
+  const seam = Buffer.concat([before.subarray(-most), piece.subarray(0, most)]);
+  return seam.includes(word) || piece.includes(word);
 }

@@ -50,3 +50,9 @@ export function ownersOf(claims: readonly (readonly SlotRange[])[]): Int32Array 
   }
   return owners;
 }
+
+/** Two of them claim the same slot. */
+export function isClaimedTwice(claims: readonly (readonly SlotRange[])[]): boolean {
+  const claimed = claims.flat().reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  return claimed > ownersOf(claims).filter((owner) => owner >= 0).length;
+}

@@ -1,4 +1,5 @@
 import type { CommandRun } from '../pipeline.ts';
+import { movePayload } from '../rdb/moved-payload.ts';
 import { encodeCommand } from '../resp.ts';
 import { quoted } from '../../../core/printable.ts';
 import { argumentsOf, commandName } from './command-reader.ts';
@@ -10,8 +11,8 @@ export type ExpiryMap = (expiresAtMs: number) => number;
 /** `map`: of keys. `fieldShiftMs`: how much later fields of hashes expire. */
 export type MovedExpiry = { readonly map: ExpiryMap; readonly fieldShiftMs: number };
 
-/** They keep the link alive, or reach only who listens at that moment: nothing that is stored. */
-const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH']);
+/** They keep the link alive, tell of slots, or reach only who listens at that moment: nothing that is stored. */
+const DROPPED: ReadonlySet<string> = new Set(['', 'PING', 'REPLCONF', 'PUBLISH', 'SPUBLISH', 'CLUSTER']);
 
 /** Where the expiry stands, and in which unit, by command. */
 const EXPIRIES: ReadonlyMap<string, { readonly unitMs: number; readonly inMs: string }> = new Map([
@@ -33,7 +34,9 @@ const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
 const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGETEX', 'HSETEX']);
 /** What Redis takes for a field; Valkey takes more. */
 const MOST_FIELD_MS = 2 ** 46 - 1;
-const LONGEST_NAME = 10;
+/** They bring a value as DUMP gives it. */
+const RESTORES: ReadonlySet<string> = new Set(['RESTORE', 'RESTORE-ASKING']);
+const LONGEST_NAME = 14;
 
 /**
  * The commands that change something, with their expiries mapped; all others as they came, as views. `describe` keeps the batch.
@@ -78,10 +81,8 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   // "*3\r\n$3\r\n": a command with one digit of arguments and of letters, as nearly all are.
   if (bytes[start] === 0x2a && bytes[start + 2] === 0x0d && bytes[start + 4] === 0x24 && bytes[start + 6] === 0x0d) {
     const letter = (bytes[start + 8] ?? 0) & 0xdf;
-    // The first letters of all that are dropped or changed.
-    if (letter !== P && letter !== S && letter !== R && letter !== H && letter !== E && letter !== G && letter !== M) {
-      return undefined;
-    }
+    // As that of all that are dropped or changed.
+    if (!isFirstLetter(letter)) return undefined;
     const letters = (bytes[start + 5] ?? 0) - 0x30;
     if (letter === S && letters === 3 && (bytes[start + 1] ?? 0) <= 0x33) return undefined;
     const name = bytes.toString('latin1', start + 8, start + 8 + letters).toUpperCase();
@@ -91,10 +92,15 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   return name.length <= LONGEST_NAME && isConcerned(name) ? name : undefined;
 }
 
-const [P, S, R, H, E, G, M] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d];
+const [P, S, R, H, E, G, M, C] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d, 0x43];
+
+function isFirstLetter(letter: number): boolean {
+  if (letter === P || letter === S || letter === R || letter === H) return true;
+  return letter === E || letter === G || letter === M || letter === C;
+}
 
 function isConcerned(name: string): boolean {
-  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || name === 'RESTORE';
+  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || RESTORES.has(name);
 }
 
 function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpiry): Uint8Array | undefined {
@@ -106,12 +112,7 @@ function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpir
     args[2] = String(expiry(Number(textOf(args[2])) * at.unitMs));
     return encodeCommand(args);
   }
-  if (name === 'RESTORE') {
-    const isAbsolute = args.slice(4).some((arg) => textOf(arg).toUpperCase() === 'ABSTTL');
-    if (!isAbsolute || Number(textOf(args[2])) === 0) return undefined;
-    args[2] = String(expiry(Number(textOf(args[2]))));
-    return encodeCommand(args);
-  }
+  if (RESTORES.has(name)) return mapRestore(args, moved);
   const from = (OPTIONS_FROM.get(name) ?? 0) + (name === 'MSETEX' ? 2 * Number(textOf(args[1])) : 0);
   for (let index = from; index + 1 < args.length; index += 1) {
     const option = textOf(args[index]).toUpperCase();
@@ -122,6 +123,16 @@ function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpir
     return encodeCommand(args);
   }
   return undefined;
+}
+
+/** `RESTORE key ttl payload …`: the key expires, and fields of a hash in the payload. */
+function mapRestore(args: readonly (Uint8Array | string)[], moved: MovedExpiry): Uint8Array | undefined {
+  const [name = '', key = '', ttl = '', payload = '', ...options] = args;
+  const isMoved = Number(textOf(ttl)) > 0 && options.some((option) => textOf(option).toUpperCase() === 'ABSTTL');
+  const movedPayload = typeof payload === 'string' ? undefined : movePayload(payload, moved.fieldShiftMs);
+  if (!isMoved && movedPayload === undefined) return undefined;
+  const at = isMoved ? String(moved.map(Number(textOf(ttl)))) : ttl;
+  return encodeCommand([name, key, at, movedPayload ?? payload, ...options]);
 }
 
 function laterField(atMs: number, shiftMs: number): number {

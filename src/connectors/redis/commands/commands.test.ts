@@ -160,6 +160,7 @@ suite('commands that are sent to a server', () => {
       ['RESTORE key 1000 payload ABSTTL', 'RESTORE key 1007 payload ABSTTL'],
       ['RESTORE key 0 payload REPLACE ABSTTL', 'RESTORE key 0 payload REPLACE ABSTTL'],
       ['RESTORE key 50 payload', 'RESTORE key 50 payload'],
+      ['RESTORE-ASKING key 1000 payload REPLACE ABSTTL', 'RESTORE-ASKING key 1007 payload REPLACE ABSTTL'],
       ['HPEXPIREAT key 1000 FIELDS 1 a', 'HPEXPIREAT key 1007 FIELDS 1 a'],
       ['HEXPIREAT key 1 FIELDS 1 a', 'HPEXPIREAT key 1007 FIELDS 1 a'],
       ['HSETEX key FXX PXAT 9 FIELDS 1 PXAT 5', 'HSETEX key FXX PXAT 16 FIELDS 1 PXAT 5'],

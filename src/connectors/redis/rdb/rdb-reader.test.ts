@@ -153,6 +153,7 @@ suite('an RDB', () => {
       rdbOf([
         Buffer.concat([Buffer.of(250), string('redis-ver'), string('7.4.0')]),
         Buffer.concat([Buffer.of(245), string('#!lua')]),
+        Buffer.concat([Buffer.of(243), string('a move of slots'), L(2, 0, 9, 20, 20)]),
         Buffer.concat([Buffer.of(254, 0, 251, 2, 1), Buffer.of(244, 1, 2, 3)]),
         Buffer.concat([Buffer.of(252), time(123_456), Buffer.of(249, 7, 0), string('a'), string('1')]),
         Buffer.concat([
@@ -175,7 +176,7 @@ suite('an RDB', () => {
       [undefined, undefined, undefined],
     ]);
     const kinds = items.map(({ kind }) => kind).join(' ');
-    assert.equal(kinds, 'aux function database time key time key key moduleAux end');
+    assert.equal(kinds, 'aux function slotImport database time key time key key moduleAux end');
     assert.match(JSON.stringify(items.find(({ kind }) => kind === 'moduleAux')), /"module":"[A-Za-z0-9_-]{9}"/);
   });
 

@@ -61,6 +61,8 @@ export type RdbItem =
   | { readonly kind: 'fieldTime'; readonly type: number; readonly bytes: Uint8Array }
   | { readonly kind: 'function'; readonly library: Uint8Array }
   | { readonly kind: 'moduleAux'; readonly module: string }
+  /** Slots that a server of a cluster was taking in: keys of theirs that follow were not its own yet. Before all keys. */
+  | { readonly kind: 'slotImport' }
   | { readonly kind: 'end'; readonly sizeBytes: number };
 
 /**
@@ -85,6 +87,7 @@ const MOST_STRING_BYTES = 2 ** 29 + 64;
 const HEADER_BYTES = 9;
 
 const OP = {
+  slotImport: 243,
   slotInfo: 244,
   function2: 245,
   functionPreRelease: 246,
@@ -99,10 +102,13 @@ const OP = {
   end: 255,
 } as const;
 
-const FIRST_OP = OP.slotInfo;
+const FIRST_OP = OP.slotImport;
 
 /** Of modules' data beside keys, behind the operation: module's id, a marker and when it is read, then values. */
 const MODULE_AUX: readonly Step[] = ['length', 'length', 'length', 'module'];
+const NO_KEY = new Uint8Array(0);
+/** The name of the move, and ranges of slots. */
+const SLOT_IMPORT: readonly Step[] = ['string', { each: ['length', 'length'] }];
 
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [6, 'a module’s value of a release candidate'],
@@ -135,7 +141,7 @@ export async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** A value that is being passed. `from`: in the buffer, of what is held of it; `start`: in the RDB. */
 type OpenValue = {
-  readonly what: number | 'moduleAux';
+  readonly what: number | 'moduleAux' | 'slotImport';
   key: Uint8Array;
   readonly start: number;
   from: number;
@@ -291,8 +297,8 @@ class RdbParser {
     if (!this.#skipper.isDone) return false;
     this.#open = undefined;
     const { what, key, start, isHeld } = open;
-    if (what === 'moduleAux') {
-      this.#items.push({ kind: 'moduleAux', module: moduleName(key) });
+    if (typeof what !== 'number') {
+      this.#items.push(what === 'moduleAux' ? { kind: what, module: moduleName(key) } : { kind: what });
       return true;
     }
     this.#addKey({
@@ -349,7 +355,7 @@ class RdbParser {
     open.key = open.key.slice();
     if (!open.isHeld || this.#at - open.from < this.#mostHeldBytes) return;
     open.isHeld = false;
-    if (open.what === 'moduleAux') return;
+    if (typeof open.what !== 'number') return;
     this.#mark(open.what, open.from);
     if (!hasFieldTimes(open.what)) return;
     const isFirstOnly = open.what !== VALKEY_HASH;
@@ -393,6 +399,8 @@ class RdbParser {
         return this.#lengths(at, 2, () => undefined);
       case OP.slotInfo:
         return this.#lengths(at, 3, () => undefined);
+      case OP.slotImport:
+        return this.#begin({ what: 'slotImport', key: NO_KEY, shape: SLOT_IMPORT, from: at });
       case OP.aux:
         return this.#aux(at);
       case OP.function2:

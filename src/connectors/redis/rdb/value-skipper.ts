@@ -68,6 +68,11 @@ export function valueVersion(type: number, version: number): number {
   return version >= VALKEY_RDB && type !== VALKEY_HASH ? REDIS_RDB_OF_VALKEY : version;
 }
 
+/** Whether a hash whose fields expire is of a kind that the version has: what Valkey counts as Redis counted otherwise before a release. */
+export function isOfVersion(type: number, version: number): boolean {
+  return (type === VALKEY_HASH) === version >= VALKEY_RDB;
+}
+
 /** What an RDB of that version begins with. */
 export function rdbHeader(version: number): string {
   return version >= VALKEY_RDB

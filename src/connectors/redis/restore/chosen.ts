@@ -21,6 +21,8 @@ import { parked } from './expiry.ts';
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const MOST_LOG_CHARACTERS = 64 * 1024;
 const MAKER_BYTES = 6;
+/** Process, role, time and level, as in `5457:M 28 Nov 2026 00:02:40.322 # `. */
+const LOG_PREFIX = /^\d+:\w [^#*]*[#*] /;
 
 /** Makes the RDB of all keys at the point out of what was staged, with their expiries parked. @throws UNSUPPORTED when this host has no server that can load it */
 export async function makeChosen(
@@ -36,10 +38,9 @@ export async function makeChosen(
   await rm(data, { recursive: true, force: true });
 }
 
-/** Where a server lies that may load an RDB which begins so: of the same maker if there is one. @throws UNSUPPORTED when there is none */
+/** Where a server lies that may load an RDB which begins so: one of Valkey 9 and later only Valkey knows. @throws UNSUPPORTED when there is none */
 export function chooseProgram(rdb: string, isThere: (path: string) => boolean): string {
-  const names = ['redis-server', 'valkey-server'];
-  if (rdb.startsWith('VALKEY')) names.reverse();
+  const names = rdb.startsWith('VALKEY') ? ['valkey-server'] : ['redis-server', 'valkey-server'];
   const found = names.flatMap((name) => FOLDERS.map((folder) => join(folder, name))).find(isThere);
   if (found !== undefined) return found;
   throw new TidemarkError(
@@ -99,7 +100,7 @@ async function loadAndSave(
     '';
   throw new TidemarkError(
     'UNSUPPORTED',
-    `the ${basename(program)} of this host can’t load what was restored: ${excerpt(told, 200)}`,
+    `the ${basename(program)} of this host can’t load what was restored: ${excerpt(told.replace(LOG_PREFIX, ''), 200)}`,
     {
       hint: 'It must be of the version that was backed up, or newer, with the same modules.',
     },

@@ -33,6 +33,8 @@ export type LoadOptions = {
   readonly fieldShiftMs: number;
   /** Only these keys, which may be there already; and no functions. */
   readonly only?: KeyFilter | undefined;
+  /** But for these keys. */
+  readonly leavesOut?: ((key: Uint8Array) => boolean) | undefined;
 };
 
 const SEND_BYTES = 192 * 1024;
@@ -44,7 +46,7 @@ const STRING = 0;
  * Not all is answered when it resolves. @throws UNSUPPORTED, REPOSITORY_DAMAGED, RESTORE_FAILED naming the key that the server refuses
  */
 export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonly keys: number }> {
-  const { path, into, expiry, fieldShiftMs, only } = options;
+  const { path, into, expiry, fieldShiftMs, only, leavesOut } = options;
   const lanes = into.pipelines.map((pipeline) => ({
     pipeline,
     writer: new RestoreWriter({ replace: only !== undefined }),
@@ -62,6 +64,7 @@ export async function loadRdb(options: LoadOptions, run: Run): Promise<{ readonl
         for (const { pipeline } of lanes) await pipeline.send({ bytes, count: 1, describe }, run);
       }
       if (item.kind !== 'key' || only?.(item.database, keyOf(item)) === false) continue;
+      if (leavesOut?.(keyOf(item)) === true) continue;
       keys += 1;
       const { expiresAtMs } = item;
       const word = {

@@ -1,5 +1,6 @@
 import type { Run } from '../../../core/run.ts';
 import { must } from '../../../core/must.ts';
+import { slotMoveOf } from '../cluster/slot-moves.ts';
 import { ownersOf, parseSlotRanges, slotOf } from '../cluster/slots.ts';
 import type { SlotRange } from '../cluster/slots.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
@@ -13,6 +14,7 @@ import { settleAll } from './load-rdb.ts';
 import type { Routed } from './load-rdb.ts';
 import { removeKeys } from './server-target.ts';
 import type { Targets } from './server-target.ts';
+import type { SlotClaims } from './slot-claims.ts';
 import type { StagedShard } from './work-files.ts';
 
 /*
@@ -45,11 +47,16 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
   'EXEC',
 ]);
 
+/** `CLUSTER` tells of slots that move. */
+const KEYLESS: ReadonlySet<string> = new Set(['FUNCTION', 'FLUSHALL', 'FLUSHDB', 'CLUSTER']);
+
 export type SendShards = {
   /** What shards did, in its order. */
   readonly commands: AsyncIterable<{ readonly shard: number; readonly batch: CommandBatch }>;
   /** Who has each slot at that place of the log, as far as it holds keys; it is kept up to date. Undefined: who has it now, by its index. */
   readonly owners: number[] | undefined;
+  /** Of what a cluster's log tells. */
+  readonly claims?: SlotClaims | undefined;
   readonly targets: Targets;
   readonly into: Routed;
   readonly expiry: MovedExpiry | undefined;
@@ -62,7 +69,7 @@ export function slotOwners(shards: readonly StagedShard[]): number[] {
 
 /** Sends commands. All are answered when it resolves. @throws RESTORE_FAILED naming what is refused */
 export async function sendShards(options: SendShards, run: Run): Promise<void> {
-  const { commands, owners, targets, into, expiry } = options;
+  const { commands, owners, claims, targets, into, expiry } = options;
   for await (const { shard, batch } of commands) {
     let lanes = openLanes(into, batch);
     const flush = async (): Promise<void> => {
@@ -77,11 +84,16 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
       const end = batch.starts[index + 1] ?? batch.bytes.byteLength;
       const command = commandAt(batch, start, end);
       if (command.key !== undefined) {
+        if (claims?.counts(shard, slotOf(command.key), command.name) === false) continue;
         if (owners !== undefined) owners[slotOf(command.key)] = shard;
         put(must(lanes[targets.routeOf(command.key)], 'where the key goes'), command.bytes);
         continue;
       }
       if (command.name === undefined) continue;
+      if (command.name === 'CLUSTER') {
+        noteMove(options, shard, argumentsOf(batch.bytes, start));
+        continue;
+      }
       await flush();
       await settleAll(into);
       if (command.name === 'FUNCTION') await doFunction(targets, argumentsOf(batch.bytes, start), run);
@@ -94,6 +106,13 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
     await flush();
   }
   await settleAll(into);
+}
+
+/** Of slots that move at once a shard says so itself. */
+function noteMove({ claims, owners }: SendShards, shard: number, args: readonly Uint8Array[]): void {
+  const move = slotMoveOf(args);
+  if (move === undefined || claims === undefined) return;
+  for (const slot of claims.note(shard, move)) if (owners !== undefined) owners[slot] = shard;
 }
 
 /** By the number of the shard. */
@@ -115,13 +134,15 @@ function put(lane: Lane, bytes: Uint8Array): void {
 }
 
 /** `key`: absent where it has none; then `name` is too where nothing is to be done. */
-type Command = { readonly name: string | undefined; readonly key?: Uint8Array; readonly bytes: Uint8Array };
+type Command =
+  | { readonly name: string; readonly key: Uint8Array; readonly bytes: Uint8Array }
+  | { readonly name: string | undefined; readonly key?: undefined; readonly bytes: Uint8Array };
 
 function commandAt(batch: CommandBatch, start: number, end: number): Command {
   const bytes = batch.bytes.subarray(start, end);
   const name = commandName(batch.bytes, start);
   if (PASSED_OVER.has(name)) return { name: undefined, bytes };
-  if (name === 'FUNCTION' || name === 'FLUSHALL' || name === 'FLUSHDB') return { name, bytes };
+  if (KEYLESS.has(name)) return { name, bytes };
   const key = keyAt(batch.bytes, start, KEY_AT.get(name) ?? 1);
   if (key === undefined) {
     throw new TidemarkError('UNSUPPORTED', `the log holds the command ${name}, which has no key`);

@@ -18,6 +18,7 @@ import { sendShards, slotOwners } from './send-shards.ts';
 import { KeptContent, keptCommandsEnd } from './kept-content.ts';
 import { contentOf, databasesOf, infoOf, openTargets, removeAll, removeMatching, timeOf } from './server-target.ts';
 import type { ServerTarget, Targets } from './server-target.ts';
+import { SlotClaims } from './slot-claims.ts';
 import { stagedCommands } from './staged-cluster.ts';
 import { checkRdb } from './staging.ts';
 import type { StagedFacts } from './staging.ts';
@@ -51,8 +52,10 @@ export async function swapIntoServer(swap: ServerSwap, run: Run): Promise<Kept> 
   // Of a cluster nobody knows how much of it each master will hold.
   const needs = targets.isCluster ? { ...staged, usedBytes: 0 } : staged;
   for (const target of targets.all) {
-    await assertPermits(target, { only, samples: staged.samples ?? [] }, run);
+    await assertPermits(target, { only }, run);
+    // An older server does not know all that the log does either; that it is older says more.
     await assertTakes(target, needs, run);
+    await assertPermits(target, { only, samples: staged.samples ?? [] }, run);
   }
   const state = await makeRoom(swap, { targets, state: staged, turn: 0 }, run);
   await withoutEviction(targets, run, async () => {
@@ -338,15 +341,17 @@ async function sendCluster(
   const isChosen = only !== undefined && hasLog;
   const expiry = planExpiry({ policy: place.expiry, pointMs, nowMs, hasLog: hasLog && !isChosen });
   const moved = isChosen ? unparkedBy(shiftOf(place.expiry, pointMs, nowMs)) : expiry.moved;
+  const claims = new SlotClaims(isChosen ? [] : (state.moves ?? []));
+  const leavesOut = (key: Uint8Array): boolean => claims.isAnew(key);
   for (const { shard } of shards) {
     const own = shardFiles(files, shard);
     const path = isChosen ? own.chosen : own.rdb;
-    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only) }, run);
+    await loadRdb({ path, into, ...loadedWith(moved), only: filterOf(only), leavesOut }, run);
   }
   await settleAll(into);
   if (!hasLog || isChosen) return;
   const commands = stagedCommands(files, shards, run);
-  await sendShards({ commands, owners: slotOwners(shards), targets, into, expiry: moved }, run);
+  await sendShards({ commands, owners: slotOwners(shards), claims, targets, into, expiry: moved }, run);
   for (const { client } of targets.all) await unparkAll(client, expiry.unpark, run);
 }
 

@@ -14,6 +14,8 @@ import { CommandScanner } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
 import { filePieces, makeWorkFolder, shardFiles, writeFileFrom } from './work-files.ts';
+import { MoveCollector } from './slot-claims.ts';
+import type { StagedMove } from './slot-claims.ts';
 import type { StagedShard, WorkFiles } from './work-files.ts';
 
 const RDB_END = 0xff;
@@ -65,10 +67,15 @@ class FrameSieve {
   readonly #vector: Vector | undefined;
   readonly #shards = new Map<number, OpenShard>();
   readonly #reader = new FrameReader();
+  readonly #moves = new MoveCollector();
 
   constructor(base: readonly BaseShard[], vector: Vector | undefined) {
     this.#vector = vector;
     for (const { shard, offset, slots } of base) this.#open(shard, offset, slots);
+  }
+
+  get moves(): readonly StagedMove[] {
+    return this.#moves.done;
   }
 
   get shards(): readonly StagedShard[] {
@@ -98,7 +105,9 @@ class FrameSieve {
     if (counted.byteLength === 0) return undefined;
     const frame = { shard: number, offset: shard.at, bytes: counted };
     shard.at += BigInt(counted.byteLength);
-    shard.settled = shard.scanner.take(Buffer.from(counted))?.settled ?? shard.settled;
+    const batch = shard.scanner.take(Buffer.from(counted));
+    shard.settled = batch?.settled ?? shard.settled;
+    if (batch !== undefined) this.#moves.take(number, batch);
     return frame;
   }
 
@@ -122,7 +131,12 @@ export async function stageFrames(
     files,
   }: { readonly log: LogReader; readonly from: readonly BaseShard[]; readonly to: Position; readonly files: WorkFiles },
   run: Run,
-): Promise<{ readonly shards: readonly StagedShard[]; readonly sizeBytes: number; readonly atMs: number | undefined }> {
+): Promise<{
+  readonly shards: readonly StagedShard[];
+  readonly moves: readonly StagedMove[];
+  readonly sizeBytes: number;
+  readonly atMs: number | undefined;
+}> {
   const { vector } = must(parseClusterResume(to.resume), 'a position of a cluster');
   const sieve = new FrameSieve(from, vector);
   let atMs: number | undefined;
@@ -136,11 +150,11 @@ export async function stageFrames(
   };
   const sizeBytes = await writeFileFrom(files.commands, pieces(), run);
   sieve.assertWhole();
-  const { shards } = sieve;
+  const { shards, moves } = sieve;
   for (const { shard } of shards) {
     if (!from.some((known) => known.shard === shard)) await stageEmpty(shardFiles(files, shard), run);
   }
-  return { shards, sizeBytes, atMs };
+  return { shards, moves, sizeBytes, atMs };
 }
 
 /** Of a master that joined after the base, before it got anything. */

@@ -24,6 +24,7 @@ const MOST_SAMPLE_BYTES = 16 * 1024;
 /** They change nothing by themselves. */
 const NO_SAMPLES: ReadonlySet<string> = new Set([
   '',
+  'CLUSTER',
   'EXEC',
   'MULTI',
   'PING',

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import type { Run } from '../../../core/run.ts';
 import { commandName } from '../commands/command-reader.ts';
-import { ErrorReply, refusal, RESTORE_RULES } from '../errors.ts';
+import { ErrorReply, isUnknownCommand, refusal, RESTORE_RULES } from '../errors.ts';
 import type { RedisClient } from '../resp-client.ts';
 import { encodeCommand, itemsOf, textOf } from '../resp.ts';
 import { infoOf, rdbVersionOf } from './server-target.ts';
@@ -35,6 +35,12 @@ const FOR_WHOLE = [
   ['PEXPIREAT', PROBED_KEY, '1'],
 ];
 const FOR_PART = [['UNLINK', PROBED_KEY]];
+/** By which fields of hashes get their expiry when the log is done. Many servers know none of it, and then have no such fields. */
+const FOR_FIELDS = [
+  ['HPEXPIREAT', PROBED_KEY, '1', 'FIELDS', '1', ''],
+  ['HPEXPIRETIME', PROBED_KEY, 'FIELDS', '1', ''],
+  ['HSCAN', PROBED_KEY, '0'],
+];
 
 /** What is there is in the way of it, and is removed before; or another master has that key, which is only said where the command is permitted. */
 const PASSING: ReadonlySet<string> = new Set(['OOM', 'MOVED', 'ASK']);
@@ -59,18 +65,25 @@ export async function assertPermits(
     { probes: [...own, ...samples.map((sample) => Buffer.from(sample, 'latin1'))], answer: 'QUEUED' },
     run,
   );
+  if (only === undefined) {
+    const probes = FOR_FIELDS.map((words) => encodeCommand(words));
+    await assertQueued(target, { probes, answer: 'QUEUED', mayBeUnknown: true }, run);
+  }
   await target.client.call(['DISCARD'], run);
 }
 
-type Probing = { readonly probes: readonly Buffer[]; readonly answer: string };
+/** `mayBeUnknown`: a server that does not know the first is asked for none of them. */
+type Probing = { readonly probes: readonly Buffer[]; readonly answer: string; readonly mayBeUnknown?: boolean };
 
 /** The transaction is dropped when it throws. */
 async function assertQueued(
   { client, shown }: Pick<ServerTarget, 'client' | 'shown'>,
-  { probes, answer }: Probing,
+  { probes, answer, mayBeUnknown = false }: Probing,
   run: Run,
 ): Promise<void> {
   const replies = await client.send({ bytes: Buffer.concat(probes), count: probes.length }, run);
+  const [first] = replies;
+  if (mayBeUnknown && first instanceof ErrorReply && isUnknownCommand(first)) return;
   const at = replies.findIndex((reply) => {
     return reply instanceof ErrorReply ? !PASSING.has(reply.kind) : reply !== answer;
   });

@@ -1,5 +1,5 @@
 import type { Run } from '../../../core/run.ts';
-import { ErrorReply } from '../errors.ts';
+import { ErrorReply, isUnknownCommand } from '../errors.ts';
 import type { Command, RedisClient } from '../resp-client.ts';
 import type { Reply } from '../resp.ts';
 import { encodeCommand } from '../resp.ts';
@@ -54,7 +54,7 @@ async function unparkFields(client: RedisClient, unpark: ExpiryPlan['unpark'], r
 async function knowsFieldTimes(client: RedisClient, run: Run): Promise<boolean> {
   const bytes = encodeCommand(['HPEXPIRETIME', '', 'FIELDS', '1', '']);
   const [reply] = await client.send({ bytes, count: 1 }, run);
-  return !(reply instanceof ErrorReply && /unknown command/i.test(reply.message));
+  return !(reply instanceof ErrorReply && isUnknownCommand(reply));
 }
 
 async function unparkHashes(

@@ -5,6 +5,7 @@ import { fromSystem, systemCode, TidemarkError } from '../../../core/errors.ts';
 import type { RandomBytes, Run } from '../../../core/run.ts';
 import { replaceFile, syncFolder } from '../../../io/atomic-file.ts';
 import { readFully, writePieces } from '../../../io/file-pieces.ts';
+import type { StagedMove } from './slot-claims.ts';
 
 /** What a restore keeps in its own folder. */
 export type WorkFiles = {
@@ -74,6 +75,8 @@ export type RestoreState = {
   readonly keptParts?: Readonly<Record<string, number>> | undefined;
   /** Of a cluster that was recorded. */
   readonly shards?: readonly StagedShard[] | undefined;
+  /** Of such a one: slots that moved at once, in the order in which that ended. */
+  readonly moves?: readonly StagedMove[] | undefined;
   /** Of a folder that is being put in place: its inode. */
   readonly coming?: string | undefined;
   /** Of servers that are being replaced: keys that say in them that what was there has been removed; and their processes, when that is certain. */

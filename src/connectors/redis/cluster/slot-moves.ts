@@ -1,0 +1,42 @@
+import { parseSlotRange } from './slots.ts';
+import type { SlotRange } from './slots.ts';
+
+/*
+ * Valkey 9 moves slots at once: the source gives the target all their keys, and what is done to them meanwhile, by a link of their own; then the target has
+ * the slots in one step, and the source removes the keys. In the target's stream all of it stands between two commands.
+ */
+
+/** `begun`: from here on a shard takes in slots. `ended`: it has them, or has given up and removed their keys. */
+export type SlotMove =
+  | { readonly kind: 'begun'; readonly name: string; readonly ranges: readonly SlotRange[] }
+  | { readonly kind: 'ended'; readonly name: string; readonly hasMoved: boolean };
+
+/** In whatever stands for such a move. */
+export const SLOT_MOVE = Buffer.from('SYNCSLOTS');
+
+/** What a command says of a move; undefined where that changes nothing. */
+export function slotMoveOf(args: readonly Uint8Array[]): SlotMove | undefined {
+  const words = args.map((arg) => Buffer.from(arg).toString('latin1'));
+  const [name = '', container = '', verb = '', ...more] = words;
+  if (name.toUpperCase() !== 'CLUSTER' || container.toUpperCase() !== 'SYNCSLOTS') return undefined;
+  const options = new Map<string, string>();
+  const ranges: SlotRange[] = [];
+  for (let at = 0; at < more.length; ) {
+    const option = (more[at] ?? '').toUpperCase();
+    at += 1;
+    if (option !== 'SLOTSRANGE') {
+      options.set(option, more[at] ?? '');
+      at += 1;
+      continue;
+    }
+    for (; /^\d+$/.test(more[at] ?? ''); at += 2) {
+      const range = parseSlotRange(`${more[at]}-${more[at + 1]}`);
+      if (range !== undefined) ranges.push(range);
+    }
+  }
+  const job = options.get('NAME');
+  if (job === undefined) return undefined;
+  if (verb.toUpperCase() === 'ESTABLISH') return { kind: 'begun', name: job, ranges };
+  if (verb.toUpperCase() !== 'FINISH') return undefined;
+  return { kind: 'ended', name: job, hasMoved: options.get('STATE')?.toUpperCase() === 'SUCCESS' };
+}
