@@ -222,9 +222,12 @@ class PhysicalLog implements Log {
     if (switchLsn !== this.#received) {
       throw this.#lost(`timeline ${next} goes on from ${row?.[1]}, and ${formatLsn(this.#received)} was recorded`);
     }
-    socket.command(`TIMELINE_HISTORY ${next}`);
-    const [file] = await this.#rows();
-    history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
+    // What is known may go on beyond it already, and heads are asked of there.
+    if (next > history.timelines.current) {
+      socket.command(`TIMELINE_HISTORY ${next}`);
+      const [file] = await this.#rows();
+      history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
+    }
     if (timelineAfter(history.timelines, this.#received) !== next) {
       throw this.#lost('its history does not hold together');
     }
