@@ -94,7 +94,7 @@ async function checkTime(world: EngineWorld, { model, recorded, timeMs }: AtTime
 /**
  * Each store holds what it held at a moment that is not after the time that its place is said to be of, which is not after the time that was asked for.
  *
- * How old it may be: Redis and PostgreSQL date what was written by when it was sent or came, not by when it was committed, so that no number of
+ * How old it may be: Redis dates what was written by when it came, and PostgreSQL what was committed together by the last of it, so that no number of
  * milliseconds is promised. But a mark is stored only after all that it covers has come, so that no store is older than the newest mark that was stored by
  * then. The embedded store dates each transaction itself: of what is covered it is the last one before the time, exactly.
  */

@@ -244,6 +244,16 @@ export async function promote(standby: PostgresServer): Promise<void> {
   await standby.query('CHECKPOINT');
 }
 
+/** Makes a primary that failed a standby of the one that was promoted instead of it, and starts it. It had `wal_log_hints` or checksums. */
+export async function rewind(failed: PostgresServer, promoted: PostgresServer): Promise<void> {
+  const source = `host=${promoted.socketFolder} port=${promoted.port} user=postgres dbname=postgres application_name=standby`;
+  const owner = serverOwner();
+  const args = ['-D', failed.folder, `--source-server=${source}`, '--write-recovery-conf', '--no-sync'];
+  await run(join(failed.binFolder, 'pg_rewind'), args, owner ?? {});
+  await failed.start();
+  await untilCaughtUp(failed, promoted);
+}
+
 const OUR_SETTINGS: Parameters = {
   fsync: 'off',
   // In the data directory, so that a killed server leaves nothing in /dev/shm.

@@ -51,6 +51,8 @@ const FLUSH = "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', '')";
 const RESTORE_POINT = 'SELECT pg_catalog.pg_create_restore_point($1)';
 const LONGEST_LABEL = 63;
 
+const DROP_SLOT = 'SELECT pg_catalog.pg_drop_replication_slot($1)';
+
 const STANDBY_HEAD = `
 SELECT pg_catalog.pg_is_in_recovery() AS standby, ${CAP}, pg_catalog.pg_last_wal_replay_lsn() AS replayed`;
 
@@ -71,7 +73,7 @@ export async function openPostgresRecorder(
     const identity = await identify(replication, run);
     const { segmentBytes, pageBytes } = facts;
     const history = new WalHistory({
-      lineage: lineageOf(identity, context),
+      lineage: lineageOf(identity, context, addressName(sql.address)),
       shape: { segmentBytes, pageBytes },
       timelines: identity.timelines,
     });
@@ -83,10 +85,12 @@ export async function openPostgresRecorder(
 }
 
 /** A history that begins is told from all others, also from that of a copy of the same server. */
-function lineageOf(identity: Identity, { previous, runtime }: RecorderContext): Lineage {
+function lineageOf(identity: Identity, { previous, runtime }: RecorderContext, server: string): Lineage {
   const { systemId, timelines } = identity;
-  if (previous !== undefined && whyNotOn(identity, previous) === undefined) return { id: previous.lineage };
-  return { id: `${systemId}-${timelines.current}-${toHex(runtime.random(4))}` };
+  const reason = previous && whyNotOn(identity, previous);
+  if (previous !== undefined && reason === undefined) return { id: previous.lineage };
+  const id = `${systemId}-${timelines.current}-${toHex(runtime.random(4))}`;
+  return { id, brokenBy: reason && `${server}: ${reason}` };
 }
 
 type Parts = {
@@ -109,6 +113,8 @@ class PostgresRecorder implements Recorder {
   /** As it was last asked, with each head. */
   #capBytes = DEFAULT_CAP_BYTES;
   #isTailKept = true;
+  /** Ends the log that is open. */
+  #leaving = new AbortController();
   /** Over one connection only one thing is asked at a time. */
   #asking: Promise<unknown> = Promise.resolve();
 
@@ -190,7 +196,7 @@ class PostgresRecorder implements Recorder {
       await using replication = await this.#replication(sql, run);
       const slot = await this.#freeSlot(sql, run);
       if (slot?.isLost === true || (slot !== undefined && slot.restart === undefined)) {
-        await sql.query('SELECT pg_catalog.pg_drop_replication_slot($1)', run, [this.#parts.slotName]);
+        await sql.query(DROP_SLOT, run, [this.#parts.slotName]);
       }
       await createSlot(replication, this.#parts.slotName, run);
       const { flushed } = await this.#identify(replication, run);
@@ -208,7 +214,9 @@ class PostgresRecorder implements Recorder {
         run,
       );
       try {
-        return await this.#openLogOn(sql, session, after, run);
+        this.#leaving = new AbortController();
+        const signal = AbortSignal.any([run.signal, this.#leaving.signal]);
+        return await this.#openLogOn(sql, session, after, { signal });
       } catch (error) {
         session.destroy();
         throw error;
@@ -257,14 +265,22 @@ class PostgresRecorder implements Recorder {
     );
   }
 
-  /** On a server that was promoted there is none yet. On one that had it, a new one would not keep what is needed. */
+  /**
+   * On a server that was promoted there is none yet, or one from when it was the primary before. On one that had it, a new one would not keep what is
+   * needed.
+   */
   async #slotFor(
     { sql, session, hasSwitched }: { readonly sql: Session; readonly session: Session; readonly hasSwitched: boolean },
     run: Run,
   ): Promise<Slot> {
     const server = addressName(sql.address);
     const name = this.#parts.slotName;
-    const slot = await this.#freeSlot(sql, run);
+    let slot = await this.#freeSlot(sql, run);
+    if (slot?.isLost === true && hasSwitched) {
+      // As a standby it went on without us. Whether it has what comes next is seen when that is asked for.
+      await sql.query(DROP_SLOT, run, [name]);
+      slot = undefined;
+    }
     if (slot === undefined && hasSwitched) {
       await createSlot(session, name, run);
       return must(await findSlot(sql, name, run), 'the slot that was created');
@@ -361,7 +377,13 @@ class PostgresRecorder implements Recorder {
     // As it was before the question: the log goes on meanwhile.
     const reached = this.#history.position(this.#history.delivered);
     const identity = await identify(session, run);
-    assertGoesOn(identity, reached, addressName(session.address));
+    const server = addressName(session.address);
+    const { current } = identity.timelines;
+    // The same numbers mean other things in the log of the server before, which may run on, and in this one's.
+    if (current > this.#history.timelines.current) {
+      this.#leaving.abort(unreachable(`${server} has been promoted, to timeline ${current}`));
+    }
+    assertGoesOn(identity, reached, server);
     this.#history.timelines = identity.timelines;
     return identity;
   }
@@ -385,20 +407,20 @@ class PostgresRecorder implements Recorder {
     }
   }
 
+  /** Nothing is asked of a server that is not known to be the one that is recorded. */
   async #reconnect(run: Run): Promise<void> {
     const { place, owner } = this.#parts;
-    const sql = await connectSql(place, { name: owner }, run);
+    await using opened = new AsyncDisposableStack();
+    const sql = opened.use(await connectSql(place, { name: owner }, run));
     // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
-    if (this.#isDisposed) {
-      await sql[Symbol.asyncDispose]();
-      throw unreachable(`${addressName(sql.address)} is not recorded any more`);
-    }
-    this.#sql = sql;
-    await using session = await this.#replication(this.#sql, run);
+    if (this.#isDisposed) throw unreachable(`${addressName(sql.address)} is not recorded any more`);
+    await using session = await this.#replication(sql, run);
     if (!session.isOpen) {
       throw unreachable(
         `${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`,
       );
     }
+    opened.move();
+    this.#sql = sql;
   }
 }

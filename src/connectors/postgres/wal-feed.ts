@@ -10,7 +10,7 @@ import { RecordWalk } from './wal/record-walk.ts';
 import type { KeptRecord } from './wal/record-walk.ts';
 import { SegmentWriter } from './wal/segment-writer.ts';
 import type { WalFile } from './wal/segment-writer.ts';
-import { inPlaceRecord } from './wal/tablespace-record.ts';
+import { inPlaceRecord, isTablespaceRecord } from './wal/tablespace-record.ts';
 import { Timelines } from './wal/timelines.ts';
 import { walBytes } from './wal/wal-bytes.ts';
 import type { WalBytes } from './wal/wal-bytes.ts';
@@ -42,7 +42,7 @@ export class WalFeed implements AsyncDisposable {
       putOwned(join(folder, historyName(facts.timeline)), '# not in the repository\n', owner);
     }
     this.#writer = new SegmentWriter({ folder, shape: facts.shape, timelines, owner, durable });
-    this.#walk = new RecordWalk(facts.shape, facts.redo);
+    this.#walk = new RecordWalk({ shape: facts.shape, from: facts.redo, isWanted: isTablespaceRecord });
   }
 
   /** Where the last whole record ends. */
@@ -59,7 +59,6 @@ export class WalFeed implements AsyncDisposable {
       const written = await this.#patch(this.#walk.add(piece), piece, run);
       yield* this.#writer.add(written, run);
     }
-    await this.#patch(this.#walk.finish(), undefined, run);
     yield* this.#writer.finish();
   }
 
@@ -68,36 +67,32 @@ export class WalFeed implements AsyncDisposable {
   }
 
   /** Lays changed records over what is written already, and over the piece that comes next. */
-  async #patch<Piece extends WalBytes | undefined>(
-    records: readonly KeptRecord[],
-    piece: Piece,
-    run: Run,
-  ): Promise<Piece> {
+  async #patch(records: readonly KeptRecord[], piece: WalBytes, run: Run): Promise<WalBytes> {
     if (records.length === 0) return piece;
     this.hasTablespaces = true;
-    const bytes = piece && Buffer.from(piece.bytes);
+    const bytes = Buffer.from(piece.bytes);
     for (const { bytes: record, places } of records) {
       const changed = inPlaceRecord(record);
       let at = 0;
       for (const { lsn, sizeBytes } of places) {
         const part = changed.subarray(at, at + sizeBytes);
         at += sizeBytes;
-        await this.#put(part, lsn, piece && bytes && { start: piece.start, bytes }, run);
+        await this.#put(part, lsn, { start: piece.start, bytes }, run);
       }
     }
-    return piece && { ...piece, bytes };
+    return { ...piece, bytes };
   }
 
   async #put(
     part: Uint8Array,
     lsn: bigint,
-    next: { readonly start: bigint; readonly bytes: Buffer } | undefined,
+    next: { readonly start: bigint; readonly bytes: Buffer },
     run: Run,
   ): Promise<void> {
     // A part of one page may begin before the piece.
-    const before = next === undefined ? part.byteLength : Number(clamp(next.start - lsn, BigInt(part.byteLength)));
+    const before = Number(clamp(next.start - lsn, BigInt(part.byteLength)));
     if (before > 0) await this.#writer.overwrite(lsn, part.subarray(0, before), run);
-    if (before < part.byteLength) next?.bytes.set(part.subarray(before), Number(lsn + BigInt(before) - next.start));
+    if (before < part.byteLength) next.bytes.set(part.subarray(before), Number(lsn + BigInt(before) - next.start));
   }
 }
 

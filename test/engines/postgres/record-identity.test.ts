@@ -4,54 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { must } from '../../../src/core/must.ts';
-import type { Position } from '../../../src/core/position.ts';
-import type { Recorder } from '../../../src/core/recorder.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
-import type { PostgresServer } from '../../servers/postgres.ts';
+import { headOf, opened, recorded, urlOf } from './following.ts';
 import { placeOfUrl, Recording, runtime, tells } from './recording.ts';
 
 const TIMEOUT = { timeout: 90_000 };
-
-type Opened = AsyncDisposable & { readonly recorder: Recorder; readonly recording: Recording };
-
-type Opening = {
-  readonly url: string;
-  readonly state: string;
-  readonly options?: Readonly<Record<string, unknown>>;
-  readonly after?: Position;
-};
-
-async function opened({ url, state, options, after }: Opening, t: TestContext): Promise<Opened> {
-  const run = { signal: t.signal };
-  await using left = new AsyncDisposableStack();
-  const place = placeOfUrl(url, { options: options ?? {} });
-  const recorder = left.use(await openPostgresRecorder(place, { runtime, stateFolder: state, previous: after }, run));
-  const from = after ?? (await must(recorder.begin, 'a begin').call(recorder, run));
-  const recording = left.use(await Recording.open(recorder, from, run));
-  const all = left.move();
-  return { recorder, recording, [Symbol.asyncDispose]: () => all[Symbol.asyncDispose]() };
-}
-
-async function headOf(recorder: Recorder, t: TestContext): Promise<Position> {
-  return await must(recorder.head, 'a head').call(recorder, { signal: t.signal });
-}
-
-/** Records what happened up to now, and leaves. */
-async function recorded(opening: Opening, t: TestContext): Promise<Position> {
-  await using now = await opened(opening, t);
-  await now.recording.reaches(await headOf(now.recorder, t));
-  now.recording.acknowledge();
-  await now.recording.next();
-  return now.recording.last;
-}
-
-function urlOf(...servers: readonly PostgresServer[]): string {
-  return `postgres://postgres@${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}/postgres`;
-}
 
 test(
   'after a failover the log goes on in the same lineage, on the new timeline, byte after byte',
@@ -107,6 +66,7 @@ test('a standby that was promoted without all that was recorded is noticed', TIM
     { signal: t.signal },
   );
   assert.notEqual(recorder.lineage.id, after.lineage);
+  assert.match(recorder.lineage.brokenBy ?? '', /left timeline 1 before/);
   await assert.rejects(
     Recording.open(recorder, after, { signal: t.signal }),
     tells('POSITION_LOST', /left timeline 1 before/),

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equalBytes } from '../../../core/bytes.ts';
 import { fromSystem, systemCode } from '../../../core/errors.ts';
@@ -12,17 +13,22 @@ const HEADER_BYTES = 8;
 /** The end of the log as far as it has been received: what a server must have there to be taken for the same. */
 export type Tail = { readonly start: bigint; readonly bytes: Uint8Array };
 
+/** `atMs`: when it was kept, by this host's clock, and so all of it was there. */
+export type KeptTail = Tail & { readonly atMs: number };
+
 export function tailEnd({ start, bytes }: Tail): bigint {
   return start + BigInt(bytes.byteLength);
 }
 
 /** Undefined when there is none. */
-export async function readTail(folder: string): Promise<Tail | undefined> {
+export async function readTail(folder: string): Promise<KeptTail | undefined> {
+  const path = join(folder, TAIL_FILE);
   try {
-    const file = Buffer.from(await readSmallFile(join(folder, TAIL_FILE), HEADER_BYTES + TAIL_BYTES));
+    const file = Buffer.from(await readSmallFile(path, HEADER_BYTES + TAIL_BYTES));
+    const { mtimeMs } = await stat(path);
     return file.byteLength < HEADER_BYTES
       ? undefined
-      : { start: file.readBigUInt64BE(0), bytes: file.subarray(HEADER_BYTES) };
+      : { start: file.readBigUInt64BE(0), bytes: file.subarray(HEADER_BYTES), atMs: Math.floor(mtimeMs) };
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw fromSystem(error, 'FAILED', `what is remembered of a server’s log in ${folder} can’t be read`);

@@ -1,14 +1,16 @@
-import { logBytes } from '../../../core/log-bytes.ts';
 import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { Log, LogPiece } from '../../../core/recorder.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { positionLost, serverError, sqlState, SqlState, unreachable } from '../errors.ts';
 import { formatLsn, parseLsn, placeOf } from '../lsn.ts';
+import { CommitTimes, serverMs, serverTime } from '../wal/commit-times.ts';
 import { MessageType, readRow } from '../replication-socket.ts';
 import type { Message, ReplicationSocket } from '../replication-socket.ts';
 import { agrees, RunningTail, tailEnd } from './kept-tail.ts';
-import type { Tail } from './kept-tail.ts';
+import type { KeptTail, Tail } from './kept-tail.ts';
+import { PieceCutter } from './pieces.ts';
+import type { Received } from './pieces.ts';
 import { parseTimelines, timelineAfter } from './timelines.ts';
 import { segmentStart } from './wal-history.ts';
 import type { WalHistory } from './wal-history.ts';
@@ -21,13 +23,7 @@ const UNPULLED_MS = 30_000;
 /** A server that stops waits until all that it sent is confirmed. It waits no longer for a repository that is away. */
 const STOPPING_MS = 3_000;
 const BATCH_BYTES = 1024 * 1024;
-const PIECE_BYTES = 256n * 1024n;
-/** What one piece holds was sent within so long, so that a time of the log is found. */
-const PIECE_SPAN_MS = 200;
 const TAIL_EVERY_MS = 1_000;
-
-/** Milliseconds from 1970 to 2000, from where the server counts microseconds. */
-const SERVER_EPOCH_MS = 946_684_800_000;
 const WAL_HEADER_BYTES = 25;
 const KIND = { wal: 0x77, keepAlive: 0x6b, status: 0x72 } as const; // w k r
 
@@ -41,7 +37,7 @@ export type PhysicalLogOptions = {
   /** Where the slot stands. */
   readonly restart: bigint;
   /** What must come before `after`, if it is known. */
-  readonly tail: Tail | undefined;
+  readonly tail: KeptTail | undefined;
   /** Bytes of log that the server is to keep for the slot at most, as far as it is known now. */
   readonly capBytes: () => bigint;
   /** Remembers the end of what has been received and kept. */
@@ -60,13 +56,13 @@ export async function openPhysicalLog(options: PhysicalLogOptions, run: Run): Pr
   }
 }
 
-type Received = { readonly start: bigint; readonly bytes: Buffer; readonly atMs: number };
-
 class PhysicalLog implements Log {
   readonly #options: PhysicalLogOptions;
   readonly #stop = new AbortController();
   readonly #run: Run;
   readonly #runningTail = new RunningTail();
+  readonly #times: CommitTimes;
+  readonly #pieces: PieceCutter;
   /** All of the log before it has come. */
   #received: bigint;
   /** Of what has come, up to where it is on this host's disk: whoever asks for more has put it there. */
@@ -101,6 +97,9 @@ class PhysicalLog implements Log {
     this.#lastHeardMs = options.clock.monotonicMs();
     this.#tailMs = this.#lastHeardMs;
     options.history.delivered = options.after;
+    const { segmentBytes, pageBytes } = options.history.shape;
+    this.#times = new CommitTimes({ segmentBytes: Number(segmentBytes), pageBytes: Number(pageBytes) });
+    this.#pieces = new PieceCutter(options.history, options.after, options.tail?.atMs ?? this.#lastAtMs);
   }
 
   async start(): Promise<void> {
@@ -159,7 +158,7 @@ class PhysicalLog implements Log {
         receivedBytes += body.byteLength;
       }
     } while (this.#options.socket.isReady && receivedBytes < BATCH_BYTES);
-    const batch = piecesOf(received, this.#options);
+    const batch = this.#pieces.cut(received);
     for (const { commit } of batch.slice(-1)) this.#lastAtMs = must(commit, 'a commit').atMs;
     if (batch.length > 0 || !isIdle || this.#received < this.#options.after) return batch;
     return [
@@ -193,7 +192,12 @@ class PhysicalLog implements Log {
     }
     this.#received += BigInt(bytes.byteLength);
     this.#runningTail.push(start, bytes);
-    return { start, bytes, atMs: serverMs(body.readBigInt64BE(17)) };
+    return {
+      start,
+      bytes,
+      commits: this.#times.add({ start, bytes }),
+      allAtMs: this.#serverEnd === this.#received ? serverMs(body.readBigInt64BE(17)) : undefined,
+    };
   }
 
   /** Whether it says that nothing has happened. */
@@ -222,9 +226,12 @@ class PhysicalLog implements Log {
     if (switchLsn !== this.#received) {
       throw this.#lost(`timeline ${next} goes on from ${row?.[1]}, and ${formatLsn(this.#received)} was recorded`);
     }
-    socket.command(`TIMELINE_HISTORY ${next}`);
-    const [file] = await this.#rows();
-    history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
+    // What is known may go on beyond it already, and heads are asked of there.
+    if (next > history.timelines.current) {
+      socket.command(`TIMELINE_HISTORY ${next}`);
+      const [file] = await this.#rows();
+      history.timelines = must(parseTimelines(next, file?.[1] ?? ''), 'a history that can be read');
+    }
     if (timelineAfter(history.timelines, this.#received) !== next) {
       throw this.#lost('its history does not hold together');
     }
@@ -277,7 +284,7 @@ class PhysicalLog implements Log {
     status.writeBigUInt64BE(this.#received, 1);
     status.writeBigUInt64BE(released, 9);
     status.writeBigUInt64BE(released, 17);
-    status.writeBigInt64BE(BigInt(Math.round((this.#options.clock.nowMs() - SERVER_EPOCH_MS) * 1_000)), 25);
+    status.writeBigInt64BE(serverTime(this.#options.clock.nowMs()), 25);
     status[33] = wantsReply ? 1 : 0;
     this.#options.socket.copyData(status);
   }
@@ -343,54 +350,4 @@ class PhysicalLog implements Log {
       throw state === undefined ? error : serverError(this.#options.server, error);
     }
   }
-}
-
-function serverMs(microseconds: bigint): number {
-  return SERVER_EPOCH_MS + Number(microseconds / 1_000n);
-}
-
-/** Cuts what has come at segments of the log, and where pieces would be long. What lies before `after` has come to be compared, and is known already. */
-function piecesOf(received: readonly Received[], { history, after }: PhysicalLogOptions): readonly LogPiece[] {
-  const pieces: LogPiece[] = [];
-  let open: Received[] = [];
-  const close = (): void => {
-    const [first, last] = [open[0], open.at(-1)];
-    if (first === undefined || last === undefined) return;
-    const bytes = open.length === 1 ? first.bytes : Buffer.concat(open.map((run) => run.bytes));
-    const commit = { position: history.position(endOf(last)), atMs: last.atMs };
-    pieces.push({ changes: [logBytes(first.start, bytes)], commit });
-    history.delivered = endOf(last);
-    open = [];
-  };
-  const { segmentBytes } = history.shape;
-  // A commit stands where a timeline was left: from it a restore knows that it was.
-  const nextCut = (from: bigint): bigint => {
-    const segmentEnd = segmentStart(from, history.shape) + segmentBytes;
-    const left = history.timelines.left.find(({ switchLsn }) => switchLsn > from)?.switchLsn;
-    return left !== undefined && left < segmentEnd ? left : segmentEnd;
-  };
-  for (const { start, bytes, atMs } of received) {
-    const end = start + BigInt(bytes.byteLength);
-    for (let from = start > after ? start : after; from < end; ) {
-      const cut = nextCut(from);
-      const upTo = end < cut ? end : cut;
-      const run = { start: from, bytes: bytes.subarray(Number(from - start), Number(upTo - start)), atMs };
-      if (isFull(open, run)) close();
-      open.push(run);
-      if (upTo === cut) close();
-      from = upTo;
-    }
-  }
-  close();
-  return pieces;
-}
-
-function isFull(open: readonly Received[], { start, bytes, atMs }: Received): boolean {
-  const [first] = open;
-  if (first === undefined) return false;
-  return start - first.start + BigInt(bytes.byteLength) > PIECE_BYTES || atMs - first.atMs > PIECE_SPAN_MS;
-}
-
-function endOf({ start, bytes }: Received): bigint {
-  return start + BigInt(bytes.byteLength);
 }

@@ -15,7 +15,7 @@ const MAGIC: Readonly<Record<number, number>> = {
   18: 0xd118,
 };
 
-export function headerBytesAt(pageStart: bigint, { segmentBytes }: WalShape): number {
+export function headerBytesAt(pageStart: bigint, { segmentBytes }: Pick<WalShape, 'segmentBytes'>): number {
   return pageStart % BigInt(segmentBytes) === 0n ? LONG_HEADER_BYTES : PAGE_HEADER_BYTES;
 }
 

@@ -1,47 +1,61 @@
-import { headerBytesAt } from './page-header.ts';
+import { RECORD_HEADER_BYTES } from './main-data.ts';
+import { headerBytesAt, PAGE_HEADER_BYTES } from './page-header.ts';
 import { startOf } from './shape.ts';
 import type { WalShape } from './shape.ts';
 import type { WalBytes } from './wal-bytes.ts';
 
-const RECORD_HEADER_BYTES = 24;
+/** Where the header of a record says what it is, and after how many bytes that is known. */
+const INFORMATION = 16;
+const MANAGER = 17;
+const KIND_BYTES = 18;
+const SIZE_BYTES = 4;
 const ALIGNMENT = 8;
-const OVERWRITTEN = 8;
-const NO_BYTES = new Uint8Array(0);
+const GOES_ON = 1;
 
 /** Resource managers and kinds of records, by the numbers that the server gives them. */
 const XLOG = 0;
 const SWITCH = 0x40;
-const TABLESPACE = 5;
-const CREATE = 0;
 
-/** A record whose bytes were kept: `places` says where they lie in the log, in order. */
+/** A record of which bytes were kept: `places` says where they lie in the log, in order. `end`: where the record ends, as the server counts it. */
 export type KeptRecord = {
   readonly bytes: Uint8Array;
   readonly places: readonly { readonly lsn: bigint; readonly sizeBytes: number }[];
+  readonly end: bigint;
+};
+
+export type RecordWalkOptions = {
+  readonly shape: Pick<WalShape, 'pageBytes' | 'segmentBytes'>;
+  /** Where a record begins; without it, the first one that begins behind the header of a page. */
+  readonly from?: bigint | undefined;
+  /** Which records are told of. `information`: its upper four bits say the kind. */
+  isWanted(resourceManager: number, information: number): boolean;
+  /** How much of the beginning of one is kept; without it all. */
+  readonly mostBytes?: number | undefined;
 };
 
 /**
- * Goes through a log from record to record without looking into them, so that it is known where the last whole one ends. What creates a
- * tablespace is kept, because it names a folder of the host that it was made on.
+ * Goes through a log from record to record without looking into them, so that it is known where the last whole one ends. Each page says how much of it a
+ * record from the page before takes: what does not agree with that is forgotten, as the server gave up what was cut off by a crash.
  */
 export class RecordWalk {
-  readonly #shape: WalShape;
-  /** Of a page that is not whole yet. */
-  #page = NO_BYTES;
-  #pageStart: bigint | undefined;
-  #missing = 0;
+  readonly #options: RecordWalkOptions;
+  readonly #pageHeader = Buffer.alloc(PAGE_HEADER_BYTES);
+  #pageWithHeader: bigint | undefined;
   readonly #header = Buffer.alloc(RECORD_HEADER_BYTES);
-  #headerBytes = 0;
-  #skipTo: bigint;
+  /** Of the record that is under way; 0 while that is not known. */
+  #sizeBytes = 0;
+  #takenBytes = 0;
+  /** Its beginning was not seen. */
+  #isRest = false;
+  #skipTo: bigint | undefined;
   #end: bigint;
   #kept: { readonly bytes: Uint8Array[]; readonly places: { lsn: bigint; sizeBytes: number }[] } | undefined;
   #records: KeptRecord[] = [];
 
-  /** `from`: where a record begins. */
-  constructor(shape: WalShape, from: bigint) {
-    this.#shape = shape;
-    this.#skipTo = from;
-    this.#end = from;
+  constructor(options: RecordWalkOptions) {
+    this.#options = options;
+    this.#skipTo = options.from;
+    this.#end = options.from ?? 0n;
   }
 
   /** Where the last record ends that is whole, as the server counts it: the next one would begin there, or behind the header of the page. */
@@ -49,97 +63,150 @@ export class RecordWalk {
     return this.#end;
   }
 
-  /** The bytes that follow. Records that create tablespaces and have become whole are returned. */
-  add({ start, bytes }: WalBytes): readonly KeptRecord[] {
+  /** The bytes that follow. Records that are wanted and have become whole are returned. */
+  add({ start, bytes }: Pick<WalBytes, 'start' | 'bytes'>): readonly KeptRecord[] {
     this.#records = [];
-    const { pageBytes } = this.#shape;
-    let at = 0;
-    while (at < bytes.byteLength) {
+    const { pageBytes } = this.#options.shape;
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < all.byteLength; ) {
       const lsn = start + BigInt(at);
       const pageStart = startOf(lsn, pageBytes);
-      const rest = pageBytes - Number(lsn - pageStart);
-      const piece = bytes.subarray(at, at + rest);
+      const offset = Number(lsn - pageStart);
+      const piece = all.subarray(at, at + pageBytes - offset);
+      this.#walk(pageStart, offset, piece);
       at += piece.byteLength;
-      if (this.#pageStart !== pageStart) {
-        this.#pageStart = pageStart;
-        // What lies before it in the page is from before the log.
-        this.#page = new Uint8Array(Number(lsn - pageStart));
-      }
-      if (this.#page.byteLength === 0 && piece.byteLength === pageBytes) this.#walk(pageStart, piece);
-      else {
-        this.#page = Buffer.concat([this.#page, piece]);
-        if (this.#page.byteLength === pageBytes) this.#walk(pageStart, this.#page);
-      }
-      if (piece.byteLength === rest) this.#page = NO_BYTES;
     }
     return this.#records;
   }
 
-  /** After the last bytes: what the last page holds is counted in. */
-  finish(): readonly KeptRecord[] {
-    this.#records = [];
-    if (this.#pageStart !== undefined && this.#page.byteLength > 0) this.#walk(this.#pageStart, this.#page);
-    return this.#records;
-  }
-
-  #walk(pageStart: bigint, bytes: Uint8Array): void {
-    const page = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const pageEnd = pageStart + BigInt(this.#shape.pageBytes);
-    if (pageEnd <= this.#skipTo) return;
-    let at = headerBytesAt(pageStart, this.#shape);
-    if (page.byteLength < at) return;
-    // The server gave up the record that was cut off by a crash, and went on here.
-    if (this.#missing > 0 && (page.readUInt16LE(2) & OVERWRITTEN) !== 0) this.#forget();
-    if (pageStart < this.#skipTo) at = Math.max(at, Number(this.#skipTo - pageStart));
-    while (at < page.byteLength) {
-      if (this.#missing === 0) {
-        if (at + 4 > page.byteLength) return;
-        const sizeBytes = page.readUInt32LE(at);
-        // Nothing is written behind here; only a new beginning of a segment could follow.
-        if (sizeBytes < RECORD_HEADER_BYTES) return;
-        this.#missing = sizeBytes;
-      }
-      const taken = Math.min(this.#missing, page.byteLength - at);
-      this.#take(page.subarray(at, at + taken), pageStart + BigInt(at));
-      at += taken;
-      this.#missing -= taken;
-      if (this.#missing > 0) return;
-      const isSwitch = this.#header[17] === XLOG && ((this.#header[16] ?? 0) & 0xf0) === SWITCH;
-      if (this.#kept !== undefined) {
-        this.#records.push({ bytes: Buffer.concat(this.#kept.bytes), places: this.#kept.places });
-      }
-      this.#forget();
-      at = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
-      this.#end = pageStart + BigInt(at);
-      if (!isSwitch) continue;
-      // The rest of the segment is empty.
-      const { segmentBytes } = this.#shape;
-      this.#end = startOf(this.#end - 1n, segmentBytes) + BigInt(segmentBytes);
-      this.#skipTo = this.#end;
-      return;
+  /** `offset`: of the piece in its page. */
+  #walk(pageStart: bigint, offset: number, piece: Buffer): void {
+    const end = offset + piece.byteLength;
+    let at = offset + this.#takePageHeader(pageStart, offset, piece);
+    while (at < end) {
+      if (this.#skipTo === undefined) return;
+      if (this.#skipTo > pageStart) at = Math.max(at, Math.min(end, Number(this.#skipTo - pageStart)));
+      if (this.#sizeBytes === 0 && this.#takenBytes === 0) at = this.#passOver(pageStart, offset, piece, at);
+      if (at < end) at += this.#takeOfRecord(pageStart, at, piece.subarray(at - offset));
     }
   }
 
-  #take(bytes: Buffer, lsn: bigint): void {
-    const before = this.#headerBytes;
-    if (before < RECORD_HEADER_BYTES) {
-      this.#headerBytes += bytes.copy(this.#header, before, 0, RECORD_HEADER_BYTES - before);
+  /** Over records that lie whole in the piece and are not wanted, which most are. Returns how far in the page it is. */
+  #passOver(pageStart: bigint, offset: number, piece: Buffer, from: number): number {
+    const end = offset + piece.byteLength;
+    let at = from;
+    let endAt: number | undefined;
+    for (;;) {
+      at = Math.min(end, alignedUp(at));
+      if (end - at < RECORD_HEADER_BYTES) break;
+      const begin = at - offset;
+      const sizeBytes = piece.readUInt32LE(begin);
+      const [information, manager] = [piece.readUInt8(begin + INFORMATION), piece.readUInt8(begin + MANAGER)];
+      if (sizeBytes < RECORD_HEADER_BYTES || sizeBytes > end - at) break;
+      if (isSwitch(manager, information) || this.#options.isWanted(manager, information)) break;
+      at += sizeBytes;
+      endAt = at;
     }
+    if (endAt !== undefined) this.#end = pageStart + BigInt(alignedUp(endAt));
+    return at;
+  }
+
+  /** Returns how many bytes of it the piece begins with. */
+  #takePageHeader(pageStart: bigint, offset: number, piece: Buffer): number {
+    const headerBytes = headerBytesAt(pageStart, this.#options.shape);
+    if (offset >= headerBytes) return 0;
+    if (offset === 0) this.#pageWithHeader = pageStart;
+    const taken = piece.subarray(0, headerBytes - offset);
+    // What is longer in the first page of a segment says nothing of records.
+    if (offset < PAGE_HEADER_BYTES) taken.copy(this.#pageHeader, offset);
+    if (offset + taken.byteLength === headerBytes && this.#pageWithHeader === pageStart) this.#beginPage(pageStart);
+    return taken.byteLength;
+  }
+
+  #beginPage(pageStart: bigint): void {
+    if (this.#skipTo !== undefined && this.#skipTo > pageStart) return;
+    const goesOn = (this.#pageHeader.readUInt16LE(2) & GOES_ON) !== 0;
+    const restBytes = goesOn ? this.#pageHeader.readUInt32LE(16) : 0;
+    const isKnown = this.#skipTo !== undefined;
+    this.#skipTo ??= pageStart;
+    if (isKnown && restBytes === this.#sizeBytes - this.#takenBytes) return;
+    this.#forget();
+    this.#sizeBytes = restBytes;
+    this.#isRest = restBytes > 0;
+  }
+
+  /** Returns how many bytes were taken: of the record that is under way, or of one that begins here. */
+  #takeOfRecord(pageStart: bigint, at: number, bytes: Buffer): number {
+    if (this.#sizeBytes === 0) {
+      const size = bytes.subarray(0, SIZE_BYTES - this.#takenBytes);
+      size.copy(this.#header, this.#takenBytes);
+      if (this.#takenBytes + size.byteLength < SIZE_BYTES) {
+        this.#take(size, pageStart, at);
+        return size.byteLength;
+      }
+      this.#sizeBytes = this.#header.readUInt32LE(0);
+      if (this.#sizeBytes < RECORD_HEADER_BYTES) {
+        // Nothing is written behind here; only a new beginning of a page could follow.
+        this.#forget();
+        this.#skipTo = pageStart + BigInt(this.#options.shape.pageBytes);
+        return bytes.byteLength;
+      }
+    }
+    const taken = bytes.subarray(0, this.#sizeBytes - this.#takenBytes);
+    this.#take(taken, pageStart, at);
+    if (this.#takenBytes === this.#sizeBytes) this.#endRecord(pageStart, at + taken.byteLength);
+    return taken.byteLength;
+  }
+
+  #take(bytes: Buffer, pageStart: bigint, at: number): void {
+    const before = this.#takenBytes;
+    this.#takenBytes += bytes.byteLength;
+    if (this.#isRest) return;
+    if (before < RECORD_HEADER_BYTES) bytes.copy(this.#header, before);
+    const { isWanted, mostBytes = Infinity } = this.#options;
     // Its header may lie on two pages.
-    const isKnown = this.#headerBytes >= 18;
-    const isCreate = this.#header[17] === TABLESPACE && ((this.#header[16] ?? 0) & 0xf0) === CREATE;
-    if (isKnown && !isCreate) {
+    if (
+      this.#takenBytes >= KIND_BYTES &&
+      !isWanted(this.#header.readUInt8(MANAGER), this.#header.readUInt8(INFORMATION))
+    ) {
       this.#kept = undefined;
       return;
     }
+    if (before >= mostBytes) return;
     this.#kept ??= { bytes: [], places: [] };
-    this.#kept.bytes.push(Buffer.from(bytes));
-    this.#kept.places.push({ lsn, sizeBytes: bytes.byteLength });
+    this.#kept.bytes.push(Buffer.from(bytes.subarray(0, mostBytes - before)));
+    this.#kept.places.push({ lsn: pageStart + BigInt(at), sizeBytes: bytes.byteLength });
+  }
+
+  /** `at`: where it ends in its page. */
+  #endRecord(pageStart: bigint, at: number): void {
+    const [kept, isRest] = [this.#kept, this.#isRest];
+    const endsSegment = isSwitch(this.#header.readUInt8(MANAGER), this.#header.readUInt8(INFORMATION));
+    this.#forget();
+    if (isRest) return;
+    this.#end = pageStart + BigInt(alignedUp(at));
+    if (kept !== undefined) {
+      this.#records.push({ bytes: Buffer.concat(kept.bytes), places: kept.places, end: this.#end });
+    }
+    if (!endsSegment) return;
+    // The rest of the segment is empty.
+    const { segmentBytes } = this.#options.shape;
+    this.#end = startOf(this.#end - 1n, segmentBytes) + BigInt(segmentBytes);
+    this.#skipTo = this.#end;
   }
 
   #forget(): void {
-    this.#missing = 0;
-    this.#headerBytes = 0;
+    this.#sizeBytes = 0;
+    this.#takenBytes = 0;
+    this.#isRest = false;
     this.#kept = undefined;
   }
+}
+
+function isSwitch(resourceManager: number, information: number): boolean {
+  return resourceManager === XLOG && (information & 0xf0) === SWITCH;
+}
+
+function alignedUp(at: number): number {
+  return Math.ceil(at / ALIGNMENT) * ALIGNMENT;
 }
