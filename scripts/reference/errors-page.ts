@@ -8,7 +8,7 @@ export function errorsPage(): string {
     GENERATED,
     '# Errors and exit statuses',
     '',
-    'An error is one line on standard error and one that says what to do. With `--json` it is also the last line of standard output: `{"type":"error","code":…,"message":…,"hint":…,"where":…}`. Mistakes in a manifest are a line each, with `mistakes` in the object.',
+    'An error is one line on standard error and one that says what to do. With `--json` it is also the last line of standard output: `{"type":"error","code":…,"message":…,"hint":…,"where":…,"warnings":[…]}`, with what was warned of before it failed. Mistakes in a manifest are a line each, with `mistakes` in the object.',
     '',
     '## Exit statuses',
     '',

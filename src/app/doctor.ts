@@ -1,3 +1,4 @@
+import { DOCTOR_CLAUSE } from '../core/error-codes.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Run } from '../core/run.ts';
@@ -47,7 +48,8 @@ export async function diagnose(context: AppContext, stores: readonly string[], r
     });
     findings.push(...found.map((finding) => ({ ...finding, store: store.name })));
   }
-  return { findings: findings.toSorted((left, right) => SEVERITY[left.severity] - SEVERITY[right.severity]) };
+  const told = findings.map((finding) => ({ ...finding, hint: finding.hint.replace(DOCTOR_CLAUSE, '') }));
+  return { findings: told.toSorted((left, right) => SEVERITY[left.severity] - SEVERITY[right.severity]) };
 }
 
 async function diagnoseRepository(

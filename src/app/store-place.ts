@@ -24,7 +24,8 @@ export async function resolveStore(
   const { scheme, target, via, options } = store;
   const connector = await loadConnector(store.kind);
   const password = askPassword(context, store);
-  return { connector, ...connector.resolve({ scheme, target, password, via, options, leaveOut }) };
+  const { TIDEMARK_PASSPHRASE: _, ...environment } = context.stateOwner.environment;
+  return { connector, ...connector.resolve({ scheme, target, password, via, environment, options, leaveOut }) };
 }
 
 function askPassword(

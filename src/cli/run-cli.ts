@@ -28,7 +28,7 @@ export function reportUncaught(process: CliProcess, error: unknown): number {
 }
 
 function createSession(process: CliProcess): Session {
-  return { process, json: wantsJson(process.argv), line: createTerminalLine(process.errors) };
+  return { process, json: wantsJson(process.argv), line: createTerminalLine(process.errors), warnings: [] };
 }
 
 async function run(session: Session): Promise<number> {
@@ -63,15 +63,15 @@ async function neededConfiguration(
   }
 }
 
-/** Tells of an error in both forms; the status is the one of the most serious error that came together. */
-function reportFailure({ process, json, line }: Session, thrown: unknown): number {
+/** Tells of an error in both forms, with what was warned of before; the status is the one of the most serious error that came together. */
+function reportFailure({ process, json, line, warnings }: Session, thrown: unknown): number {
   const { signal } = process.run;
   line.clear();
   if (thrown instanceof OutputClosedError) return DONE;
   // What fails after the signal, fails because of it.
   const error: unknown = signal.aborted && !isTidemarkError(thrown) ? signal.reason : thrown;
   for (const text of errorText(error)) line.message(text);
-  if (json) process.output.write(`${JSON.stringify({ type: 'error', ...errorLine(error) })}\n`);
+  if (json) process.output.write(`${JSON.stringify({ type: 'error', ...errorLine(error), warnings })}\n`);
   return exitStatusOf(error);
 }
 

@@ -21,10 +21,9 @@ export async function runCommand(
   { entry, input, globals }: ParsedCommand,
   configuration: Configuration | undefined,
 ): Promise<number> {
-  const { process, json, line } = session;
+  const { process, json, line, warnings } = session;
   const command = entry.spec.name;
   const startedMs = process.clock.monotonicMs();
-  const warnings: string[] = [];
   const context = createContext({
     process,
     options: globals,

@@ -18,8 +18,15 @@ export type CliProcess = {
   readonly run: Run;
 };
 
-/** One command line: `line` is standard error, which messages and progress share. */
-export type Session = { readonly process: CliProcess; readonly json: boolean; readonly line: TerminalLine };
+/** One command line. */
+export type Session = {
+  readonly process: CliProcess;
+  readonly json: boolean;
+  /** Standard error, which messages and progress share. */
+  readonly line: TerminalLine;
+  /** What the operator has been warned of so far. */
+  readonly warnings: string[];
+};
 
 export function wantsColours({ colour }: Environment, stream: OutputStream): boolean {
   return colour === 'always' || (colour === 'auto' && stream.isTerminal);

@@ -60,13 +60,15 @@ export type AskPassword = (run: Run) => Promise<string | undefined>;
 
 /**
  * A store as the manifest has it: its scheme, what follows it, and the connector's options as its schema yields them. `leaveOut`: absolute
- * paths that no base may hold, such as the repository's own folder. `via`: what programs that must run beside the data are called with.
+ * paths that no base may hold, such as the repository's own folder. `via`: what programs that must run beside the data are called with;
+ * `environment`: the variables that it is started with on this host.
  */
 export type StorePlace = {
   readonly scheme: string;
   readonly target: string;
   readonly password: AskPassword;
   readonly via: readonly string[];
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
   readonly options: Readonly<Record<string, unknown>>;
   readonly leaveOut: readonly string[];
 };

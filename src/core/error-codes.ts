@@ -1,3 +1,6 @@
+/** Ends a hint about a store that can't be used; what `doctor` itself finds goes without. */
+export const DOCTOR_CLAUSE = '; `tidemark doctor` checks all stores';
+
 /**
  * Every error an operator can meet: what it means, what to do, and the exit status it leads to. The reference page is
  * generated from this table.
@@ -77,7 +80,7 @@ export const errorCodes = {
   STORE_UNREACHABLE: {
     exit: 7,
     meaning: 'A store can’t be opened.',
-    action: 'Check that it exists and that this user may read it; `tidemark doctor` checks all stores.',
+    action: `Check that it exists and that this user may read it${DOCTOR_CLAUSE}.`,
   },
   TARGET_UNKNOWN: {
     exit: 4,

@@ -92,6 +92,7 @@ test('with --json an error is the last line of standard output, and text on stan
       code: 'USAGE',
       message: "unknown command 'bakup' (Did you mean backup?)",
       hint: 'See tidemark --help.',
+      warnings: [],
     },
   ]);
 });

@@ -30,6 +30,17 @@ async function filledShop(): Promise<Shop> {
   return shop;
 }
 
+test('with --json an error tells what was warned of before it as well', async () => {
+  await using shop = await filledShop();
+  shop.ok(['backup']);
+  rmSync(shop.at('state'), { recursive: true });
+  const { status, json, err } = shop.run(['plan', '--to', 'nothing']);
+  assert.deepEqual([status, json['type'], json['code']], [4, 'error', 'TARGET_UNKNOWN'], err);
+  const { warnings } = json;
+  assert.ok(Array.isArray(warnings) && warnings.length === 1, JSON.stringify(json));
+  assert.match(String(warnings[0]), /^this host sees the repository for the first time/);
+});
+
 test('each thing that can be wrong has its one error, status and hint', async () => {
   await using shop = await filledShop();
   shop.ok(['backup', '--name', 'first']);
@@ -252,6 +263,16 @@ test('a store that is missing fails; others are backed up and the mark is partia
   const { status, json } = shop.run(['doctor']);
   assert.equal(status, 9);
   assert.ok(listOf(json, 'findings').some(({ store, severity }) => store === 'photos' && severity === 'error'));
+});
+
+test('what doctor finds does not advise to run doctor', async () => {
+  const stores =
+    "  cache: redis://127.0.0.1:1\n  db: 'postgres://user@127.0.0.1:1/db'\n  keys: embedded:./nothing.db\n";
+  await using shop = await openShop({ manifest: `application: shop\nrepository: ./backups\nstores:\n${stores}` });
+  const findings = listOf(shop.run(['doctor']).json, 'findings');
+  const broken = findings.filter(({ severity }) => severity === 'error').map(({ store }) => String(store));
+  assert.deepEqual(new Set(broken), new Set(['cache', 'db', 'keys']));
+  for (const { hint } of findings) assert.doesNotMatch(String(hint), /doctor/);
 });
 
 test('a store that is suddenly empty is an error until it is allowed', async () => {

@@ -38,7 +38,8 @@ export async function clientCall(
   return {
     command: [found ?? program, ...connection, ...args],
     via,
-    environment: ENVIRONMENT,
+    // What brings it there finds its keys and its configuration by them.
+    environment: isFar ? { ...ENVIRONMENT, ...place.environment, LC_ALL: 'C' } : ENVIRONMENT,
     secrets: {
       ...(password !== undefined && { PGPASSWORD: password }),
       PGSSLMODE: sslMode,

@@ -1,3 +1,4 @@
+import { DOCTOR_CLAUSE } from '../../core/error-codes.ts';
 import { operatorError, systemCode, TidemarkError } from '../../core/errors.ts';
 import type { ErrorDetails } from '../../core/errors.ts';
 import { BugError } from '../../core/must.ts';
@@ -18,8 +19,7 @@ export const SqlState = {
   duplicateObject: '42710',
 } as const;
 
-const LOOK_AT_IT =
-  'Check that it runs, that this host may connect to it, and that the URL names it; `tidemark doctor` checks all stores.';
+const LOOK_AT_IT = `Check that it runs, that this host may connect to it, and that the URL names it${DOCTOR_CLAUSE}.`;
 
 /** The server can't be used now; the same may work later. */
 export function unreachable(message: string, { hint = LOOK_AT_IT, ...details }: ErrorDetails = {}): TidemarkError {

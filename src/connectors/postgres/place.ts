@@ -29,6 +29,8 @@ export type PostgresPlace = ServerUrl & {
   readonly password: AskPassword;
   readonly options: PostgresOptions;
   readonly via: readonly string[];
+  /** Of `via` on this host. */
+  readonly environment?: StorePlace['environment'];
 };
 
 /** @throws CONFIG_INVALID, never with what stands in the URL before the `@` */
@@ -38,7 +40,8 @@ export function resolvePlace(place: StorePlace): PostgresPlace {
   if ((options.certFile === undefined) !== (options.keyFile === undefined)) {
     throw invalid('certFile and keyFile go together', 'Name both, or neither.');
   }
-  return { ...parseServerUrl(place.target), password: place.password, options, via: place.via };
+  const { password, via, environment } = place;
+  return { ...parseServerUrl(place.target), password, options, via, environment };
 }
 
 /** `target` is what follows `postgres:`. @throws CONFIG_INVALID */

@@ -220,7 +220,7 @@ async function settingsFindings({ client }: Master, run: Run): Promise<Finding[]
         code: 'REDIS_SETTINGS_HIDDEN',
         severity: 'note',
         message: `${shownAddress(client.server)} does not show its settings to this user, so that they are not checked`,
-        hint: 'Run `tidemark doctor` once with a user that may CONFIG GET.',
+        hint: 'Have them checked once by a user that may CONFIG GET.',
       },
     ];
   }

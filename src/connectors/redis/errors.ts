@@ -1,3 +1,4 @@
+import { DOCTOR_CLAUSE } from '../../core/error-codes.ts';
 import { systemCode, systemMeaning, TidemarkError } from '../../core/errors.ts';
 import type { ErrorDetails } from '../../core/errors.ts';
 import { shownAddress } from './place.ts';
@@ -36,7 +37,7 @@ const CERTIFICATES =
 
 export function unreachable(server: Address, why: string, details: ErrorDetails = {}): TidemarkError {
   return new TidemarkError('STORE_UNREACHABLE', `the Redis server ${shownAddress(server)}: ${why}`, {
-    hint: 'Check that it runs, that this host may connect to it, and that the URL names it; `tidemark doctor` checks all stores.',
+    hint: `Check that it runs, that this host may connect to it, and that the URL names it${DOCTOR_CLAUSE}.`,
     ...details,
   });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseServerUrl } from '../../../src/connectors/postgres/place.ts';
 import type { PostgresPlace } from '../../../src/connectors/postgres/place.ts';
@@ -13,6 +13,7 @@ import { isTidemarkError } from '../../../src/core/errors.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import type { MemoryBase } from '../../../src/testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
+import { openShop } from '../../e2e/shop.ts';
 import { startPostgres } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { run, runtime } from './fixture.ts';
@@ -105,6 +106,18 @@ test('a password goes to the program, and a dump that fails is no base', async (
   await using recorder = await openSqlRecorder(weak, { runtime }, run);
   await using weakBase = await recorder.openBase(run);
   await assert.rejects(recordInMemory(weakBase, run), (error) => isTidemarkError(error, 'FAILED'));
+});
+
+test('a prefix has the variables of who runs the command, but for the passphrase', async () => {
+  await using server = await startPostgres();
+  const db = `db: { url: '${server.url}', strategy: sql, via: [to-the-pod] }`;
+  await using shop = await openShop({ manifest: `application: shop\nrepository: ./backups\nstores:\n  ${db}\n` });
+  mkdirSync(shop.at('bin'));
+  const program = `#!/bin/sh\necho "$HOME $KUBECONFIG $TIDEMARK_PASSPHRASE" > "$HOME/told"\nexec "$@"\n`;
+  writeFileSync(shop.at('bin', 'to-the-pod'), program, { mode: 0o755 });
+  const env = { HOME: shop.folder.path, KUBECONFIG: 'pods', PATH: `${shop.at('bin')}:/usr/bin:/bin` };
+  shop.ok(['backup'], { env });
+  assert.equal(readFileSync(shop.at('told'), 'utf8'), `${shop.folder.path} pods \n`);
 });
 
 test('the program may run elsewhere, which a prefix brings it to', async () => {

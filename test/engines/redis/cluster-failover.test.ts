@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { must } from '../../../src/core/must.ts';
 import { createSeededRandom } from '../../../src/flow/random.ts';
 import type { SeededRandom } from '../../../src/flow/random.ts';
@@ -81,6 +82,7 @@ function replicaOf(nodes: readonly ClusterNode[], master: ClusterNode): ClusterN
 
 type World = {
   readonly cluster: RedisCluster;
+  readonly into: RedisCluster;
   readonly shop: Shop;
   readonly client: ClusterClient;
   readonly random: SeededRandom;
@@ -104,48 +106,42 @@ async function failOver(
   await cluster.untilWhole();
 }
 
-async function open(cluster: RedisCluster, seed: number) {
+/** A cluster of three masters with a replica each, an application that has it as a store, and another cluster to restore into. */
+async function openWorld(t: TestContext): Promise<World & AsyncDisposable> {
+  const seed = Number(process.env['TIDEMARK_TEST_SEED'] ?? randomInt(2 ** 31));
+  t.diagnostic(`seed ${seed}`);
   await using opened = new AsyncDisposableStack();
-  const random = createSeededRandom(seed);
+  const cluster = opened.use(await startRedisCluster({ replicas: 1 }));
+  const into = opened.use(await startRedisCluster({ masters: 2 }));
   const stores = `stores:\n  sessions: { url: '${urlOf(cluster)}' }\n`;
   const manifest = `application: shop\nrepository: ./backups\nmarks: { every: 1s }\n${stores}`;
   const shop = opened.use(await openShop({ manifest }));
   const client = opened.use(new ClusterClient(cluster));
   await client.refresh();
+  const random = createSeededRandom(seed);
   const held = opened.move();
-  return { cluster, shop, client, random, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
+  return { cluster, into, shop, client, random, [Symbol.asyncDispose]: async () => await held.disposeAsync() };
 }
 
+type Marked = { readonly mark: string; readonly keys: ReadonlyMap<string, string> };
+
 /** What the mark holds is what the cluster had. */
-async function assertRestores(
-  shop: Shop,
-  {
-    mark,
-    keys,
-    into,
-  }: { readonly mark: string; readonly keys: ReadonlyMap<string, string>; readonly into: RedisCluster },
-): Promise<void> {
+async function assertRestores({ shop, into }: World, { mark, keys }: Marked): Promise<void> {
   await ended(shop, ['restore', '--to', mark, '--into', `sessions=${urlOf(into)}`, '--replace', 'sessions', '--yes']);
   assertSame(await stateOfCluster(into), keys, mark);
   await ended(shop, ['restore', '--discard', '--yes']);
 }
 
-const seedOf = (): number => Number(process.env['TIDEMARK_TEST_SEED'] ?? randomInt(2 ** 31));
-
 test(
   'masters that are killed −9 under load are followed on, or a gap is told; marks afterwards hold what the cluster had',
   options,
   async (t) => {
-    const seed = seedOf();
-    t.diagnostic(`seed ${seed}`);
-    await using cluster = await startRedisCluster({ replicas: 1 });
-    await using into = await startRedisCluster({ masters: 2 });
-    await using world = await open(cluster, seed);
-    const { shop, client, random } = world;
+    await using world = await openWorld(t);
+    const { cluster, shop, client, random } = world;
     await work(client, clusterWorkload(random), 300);
     const up = shop.start(['up']);
     await untilRecording(shop);
-    const marks: { readonly mark: string; readonly keys: ReadonlyMap<string, string> }[] = [];
+    const marks: Marked[] = [];
     for (let count = 0; count < 2; count += 1) {
       const writer = new Writer(client, random);
       await runtime.clock.sleep(random.integer(1_000), forever);
@@ -162,7 +158,7 @@ test(
     assert.equal(status, gaps.length === 0 ? 0 : 3, err);
     const bases = err.match(/^sessions: base of/gm) ?? [];
     assert.equal(bases.length, 1 + gaps.length, err);
-    for (const one of marks) await assertRestores(shop, { ...one, into });
+    for (const one of marks) await assertRestores(world, one);
   },
 );
 
@@ -170,15 +166,11 @@ test(
   'a replica that had less than was recorded and takes over begins anew, and the gap is told',
   options,
   async (t) => {
-    const seed = seedOf();
-    t.diagnostic(`seed ${seed}`);
-    await using cluster = await startRedisCluster({ replicas: 1 });
-    await using into = await startRedisCluster({ masters: 2 });
-    await using world = await open(cluster, seed);
-    const { shop, client, random } = world;
+    await using world = await openWorld(t);
+    const { cluster, shop, client, random } = world;
     const up = shop.start(['up']);
     await untilRecording(shop);
-    let before: { readonly mark: string; readonly keys: ReadonlyMap<string, string> } | undefined;
+    let before: Marked | undefined;
     await failOver(world, async (replica) => {
       const masters = await cluster.nodes();
       const master = must(
@@ -206,6 +198,6 @@ test(
     const { status, err } = await up.ended;
     assert.equal(status, 3, err);
     assert.match(err, /^sessions: a gap since .*became master at/m);
-    for (const one of [first, second]) await assertRestores(shop, { ...one, into });
+    for (const one of [first, second]) await assertRestores(world, one);
   },
 );

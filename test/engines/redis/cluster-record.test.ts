@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { openRedisRecorder } from '../../../src/connectors/redis/recorder.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { must } from '../../../src/core/must.ts';
 import { FrameReader } from '../../../src/connectors/redis/cluster/frames.ts';
@@ -63,6 +65,28 @@ for (const [name, needed, program] of [
     assert.ok(later.end.logFrom.order <= later.end.cut.order);
   });
 }
+
+test('a cluster that nobody has replicated yet is recorded while it is written to', options, async () => {
+  await using cluster = await startRedisCluster({ masters: 1 });
+  const [server] = cluster.servers;
+  // Whatever the recorder does between two of its questions, somebody has written meanwhile.
+  const write = ['-p', String(must(server, 'a node').port), 'SET', 'key', 'x'.repeat(100)];
+  const monotonicMs = (): number => {
+    execFileSync('redis-cli', write);
+    return runtime.clock.monotonicMs();
+  };
+  const clock = { ...runtime.clock, monotonicMs };
+  await using recorder = await openRedisRecorder(
+    placeOfUrl(urlOf(cluster)),
+    { runtime: { ...runtime, clock } },
+    forever,
+  );
+  const from = await begin(recorder);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  assert.deepEqual([base.end.logFrom, base.end.cut], [from, from]);
+  const later = await head(recorder);
+  assert.ok(later.order > from.order, `${later.order} comes after ${from.order}`);
+});
 
 test(
   'a failover of one master goes on, byte for byte, also when the node of the URL is the one that is gone',

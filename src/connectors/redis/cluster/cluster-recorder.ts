@@ -147,7 +147,8 @@ class ClusterRecorder implements Recorder {
     this.lineage = setup.lineage;
     this.#from = {
       order: setup.order,
-      offsets: setup.shards.map(({ info, known }) => known?.offset ?? info.offset),
+      // A master that was asked for its first RDB may have begun it before it said `info`: what it said before that is no later.
+      offsets: setup.shards.map(({ master, known }) => known?.offset ?? master.info.offset),
     };
   }
 
