@@ -161,7 +161,8 @@ function noStandby(store: string): TidemarkError {
   );
 }
 
-function refuseUnknown(replace: readonly string[], names: readonly string[]): void {
+/** @throws USAGE for a store of which nothing is restored */
+export function refuseUnknown(replace: readonly string[], names: readonly string[]): void {
   const unknown = replace.find((name) => !names.includes(name));
   if (unknown === undefined) return;
   throw new TidemarkError('USAGE', `--replace: nothing is restored of a store ${unknown}`, {

@@ -24,7 +24,7 @@ import {
 } from './restore-journal.ts';
 import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
 import { lockRestore, openStore, refuseOtherRestores } from './restore-place.ts';
-import { planRestore } from './restore-plan.ts';
+import { planRestore, refuseUnknown } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
 import { recorded } from './run-record.ts';
@@ -120,17 +120,27 @@ export async function carryOut(
   return await finish(application, reader, { journal, isBegun: false }, run);
 }
 
-/** Finishes a restore that was cut off. @throws NOTHING_TO_RESUME */
+/**
+ * Finishes a restore that was cut off. What was allowed when it began still is; `replace` names stores of which it is allowed from now on as well.
+ * @throws NOTHING_TO_RESUME; USAGE for a store that it is not about
+ */
 export async function resumeRestore(
   application: OpenApplication,
   reader: RepositoryReader,
+  replace: readonly string[],
   run: Run,
 ): Promise<RestoreResult> {
   await using _lock = await lockRestore(application);
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
   if (isBeingUndone(journal)) refuseUnfinished([journal]);
-  return await finish(application, reader, { journal, isBegun: true }, run);
+  refuseUnknown(
+    replace,
+    journal.stores.map(({ store }) => store),
+  );
+  const stores = journal.stores.map((item) => ({ ...item, replace: item.replace || replace.includes(item.store) }));
+  const allowed = replace.length === 0 ? journal : await save(application, { ...journal, stores }, run);
+  return await finish(application, reader, { journal: allowed, isBegun: true }, run);
 }
 
 /** Does the rest of a restore, and leaves a run. What to do after a failure is told. `isBegun`: the journal is durable. */
@@ -179,7 +189,9 @@ function withWayOn(error: unknown, phase: RestorePhase, { skipDamaged, stores }:
   const details = { disposition, where, cause: error };
   const canSkip = stores.some(({ canSkipDamaged }) => canSkipDamaged);
   if (phase === 'swapping') {
-    const hint = 'Stores were being exchanged: finish that now with `tidemark restore --resume`.';
+    const wayOn = 'Stores were being exchanged: finish that now with `tidemark restore --resume`.';
+    // Something is in the way, which only its own hint tells how to get past.
+    const hint = code === 'RESTORE_CONFLICT' && error.hint !== undefined ? `${wayOn} ${error.hint}` : wayOn;
     return new TidemarkError(code, message, { ...details, hint });
   }
   if (code === 'REPOSITORY_DAMAGED' && !skipDamaged && canSkip) {

@@ -31,7 +31,7 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
     markHeapAtOnce();
     const request = options.resume ? undefined : await restoreRequest(context, stores, options);
     const result = await withReader(context, async (application, reader) => {
-      if (request === undefined) return await resumeRestore(application, reader, context.run);
+      if (request === undefined) return await resumeRestore(application, reader, options.replace, context.run);
       const plan = await prepareRestore(application, reader, request, context.run);
       if (plan.result.blockers.length === 0) await confirmPlan(context, { plan: plan.result, yes: options.yes });
       return await carryOut(application, reader, plan, context.run);
@@ -70,11 +70,11 @@ function refuseMixed(
   if ([resume, undo, discard, to !== undefined].filter(Boolean).length > 1) {
     throw new TidemarkError('USAGE', 'only one of --to, --resume, --undo and --discard can be given');
   }
-  const places = [...into, ...only, ...replace];
+  const places = [...into, ...only, ...(resume ? [] : replace)];
   if ((resume || undo || discard) && (places.length > 0 || skipDamaged || perStore || standby)) {
     throw new TidemarkError(
       'USAGE',
-      '--into, --only, --replace, --per-store and --skip-damaged belong to --to: the restore that was begun has its own',
+      '--into, --only, --per-store, --skip-damaged and, but for --resume, --replace belong to --to: the restore that was begun has its own',
     );
   }
   if (resume && stores.length > 0) {

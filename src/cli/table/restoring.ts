@@ -67,7 +67,7 @@ export const restoreSpec = {
   details: [
     PER_STORE,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
-    'A restore that was cut off is finished by --resume. --undo puts back what the last restore kept aside; --discard deletes it.',
+    'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside; --discard deletes it.',
   ],
   needs: 'manifest',
   arguments: { stores },

@@ -90,50 +90,53 @@ for (const { name, program: find, intos } of KINDS) {
         assert.ok(never > 5e10);
       });
     }
+  });
 
-    test('are moved as keys are, where a log holds a hash by RESTORE', async (t) => {
-      const program = await find();
-      await using source = await startRedis({ program });
-      await using target = await startRedis({ program });
-      await using folder = temporaryFolder();
-      if ((await source.call('COMMAND', 'INFO', 'HPEXPIREAT')).trim() === '') {
-        t.skip('needs Redis 7.4');
-        return;
-      }
-      await using client = await clientOf(source);
-      const run = { signal: t.signal };
-      const many = Array.from({ length: 1000 }, (_, index) => [`f${index}`, 'x'.repeat(index % 100)]).flat();
-      for (const [key, pairs] of [
-        ['small', ['f0', 'x', 'f1', 'x']],
-        ['large', many],
-      ] as const) {
-        await client.call(['HSET', `${key}:old`, ...pairs], run);
-        await client.call(['HEXPIRE', `${key}:old`, '3600', 'FIELDS', '1', 'f1'], run);
-      }
-      const HOUR_MS = 3_600_000;
-      await using recording = await record(source, () => Date.now() - HOUR_MS);
+  test(`fields of hashes of ${name} that a log brings by RESTORE are moved as keys are`, {
+    ...needed,
+    timeout: LIMIT_MS,
+  }, async (t) => {
+    const program = await find();
+    await using source = await startRedis({ program });
+    await using target = await startRedis({ program });
+    await using folder = temporaryFolder();
+    if ((await source.call('COMMAND', 'INFO', 'HPEXPIREAT')).trim() === '') {
+      t.skip('needs Redis 7.4');
+      return;
+    }
+    await using client = await clientOf(source);
+    const run = { signal: t.signal };
+    const many = Array.from({ length: 1000 }, (_, index) => [`f${index}`, 'x'.repeat(index % 100)]).flat();
+    for (const [key, pairs] of [
+      ['small', ['f0', 'x', 'f1', 'x']],
+      ['large', many],
+    ] as const) {
+      await client.call(['HSET', `${key}:old`, ...pairs], run);
+      await client.call(['HEXPIRE', `${key}:old`, '3600', 'FIELDS', '1', 'f1'], run);
+    }
+    const HOUR_MS = 3_600_000;
+    await using recording = await record(source, () => Date.now() - HOUR_MS);
+    for (const key of ['small', 'large']) {
+      const dump = await client.call(['DUMP', `${key}:old`], run);
+      assert.ok(dump instanceof Uint8Array);
+      await client.call(['RESTORE', `${key}:new`, '3600000', dump], run);
+    }
+    const to = await recording.position();
+    for (const [expiry, seconds] of [
+      ['remaining', 7200],
+      ['absolute', 3600],
+    ] as const) {
+      const context = { replace: true };
+      await restore(target, { recording, to, workFolder: folder.at(expiry), expiry, context });
       for (const key of ['small', 'large']) {
-        const dump = await client.call(['DUMP', `${key}:old`], run);
-        assert.ok(dump instanceof Uint8Array);
-        await client.call(['RESTORE', `${key}:new`, '3600000', dump], run);
-      }
-      const to = await recording.position();
-      for (const [expiry, seconds] of [
-        ['remaining', 7200],
-        ['absolute', 3600],
-      ] as const) {
-        const context = { replace: true };
-        await restore(target, { recording, to, workFolder: folder.at(expiry), expiry, context });
-        for (const key of ['small', 'large']) {
-          for (const name of [`${key}:old`, `${key}:new`]) {
-            const [none, left = '0'] = (await target.call('HTTL', name, 'FIELDS', '2', 'f0', 'f1')).split('\n');
-            assert.equal(none, '-1');
-            assert.ok(Math.abs(Number(left) - seconds) < 60, `${name} with ${expiry}: ${left}`);
-          }
-          const left = Number(await target.call('TTL', `${key}:new`));
-          assert.ok(Math.abs(left - seconds) < 60, `${key}:new with ${expiry}: ${left}`);
+        for (const name of [`${key}:old`, `${key}:new`]) {
+          const [none, left = '0'] = (await target.call('HTTL', name, 'FIELDS', '2', 'f0', 'f1')).split('\n');
+          assert.equal(none, '-1');
+          assert.ok(Math.abs(Number(left) - seconds) < 60, `${name} with ${expiry}: ${left}`);
         }
+        const left = Number(await target.call('TTL', `${key}:new`));
+        assert.ok(Math.abs(left - seconds) < 60, `${key}:new with ${expiry}: ${left}`);
       }
-    });
+    }
   });
 }

@@ -383,6 +383,6 @@ function notOfCluster({ shown }: Targets): TidemarkError {
 function notEmpty({ shown }: Targets, there: string, isAnother: boolean): TidemarkError {
   const why = isAnother ? ', and nothing shows that it is the server that was being restored into' : '';
   return new TidemarkError('RESTORE_CONFLICT', `${shown} is not empty: it holds ${there}${why}`, {
-    hint: 'Name the store in --replace to have it replaced, which keeps what it holds; or send it elsewhere with --into STORE=URL.',
+    hint: 'Empty it before, or let it be replaced with `tidemark restore --resume --replace STORE`, which keeps what it holds.',
   });
 }
