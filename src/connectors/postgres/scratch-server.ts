@@ -122,6 +122,8 @@ export class ScratchServer implements AsyncDisposable {
     });
     this.#child = child;
     this.#wasStarted = true;
+    const guardian = child.pid === undefined ? undefined : startGuardian(child.pid, folder);
+    guardian?.once('error', () => child.kill('SIGQUIT'));
     child.stderr?.on('data', (piece: Buffer) => {
       this.#log = (this.#log + piece.toString()).slice(-LOG_KEPT);
       for (const listener of this.#listeners) listener();
@@ -129,6 +131,7 @@ export class ScratchServer implements AsyncDisposable {
     this.#ended = new Promise((resolve) => {
       const finish = (): void => {
         this.#child = undefined;
+        guardian?.kill('SIGKILL');
         for (const listener of this.#listeners) listener();
         resolve();
       };
@@ -219,6 +222,20 @@ export class ScratchServer implements AsyncDisposable {
     chmodSync(path, 0o600);
     chownSync(path, this.#options.owner.uid, this.#options.owner.gid);
   }
+}
+
+/** Waits at a pipe that only this process holds. */
+const GUARD = 'read -r _; [ "/proc/$1/cwd" -ef "$2" ] && kill -QUIT "$1"';
+
+/** Ends the server of a folder when this process is gone without having done so, however that went. */
+function startGuardian(serverPid: number, folder: string): ChildProcess {
+  return spawn('/bin/sh', ['-c', GUARD, 'sh', String(serverPid), folder], {
+    cwd: '/',
+    env: { PATH: '/usr/bin:/bin' },
+    stdio: ['pipe', 'ignore', 'ignore'],
+    // What ends this process by its group must not end the guardian first.
+    detached: true,
+  });
 }
 
 const SHOWN_LINES = 4;

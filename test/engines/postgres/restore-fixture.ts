@@ -1,4 +1,4 @@
-import { chownSync } from 'node:fs';
+import { chownSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
 import type { RestoreSettings } from '../../../src/connectors/postgres/restore-settings.ts';
 import { DataDirectoryRestorer } from '../../../src/connectors/postgres/data-directory-restorer.ts';
@@ -46,4 +46,19 @@ export function sharedFolder(): TemporaryFolder {
 export async function numbersIn(folder: string): Promise<readonly number[]> {
   await using restored = await startPostgres({ folder });
   return (await restored.query('SELECT n FROM stamps ORDER BY n')).map(({ n }) => Number(n));
+}
+
+/** Servers whose data directory is below a folder. */
+export function serversBelow(folder: string): number {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return (
+        readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) &&
+        /postgres/.test(readFileSync(`/proc/${pid}/comm`, 'utf8'))
+      );
+    } catch {
+      // It is no process, or not any more.
+      return false;
+    }
+  }).length;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,25 +11,10 @@ import { discardDataDirectory } from '../../../src/connectors/postgres/undo.ts';
 import { startPostgres } from '../../servers/postgres.ts';
 import { waitUntil } from '../../servers/guarded.ts';
 import { flush, insertPosition, run, runtime, takeBase } from './fixture.ts';
-import { numbersIn, restoreTo, SETTINGS, sharedFolder } from './restore-fixture.ts';
+import { numbersIn, restoreTo, serversBelow, SETTINGS, sharedFolder } from './restore-fixture.ts';
 import type { RestoreAt } from './restore-fixture.ts';
 
 const CHILD = join(import.meta.dirname, 'restore-child.ts');
-
-/** Servers whose data directory is below a folder. */
-function serversBelow(folder: string): number {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return (
-        readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) &&
-        /postgres/.test(readFileSync(`/proc/${pid}/comm`, 'utf8'))
-      );
-    } catch {
-      // It is no process, or not any more.
-      return false;
-    }
-  }).length;
-}
 
 /** Where the last call had begun the exchange only that is left to do, or nothing. */
 async function finish(restore: RestoreAt): Promise<void> {
