@@ -28,6 +28,8 @@ const ENVIRONMENT =
 const ONE_PROCESS = ['--test-isolation=none'];
 /** Groups whose files take long and need no quiet: node alone would leave a processor idle. */
 const SIDE_BY_SIDE = new Set(['crash', 'damage', 'e2e', 'engines', 'kit', 'oracle', 'servers', 'simulation']);
+/** Of these, those that wait for servers much of their time. */
+const WAITING = new Set(['engines', 'oracle']);
 
 function listGroups(): readonly Group[] {
   const folders = new Map<string, string[]>();
@@ -43,9 +45,13 @@ function listGroups(): readonly Group[] {
     ...[...folders].map(([name, files]) => ({
       name,
       files,
-      options: SIDE_BY_SIDE.has(name) ? [`--test-concurrency=${availableParallelism()}`] : [],
+      options: SIDE_BY_SIDE.has(name) ? [`--test-concurrency=${concurrencyOf(name)}`] : [],
     })),
   ];
+}
+
+function concurrencyOf(group: string): number {
+  return availableParallelism() + (WAITING.has(group) ? 1 : 0);
 }
 
 function choose(groups: readonly Group[], words: readonly string[]): readonly Group[] {
