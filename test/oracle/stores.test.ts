@@ -110,6 +110,7 @@ test('after a restore in place a gap is noted, and the restored stores are recor
   const model = await world.stopWriter();
   notes.put('note', 'bad');
   const bad = await world.mark();
+  for (const id of [good, bad]) assert.deepEqual(await missingIn(world, String(id)), [], `of ${id}`);
   shop.ok(['restore', '--to', String(good), '--yes']);
   assert.equal(notes.getText('note'), 'good');
   notes.put('note', 'better');

@@ -30,7 +30,7 @@ async function commitsOf(server: PostgresServer, from: bigint, to: bigint): Prom
   return [...commits, ...open.map((xid) => ({ xid, end: to }))];
 }
 
-const MOMENTS = 20;
+const MOMENTS = process.env['TIDEMARK_TEST_LEVEL'] === 'full' ? 20 : 8;
 
 test('at every position there is exactly what was committed up to it', { timeout: 600_000 }, async () => {
   await using server = await startPostgres({ settings: { wal_keep_size: '4GB', synchronous_commit: 'off' } });

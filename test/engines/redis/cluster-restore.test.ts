@@ -26,6 +26,12 @@ import { assertSame, stateOf } from './state.ts';
 
 const options = { ...needs('redis-server', 'redis-cli'), timeout: 240_000 };
 
+const isFull = process.env['TIDEMARK_TEST_LEVEL'] === 'full';
+const MOMENTS = isFull ? 8 : 4;
+const MOVES = isFull ? 4 : 2;
+const MOVED_SLOTS = isFull ? 2_500 : 1_000;
+const MIDDLES = isFull ? 12 : 4;
+
 type Moment = { readonly position: Position; readonly keys: ReadonlyMap<string, string>; readonly base: MemoryBase };
 
 test('a cluster is restored at any moment into one of another size, and into a single server', options, async () => {
@@ -41,9 +47,9 @@ test('a cluster is restored at any moment into one of another size, and into a s
   await using followed = await follow(recorder, from);
   let base = await recordInMemory(await recorder.openBase(forever), forever);
   const moments: Moment[] = [];
-  for (let count = 0; count < 8; count += 1) {
+  for (let count = 0; count < MOMENTS; count += 1) {
     await work(client, units, 30 + random.integer(300));
-    if (count === 5) base = await recordInMemory(await recorder.openBase(forever), forever);
+    if (count === Math.ceil(MOMENTS / 2)) base = await recordInMemory(await recorder.openBase(forever), forever);
     await work(client, units, 30 + random.integer(100));
     // What is to expire within milliseconds would do so while it is looked at.
     await runtime.clock.sleep(50, forever);
@@ -83,12 +89,13 @@ test('what is recorded while slots move is restored, also at moments in the midd
   const moments: { readonly position: Position; readonly keys: ReadonlyMap<string, string> }[] = [];
   const refused: unknown[] = [];
   const ids = (await cluster.masters()).map(({ id }) => id);
-  for (const [source, target] of [
+  const moves = [
     [0, 1],
     [1, 2],
     [2, 0],
     [1, 0],
-  ] as const) {
+  ] as const;
+  for (const [source, target] of moves.slice(0, MOVES)) {
     let isDone = false;
     const moved = must(cluster.servers[0], 'a node')
       .cluster(
@@ -99,7 +106,7 @@ test('what is recorded while slots move is restored, also at moments in the midd
         '--cluster-to',
         must(ids[target], 'an id'),
         '--cluster-slots',
-        '2500',
+        String(MOVED_SLOTS),
         '--cluster-yes',
       )
       .finally(() => {
@@ -132,7 +139,7 @@ test('what is recorded while slots move is restored, also at moments in the midd
   const commits = followed.pieces.flatMap(({ changes, commit }) =>
     changes.length > 0 && commit ? [commit.position] : [],
   );
-  for (let count = 0; count < 12; count += 1) {
+  for (let count = 0; count < MIDDLES; count += 1) {
     await using folder = temporaryFolder();
     const to = random.pick(commits);
     await restoreInto(single.url, { base, followed, to, workFolder: folder.at('work'), context: { replace: true } });
