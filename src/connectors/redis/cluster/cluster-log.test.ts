@@ -11,6 +11,7 @@ import { FrameReader } from './frames.ts';
 import { clusterPosition, vectorOf } from './positions.ts';
 import { ShardStream } from './shard-stream.ts';
 import type { StreamLink } from './shard-stream.ts';
+import type { MoveWords } from './slot-moves.ts';
 
 const run = { signal: new AbortController().signal };
 /** No heartbeat is ever due: a master is asked only where the log has to know something. */
@@ -90,9 +91,11 @@ class World {
   state: Pick<ClusterState, 'isMoving' | 'importing'> = { isMoving: false, importing: [false, false] };
   asked = 0;
 
-  constructor() {
+  constructor(moveWords?: MoveWords) {
     const placeAt = (offset: bigint) => ({ replId: 'a'.repeat(40), offset });
-    const streams = this.shards.map(({ link }, shard) => new ShardStream({ shard, link, from: 0n, placeAt }));
+    const streams = this.shards.map(
+      ({ link }, shard) => new ShardStream({ shard, link, from: 0n, placeAt, moveWords }),
+    );
     const after = clusterPosition('lineage', 0n, [placeAt(0n), placeAt(0n)]);
     const ask = async (): Promise<ClusterState> => {
       this.asked += 1;
@@ -142,8 +145,10 @@ function textOf(reader: FrameReader, { changes }: LogPiece): string {
 }
 
 /** Asked once, when nothing was moved yet. */
-async function begun(): Promise<{ readonly world: World; readonly source: Shard; readonly target: Shard }> {
-  const world = new World();
+async function begun(
+  moveWords?: MoveWords,
+): Promise<{ readonly world: World; readonly source: Shard; readonly target: Shard }> {
+  const world = new World(moveWords);
   const [source, target] = world.shards;
   const shards = { source: must(source, 'a source'), target: must(target, 'a target') };
   shards.source.write(SET);
@@ -220,7 +225,7 @@ suite('the log of a cluster', () => {
 
 suite('the log of a cluster where slots move at once', () => {
   test('has what their source did before that ends, and counts no removal before that', async () => {
-    const { world, source, target } = await begun();
+    const { world, source, target } = await begun('valkey');
     target.write(BEGUN.subarray(0, 50));
     target.arrive();
     await world.counted();
@@ -243,7 +248,7 @@ suite('the log of a cluster where slots move at once', () => {
   });
 
   test('says that slots are on their way from where a shard says so until it has them, or has not', async () => {
-    const { world, target } = await begun();
+    const { world, target } = await begun('valkey');
     target.write(BEGUN, SET);
     target.arrive();
     await world.counted();
@@ -259,7 +264,7 @@ suite('the log of a cluster where slots move at once', () => {
     'gives away': ['TRIMSLOTS', 'RANGES', '1', '0', '9'],
   })) {
     test(`ends where a shard of Redis 8.4 ${what} slots at once`, async () => {
-      const { world, target } = await begun();
+      const { world, target } = await begun('redis');
       const bytes = encodeCommand(words);
       target.write(bytes.subarray(0, 30), bytes.subarray(30));
       target.arrive();
@@ -268,11 +273,22 @@ suite('the log of a cluster where slots move at once', () => {
   }
 
   test('ends where slots move to and fro at once, so that nothing tells what was first', async () => {
-    const { world, source, target } = await begun();
+    const { world, source, target } = await begun('valkey');
     for (const shard of [source, target]) {
       shard.write(BEGUN, ENDED);
       shard.arrive();
     }
     await assert.rejects(world.counted(), { code: 'POSITION_LOST' });
+  });
+
+  test('takes such words for what somebody has stored where the server has none of its own', async () => {
+    const { world, target } = await begun();
+    target.write(
+      encodeCommand(['SET', 'key', BEGUN]),
+      encodeCommand(['SET', 'key', encodeCommand(['TRIMSLOTS', 'RANGES', '1', '0', '9'])]),
+    );
+    target.arrive();
+    await world.counted();
+    assert.equal(world.log.isTakingSlots, false);
   });
 });

@@ -32,6 +32,7 @@ import type { Vector } from './positions.ts';
 import { beginShards, matchShards, shardPlace } from './shards.ts';
 import type { Shard } from './shards.ts';
 import { ShardStream } from './shard-stream.ts';
+import { moveWordsOf } from './slot-moves.ts';
 import { isClaimedTwice, ownersOf, showSlotRanges } from './slots.ts';
 
 const ID_BYTES = 8;
@@ -203,7 +204,9 @@ class ClusterRecorder implements Recorder {
     const streams = this.#shards.map((shard, index) => {
       const from = must(vector[index] ?? shard.known, 'a place').offset;
       const placeAt = (offset: bigint): StreamPlace => shardPlace(shard, offset);
-      return new ShardStream({ shard: index, link: must(links[index], 'a link'), from, placeAt });
+      const link = must(links[index], 'a link');
+      const moveWords = moveWordsOf(shard.master.server);
+      return new ShardStream({ shard: index, link, from, placeAt, moveWords });
     });
     const ask = async (inner: Run): Promise<ClusterState> => await this.#ask(inner);
     const nodes = this.#shards.map(({ master }) => master.id);

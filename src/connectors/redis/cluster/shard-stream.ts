@@ -3,6 +3,7 @@ import type { StreamPlace } from '../link/history.ts';
 import { arePings, MOST_HELD_BYTES } from '../log.ts';
 import { MoveWatch } from './move-watch.ts';
 import type { EndedMove } from './move-watch.ts';
+import type { MoveWords } from './slot-moves.ts';
 
 /** What a source of a migration gives its target, which passes it on to its replicas. */
 const ARRIVAL = Buffer.from('RESTORE-ASKING');
@@ -24,6 +25,7 @@ export class ShardStream implements AsyncDisposable {
   readonly shard: number;
   readonly link: StreamLink;
   readonly #placeAt: (offset: bigint) => StreamPlace;
+  readonly #moveWords: MoveWords | undefined;
   #chunks: Buffer[] = [];
   #heldBytes = 0;
   #holdsOnlyPings = true;
@@ -45,10 +47,12 @@ export class ShardStream implements AsyncDisposable {
     readonly link: StreamLink;
     readonly from: bigint;
     readonly placeAt: (offset: bigint) => StreamPlace;
+    readonly moveWords: MoveWords | undefined;
   }) {
     this.shard = options.shard;
     this.link = options.link;
     this.#placeAt = options.placeAt;
+    this.#moveWords = options.moveWords;
     this.#offset = options.from;
     this.committed = options.from;
     this.durable = options.from;
@@ -111,8 +115,10 @@ export class ShardStream implements AsyncDisposable {
       const before = this.#chunks.at(-1) ?? this.#tail;
       this.#hasArrivals ||= comesWith(ARRIVAL, before, chunk);
       this.#hasDeletions ||= DELETIONS.some((word) => comesWith(word, before, chunk));
-      this.#hasUnknownMoves ||= UNKNOWN_MOVES.some((word) => comesWith(word, before, chunk));
-      this.#watch.push(chunk);
+      if (this.#moveWords === 'valkey') this.#watch.push(chunk);
+      else if (this.#moveWords === 'redis') {
+        this.#hasUnknownMoves ||= UNKNOWN_MOVES.some((word) => comesWith(word, before, chunk));
+      }
       this.#chunks.push(chunk);
       this.#heldBytes += chunk.byteLength;
     }

@@ -1,3 +1,4 @@
+import type { InfoFields } from '../link/replication-info.ts';
 import { parseSlotRange } from './slots.ts';
 import type { SlotRange } from './slots.ts';
 
@@ -10,6 +11,17 @@ import type { SlotRange } from './slots.ts';
 export type SlotMove =
   | { readonly kind: 'begun'; readonly name: string; readonly ranges: readonly SlotRange[] }
   | { readonly kind: 'ended'; readonly name: string; readonly hasMoved: boolean };
+
+/** Whose words a server has for moves at once. */
+export type MoveWords = 'valkey' | 'redis';
+
+/** By `INFO server`. Undefined where it has none: then what looks like one is somebody's value. */
+export function moveWordsOf(fields: InfoFields): MoveWords | undefined {
+  const valkey = fields.get('valkey_version');
+  const [major = 0, minor = 0] = (valkey ?? fields.get('redis_version') ?? '').split('.').map(Number);
+  if (valkey !== undefined) return major >= 9 ? 'valkey' : undefined;
+  return major > 8 || (major === 8 && minor >= 4) ? 'redis' : undefined;
+}
 
 /** In whatever stands for such a move. */
 export const SLOT_MOVE = Buffer.from('SYNCSLOTS');
