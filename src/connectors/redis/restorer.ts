@@ -6,6 +6,7 @@ import type { Position } from '../../core/position.ts';
 import type { BaseReader, LogReader, Restorer, RestoreReport, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { shardEntries } from './base.ts';
+import { highestDatabase } from './commands/databases-used.ts';
 import { compileKeyPatterns } from './key-patterns.ts';
 import { placeAt } from './place.ts';
 import type { RedisPlace } from './place.ts';
@@ -183,8 +184,7 @@ class RedisRestorer implements Restorer {
     const shards = this.#staged;
     const pointMs = this.#restoredMs();
     let { keys, largestBytes, version } = facts;
-    const samples = new Map<string, string>();
-    if (hasLog) for await (const { batch } of stagedCommands(files, shards, run)) addSamples(batch, samples);
+    const samples = hasLog ? await this.#checkShardCommands(run) : new Map<string, string>();
     let { hasModules, unmovable: hash } = facts;
     if (hasLog && this.#only !== undefined) [hasModules, hash] = [false, undefined];
     if (this.#only !== undefined) {
@@ -226,6 +226,20 @@ class RedisRestorer implements Restorer {
     } as const;
     await saveState({ files, random: runtime.random }, state, run);
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
+  }
+
+  /** One of each command of the log. @throws UNSUPPORTED where it is of several databases, which a cluster of Valkey may have: commands of shards go to one */
+  async #checkShardCommands(run: Run): Promise<ReadonlyMap<string, string>> {
+    const samples = new Map<string, string>();
+    for await (const { batch } of stagedCommands(this.#files, this.#staged, run)) {
+      if ('server' in this.#destination && highestDatabase(batch) > 0) {
+        throw new TidemarkError('UNSUPPORTED', 'the log of the cluster holds what was done in several databases', {
+          hint: 'Restore to the moment of a base, or into files, a folder for each shard.',
+        });
+      }
+      addSamples(batch, samples);
+    }
+    return samples;
   }
 
   /** A folder of each shard, on which a server of its own starts. */

@@ -217,3 +217,27 @@ test(
     await assertLists(single, { keys: tags, isRight, message: 'in the middle' });
   },
 );
+
+test(
+  'what a cluster of Valkey did in another database than 0 is refused before anything is removed',
+  options,
+  async () => {
+    const program = await valkeyServer();
+    await using cluster = await startRedisCluster({ program, masters: 2, args: ['--cluster-databases', '4'] });
+    await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+    const from = await begin(recorder);
+    await using followed = await follow(recorder, from);
+    const base = await recordInMemory(await recorder.openBase(forever), forever);
+    for (const { server } of await nodesOf(cluster)) await server.script(['SELECT 2', 'SET a 1', 'SET b 1', 'SET c 1']);
+    const to = await head(recorder);
+    await followed.upTo(to);
+    await using single = await startRedis({ program });
+    await single.call('set', 'mine', '1');
+    await using folder = temporaryFolder();
+    await assert.rejects(
+      restoreInto(single.url, { base, followed, to, workFolder: folder.at('work'), context: { replace: true } }),
+      (error) => isTidemarkError(error, 'UNSUPPORTED') && /in several databases/.test(error.message),
+    );
+    assert.equal(await single.call('keys', '*'), 'mine');
+  },
+);
