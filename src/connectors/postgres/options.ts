@@ -1,4 +1,4 @@
-import { byName, choice, optional, text, withDefault } from '../../core/option-schema.ts';
+import { byName, choice, optional, text, wholeNumber, withDefault } from '../../core/option-schema.ts';
 import type { ValuesOf } from '../../core/option-schema.ts';
 import { passwordSources, path, secretFile } from '../../core/option-types.ts';
 
@@ -44,6 +44,11 @@ export const postgresOptions = {
     }),
     {},
     'Folders for restored tablespaces, by their OID or by where they were. The others go into a folder beside the data directory.',
+  ),
+  readAllEvery: withDefault(
+    wholeNumber(1, 10_000),
+    30,
+    'Of so many bases one reads all, where the others read what has changed: what the disk has lost of the rest is found then.',
   ),
   strategy: withDefault(
     choice(['physical', 'sql']),

@@ -144,14 +144,15 @@ class PostgresRecorder implements Recorder {
 
   async #earlierBackup(earlier: EarlierBase, run: Run): Promise<EarlierBackup | undefined> {
     const settings = await this.#withSql((sql) => askBackupSettings(sql, run), run);
-    return await findEarlierBackup(earlier, { settings, lineage: this.lineage.id }, run);
+    const { readAllEvery } = this.#parts.place.options;
+    return await findEarlierBackup(earlier, { settings, lineage: this.lineage.id, readAllEvery }, run);
   }
 
   async #openBase(earlier: EarlierBackup | undefined, run: Run): Promise<Base> {
     const { facts, context } = this.#parts;
     const withLog = context.stateFolder === undefined;
     const { session, serverFile } = await this.#withSql(async (sql) => {
-      const bytes = await askServerFile(sql, run);
+      const bytes = await askServerFile(sql, earlier === undefined ? 0 : earlier.basesOfChanges + 1, run);
       return { serverFile: { name: SERVER_FILE, bytes }, session: await this.#replication(sql, run) };
     }, run);
     const historyFile = historyFileOf(this.#history.timelines);

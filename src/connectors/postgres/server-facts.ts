@@ -24,12 +24,12 @@ SELECT DISTINCT CASE provider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'ICU' ELSE 'bui
 FROM (SELECT collprovider AS provider, pg_catalog.pg_collation_actual_version(oid) AS version FROM pg_catalog.pg_collation) c
 WHERE version IS NOT NULL ORDER BY 1`;
 
-/** The content of that entry. What the role may not see is null in it. */
-export async function askServerFile(sql: Session, run: Run): Promise<Uint8Array> {
+/** The content of that entry. What the role may not see is null in it. `basesOfChanges`: how many in a row, up to this one, read only what had changed. */
+export async function askServerFile(sql: Session, basesOfChanges: number, run: Run): Promise<Uint8Array> {
   const [settings] = await permitted(sql, SETTINGS, run);
   const [hba] = await permitted(sql, HBA, run);
   const collations = await permitted(sql, COLLATIONS, run);
-  const facts = { settings: parsed(settings), hba: parsed(hba), collations };
+  const facts = { settings: parsed(settings), hba: parsed(hba), collations, basesOfChanges };
   return Buffer.from(`${JSON.stringify(facts, undefined, 1)}\n`);
 }
 
@@ -46,15 +46,27 @@ function parsed(json: string | undefined): unknown {
   return json === undefined ? null : JSON.parse(json);
 }
 
+type Files = Pick<BaseReader, 'find' | 'read'>;
+
 /** What sorted the text of a base; nothing where it does not say. */
-export async function readCollations(base: BaseReader, run: Run): Promise<readonly string[]> {
+export async function readCollations(base: Files, run: Run): Promise<readonly string[]> {
+  const told = await readFact(base, 'collations', run);
+  return Array.isArray(told) ? told.map(String) : [];
+}
+
+/** How many bases in a row, up to this one, read only what had changed. */
+export async function readBasesOfChanges(base: Files, run: Run): Promise<number> {
+  const told = await readFact(base, 'basesOfChanges', run);
+  return typeof told === 'number' ? told : 0;
+}
+
+async function readFact(base: Files, name: string, run: Run): Promise<unknown> {
   const entry = await base.find(Buffer.from(SERVER_FILE), run);
-  if (entry?.content === undefined || entry.content.sizeBytes > MAX_BYTES) return [];
+  if (entry?.content === undefined || entry.content.sizeBytes > MAX_BYTES) return undefined;
   const bytes = Buffer.concat(await Array.fromAsync(base.read(entry.content, run)));
   try {
     const facts: unknown = JSON.parse(bytes.toString());
-    const told = typeof facts === 'object' && facts !== null && 'collations' in facts ? facts.collations : undefined;
-    return Array.isArray(told) ? told.map(String) : [];
+    return typeof facts === 'object' && facts !== null ? new Map(Object.entries(facts)).get(name) : undefined;
   } catch (error) {
     throw new TidemarkError('REPOSITORY_DAMAGED', `${SERVER_FILE} of the base can’t be read`, { cause: error });
   }

@@ -247,6 +247,24 @@ test('beside a log that is recorded a base of changes and that log make what was
   assert.deepEqual(await tablesOf(restored), expected);
 });
 
+test('every so many bases all is read again, however often only changes were before', {
+  ...TIMEOUT,
+  ...needsPostgres('17'),
+}, async () => {
+  await using server = await startPostgres({ version: '17', settings: SETTINGS, initdb: INITDB });
+  await using bases = await RepeatedBases.create();
+  await server.query('CREATE TABLE t AS SELECT n, repeat(md5(n::text), 10) FROM generate_series(1, 50000) n');
+  const taken: RepeatedBase[] = [];
+  for (let count = 0; count < 5; count++) taken.push(await bases.take(server, { readAllEvery: 3 }));
+  const [first] = taken;
+  const isWhole = taken.map(({ sentBytes }) => sentBytes > (first?.sentBytes ?? 0) / 2);
+  assert.deepEqual(isWhole, [true, false, false, true, false]);
+  assert.deepEqual(
+    taken.flatMap(({ warnings }) => warnings),
+    [],
+  );
+});
+
 test('where the server has no notes of what has changed since the last base, all is read, which is said', {
   ...TIMEOUT,
   ...needsPostgres('17'),
@@ -348,7 +366,10 @@ test('a base from before pages were given checksums, or of another history, is n
       content: memoryContent(bytes),
     }));
     const settings = await askBackupSettings(sql, run);
-    return (await findEarlierBackup({ ...memoryReader(entries), cut }, { settings, lineage }, run)) !== undefined;
+    return (
+      (await findEarlierBackup({ ...memoryReader(entries), cut }, { settings, lineage, readAllEvery: 30 }, run)) !==
+      undefined
+    );
   };
   const control = (change: (file: Buffer) => unknown): ReadonlyMap<string, Buffer> => {
     const file = Buffer.from(must(files.get('global/pg_control'), 'the control file'));

@@ -30,7 +30,7 @@ export function placeOfUrl(url: string, { password, options }: PlaceOptions = {}
     target: url.replace(/^postgres:/, ''),
     password: async () => password,
     via: [],
-    options: { from: 'primary', strategy: 'physical', ...options },
+    options: { from: 'primary', strategy: 'physical', readAllEvery: 30, ...options },
     leaveOut: [],
   });
 }

@@ -31,6 +31,8 @@ export type RepeatedBase = {
   readonly warnings: readonly string[];
 };
 
+type Taking = { readonly isWhole?: boolean; readonly user?: string; readonly readAllEvery?: number };
+
 /** Bases of servers in one repository, each over the one before where the server can. */
 export class RepeatedBases implements AsyncDisposable {
   readonly fixture: RepositoryFixture;
@@ -46,7 +48,7 @@ export class RepeatedBases implements AsyncDisposable {
   /** With the log that it needs. `isWhole`: as if there had been none before. */
   async take(
     server: PostgresServer,
-    { isWhole = false, user = 'postgres' }: { readonly isWhole?: boolean; readonly user?: string } = {},
+    { isWhole = false, user = 'postgres', readAllEvery = 30 }: Taking = {},
   ): Promise<RepeatedBase> {
     const { run, clock } = this.fixture;
     await using proxy = await startProxy({ toPort: server.port });
@@ -58,7 +60,7 @@ export class RepeatedBases implements AsyncDisposable {
     const url = `postgres://${user}@127.0.0.1:${proxy.port}/postgres`;
     const previous = newestPosition(writer.catalogue, 'db');
     await using recorder = await openPostgresRecorder(
-      placeOfUrl(url),
+      placeOfUrl(url, { options: { readAllEvery } }),
       { runtime: { ...runtime, logger }, previous },
       run,
     );

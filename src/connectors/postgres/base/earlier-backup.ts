@@ -9,6 +9,7 @@ import { systemIdOf } from '../log/identity.ts';
 import { formatLsn } from '../lsn.ts';
 import type { WalPlace } from '../lsn.ts';
 import { addressName } from '../place.ts';
+import { readBasesOfChanges } from '../server-facts.ts';
 import { MANIFEST_NAME } from './backup-manifest.ts';
 import type { RelationShape } from './incremental-file.ts';
 
@@ -17,6 +18,8 @@ export type EarlierBackup = {
   readonly base: EarlierBase;
   readonly manifest: StoredContent;
   readonly shape: RelationShape;
+  /** How many bases in a row, up to it, read only what had changed. */
+  readonly basesOfChanges: number;
   /** Where its log begins: whatever changed from there on may not be in it. */
   readonly start: WalPlace;
 };
@@ -39,17 +42,23 @@ export async function askBackupSettings(sql: Session, run: Run): Promise<Setting
 }
 
 /**
- * What the server can be asked for the changes since; undefined where it does not note them, or the base is not one of its files and of this lineage.
- * @throws REPOSITORY_DAMAGED
+ * What the server can be asked for the changes since; undefined where it does not note them, where the base is not one of its files and of this lineage, and
+ * where it is time that all is read. @throws REPOSITORY_DAMAGED
  */
 export async function findEarlierBackup(
   base: EarlierBase,
-  { settings, lineage }: { readonly settings: Settings; readonly lineage: string },
+  {
+    settings,
+    lineage,
+    readAllEvery,
+  }: { readonly settings: Settings; readonly lineage: string; readonly readAllEvery: number },
   run: Run,
 ): Promise<EarlierBackup | undefined> {
   if (base.cut.lineage !== lineage || settings.get('summarize_wal') !== 'on') return undefined;
   const manifest = (await base.find(Buffer.from(MANIFEST_NAME), run))?.content;
   if (manifest === undefined) return undefined;
+  const basesOfChanges = await readBasesOfChanges(base, run);
+  if (basesOfChanges + 1 >= readAllEvery) return undefined;
   const { shape, control, redo, timeline } = await readBaseFacts(base, run);
   if (String(shape.systemIdentifier) !== systemIdOf(base.cut)) return undefined;
   // pg_checksums gives pages their checksums without a word in the log.
@@ -58,6 +67,7 @@ export async function findEarlierBackup(
   return {
     base,
     manifest,
+    basesOfChanges,
     shape: { blockBytes: number('block_size'), blocksPerFile: number('segment_size') },
     start: { timeline, lsn: redo },
   };
