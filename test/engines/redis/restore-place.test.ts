@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { suite, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ReplicaLink } from '../../../src/connectors/redis/link/replica-link.ts';
 import { openRedisRestorer } from '../../../src/connectors/redis/restorer.ts';
 import { previewRestore } from '../../../src/connectors/redis/preview.ts';
 import { discardRestore, undoRestore } from '../../../src/connectors/redis/undo.ts';
@@ -87,6 +89,27 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     await discardRestore(placeOf(target), contextOf(options), run);
     assert.equal(existsSync(folder.at('work')), false);
     await discardRestore(placeOf(target), contextOf(options), run);
+  });
+
+  test('is replaced when no replica is being given what it held: removing that would cut it off', async () => {
+    await using source = await startRedis();
+    await using target = await startRedis({ lines: ['repl-diskless-sync-delay 0'] });
+    await using folder = temporaryFolder();
+    await source.call('set', 'a', '1');
+    await target.script(['SET one 1', 'SET two 2', 'CONFIG SET rdb-key-save-delay 400000']);
+    await using recording = await record(source);
+    const to = await recording.position();
+    const restoring = restore(target, { recording, to, workFolder: folder.at('work'), context: { replace: true } });
+    const replicas = async (): Promise<string> => (await target.info('replication'))['slave0'] ?? '';
+    while (!(await replicas()).includes('state=wait_bgsave')) await nextTurn();
+    // It comes after the one who keeps what is there.
+    await using link = await ReplicaLink.open(placeOf(target), runtime.clock, run);
+    await link.ask(undefined, run);
+    await link.answer(run);
+    await link.receiveRdb(folder.at('copy'), run);
+    await restoring;
+    assert.deepEqual(await keysOf(target), ['a']);
+    assert.match(readFileSync(folder.at('copy'), 'latin1'), /one/);
   });
 
   test('has by an undo all that was acknowledged before it was replaced, however late', async () => {

@@ -16,7 +16,16 @@ import { loadRdb, routedTo, settleAll } from './load-rdb.ts';
 import type { LoadOptions, Routed } from './load-rdb.ts';
 import { sendShards, slotOwners } from './send-shards.ts';
 import { KeptContent, keptCommandsEnd } from './kept-content.ts';
-import { contentOf, databasesOf, infoOf, openTargets, removeAll, removeMatching, timeOf } from './server-target.ts';
+import {
+  contentOf,
+  databasesOf,
+  infoOf,
+  openTargets,
+  removeAll,
+  removeMatching,
+  timeOf,
+  untilGiven,
+} from './server-target.ts';
 import type { ServerTarget, Targets } from './server-target.ts';
 import { SlotClaims } from './slot-claims.ts';
 import { stagedCommands } from './staged-cluster.ts';
@@ -114,7 +123,10 @@ async function makeRoom(
   for (const target of there === undefined ? [] : others) {
     contents.push([target, keeping.use(await keep(swap, { target, part: all.indexOf(target), state, turn }, run))]);
   }
-  for (const [{ client }, content] of contents) await content.reach(await offsetOf(client, run), run);
+  for (const [{ client }, content] of contents) {
+    await untilGiven(client, runtime.clock, run);
+    await content.reach(await offsetOf(client, run), run);
+  }
   const marks = all.map((_, part) => markOf(targets, part, { state, runtime }));
   // Where nothing is there now, and another server had something before, that stays what an undo puts back.
   const isKept = there !== undefined || (isBegun && state.kept[turn] === true);

@@ -19,6 +19,8 @@ import { REMOVAL } from './kept-content.ts';
 const SILENCE_MS = 15 * 60_000;
 const SCAN_COUNT = '1000';
 const FREED_STEP_MS = 50;
+const GIVING_MS = 30_000;
+const GIVING_STEP_MS = 20;
 
 /** A server that is restored into. */
 export type ServerTarget = AsyncDisposable & {
@@ -170,6 +172,19 @@ export async function* scanKeys(
       keys: Array.isArray(keys) ? keys.filter((key): key is Uint8Array => key instanceof Uint8Array) : [],
     };
   } while (Buffer.from(cursor).toString() !== '0');
+}
+
+/**
+ * Resolves when the server gives its RDB to no replica: removing all kills the process that does, and cuts off who gets it, also one who has all of it when the
+ * server has not seen that yet. What takes longer than half a minute is not waited for.
+ */
+export async function untilGiven(client: RedisClient, clock: Clock, run: Run): Promise<void> {
+  const untilMs = clock.monotonicMs() + GIVING_MS;
+  while (clock.monotonicMs() < untilMs) {
+    const replicas = [...(await infoOf(client, 'replication', run))].filter(([name]) => /^slave\d+$/.test(name));
+    if (!replicas.some(([, state]) => state.includes('state=wait_bgsave'))) return;
+    await clock.sleep(GIVING_STEP_MS, run);
+  }
 }
 
 /**
