@@ -24,7 +24,9 @@ async function keysOf(server: RedisServer): Promise<readonly string[]> {
   return (await server.call('keys', '*')).split('\n').toSorted((left, right) => (left < right ? -1 : 1));
 }
 
-suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS }, () => {
+const NEEDED = { ...needs('redis-server', 'redis-cli'), timeout: LIMIT_MS };
+
+suite('a server that is restored into', NEEDED, () => {
   test('is refused when it is not empty, and is as it was', async () => {
     await using source = await startRedis();
     await using target = await startRedis();
@@ -89,27 +91,6 @@ suite('a server that is restored into', { ...needs('redis-server', 'redis-cli'),
     await discardRestore(placeOf(target), contextOf(options), run);
     assert.equal(existsSync(folder.at('work')), false);
     await discardRestore(placeOf(target), contextOf(options), run);
-  });
-
-  test('is replaced when no replica is being given what it held: removing that would cut it off', async () => {
-    await using source = await startRedis();
-    await using target = await startRedis({ lines: ['repl-diskless-sync-delay 0'] });
-    await using folder = temporaryFolder();
-    await source.call('set', 'a', '1');
-    await target.script(['SET one 1', 'SET two 2', 'CONFIG SET rdb-key-save-delay 400000']);
-    await using recording = await record(source);
-    const to = await recording.position();
-    const restoring = restore(target, { recording, to, workFolder: folder.at('work'), context: { replace: true } });
-    const replicas = async (): Promise<string> => (await target.info('replication'))['slave0'] ?? '';
-    while (!(await replicas()).includes('state=wait_bgsave')) await nextTurn();
-    // It comes after the one who keeps what is there.
-    await using link = await ReplicaLink.open(placeOf(target), runtime.clock, run);
-    await link.ask(undefined, run);
-    await link.answer(run);
-    await link.receiveRdb(folder.at('copy'), run);
-    await restoring;
-    assert.deepEqual(await keysOf(target), ['a']);
-    assert.match(readFileSync(folder.at('copy'), 'latin1'), /one/);
   });
 
   test('has by an undo all that was acknowledged before it was replaced, however late', async () => {
@@ -277,3 +258,28 @@ suite('a swap into a server', { ...needs('redis-server', 'redis-cli'), timeout: 
     await assert.rejects(restore(small, options), /may take 3145728 bytes of memory/);
   });
 });
+
+test(
+  'a server is replaced when no replica is being given what it held: removing that would cut it off',
+  NEEDED,
+  async () => {
+    await using source = await startRedis();
+    await using target = await startRedis({ lines: ['repl-diskless-sync-delay 0'] });
+    await using folder = temporaryFolder();
+    await source.call('set', 'a', '1');
+    await target.script(['SET one 1', 'SET two 2', 'CONFIG SET rdb-key-save-delay 400000']);
+    await using recording = await record(source);
+    const to = await recording.position();
+    const restoring = restore(target, { recording, to, workFolder: folder.at('work'), context: { replace: true } });
+    const replicas = async (): Promise<string> => (await target.info('replication'))['slave0'] ?? '';
+    while (!(await replicas()).includes('state=wait_bgsave')) await nextTurn();
+    // It comes after the one who keeps what is there.
+    await using link = await ReplicaLink.open(placeOf(target), runtime.clock, run);
+    await link.ask(undefined, run);
+    await link.answer(run);
+    await link.receiveRdb(folder.at('copy'), run);
+    await restoring;
+    assert.deepEqual(await keysOf(target), ['a']);
+    assert.match(readFileSync(folder.at('copy'), 'latin1'), /one/);
+  },
+);
