@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { suite, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { ReplicaLink } from '../../../src/connectors/redis/link/replica-link.ts';
 import { openRedisRestorer } from '../../../src/connectors/redis/restorer.ts';
 import { previewRestore } from '../../../src/connectors/redis/preview.ts';
@@ -10,6 +10,7 @@ import { discardRestore, undoRestore } from '../../../src/connectors/redis/undo.
 import { openClient } from '../../../src/connectors/redis/resp-client.ts';
 import { readState, workFilesIn } from '../../../src/connectors/redis/restore/work-files.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
+import type { Restorer } from '../../../src/core/restorer.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { needs } from '../../servers/needs.ts';
 import { startRedis } from '../../servers/redis.ts';
@@ -203,17 +204,25 @@ suite('a swap into a server', { ...needs('redis-server', 'redis-cli'), timeout: 
     const to = await recording.position();
     const options = { workFolder: folder.at('work'), context: { replace: true } };
     await using staged = await stage(target, { recording, to, ...options });
-    const phases = new Set<string | undefined>();
-    for (const delayMs of [1, 15, 60, 120, 250]) {
+    const phaseNow = async (): Promise<string | undefined> => (await readState(workFilesIn(options.workFolder)))?.phase;
+    /** So long after it has begun, or has begun to replace. */
+    const cutOff = async (restorer: Restorer, delayMs: number, isReplacing: boolean): Promise<void> => {
       const cut = new AbortController();
-      const timer = setTimeout(() => cut.abort(new Error('cut off')), delayMs);
-      await staged.swap({ signal: cut.signal }).catch(() => undefined);
-      clearTimeout(timer);
+      let hasEnded = false;
+      const swapping = Promise.allSettled([restorer.swap({ signal: cut.signal })]).finally(() => {
+        hasEnded = true;
+      });
+      while (isReplacing && !hasEnded && (await phaseNow()) !== 'replacing') await nextTurn();
+      await sleep(delayMs);
+      cut.abort(new Error('cut off'));
+      await swapping;
+    };
+    const phases = new Set<string | undefined>();
+    for (const [index, delayMs] of [1, 15, 1, 15, 60].entries()) {
+      await cutOff(staged, delayMs, index > 1);
       await using again = openRedisRestorer(placeOf(target), contextOf(options));
-      const another = new AbortController();
-      setTimeout(() => another.abort(new Error('cut off')), delayMs * 2);
-      await again.swap({ signal: another.signal }).catch(() => undefined);
-      phases.add((await readState(workFilesIn(options.workFolder)))?.phase);
+      await cutOff(again, delayMs * 2, index > 1);
+      phases.add(await phaseNow());
     }
     assert.ok(phases.has('replacing'), [...phases].join());
     await using last = openRedisRestorer(placeOf(target), contextOf(options));
