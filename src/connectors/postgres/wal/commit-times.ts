@@ -28,11 +28,14 @@ export class CommitTimes {
 
   /** The bytes that follow. Commits that became whole with them are returned, in their order. */
   add(piece: Pick<WalBytes, 'start' | 'bytes'>): readonly CommitTime[] {
-    return this.#walk.add(piece).flatMap(({ bytes, end }) => {
-      const data = bytes.byteLength > RECORD_HEADER_BYTES ? mainData(bytes) : bytes.subarray(0, 0);
+    const times: CommitTime[] = [];
+    for (const { bytes, end } of this.#walk.add(piece)) {
+      const data = bytes.byteLength > RECORD_HEADER_BYTES ? mainData(bytes) : undefined;
       // A server that writes others than PostgreSQL's is recorded all the same.
-      return data.byteLength < TIME_BYTES ? [] : [{ end, atMs: serverMs(Buffer.from(data).readBigInt64LE(0)) }];
-    });
+      if (data === undefined || data.byteLength < TIME_BYTES) continue;
+      times.push({ end, atMs: serverMs(data.readBigInt64LE(0)) });
+    }
+    return times;
   }
 }
 

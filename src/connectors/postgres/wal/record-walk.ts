@@ -1,5 +1,5 @@
 import { RECORD_HEADER_BYTES } from './main-data.ts';
-import { headerBytesAt, PAGE_HEADER_BYTES } from './page-header.ts';
+import { headerBytesAt, LONG_HEADER_BYTES, PAGE_HEADER_BYTES } from './page-header.ts';
 import { startOf } from './shape.ts';
 import type { WalShape } from './shape.ts';
 import type { WalBytes } from './wal-bytes.ts';
@@ -33,6 +33,14 @@ export type RecordWalkOptions = {
   readonly mostBytes?: number | undefined;
 };
 
+/** What has come of a page. `offset`: where in the page it begins. `records`: where those go that become whole. */
+type PagePart = {
+  readonly pageStart: bigint;
+  readonly offset: number;
+  readonly piece: Buffer;
+  readonly records: KeptRecord[];
+};
+
 /**
  * Goes through a log from record to record without looking into them, so that it is known where the last whole one ends. Each page says how much of it a
  * record from the page before takes: what does not agree with that is forgotten, as the server gave up what was cut off by a crash.
@@ -50,7 +58,6 @@ export class RecordWalk {
   #skipTo: bigint | undefined;
   #end: bigint;
   #kept: { readonly bytes: Uint8Array[]; readonly places: { lsn: bigint; sizeBytes: number }[] } | undefined;
-  #records: KeptRecord[] = [];
 
   constructor(options: RecordWalkOptions) {
     this.#options = options;
@@ -65,34 +72,36 @@ export class RecordWalk {
 
   /** The bytes that follow. Records that are wanted and have become whole are returned. */
   add({ start, bytes }: Pick<WalBytes, 'start' | 'bytes'>): readonly KeptRecord[] {
-    this.#records = [];
+    const records: KeptRecord[] = [];
     const { pageBytes } = this.#options.shape;
-    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const all = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let pageStart = startOf(start, pageBytes);
+    let offset = Number(start - pageStart);
     for (let at = 0; at < all.byteLength; ) {
-      const lsn = start + BigInt(at);
-      const pageStart = startOf(lsn, pageBytes);
-      const offset = Number(lsn - pageStart);
-      const piece = all.subarray(at, at + pageBytes - offset);
-      this.#walk(pageStart, offset, piece);
-      at += piece.byteLength;
+      const sizeBytes = Math.min(all.byteLength - at, pageBytes - offset);
+      const piece = sizeBytes === all.byteLength ? all : all.subarray(at, at + sizeBytes);
+      this.#walk({ pageStart, offset, piece, records });
+      at += sizeBytes;
+      pageStart += BigInt(pageBytes);
+      offset = 0;
     }
-    return this.#records;
+    return records;
   }
 
-  /** `offset`: of the piece in its page. */
-  #walk(pageStart: bigint, offset: number, piece: Buffer): void {
+  #walk(part: PagePart): void {
+    const { pageStart, offset, piece } = part;
     const end = offset + piece.byteLength;
-    let at = offset + this.#takePageHeader(pageStart, offset, piece);
+    let at = offset + this.#takePageHeader(part);
     while (at < end) {
       if (this.#skipTo === undefined) return;
       if (this.#skipTo > pageStart) at = Math.max(at, Math.min(end, Number(this.#skipTo - pageStart)));
-      if (this.#sizeBytes === 0 && this.#takenBytes === 0) at = this.#passOver(pageStart, offset, piece, at);
-      if (at < end) at += this.#takeOfRecord(pageStart, at, piece.subarray(at - offset));
+      if (this.#sizeBytes === 0 && this.#takenBytes === 0) at = this.#passOver(part, at);
+      if (at < end) at += this.#takeOfRecord(part, at);
     }
   }
 
   /** Over records that lie whole in the piece and are not wanted, which most are. Returns how far in the page it is. */
-  #passOver(pageStart: bigint, offset: number, piece: Buffer, from: number): number {
+  #passOver({ pageStart, offset, piece }: PagePart, from: number): number {
     const end = offset + piece.byteLength;
     let at = from;
     let endAt: number | undefined;
@@ -101,7 +110,7 @@ export class RecordWalk {
       if (end - at < RECORD_HEADER_BYTES) break;
       const begin = at - offset;
       const sizeBytes = piece.readUInt32LE(begin);
-      const [information, manager] = [piece.readUInt8(begin + INFORMATION), piece.readUInt8(begin + MANAGER)];
+      const [information = 0, manager = 0] = [piece[begin + INFORMATION], piece[begin + MANAGER]];
       if (sizeBytes < RECORD_HEADER_BYTES || sizeBytes > end - at) break;
       if (isSwitch(manager, information) || this.#options.isWanted(manager, information)) break;
       at += sizeBytes;
@@ -112,7 +121,8 @@ export class RecordWalk {
   }
 
   /** Returns how many bytes of it the piece begins with. */
-  #takePageHeader(pageStart: bigint, offset: number, piece: Buffer): number {
+  #takePageHeader({ pageStart, offset, piece }: PagePart): number {
+    if (offset >= LONG_HEADER_BYTES) return 0;
     const headerBytes = headerBytesAt(pageStart, this.#options.shape);
     if (offset >= headerBytes) return 0;
     if (offset === 0) this.#pageWithHeader = pageStart;
@@ -136,33 +146,37 @@ export class RecordWalk {
   }
 
   /** Returns how many bytes were taken: of the record that is under way, or of one that begins here. */
-  #takeOfRecord(pageStart: bigint, at: number, bytes: Buffer): number {
+  #takeOfRecord(part: PagePart, at: number): number {
+    const { pageStart, offset, piece } = part;
+    const roomBytes = offset + piece.byteLength - at;
     if (this.#sizeBytes === 0) {
-      const size = bytes.subarray(0, SIZE_BYTES - this.#takenBytes);
-      size.copy(this.#header, this.#takenBytes);
-      if (this.#takenBytes + size.byteLength < SIZE_BYTES) {
-        this.#take(size, pageStart, at);
-        return size.byteLength;
+      const sizeBytes = Math.min(roomBytes, SIZE_BYTES - this.#takenBytes);
+      piece.copy(this.#header, this.#takenBytes, at - offset, at - offset + sizeBytes);
+      if (this.#takenBytes + sizeBytes < SIZE_BYTES) {
+        this.#take(part, at, sizeBytes);
+        return sizeBytes;
       }
       this.#sizeBytes = this.#header.readUInt32LE(0);
       if (this.#sizeBytes < RECORD_HEADER_BYTES) {
         // Nothing is written behind here; only a new beginning of a page could follow.
         this.#forget();
         this.#skipTo = pageStart + BigInt(this.#options.shape.pageBytes);
-        return bytes.byteLength;
+        return roomBytes;
       }
     }
-    const taken = bytes.subarray(0, this.#sizeBytes - this.#takenBytes);
-    this.#take(taken, pageStart, at);
-    if (this.#takenBytes === this.#sizeBytes) this.#endRecord(pageStart, at + taken.byteLength);
-    return taken.byteLength;
+    const takenBytes = Math.min(roomBytes, this.#sizeBytes - this.#takenBytes);
+    this.#take(part, at, takenBytes);
+    if (this.#takenBytes === this.#sizeBytes) this.#endRecord(part, at + takenBytes);
+    return takenBytes;
   }
 
-  #take(bytes: Buffer, pageStart: bigint, at: number): void {
+  /** `at`: where in the page they begin. */
+  #take({ pageStart, offset, piece }: PagePart, at: number, sizeBytes: number): void {
     const before = this.#takenBytes;
-    this.#takenBytes += bytes.byteLength;
+    this.#takenBytes += sizeBytes;
     if (this.#isRest) return;
-    if (before < RECORD_HEADER_BYTES) bytes.copy(this.#header, before);
+    const begin = at - offset;
+    if (before < RECORD_HEADER_BYTES) piece.copy(this.#header, before, begin, begin + sizeBytes);
     const { isWanted, mostBytes = Infinity } = this.#options;
     // Its header may lie on two pages.
     if (
@@ -174,19 +188,21 @@ export class RecordWalk {
     }
     if (before >= mostBytes) return;
     this.#kept ??= { bytes: [], places: [] };
-    this.#kept.bytes.push(Buffer.from(bytes.subarray(0, mostBytes - before)));
-    this.#kept.places.push({ lsn: pageStart + BigInt(at), sizeBytes: bytes.byteLength });
+    this.#kept.bytes.push(Buffer.from(piece.subarray(begin, begin + Math.min(sizeBytes, mostBytes - before))));
+    this.#kept.places.push({ lsn: pageStart + BigInt(at), sizeBytes });
   }
 
   /** `at`: where it ends in its page. */
-  #endRecord(pageStart: bigint, at: number): void {
+  #endRecord({ pageStart, records }: PagePart, at: number): void {
     const [kept, isRest] = [this.#kept, this.#isRest];
     const endsSegment = isSwitch(this.#header.readUInt8(MANAGER), this.#header.readUInt8(INFORMATION));
     this.#forget();
     if (isRest) return;
     this.#end = pageStart + BigInt(alignedUp(at));
     if (kept !== undefined) {
-      this.#records.push({ bytes: Buffer.concat(kept.bytes), places: kept.places, end: this.#end });
+      const [first] = kept.bytes;
+      const bytes = kept.bytes.length === 1 && first !== undefined ? first : Buffer.concat(kept.bytes);
+      records.push({ bytes, places: kept.places, end: this.#end });
     }
     if (!endsSegment) return;
     // The rest of the segment is empty.
