@@ -23,6 +23,9 @@ const UNPULLED_MS = 30_000;
 /** A server that stops waits until all that it sent is confirmed. It waits no longer for a repository that is away. */
 const STOPPING_MS = 3_000;
 const BATCH_BYTES = 1024 * 1024;
+/** Commits come one by one; those of so long are taken together, but where more comes than is in such a batch. */
+const GATHER_MS = 25;
+const SMALL_BATCH_BYTES = 256 * 1024;
 const TAIL_EVERY_MS = 1_000;
 const WAL_HEADER_BYTES = 25;
 const KIND = { wal: 0x77, keepAlive: 0x6b, status: 0x72 } as const; // w k r
@@ -77,6 +80,8 @@ class PhysicalLog implements Log {
   #lastHeardMs: number;
   #tailMs: number;
   #isWaiting = false;
+  /** The last batch was a small one. */
+  #isCalm = true;
   /** Since when the server asks for a confirmation of all whatever it is told, which it does only when it stops. */
   #stoppingMs: number | undefined;
   /** Whether it has asked since it was told last. */
@@ -148,6 +153,8 @@ class PhysicalLog implements Log {
     const received: Received[] = [];
     let receivedBytes = 0;
     let isIdle = false;
+    const { socket, clock } = this.#options;
+    if (this.#isCalm && !socket.isReady) await clock.sleep(GATHER_MS, this.#run);
     do {
       const { type, body } = await this.#message();
       if (type === MessageType.copyDone) await this.#nextTimeline();
@@ -157,7 +164,8 @@ class PhysicalLog implements Log {
         received.push(this.#wal(body));
         receivedBytes += body.byteLength;
       }
-    } while (this.#options.socket.isReady && receivedBytes < BATCH_BYTES);
+    } while (socket.isReady && receivedBytes < BATCH_BYTES);
+    this.#isCalm = receivedBytes < SMALL_BATCH_BYTES;
     const batch = this.#pieces.cut(received);
     for (const { commit } of batch.slice(-1)) this.#lastAtMs = must(commit, 'a commit').atMs;
     if (batch.length > 0 || !isIdle || this.#received < this.#options.after) return batch;
