@@ -24,7 +24,7 @@ const UNPULLED_MS = 30_000;
 const STOPPING_MS = 3_000;
 const BATCH_BYTES = 1024 * 1024;
 /** Commits come one by one; those of so long are taken together, but where more comes than is in such a batch. */
-const GATHER_MS = 25;
+const GATHER_MS = 50;
 const SMALL_BATCH_BYTES = 256 * 1024;
 const TAIL_EVERY_MS = 1_000;
 const WAL_HEADER_BYTES = 25;
