@@ -18,9 +18,9 @@ export function boundNewSpace(): void {
 }
 
 /**
- * Has the heap looked through at once, and not bit by bit between other work. For what passes on much, as a restore and `up` do: that lies outside of the
- * heap, in buffers that are found to be free only so, every few MiB, and the heap itself is small. Bit by bit that was a quarter of the processor time of
- * both.
+ * Has the heap looked through at once, and not bit by bit between other work. For a restore: what it reads lies outside of the heap, in buffers that are
+ * found to be free only so, every few MiB, and the heap itself is small. Bit by bit that was a quarter of the time of a recovery beside the server that
+ * replays.
  */
 export function markHeapAtOnce(): void {
   setFlagsFromString('--no-incremental-marking');
