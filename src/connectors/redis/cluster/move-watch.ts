@@ -33,11 +33,16 @@ export class MoveWatch {
   }
 
   /** Takes the next piece of the stream. */
-  push(piece: Uint8Array): void {
-    const seen = this.#tail.byteLength === 0 ? Buffer.from(piece) : Buffer.concat([this.#tail, piece]);
+  push(piece: Buffer): void {
     this.#at += BigInt(piece.byteLength);
+    const border = Buffer.concat([this.#tail, piece.subarray(0, LONGEST_BYTES)]);
+    if (!border.includes(SLOT_MOVE) && !piece.includes(SLOT_MOVE)) {
+      this.#tail = Buffer.concat([this.#tail, piece.subarray(-LONGEST_BYTES)]).subarray(-LONGEST_BYTES);
+      return;
+    }
+    const seen = Buffer.concat([this.#tail, piece]);
     let read = Math.max(0, seen.byteLength - LONGEST_BYTES);
-    for (const match of seen.includes(SLOT_MOVE) ? seen.toString('latin1').matchAll(COMMAND) : []) {
+    for (const match of seen.toString('latin1').matchAll(COMMAND)) {
       const [text, source, name = ''] = match;
       const end = match.index + text.length;
       if (source !== undefined) this.#open.set(name, source);
