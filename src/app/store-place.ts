@@ -1,5 +1,6 @@
 import type { Connector, StorePlace } from '../core/connector.ts';
 import { loadConnector } from '../connectors/load.ts';
+import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { secretReference } from '../core/secret-reference.ts';
 import type { SecretReference } from '../core/secret-reference.ts';
 import { readSecret } from '../io/secret.ts';
@@ -38,11 +39,18 @@ function askPassword(
   let isTold = false;
   return async (run) => {
     const context = { purpose, environment: stateOwner.environment, clock: runtime.clock };
-    const { secret, findings } = await readSecret(reference, context, run);
+    const { secret, findings } = await readSecret(reference, context, run).catch(withOwnHint);
     if (!isTold) for (const { message, hint } of findings) warn(`${message}. ${hint}`);
     isTold = true;
     return secret.reveal();
   };
+}
+
+/** What is told of a missing secret in general is about the passphrase. */
+function withOwnHint(error: unknown): never {
+  if (!isTidemarkError(error, 'SECRET_MISSING')) throw error;
+  const hint = 'Put it there, or name another passwordFile, passwordEnv or passwordCommand of this store.';
+  throw new TidemarkError('SECRET_MISSING', error.message, { hint, cause: error });
 }
 
 /** The schema has checked what is there. */

@@ -5,6 +5,8 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { needs } from '../servers/needs.ts';
+import { startRedis } from '../servers/redis.ts';
 import { isRoot, listOf, markId, objectOf, openShop } from './shop.ts';
 import type { Shop } from './shop.ts';
 
@@ -29,6 +31,21 @@ async function filledShop(): Promise<Shop> {
   writeFileSync(shop.at('data', 'file'), 'content');
   return shop;
 }
+
+test(
+  'a password of a store that is not there is asked for by its own names, not by those of the passphrase',
+  needs('redis-server', 'redis-cli'),
+  async () => {
+    await using server = await startRedis({ password: 'secret' });
+    const cache = `cache: { url: 'redis://127.0.0.1:${server.port}', passwordEnv: CACHE_PASSWORD }`;
+    await using shop = await openShop({ manifest: `application: shop\nrepository: ./backups\nstores:\n  ${cache}\n` });
+    const { status, json, err } = shop.run(['backup']);
+    assert.deepEqual([status, json['code']], [2, 'SECRET_MISSING'], err);
+    assert.match(err, /the password of cache: the variable CACHE_PASSWORD is not set/);
+    assert.match(err, /passwordEnv or passwordCommand of this store/);
+    assert.doesNotMatch(err, /passphrase/i);
+  },
+);
 
 test('with --json an error tells what was warned of before it as well', async () => {
   await using shop = await filledShop();
