@@ -64,7 +64,7 @@ export function serverError(server: string, error: unknown): TidemarkError {
       hint: 'Name the authority of its certificate as caFile, and the server as its certificate does.',
     });
   }
-  if (code === 'ECONNREFUSED') return unreachable(`${server}: nobody listens there`, { cause: error });
+  if (code === 'ECONNREFUSED') return unreachable(`${server}: nothing listens there`, { cause: error });
   if (code === 'ENOENT') return unreachable(`${server}: there is no such socket`, { cause: error });
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return unreachable(`${server}: its name is not known`, { cause: error });

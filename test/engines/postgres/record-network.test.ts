@@ -123,7 +123,7 @@ test('a server that is killed in the middle of a base fails it, and one that is 
   await proxy.refuse();
   await assert.rejects(
     openPostgresRecorder(placeOfUrl(urlOf(proxy.port)), { runtime }, run),
-    tells('STORE_UNREACHABLE', /nobody listens/),
+    tells('STORE_UNREACHABLE', /nothing listens/),
   );
 });
 
