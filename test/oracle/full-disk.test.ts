@@ -44,7 +44,11 @@ async function fillDisk(world: World, place: string, size: string): Promise<void
     told.split('\n').findLast((line) => line.startsWith(`${store}:`)) === `${store}: recording`;
   const areRecorded = (): boolean => ['orders', 'catalog', 'uploads'].every(isRecorded);
   // A base may come to nothing for want of room, and then another one is taken.
-  await until('all is recorded', () => areRecorded() || up.child.exitCode !== null, () => told);
+  await until(
+    'all is recorded',
+    () => areRecorded() || up.child.exitCode !== null,
+    () => told,
+  );
   world.startWriter();
   const isFull = () => /no space left on the device/.test(told);
   await until('the disk is full', () => isFull() || up.child.exitCode !== null);

@@ -413,14 +413,14 @@ class PostgresRecorder implements Recorder {
     const { place, owner } = this.#parts;
     await using opened = new AsyncDisposableStack();
     const sql = opened.use(await connectSql(place, { name: owner }, run));
-    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
-    if (this.#isDisposed) throw unreachable(`${addressName(sql.address)} is not recorded any more`);
     await using session = await this.#replication(sql, run);
     if (!session.isOpen) {
       throw unreachable(
         `${addressName(session.address)}: the connection was lost at ${formatLsn(this.#history.delivered)}`,
       );
     }
+    // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
+    if (this.#isDisposed) throw unreachable(`${addressName(sql.address)} is not recorded any more`);
     opened.move();
     this.#sql = sql;
   }

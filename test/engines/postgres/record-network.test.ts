@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { must } from '../../../src/core/must.ts';
 import type { Position } from '../../../src/core/position.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { makeCertificates } from '../../servers/certificates.ts';
+import { waitUntil } from '../../servers/guarded.ts';
 import { startPostgres } from '../../servers/postgres.ts';
 import { startProxy } from '../../servers/proxy.ts';
 import { placeOfUrl, Recording, runtime, tells } from './recording.ts';
@@ -134,6 +136,24 @@ test('who asks a recorder that is closed opens nothing that nobody closes', TIME
   await assert.rejects(headOf(recorder, t), tells('STORE_UNREACHABLE', /not recorded any more/));
   const ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'";
   while ((await server.value(ours)) !== '0') await runtime.clock.sleep(20, { signal: t.signal });
+});
+
+test('a recorder that is closed while it connects again leaves no connection', TIMEOUT, async (t) => {
+  await using server = await startPostgres();
+  await using proxy = await startProxy({ toPort: server.port });
+  const run = { signal: t.signal };
+  const recorder = await openPostgresRecorder(placeOfUrl(urlOf(proxy.port)), { runtime }, run);
+  proxy.cut();
+  await assert.rejects(headOf(recorder, t), tells('STORE_UNREACHABLE', /127\.0\.0\.1/));
+  await waitUntil('the connection is closed', () => proxy.connections === 0);
+  const asking = assert.rejects(headOf(recorder, t), tells('STORE_UNREACHABLE', /not recorded any more/));
+  // Over the second one it asks whether the server is the same.
+  while (proxy.connections < 2) await nextTurn();
+  proxy.pause();
+  await recorder[Symbol.asyncDispose]();
+  proxy.resume();
+  await asking;
+  await waitUntil('all connections are closed', () => proxy.connections === 0);
 });
 
 test('who stops waiting is let go at once, also by a server that stands still', TIMEOUT, async (t) => {
