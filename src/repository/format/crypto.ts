@@ -14,10 +14,6 @@ import type { KeyObject } from 'node:crypto';
 import { release } from '../../core/bytes.ts';
 import { damaged } from './byte-cursor.ts';
 
-const ED25519_PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
-const ED25519_PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
-const X25519_PRIVATE = Buffer.from('302e020100300506032b656e04220420', 'hex');
-const X25519_PUBLIC = Buffer.from('302a300506032b656e032100', 'hex');
 const ZERO_NONCE = Buffer.alloc(12);
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
@@ -25,29 +21,31 @@ const KEY_BYTES = 32;
 /** A private key with its public half as 32 raw bytes. */
 export type KeyPair = { readonly privateKey: KeyObject; readonly publicKey: Uint8Array };
 
-function privateKeyOf(prefix: Uint8Array, seed: Uint8Array): KeyPair {
-  const privateKey = createPrivateKey({ key: Buffer.concat([prefix, seed]), format: 'der', type: 'pkcs8' });
-  const publicDer = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
-  return { privateKey, publicKey: publicDer.subarray(publicDer.byteLength - KEY_BYTES) };
+type Curve = 'ed25519' | 'x25519';
+
+function pairOf(curve: Curve, seed: Uint8Array): KeyPair {
+  const key = Buffer.from(seed);
+  const privateKey = createPrivateKey({ key, format: 'raw-private', asymmetricKeyType: curve });
+  return { privateKey, publicKey: createPublicKey(privateKey).export({ format: 'raw-public' }) };
 }
 
 /** Keys that were parsed before, by the bytes object, which nobody changes: a repository's own are used again and again. */
 const parsedKeys = new WeakMap<Uint8Array, KeyObject>();
 
-function publicKeyOf(prefix: Uint8Array, raw: Uint8Array): KeyObject {
+function publicKeyOf(curve: Curve, raw: Uint8Array): KeyObject {
   const known = parsedKeys.get(raw);
   if (known !== undefined) return known;
-  const parsed = createPublicKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'spki' });
+  const parsed = createPublicKey({ key: Buffer.from(raw), format: 'raw-public', asymmetricKeyType: curve });
   parsedKeys.set(raw, parsed);
   return parsed;
 }
 
 export function signingPair(seed: Uint8Array): KeyPair {
-  return privateKeyOf(ED25519_PRIVATE, seed);
+  return pairOf('ed25519', seed);
 }
 
 export function boxPair(seed: Uint8Array): KeyPair {
-  return privateKeyOf(X25519_PRIVATE, seed);
+  return pairOf('x25519', seed);
 }
 
 /** Ed25519 over `text(context) || parts`. */
@@ -65,7 +63,7 @@ export function verifyParts(
   return verify(
     null,
     Buffer.concat([Buffer.from(context), ...parts]),
-    publicKeyOf(ED25519_PUBLIC, publicKey),
+    publicKeyOf('ed25519', publicKey),
     signature,
   );
 }
@@ -165,6 +163,6 @@ function boxKey(
   ephemeral: Uint8Array,
   { publicKey, info }: { publicKey: Uint8Array; info: string },
 ): Uint8Array {
-  const shared = diffieHellman({ privateKey, publicKey: publicKeyOf(X25519_PUBLIC, peer) });
+  const shared = diffieHellman({ privateKey, publicKey: publicKeyOf('x25519', peer) });
   return derive(shared, Buffer.concat([ephemeral, publicKey]), `tidemark box ${info}`, KEY_BYTES);
 }
