@@ -159,7 +159,7 @@ test('whatever is damaged, nothing wrong is restored, the loss is told, and the 
   await using copy = temporaryFolder();
   const random = createSeededRandom('damage');
   const [id, moment] = [...moments].at(-1) ?? assert.fail('no mark');
-  for (let round = 0; round < (isFull ? 80 : 10); round += 1) {
+  for (let round = 0; round < (isFull ? 40 : 10); round += 1) {
     cpSync(repository, copy.at('copy'), { recursive: true });
     const objects = objectsOf(copy.at('copy')).filter((path) => !path.includes('/index/'));
     const [path, way] = [random.pick(objects), random.pick(Object.keys(spoils))];

@@ -28,7 +28,7 @@ if (existsSync('/dev/shm')) process.env['TMPDIR'] = '/dev/shm';
 export const isLonger = process.env['TIDEMARK_ORACLE_LONGER'] !== undefined;
 
 /** A run of the quick level lasts so many seconds times this: with a hundred there are thousands of marks. */
-export const LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? (isFull ? 3 : 1));
+export const LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? (isFull ? 2 : 1));
 
 /** The same for what needs servers, which take their time to start, stop and be restored. */
 export const ENGINES_LONGER = Number(process.env['TIDEMARK_ORACLE_LONGER'] ?? 1);

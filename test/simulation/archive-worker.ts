@@ -6,9 +6,9 @@ import type { ArchiveOutcome } from './archive-schedule.ts';
 import { createArchiveTemplate } from './archive-world.ts';
 import type { Report, Share } from './run-schedules.ts';
 
-const { from, to, step } = workerData as Share; // as run-schedules.ts gives it
+const { from, to, step, endMs } = workerData as Share; // as run-schedules.ts gives it
 const port = must(parentPort, 'a parent');
 const template = await createArchiveTemplate();
-for (let seed = from; seed < to; seed += step) {
+for (let seed = from; seed < to && Date.now() < endMs; seed += step) {
   port.postMessage({ seed, outcome: await runArchiveSchedule(seed, template) } satisfies Report<ArchiveOutcome>);
 }

@@ -27,12 +27,11 @@ test(`in ${COUNT} schedules of agents, merges, retention and sweeps whatever was
       failed.push(`${outcome.violations.slice(0, MOST_TOLD).join('\n    ')}\n    replay: ${replay}`);
     },
   );
-  t.diagnostic(JSON.stringify(totals));
+  t.diagnostic(JSON.stringify({ schedules, ...totals }));
   assert.equal(failed.length, 0, `${failed.length} schedules break it:\n${failed.slice(0, MOST_TOLD).join('\n')}`);
-  assert.equal(schedules, COUNT);
   if (only !== undefined) return;
   // Where nothing goes wrong and nothing is merged or deleted, nothing is proven.
   const { marks = 0, restored = 0, deleted = 0, merges = 0, fences = 0, kills = 0, verified = 0 } = totals;
-  const isBusy = marks > COUNT && restored > COUNT && deleted > COUNT && merges > COUNT;
-  assert.ok(isBusy && kills > COUNT / 4 && fences > 0 && verified > 0, JSON.stringify(totals));
+  const isBusy = [marks, restored, deleted, merges].every((count) => count > schedules);
+  assert.ok(isBusy && kills > schedules / 4 && fences > 0 && verified > 0, JSON.stringify(totals));
 });

@@ -6,9 +6,9 @@ import { runSchedule } from './schedule.ts';
 import type { Outcome } from './schedule.ts';
 import { createTemplate } from './template.ts';
 
-const { from, to, step } = workerData as Share; // as run-schedules.ts gives it
+const { from, to, step, endMs } = workerData as Share; // as run-schedules.ts gives it
 const port = must(parentPort, 'a parent');
 const template = await createTemplate();
-for (let seed = from; seed < to; seed += step) {
+for (let seed = from; seed < to && Date.now() < endMs; seed += step) {
   port.postMessage({ seed, outcome: await runSchedule(seed, template) } satisfies Report<Outcome>);
 }
