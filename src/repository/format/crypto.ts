@@ -60,12 +60,7 @@ export function verifyParts(
   signature: Uint8Array,
 ): boolean {
   if (publicKey.byteLength !== KEY_BYTES || signature.byteLength !== 64) return false;
-  return verify(
-    null,
-    Buffer.concat([Buffer.from(context), ...parts]),
-    publicKeyOf('ed25519', publicKey),
-    signature,
-  );
+  return verify(null, Buffer.concat([Buffer.from(context), ...parts]), publicKeyOf('ed25519', publicKey), signature);
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
