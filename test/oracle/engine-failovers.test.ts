@@ -68,8 +68,14 @@ for (const isStill of isFull ? [true, false] : [true]) {
     const { complete, marks } = recorded;
     const gaps = { cache: recorded.gaps('cache'), orders: recorded.gaps('orders') };
     t.diagnostic(`${complete.length} complete of ${marks.length} marks, ${model.steps} steps, ${JSON.stringify(gaps)}`);
-    assert.deepEqual(recorded.bases('cache'), 1 + gaps.cache.length, err);
-    assert.deepEqual(recorded.bases('orders'), 1 + gaps.orders.length, err);
+    for (const store of ['cache', 'orders'] as const) {
+      const anew = recorded.bases(store) - 1;
+      // It may be stopped between a gap that it has just found and the base after it.
+      assert.ok(
+        anew === gaps[store].length || anew === gaps[store].length - 1,
+        `${anew} new bases of ${store}: ${err}`,
+      );
+    }
     // A master that is replaced while it runs goes on for a while, and may tell us more than the new one has.
     assert.ok(gaps.cache.length <= (isStill ? 1 : 2), err);
     for (const reason of gaps.cache) assert.match(reason, /the server became master at|another one|new history/);
