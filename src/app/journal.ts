@@ -359,8 +359,13 @@ export class Journal {
 
   /** The history ended earlier than it seemed: with what is in the repository. */
   #shorten(ended: EndedHistory, history: JournaledHistory): void {
-    const fromMs = Math.min(ended.gap.fromMs, history.queue.waitingSinceMs ?? ended.gap.fromMs);
-    ended.gap = { ...ended.gap, after: history.durable, fromMs };
+    const { after, fromMs } = ended.gap;
+    const isEarlier = after !== undefined && (comparePositions(after, history.durable) ?? 0) < 0;
+    ended.gap = {
+      ...ended.gap,
+      after: isEarlier ? after : history.durable,
+      fromMs: Math.min(fromMs, history.queue.waitingSinceMs ?? fromMs),
+    };
     ended.history = undefined;
     this.#forget(history);
   }

@@ -283,5 +283,6 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
     lastBaseMs,
     base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
     unreached,
+    segments: run?.segments,
   };
 }

@@ -1,6 +1,8 @@
 import { pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
+import { PlaceTimes } from '../archive/place-times.ts';
+import type { Stretch } from '../archive/place-times.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { comparePositions, isSamePlace } from '../core/position.ts';
@@ -39,6 +41,8 @@ export type KnownHistory = {
   readonly base?: StandingBase | undefined;
   /** Where no base leads to `position`: the last place to which one does, and the one from which on it is so again. */
   readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
+  /** What of its log is in the repository. */
+  readonly segments?: readonly Stretch[] | undefined;
 };
 
 /**
@@ -92,6 +96,7 @@ export class StoreRecording implements AsyncDisposable {
   #failedBases = 0;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
+  #times = new PlaceTimes();
   #acknowledge: (durable: Position) => void = () => undefined;
   /** What the last history before a gap left behind is in the repository. */
   #ended: Promise<void> = Promise.resolve();
@@ -109,6 +114,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#known = options.known;
     this.#reach = { hasBase: options.known !== undefined, from: options.known?.unreached?.from };
     this.#lastBaseMs = options.known?.lastBaseMs;
+    for (const segment of options.known?.segments ?? []) this.#times.note(segment);
   }
 
   get state(): StoreState {
@@ -254,10 +260,12 @@ export class StoreRecording implements AsyncDisposable {
     this.#told = trouble;
   }
 
-  /** The history ends here. False where nothing of it was known, so that nothing is missing. */
-  #noteGap(reason: string): boolean {
+  /** The history ends here, or has ended at `partedAt`. False where nothing of it was known, so that nothing is missing. */
+  #noteGap(reason: string, partedAt?: Position): boolean {
     const known = this.#known;
     const history = this.#history;
+    const times = this.#times;
+    this.#times = new PlaceTimes();
     this.#known = undefined;
     this.#history = undefined;
     this.#reach = { hasBase: false };
@@ -270,8 +278,12 @@ export class StoreRecording implements AsyncDisposable {
     this.#gapCount++;
     const { name } = this.store;
     // What was received of it and was not given up is not lost, and followed until it was last seen.
-    const after = history?.queue.received ?? (known.unreached === undefined ? known.position : known.unreached.after);
-    const fromMs = history === undefined ? known.atMs : (this.#lastSeenMs ?? known.atMs);
+    const received =
+      history?.queue.received ?? (known.unreached === undefined ? known.position : known.unreached.after);
+    const seenMs = history === undefined ? known.atMs : (this.#lastSeenMs ?? known.atMs);
+    const isFork = partedAt !== undefined && received !== undefined && (comparePositions(partedAt, received) ?? 0) < 0;
+    const after = isFork ? partedAt : received;
+    const fromMs = isFork ? Math.min(seenMs, times.earliestAfter(partedAt) ?? seenMs) : seenMs;
     const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
     this.#ended = journal.end(history, gap);
     onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
@@ -286,7 +298,8 @@ export class StoreRecording implements AsyncDisposable {
     this.#released = new AbortController();
     try {
       if (previous !== undefined && recorder.lineage.id !== previous.lineage) {
-        this.#noteGap(recorder.lineage.brokenBy ?? 'the store is another one: it was restored or replaced');
+        const { brokenBy = 'the store is another one: it was restored or replaced', partedAt } = recorder.lineage;
+        this.#noteGap(brokenBy, partedAt);
       }
       await untilAborted(this.#ended, run);
       this.#hasOnlyBases = recorder.openLog === undefined && recorder.openObservations === undefined;
@@ -412,7 +425,10 @@ export class StoreRecording implements AsyncDisposable {
       {
         memoryBytes: QUEUE_BYTES,
         received: after,
-        onPut: (fromMs) => journal.touch(this.#happenedMs(fromMs)),
+        onPut: (block) => {
+          this.#times.note(block);
+          journal.touch(this.#happenedMs(block.fromMs));
+        },
         spool,
         onDamaged,
       },

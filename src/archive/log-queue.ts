@@ -30,8 +30,8 @@ export type LogQueueOptions = {
   readonly memoryBytes: number;
   /** Where the history stands. */
   readonly received: Position;
-  /** Hears of every block: when it begins, by the store's clock. */
-  readonly onPut: (fromMs: number) => void;
+  /** Hears of every block, also of what is found in the spool when it is opened. */
+  readonly onPut: (block: Omit<LogBlock, 'pieces'>) => void;
   readonly spool?: Spool | undefined;
   /** Hears of what can’t be read of the spool when it is opened. */
   readonly onDamaged?: ((error: TidemarkError) => void) | undefined;
@@ -88,7 +88,7 @@ export class LogQueue {
       run.signal.throwIfAborted();
     } else sequence = await this.#append(spool, block, run); // what is in the spool is received, also when the run aborted meanwhile
     this.#push({ ...block, sizeBytes, sequence });
-    onPut(block.fromMs);
+    onPut(block);
   }
 
   /** The first blocks, at least one where there are any, up to so many bytes. They stay until they are dropped. @throws POSITION_LOST when the spool is damaged; FAILED */
@@ -170,7 +170,7 @@ export class LogQueue {
   }
 
   async #recover(run: Run): Promise<void> {
-    const { spool, onPut, onDamaged } = this.#options;
+    const { spool, onDamaged } = this.#options;
     if (spool === undefined) return;
     try {
       for await (const records of spool.read(undefined, run)) for (const record of records) this.#recoverBlock(record);
@@ -179,9 +179,8 @@ export class LogQueue {
       if (!isTidemarkError(error, 'POSITION_LOST')) throw error;
       onDamaged?.(error);
     }
-    const [first] = this.#blocks;
-    if (first === undefined) await spool.release(spool.lastSequence, run);
-    else onPut(first.fromMs);
+    if (this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
+    for (const block of this.#blocks) this.#options.onPut(block);
   }
 
   #recoverBlock(record: SpoolRecord): void {

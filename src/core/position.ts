@@ -4,11 +4,15 @@
  */
 export type Position = { readonly lineage: string; readonly order: string; readonly resume: string };
 
-/** What a history's positions belong to. `parent` only where the engine proves that the log goes on. `brokenBy`: why that of a position that was known does not, as a clause. */
+/**
+ * What a history's positions belong to. `parent` only where the engine proves that the log goes on. `brokenBy`: why that of a position that was known does
+ * not, as a clause; `partedAt`, where that can be told, is the last place of it that is a part of this one too.
+ */
 export type Lineage = {
   readonly id: string;
   readonly parent?: Position | undefined;
   readonly brokenBy?: string | undefined;
+  readonly partedAt?: Position | undefined;
 };
 
 /** How exactly a store can be brought to a mark: at its position, at a time, or as it was read during an interval. */

@@ -115,6 +115,33 @@ test('a gap lasts from what was known last to the base that begins anew', async 
   ]);
 });
 
+test('what was recorded of a server behind the place where its successor took over is told as a gap, whatever marks stand on it', async () => {
+  await using fixture = await LogFixture.create();
+  await fixture.base('orders', { at: 10, order: 1 });
+  await fixture.log('orders', {
+    after: 1,
+    commits: [
+      [2, 15],
+      [3, 20],
+      [4, 25],
+    ],
+  });
+  await fixture.base('orders', { at: 26, order: 4 });
+  await fixture.mark(27, { positions: { orders: positionAt(4) } });
+  await fixture.gap({ store: 'orders', after: positionAt(3), from: 20, to: 30, reason: 'another became master' });
+  await fixture.base('orders', { at: 35, order: 1, lineage: 'b' });
+  const { spans, gaps, windows } = await seen(fixture);
+  assert.deepEqual(spans, [
+    [10, 20, 1, 2],
+    [35, 35, 0, 1],
+  ]);
+  assert.deepEqual(gaps, [[20, 35]]);
+  assert.deepEqual(windows, [
+    [10, 20],
+    [35, 35],
+  ]);
+});
+
 test('where a log ended and a base began anew without a note, that is a gap as well', async () => {
   await using fixture = await LogFixture.create();
   await fixture.base('orders', { at: 10, order: 1 });

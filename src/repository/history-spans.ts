@@ -18,7 +18,10 @@ export type HistorySpan = {
   /** Its positions: after `after` up to `upTo`. */
   readonly after: Position;
   readonly upTo: Position;
-  /** Up to `toMs` nothing happened that is not in it: it ends there, or a mark or base found the history still at its end. */
+  /**
+   * Up to `toMs` nothing happened that is not in it: it ends there, or a mark or base found the history still at its end. Where a gap begins before its end
+   * that is `toMs`: the store has left it there, and what lies behind may never have been seen by anyone.
+   */
   readonly fromMs: number;
   readonly toMs: number;
   /** From when on every moment up to `toMs` can be restored; undefined where nothing can. */
@@ -33,7 +36,7 @@ const UNTOLD = 'the log ends here and the next base begins anew; why was not wri
 type Known = Pick<Catalogue, 'bases' | 'histories' | 'marks' | 'gaps'>;
 
 /** The stretches of a history, ascending by time. */
-export function historySpans(catalogue: Omit<Known, 'gaps'>, history: string): readonly HistorySpan[] {
+export function historySpans(catalogue: Known, history: string): readonly HistorySpan[] {
   const view = catalogue.histories.get(history);
   if (view === undefined) return [];
   const reaches = (base: BaseRecord): boolean => view.reachOf(base) !== undefined;
@@ -45,8 +48,12 @@ export function historySpans(catalogue: Omit<Known, 'gaps'>, history: string): r
     ...(onRuns.get(undefined) ?? []).map((base) => spanOf(undefined, [base], reaches)),
   ];
   const seen = lastSeen(catalogue, history, spans);
+  const gaps = catalogue.gaps.filter((gap) => gap.history === history);
   return spans
-    .map((span) => ({ ...span, toMs: Math.max(span.toMs, seen.get(span) ?? 0) }))
+    .map((span) => {
+      const leftMs = leftAtMs(span, gaps);
+      return leftMs === undefined ? { ...span, toMs: Math.max(span.toMs, seen.get(span) ?? 0) } : endedAt(span, leftMs);
+    })
     .toSorted((left, right) => left.fromMs - right.fromMs || left.toMs - right.toMs);
 }
 
@@ -74,6 +81,21 @@ function spanOf(
     toMs: Math.max(...times),
     restorableFromMs: restorable && baseAtMs(restorable),
   };
+}
+
+/** When a store went on from a place of a stretch with something else than what follows there. */
+function leftAtMs(span: HistorySpan, gaps: Known['gaps']): number | undefined {
+  const times = gaps
+    .filter(({ after, credential }) => after && credential === span.credential && isWithin(span, after))
+    .filter(({ after }) => after !== undefined && after.order < span.upTo.order)
+    .map(({ fromMs }) => fromMs);
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
+function endedAt(span: HistorySpan, leftMs: number): HistorySpan {
+  const { fromMs, restorableFromMs = Infinity } = span;
+  const toMs = Math.max(fromMs, Math.min(span.toMs, leftMs));
+  return { ...span, toMs, restorableFromMs: restorableFromMs > toMs ? undefined : restorableFromMs };
 }
 
 /** When a mark last found a history at a place of a stretch. One that names a base says nothing about later than that. */

@@ -60,6 +60,9 @@ for (const isStill of isFull ? [true, false] : [true]) {
     world.moveWriter({ redisPort: two.port, postgresPort: standby.port, replicaPort: one.port });
     assert.equal(await failover(sentinels), one.port);
     world.moveWriter({ redisPort: one.port, postgresPort: standby.port });
+    await waitUntil('the new master is recorded', async () =>
+      /ip=tidemark-recorder,port=\d+,state=online/.test(await one.call('info', 'replication')),
+    );
     await sleep(world.random.integer(1_000));
     const after = await untilComplete(world);
     const model = await world.stopWriter();

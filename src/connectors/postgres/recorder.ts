@@ -12,7 +12,7 @@ import { openPhysicalBase } from './base/physical-base.ts';
 import { connectReplication, connectSql } from './connection.ts';
 import type { ClientSession, Row, Session } from './connection.ts';
 import { positionLost, serverError, unreachable } from './errors.ts';
-import { assertGoesOn, identify, whyNotOn } from './log/identity.ts';
+import { assertGoesOn, identify, partedPosition, whyNotOn } from './log/identity.ts';
 import type { Identity } from './log/identity.ts';
 import { readTail, writeTail } from './log/kept-tail.ts';
 import type { Tail } from './log/kept-tail.ts';
@@ -87,10 +87,11 @@ export async function openPostgresRecorder(
 /** A history that begins is told from all others, also from that of a copy of the same server. */
 function lineageOf(identity: Identity, { previous, runtime }: RecorderContext, server: string): Lineage {
   const { systemId, timelines } = identity;
-  const reason = previous && whyNotOn(identity, previous);
-  if (previous !== undefined && reason === undefined) return { id: previous.lineage };
   const id = `${systemId}-${timelines.current}-${toHex(runtime.random(4))}`;
-  return { id, brokenBy: reason && `${server}: ${reason}` };
+  if (previous === undefined) return { id };
+  const reason = whyNotOn(identity, previous);
+  if (reason === undefined) return { id: previous.lineage };
+  return { id, brokenBy: `${server}: ${reason}`, partedAt: partedPosition(identity, previous) };
 }
 
 type Parts = {

@@ -43,7 +43,7 @@ function logOf(chunks: Iterable<Uint8Array>): RedisLog {
     clock: createSystemClock(),
     positionAt: (at: bigint) => ({ lineage: 'a', order: orderOf(at), resume: `a:${at}` }),
     headOffset: async () => offset,
-    isMaster: undefined,
+    assertMaster: async () => undefined,
   };
   return new RedisLog(options, run);
 }

@@ -29,8 +29,8 @@ export type RedisLogOptions = {
   readonly positionAt: (offset: bigint) => Position;
   /** How far the master is. @throws STORE_UNREACHABLE */
   readonly headOffset: (run: Run) => Promise<bigint>;
-  /** Whether the link leads to the master still, where somebody knows. */
-  readonly isMaster: ((run: Run) => Promise<boolean>) | undefined;
+  /** Where somebody knows which server is the master. @throws STORE_UNREACHABLE when that is another one now */
+  readonly assertMaster: (run: Run) => Promise<void>;
 };
 
 /**
@@ -176,12 +176,12 @@ class Idle {
 
   /** @throws STORE_UNREACHABLE when another server is master now */
   async check(isBusy: boolean, run: Run): Promise<void> {
-    const { isMaster, clock, link } = this.#options;
+    const { assertMaster, clock } = this.#options;
     if (isBusy) this.#behindSinceMs = undefined;
     const nowMs = clock.monotonicMs();
-    if (isMaster === undefined || nowMs - this.#checkedMs < CHECK_MASTER_MS) return;
+    if (nowMs - this.#checkedMs < CHECK_MASTER_MS) return;
     this.#checkedMs = nowMs;
-    if (!(await isMaster(run))) throw unreachable(link.server, 'Sentinel names another master');
+    await assertMaster(run);
   }
 
   /** A commit at `end` where the log is at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */

@@ -10,15 +10,28 @@ import { positionLost, unreachable } from './errors.ts';
 import { askFirst } from './link/ask-first.ts';
 import { askReplication, findMaster, openMaster } from './link/find-master.ts';
 import type { Master } from './link/find-master.ts';
-import { isInBacklog, isInHistory, parseResume, placeOf, positionAt, whyLost } from './link/history.ts';
+import {
+  isInBacklog,
+  isInHistory,
+  parseResume,
+  partedAt,
+  placeOf,
+  positionOf,
+  positionAt,
+  whyLost,
+} from './link/history.ts';
 import type { StreamPlace } from './link/history.ts';
+import { findOtherMaster } from './link/other-master.ts';
 import { ReplicaLink } from './link/replica-link.ts';
 import type { InfoFields, ReplicationInfo } from './link/replication-info.ts';
-import type { RedisPlace } from './place.ts';
+import { shownAddress } from './place.ts';
+import type { RedisPlace, RedisServer } from './place.ts';
 import { RedisLog } from './log.ts';
 import type { RedisClient } from './resp-client.ts';
 import { recorderByScan } from './scan-recorder.ts';
 import { ScratchFiles } from './scratch-files.ts';
+
+const OTHER_ID = 'it has another replication id than the one that is recorded';
 
 /**
  * Records a Redis server as a replica of its own, or by scans where `source` says so: a base is the RDB that a replica gets, the log what a replica is sent. The lineage of `previous` goes on
@@ -50,13 +63,21 @@ export async function openRedisRecorder(place: RedisPlace, context: RecorderCont
     master: { client, info: lasting, server },
     lineage: {
       id: previous?.lineage ?? `${lasting.replId}@${lasting.offset}`,
-      brokenBy: known === undefined || goesOn ? undefined : whyLost(known, lasting),
+      ...(goesOn || context.previous === undefined ? {} : breakOf(context.previous, lasting)),
     },
     known: goesOn ? known : undefined,
     sync,
   });
   opened.move();
   return recorder;
+}
+
+/** Why what follows at a server does not follow on a position, and since when. */
+function breakOf(previous: Position, info: ReplicationInfo): Pick<Lineage, 'brokenBy' | 'partedAt'> {
+  const known = parseResume(previous.resume);
+  if (known === undefined) return {};
+  const parted = partedAt(known, info);
+  return { brokenBy: whyLost(known, info), partedAt: parted && positionOf(previous.lineage, parted) };
 }
 
 type Setup = {
@@ -104,8 +125,10 @@ class RedisRecorder implements Recorder {
   }
 
   async head(run: Run): Promise<Position> {
-    const { offset } = await this.#ask(run);
-    return this.#at(this.#log?.standing(offset) ?? offset);
+    const { info, server } = await this.#ask(run);
+    // What a client could see at another master before this is not covered by this one.
+    await this.#assertOnly(server, run);
+    return this.#at(this.#log?.standing(info.offset) ?? info.offset);
   }
 
   async begin(run: Run): Promise<Position> {
@@ -140,8 +163,8 @@ class RedisRecorder implements Recorder {
       link,
       clock: this.#clock,
       positionAt: (offset: bigint) => this.#at(offset),
-      headOffset: async (inner: Run) => (await this.#ask(inner)).offset,
-      isMaster: this.#place.sentinel === undefined ? undefined : (inner: Run) => this.#isNamed(link, inner),
+      headOffset: async (inner: Run) => (await this.#ask(inner)).info.offset,
+      assertMaster: (inner: Run) => this.#assertOnly(link.server, inner),
     };
     this.#log = new RedisLog(options, run);
     return this.#log;
@@ -172,15 +195,15 @@ class RedisRecorder implements Recorder {
   }
 
   /** What the master of this history says of itself now, over a connection that is made again when it failed. @throws STORE_UNREACHABLE */
-  async #ask(run: Run): Promise<ReplicationInfo> {
+  async #ask(run: Run): Promise<{ readonly info: ReplicationInfo; readonly server: RedisServer }> {
     // A mark may ask while nothing is recorded any more: what is opened for it then nobody would close.
     if (this.#isDisposed) throw unreachable(this.#place, 'it is not recorded any more');
     const asking = (this.#client ??= openMaster(this.#place, this.#clock, run).then(({ client }) => client));
     try {
       const client = await asking;
       const info = await askReplication(client, run);
-      if (info.replId === this.#info.replId) return info;
-      throw unreachable(client.server, 'it has another replication id than the one that is recorded');
+      if (info.replId === this.#info.replId) return { info, server: client.server };
+      throw unreachable(client.server, OTHER_ID);
     } catch (error) {
       if (this.#client === asking) await this.#setClient(undefined);
       throw error;
@@ -221,6 +244,9 @@ class RedisRecorder implements Recorder {
     await using opened = new AsyncDisposableStack();
     const { client, info } = await openMaster(this.#place, this.#clock, run);
     await this.#setClient(client);
+    // Where that one parted its own recorder tells.
+    const isSuccessor = info.replId !== this.#info.replId && partedAt(place, info) !== undefined;
+    if (isSuccessor) throw unreachable(client.server, OTHER_ID, { disposition: 'retry' });
     // Being asked for what it can't send, a server would make an RDB that nobody wants.
     if (!isInHistory(place, info) || !isInBacklog(place, info)) throw positionLost(whyLost(place, info));
     const link = opened.use(await this.#openLink(run));
@@ -235,14 +261,10 @@ class RedisRecorder implements Recorder {
     return link;
   }
 
-  /** Whether Sentinel, where it answers, still names the master that the link leads to. */
-  async #isNamed(link: ReplicaLink, run: Run): Promise<boolean> {
-    try {
-      const { host, port } = await findMaster(this.#place, run);
-      return host === link.server.host && port === link.server.port;
-    } catch {
-      run.signal.throwIfAborted();
-      return true;
-    }
+  /** @throws STORE_UNREACHABLE where Sentinel names another master */
+  async #assertOnly(server: RedisServer, run: Run): Promise<void> {
+    const recorded = { server, replId: this.#info.replId };
+    const other = await findOtherMaster(this.#place, { recorded, clock: this.#clock }, run);
+    if (other !== undefined) throw unreachable(server, `Sentinel names another master, ${shownAddress(other)}`);
   }
 }

@@ -24,12 +24,15 @@ export type Segment = {
   readonly body?: string | undefined;
 };
 
-/** That a history could not be followed: what happened after `after` is not in the repository. The next base begins anew. */
+/**
+ * That a history could not be followed: what happened after `after` is not in the repository. The next base begins anew. Log that goes on beyond `after` is of
+ * a server that was left behind there.
+ */
 export type Gap = {
   readonly store: string;
   readonly history: string;
   readonly after?: Position | undefined;
-  /** When the last that is known was durable, and when it was noticed, by the writer's clock. */
+  /** When the last that is known was durable, or, where log goes on, no later than what follows on `after`; and when it was noticed, by the writer's clock. */
   readonly fromMs: number;
   readonly toMs: number;
   readonly reason: string;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { comparePositions } from '../../../src/core/position.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
@@ -67,6 +68,9 @@ test('a standby that was promoted without all that was recorded is noticed', TIM
   );
   assert.notEqual(recorder.lineage.id, after.lineage);
   assert.match(recorder.lineage.brokenBy ?? '', /left timeline 1 before/);
+  const { partedAt } = recorder.lineage;
+  assert.match(partedAt?.resume ?? '', /^1\//);
+  assert.ok(partedAt !== undefined && (comparePositions(partedAt, after) ?? 0) < 0);
   await assert.rejects(
     Recording.open(recorder, after, { signal: t.signal }),
     tells('POSITION_LOST', /left timeline 1 before/),

@@ -9,7 +9,7 @@ import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
 import { makeCertificates } from '../../servers/certificates.ts';
 import { startProxy } from '../../servers/proxy.ts';
-import { startRedis } from '../../servers/redis.ts';
+import { promote, startRedis } from '../../servers/redis.ts';
 import {
   digestOf,
   feed,
@@ -184,6 +184,34 @@ test('Sentinel is asked for the master, which is followed through a failover in 
   await using loaded = await startWith(base);
   await feed(loaded.server.port, Buffer.concat([followed.bytes(from), on.bytes(after)]));
   assert.equal(await digestOf(loaded.server), await digestOf(replica));
+});
+
+test('no mark covers a master that any Sentinel has replaced, though it runs on', async () => {
+  await using master = await startRedis();
+  await using replica = await startRedis({ replicaOf: master });
+  await using one = await startRedis({ program: 'redis-sentinel' });
+  await using other = await startRedis({ program: 'redis-sentinel' });
+  for (const sentinel of [one, other]) {
+    await sentinel.call('SENTINEL', 'MONITOR', 'mymaster', '127.0.0.1', String(master.port), '2');
+  }
+  const sentinels = [one, other].map(({ port }) => `127.0.0.1:${port}`);
+  await using recorder = await openAt(placeOfUrl('redis://mymaster', { sentinels }));
+  const from = await must(recorder.begin, 'a beginning').call(recorder, forever);
+  await using followed = new Followed(await must(recorder.openLog, 'a log').call(recorder, from, forever));
+  const head = async () => await must(recorder.head, 'a head').call(recorder, forever);
+  await followed.upTo(await head());
+  const name = async (port: number): Promise<void> => {
+    await other.call('SENTINEL', 'REMOVE', 'mymaster');
+    await other.call('SENTINEL', 'MONITOR', 'mymaster', '127.0.0.1', String(port), '2');
+  };
+  // Of one that nobody reaches, and that only half of them names, nobody hears either.
+  await name(1);
+  await head();
+  await name(replica.port);
+  await head();
+  await promote(replica);
+  await assert.rejects(head(), { code: 'STORE_UNREACHABLE', message: /Sentinel names another master, 127.0.0.1:/ });
+  await followed.failed();
 });
 
 test('a master that Sentinel does not know, and Sentinels that are away, are named', async () => {

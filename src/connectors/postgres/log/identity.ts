@@ -2,9 +2,9 @@ import type { Position } from '../../../core/position.ts';
 import type { Run } from '../../../core/run.ts';
 import type { Row, Session } from '../connection.ts';
 import { positionLost, serverError, sqlState, SqlState, unreachable } from '../errors.ts';
-import { formatLsn, parseLsn, placeOf } from '../lsn.ts';
+import { formatLsn, parseLsn, placeOf, positionOf } from '../lsn.ts';
 import { addressName } from '../place.ts';
-import { isOnTheWay, parseTimelines } from './timelines.ts';
+import { isOnTheWay, parseTimelines, partedAt } from './timelines.ts';
 import type { Timelines } from './timelines.ts';
 
 /** Who a server is, and how far its log has come. */
@@ -59,6 +59,14 @@ export function whyNotOn({ systemId, timelines, flushed }: Identity, after: Posi
   }
   if (flushed >= place.lsn) return undefined;
   return `the server’s log ends at ${formatLsn(flushed)}, before ${formatLsn(place.lsn)}, up to where it was recorded: it is an older copy`;
+}
+
+/** The last place up to which the server's log is the one that led to a position, where it left that before. */
+export function partedPosition({ systemId, timelines }: Identity, after: Position): Position | undefined {
+  const place = placeOf(after);
+  if (place === undefined || systemId !== systemIdOf(after)) return undefined;
+  const parted = partedAt(timelines, place);
+  return parted && positionOf(parted, after.lineage);
 }
 
 /** @throws POSITION_LOST unless the server's log provably goes on from `after` */

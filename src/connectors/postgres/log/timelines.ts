@@ -41,6 +41,12 @@ export function isOnTheWay(timelines: Timelines, { timeline, lsn }: WalPlace): b
   return timelineBefore(timelines, lsn) === timeline;
 }
 
+/** Where a server left the timeline of a place, before it came to that; undefined where it did not, or nothing is known of it. */
+export function partedAt({ left }: Timelines, { timeline, lsn }: WalPlace): WalPlace | undefined {
+  const switched = left.find((one) => one.timeline === timeline);
+  return switched === undefined || switched.switchLsn >= lsn ? undefined : { timeline, lsn: switched.switchLsn };
+}
+
 /** The file in a data directory that says how a server came to its timeline; undefined where that is the first one, or nothing is known of it. */
 export function historyFileOf({
   current,

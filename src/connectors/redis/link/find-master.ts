@@ -79,7 +79,8 @@ export async function findMaster(place: RedisPlace, run: Run): Promise<RedisServ
   });
 }
 
-async function askSentinel(sentinel: RedisServer, masterName: string, run: Run): Promise<Address | undefined> {
+/** Whom one Sentinel calls the master; undefined where it watches none of that name. @throws STORE_UNREACHABLE */
+export async function askSentinel(sentinel: RedisServer, masterName: string, run: Run): Promise<Address | undefined> {
   try {
     return await askOne({ ...sentinel, user: undefined, password: async () => undefined }, masterName, run);
   } catch (error) {

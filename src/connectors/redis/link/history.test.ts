@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isInBacklog, isInHistory, parseResume, positionAt, whyLost } from './history.ts';
+import { isInBacklog, isInHistory, parseResume, partedAt, positionAt, whyLost } from './history.ts';
 import type { ReplicationInfo } from './replication-info.ts';
 
 const [OLD, NEW, OTHER] = ['a'.repeat(40), 'b'.repeat(40), 'c'.repeat(40)];
@@ -20,6 +20,13 @@ test('a place is in the history of a server up to where its ids reach', () => {
   assert.deepEqual([holds(NEW, 500n), holds(NEW, 501n)], [true, false]);
   assert.deepEqual([holds(OLD, 100n), holds(OLD, 101n)], [true, false]);
   assert.equal(holds(OTHER, 1n), false);
+});
+
+test('a server that had less than was recorded when it became master has left that history where it did', () => {
+  assert.deepEqual(partedAt({ replId: OLD, offset: 130n }, info), { replId: OLD, offset: 100n });
+  assert.equal(partedAt({ replId: OLD, offset: 100n }, info), undefined);
+  assert.equal(partedAt({ replId: NEW, offset: 900n }, info), undefined);
+  assert.equal(partedAt({ replId: OTHER, offset: 130n }, info), undefined);
 });
 
 test('what follows a place can be sent when its first byte is kept', () => {

@@ -42,13 +42,23 @@ export function positionAt(
     known,
   }: { readonly lineage: string; readonly info: ReplicationInfo; readonly known?: StreamPlace | undefined },
 ): Position {
-  return { lineage, order: orderOf(offset), resume: `${idAt(offset, info, known)}:${offset}` };
+  return positionOf(lineage, { replId: idAt(offset, info, known), offset });
+}
+
+export function positionOf(lineage: string, { replId, offset }: StreamPlace): Position {
+  return { lineage, order: orderOf(offset), resume: `${replId}:${offset}` };
 }
 
 /** Under which id the byte at an offset was made. */
 export function idAt(offset: bigint, info: ReplicationInfo, known: StreamPlace | undefined): string {
   if (known !== undefined && offset <= known.offset) return known.replId;
   return offset < info.secondOffset ? info.replId2 : info.replId;
+}
+
+/** The last place up to which a server has what led to `place`, where it left that before. */
+export function partedAt(place: StreamPlace, info: ReplicationInfo): StreamPlace | undefined {
+  const offset = info.secondOffset - 1n;
+  return place.replId === info.replId2 && offset < place.offset ? { replId: place.replId, offset } : undefined;
 }
 
 /** Why the server can't go on from a place, as a clause. */
