@@ -72,7 +72,7 @@ function setUp(t: TestContext): Setup {
     async history(store, { onLost = () => undefined, spool } = {}) {
       const memoryBytes = spool === undefined ? 1e9 : 0;
       const queue = await LogQueue.open(
-        { memoryBytes, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
+        { memoryBytes, clock, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
         run,
       );
       const history: JournaledHistory = {

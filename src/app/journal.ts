@@ -18,7 +18,7 @@ import { mergeJournal } from './merge.ts';
 /** What goes into one segment at a time. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** From so many on what follows is in another frame of the segment. */
-const FRAME_BYTES = 1024 * 1024;
+const FRAME_BYTES = 2 * 1024 * 1024;
 const MERGE_EVERY_MS = 5 * 60_000;
 /** Plain bytes that are kept until then. */
 const PLAIN_BYTES = 8 * 1024 * 1024;

@@ -5,6 +5,7 @@ import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
 import { createLimiter } from '../flow/limiter.ts';
+import { giveBackFreedMemory } from '../io/native-memory.ts';
 import { openSpool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
@@ -232,6 +233,8 @@ export class Recording {
         if (!isTidemarkError(error, 'FENCED')) throw error;
         this.#options.onNews(`${store.name}: ${error.message}; trying once more`);
         return await this.#writeBaseNow(store, from, inner);
+      } finally {
+        giveBackFreedMemory();
       }
     }, run);
   }

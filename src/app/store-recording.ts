@@ -7,7 +7,7 @@ import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { comparePositions, isSamePlace } from '../core/position.ts';
 import type { Exactness, Position } from '../core/position.ts';
-import type { ObservationLog, Recorder } from '../core/recorder.ts';
+import type { Log, ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
 import type { Spool } from '../io/spool.ts';
@@ -337,6 +337,7 @@ export class StoreRecording implements AsyncDisposable {
     const onAlive = (): void => {
       this.#lastSeenMs = this.#runtime.clock.nowMs();
     };
+    await using _kept = keptAtTheEnd(log, queue);
     const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));
     pumped.catch(() => undefined);
     // When it fails the log ends first, as whatever else waits under the scope.
@@ -424,6 +425,7 @@ export class StoreRecording implements AsyncDisposable {
     const queue = await LogQueue.open(
       {
         memoryBytes: QUEUE_BYTES,
+        clock: this.#runtime.clock,
         received: after,
         onPut: (block) => {
           this.#times.note(block);
@@ -527,6 +529,22 @@ export class StoreRecording implements AsyncDisposable {
     this.#options.journal.touch(startMs);
     return block.upTo;
   }
+}
+
+/** What waits in memory goes to the disk when the log is left: so its store may forget, and the next one begin there. */
+function keptAtTheEnd(log: Log, queue: LogQueue): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        await queue.keep({ signal: new AbortController().signal });
+      } catch (error) {
+        // The store still has it.
+        if (operatorError(error, 'what waits can’t be kept') === undefined) throw error;
+        return;
+      }
+      log.retention?.onDisk(queue.received);
+    },
+  };
 }
 
 function unstored(cause?: TidemarkError): TidemarkError {

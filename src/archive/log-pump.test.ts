@@ -10,6 +10,7 @@ import { pumpLog } from './log-pump.ts';
 import { LogQueue } from './log-queue.ts';
 import type { LogBlock } from './log-queue.ts';
 
+const options = { memoryBytes: 1e9, clock: createSystemClock(), onPut: () => undefined };
 const run = { signal: new AbortController().signal };
 const change = (name: string) => ({ name: Buffer.from(name), removed: true }) as const;
 
@@ -20,7 +21,7 @@ function piece(names: readonly string[], order?: number, lineage = 'fixture'): L
 }
 
 async function pumped(batches: readonly (readonly LogPiece[])[]): Promise<readonly LogBlock[]> {
-  const queue = await LogQueue.open({ memoryBytes: 1e9, received: positionAt(5), onPut: () => undefined }, run);
+  const queue = await LogQueue.open({ ...options, received: positionAt(5) }, run);
   let alive = 0;
   const log: Log = {
     async *[Symbol.asyncIterator]() {
@@ -98,7 +99,7 @@ test('a transaction that is too large to be recorded ends the history', async ()
 });
 
 test('a log that only says that it is there is left once the run has aborted', async () => {
-  const queue = await LogQueue.open({ memoryBytes: 1e9, received: positionAt(5), onPut: () => undefined }, run);
+  const queue = await LogQueue.open({ ...options, received: positionAt(5) }, run);
   const stop = new AbortController();
   const reason = new Error('enough');
   let heartbeats = 0;

@@ -28,6 +28,7 @@ export async function pumpLog(
     // A log of a store to which nobody writes would go on for ever.
     run.signal.throwIfAborted();
     onAlive();
+    await queue.tend(log.retention, run);
     for (const piece of pieces) {
       const isWhole = block.add(piece);
       assertRecordable(block.sizeBytes);
@@ -36,6 +37,7 @@ export async function pumpLog(
     if (!block.endsAtCommit) continue;
     const isSmall = block.sizeBytes < REST_BELOW_BYTES;
     await queue.put(block.take(), run);
+    if (queue.isSpooling) log.retention?.onDisk(queue.received);
     if (isSmall) await clock.sleep(REST_MS, run);
   }
 }

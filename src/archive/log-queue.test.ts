@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { must } from '../core/must.ts';
+import { createVirtualClock } from '../flow/virtual-clock.ts';
 import { openSpool } from '../io/spool.ts';
 import type { Spool } from '../io/spool.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
@@ -22,11 +23,17 @@ function block(after: number, upTo: number, sizeBytes = 100): LogBlock {
 
 function queueOf(
   received: number,
-  options: { readonly spool?: Spool; readonly memoryBytes?: number; readonly damages?: string[] } = {},
+  options: {
+    readonly spool?: Spool;
+    readonly memoryBytes?: number;
+    readonly damages?: string[];
+    readonly clock?: { monotonicMs(): number };
+  } = {},
 ) {
-  const { spool, memoryBytes = 1e9, damages = [] } = options;
+  const { spool, memoryBytes = 1e9, damages = [], clock = createVirtualClock(0) } = options;
   const onDamaged = ({ message }: Error): void => void damages.push(message);
-  return LogQueue.open({ memoryBytes, received: positionAt(received), onPut: () => undefined, spool, onDamaged }, run);
+  const received0 = positionAt(received);
+  return LogQueue.open({ memoryBytes, clock, received: received0, onPut: () => undefined, spool, onDamaged }, run);
 }
 
 /** Changes a byte of the last record of the spool's `index`th file. */
@@ -196,4 +203,94 @@ test('after a crash what comes before damage in the spool is there, and the hist
   assert.deepEqual(await ends(queue), expected, 'behind the damage as well');
   await queue.drop(reached + 1, run);
   assert.ok(readdirSync(folder.at('spool')).length <= 1, 'what is damaged is gone with it');
+});
+
+/** A store that keeps what is not acknowledged. */
+function keeper(isShort = false) {
+  return { isShort, onDisk: () => undefined };
+}
+
+test('what its store keeps waits in memory alone while the repository takes it', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(0, { spool });
+  for (let at = 0; at < 5; at++) {
+    await queue.tend(keeper(), run);
+    await queue.put(block(at, at + 1), run);
+    assert.deepEqual(await ends(queue), [`${at}-${at + 1}`]);
+    await queue.drop(1, run);
+  }
+  assert.deepEqual([spool.lastSequence, queue.isSpooling, queue.received.resume], [0, false, '5']);
+});
+
+for (const [why, memoryBytes, waitMs, store] of [
+  ['its store has little room left', 1e9, 0, keeper(true)],
+  ['it is too much for the memory', 150, 0, keeper()],
+  ['the repository is away for long', 1e9, 5_000, keeper()],
+  ['its store keeps nothing', 1e9, 0, undefined],
+] as const) {
+  test(`what waited in memory goes to the disk when ${why}, and what comes as well while that lasts`, async () => {
+    await using folder = temporaryFolder();
+    {
+      await using spool = await spoolIn(folder.at('spool'));
+      let nowMs = 0;
+      const queue = await queueOf(0, { spool, memoryBytes, clock: { monotonicMs: () => nowMs } });
+      await queue.tend(keeper(), run);
+      await queue.put(block(0, 1), run);
+      await queue.put(block(1, 2), run);
+      assert.equal(spool.lastSequence, 0);
+      nowMs += waitMs;
+      await queue.tend(store, run);
+      assert.deepEqual([spool.lastSequence, queue.isSpooling], [2, true]);
+      await queue.put(block(2, 3), run);
+      await queue.tend(store, run);
+      await queue.drop(1, run);
+      await queue.tend(store, run);
+      await queue.put(block(3, 4), run);
+      assert.deepEqual([spool.lastSequence, queue.isSpooling], [4, true]);
+      assert.deepEqual(await ends(queue), ['1-2', '2-3', '3-4']);
+    }
+    await using spool = await spoolIn(folder.at('spool'));
+    const queue = await queueOf(1, { spool });
+    assert.deepEqual(await ends(queue), ['1-2', '2-3', '3-4']);
+    await queue.drop(3, run);
+    await queue.tend(keeper(), run);
+    await queue.put(block(4, 5), run);
+    assert.deepEqual([spool.lastSequence, queue.isSpooling], [4, false]);
+  });
+}
+
+test('what gets into the repository while it goes to the disk is not kept there', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'));
+  const queue = await queueOf(0, { spool });
+  await queue.tend(keeper(), run);
+  for (let at = 0; at < 30; at++) await queue.put(block(at, at + 1), run);
+  const keeping = queue.keep(run);
+  await queue.drop(25, run);
+  await keeping;
+  assert.deepEqual(await ends(queue), ['25-26', '26-27', '27-28', '28-29', '29-30']);
+  await queue.put(block(30, 31), run);
+  await queue.drop(6, run);
+  assert.ok(readdirSync(folder.at('spool')).length <= 2, 'the rest is gone, too');
+});
+
+test('what lies on the disk and what came to lie in memory after it are one history, also after a crash', async () => {
+  await using folder = temporaryFolder();
+  {
+    await using spool = await spoolIn(folder.at('spool'));
+    const queue = await queueOf(0, { spool });
+    await queue.put(block(0, 1), run);
+    await queue.put(block(1, 2), run);
+    await queue.tend(keeper(), run);
+    await queue.put(block(2, 3), run);
+    assert.deepEqual([spool.lastSequence, queue.isSpooling], [2, false]);
+    assert.deepEqual(await ends(queue), ['0-1', '1-2', '2-3']);
+    await queue.keep(run);
+    await queue.tend(keeper(), run);
+    await queue.put(block(3, 4), run);
+    assert.deepEqual(await ends(queue), ['0-1', '1-2', '2-3', '3-4']);
+  }
+  await using spool = await spoolIn(folder.at('spool'));
+  assert.deepEqual(await ends(await queueOf(0, { spool })), ['0-1', '1-2', '2-3']);
 });

@@ -1,9 +1,11 @@
+import { release } from '../core/bytes.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Position } from '../core/position.ts';
-import type { Run } from '../core/run.ts';
+import type { LogRetention } from '../core/recorder.ts';
+import type { Clock, Run } from '../core/run.ts';
 import type { Spool } from '../io/spool.ts';
-import type { SpoolRecord } from '../io/spool-record.ts';
+import type { SpoolEntry, SpoolRecord } from '../io/spool-record.ts';
 import { readBlock, writeBlock } from './block-record.ts';
 
 /** A run of a history's log, encoded: what happened after `after` up to `upTo`. */
@@ -18,12 +20,18 @@ export type LogBlock = {
   readonly packs: readonly string[];
 };
 
-/** `pieces` is absent where they lie in the spool alone. */
+/** `pieces` is absent where they lie in the spool alone, `sequence` where they do not lie there. */
 type Waiting = Omit<LogBlock, 'pieces'> & {
   readonly sizeBytes: number;
-  readonly sequence: number;
+  readonly putMs: number;
+  sequence: number | undefined;
   pieces: Uint8Array | undefined;
 };
+
+/** What a store keeps for us waits in memory for so long; then it goes to the disk as well, since the repository may be away for long. */
+const MEMORY_MS = 5_000;
+/** And comes to wait there alone again once so much less does. */
+const CALM_PART = 1 / 2;
 
 export type LogQueueOptions = {
   /** What is kept in memory at most. Without a spool whoever puts waits when it is full. */
@@ -33,13 +41,14 @@ export type LogQueueOptions = {
   /** Hears of every block, also of what is found in the spool when it is opened. */
   readonly onPut: (block: Omit<LogBlock, 'pieces'>) => void;
   readonly spool?: Spool | undefined;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Hears of what can’t be read of the spool when it is opened. */
   readonly onDamaged?: ((error: TidemarkError) => void) | undefined;
 };
 
 /**
  * What was received of a history and is not in the repository yet, in order. With a spool a block counts as received once it is on this host's disk, and
- * is there again after a crash; when that has no room left, whoever puts waits.
+ * is there again after a crash; when that has no room left, whoever puts waits. What the store itself keeps goes there only where it has to (`tend`).
  */
 export class LogQueue {
   readonly #options: LogQueueOptions;
@@ -47,6 +56,10 @@ export class LogQueue {
   #bytes = 0;
   #heldBytes = 0;
   #received: Position;
+  /** All that waits is in the spool, and so is what comes. Otherwise what came last is in memory alone. */
+  #isSpooling = true;
+  /** Blocks in memory are being written. */
+  #isKeeping = false;
   readonly #waiting: (() => void)[] = [];
 
   private constructor(options: LogQueueOptions) {
@@ -78,16 +91,61 @@ export class LogQueue {
     return this.#blocks[0]?.fromMs;
   }
 
+  /** Whether all that was received is in the spool or in the repository. */
+  get isSpooling(): boolean {
+    return this.#isSpooling && this.#options.spool !== undefined;
+  }
+
+  /**
+   * To be called between puts. Of a log that its store keeps for us what comes waits in memory alone, until the store has little room left, or memory has, or it has waited
+   * for too long: then all of it goes into the spool, and what comes too, until that is over. @throws the signal's reason; DISK_FULL
+   */
+  async tend(retention: LogRetention | undefined, run: Run): Promise<void> {
+    const { clock, memoryBytes } = this.#options;
+    const part = this.#isSpooling ? CALM_PART : 1;
+    const waitMs = clock.monotonicMs() - (this.#blocks[0]?.putMs ?? Number.POSITIVE_INFINITY);
+    const isMuch = this.#bytes >= memoryBytes * part || waitMs >= MEMORY_MS * part;
+    if (retention === undefined || retention.isShort || isMuch) await this.keep(run);
+    else this.#isSpooling = false;
+  }
+
+  /** Puts what waits in memory alone into the spool. @throws the signal's reason; DISK_FULL */
+  async keep(run: Run): Promise<void> {
+    const { spool } = this.#options;
+    if (this.#isSpooling) return;
+    this.#isSpooling = true;
+    const waiting = this.#blocks.filter(({ sequence }) => sequence === undefined);
+    const [first] = waiting;
+    if (spool === undefined || first === undefined) return;
+    const entries = waiting.map((block) => writeBlock({ ...block, pieces: must(block.pieces, 'a block in memory') }));
+    this.#isKeeping = true;
+    try {
+      const last = await this.#append(spool, entries, run);
+      for (const [index, block] of waiting.entries()) block.sequence = last - waiting.length + 1 + index;
+    } catch (error) {
+      this.#isSpooling = false;
+      throw error;
+    } finally {
+      this.#isKeeping = false;
+    }
+    // Some of it may have got into the repository meanwhile.
+    const gone = waiting.findLast((block) => !this.#blocks.includes(block));
+    if (gone?.sequence !== undefined) await spool.release(gone.sequence, run);
+  }
+
   /** Resolves once it is received. @throws the signal's reason; DISK_FULL */
   async put(block: LogBlock, run: Run): Promise<void> {
     const { spool, memoryBytes, onPut } = this.#options;
     const sizeBytes = block.pieces.byteLength;
-    let sequence = 0;
+    let sequence: number | undefined;
     if (spool === undefined) {
       while (this.#bytes > 0 && this.#bytes + sizeBytes > memoryBytes) await this.#room(run.signal);
       run.signal.throwIfAborted();
-    } else sequence = await this.#append(spool, block, run); // what is in the spool is received, also when the run aborted meanwhile
-    this.#push({ ...block, sizeBytes, sequence });
+    } else if (this.#isSpooling) {
+      // What is in the spool is received, also when the run aborted meanwhile.
+      sequence = await this.#append(spool, [writeBlock(block)], run);
+    }
+    this.#push({ ...block, sizeBytes, sequence, putMs: this.#options.clock.monotonicMs() });
     onPut(block);
   }
 
@@ -104,31 +162,32 @@ export class LogQueue {
     return chosen.map(({ pieces, ...block }) => ({ ...block, pieces: must(pieces, 'a block that was fetched') }));
   }
 
-  /** The first `count` blocks are in the repository. */
+  /** The first `count` blocks are in the repository. What `first` gave of them is empty from then on. */
   async drop(count: number, run: Run): Promise<void> {
     const dropped = this.#blocks.splice(0, count);
     for (const { sizeBytes, pieces } of dropped) {
       this.#bytes -= sizeBytes;
       if (pieces !== undefined) this.#heldBytes -= sizeBytes;
+      if (pieces !== undefined && !this.#isKeeping) releaseWhole(pieces);
     }
-    const last = dropped.at(-1);
-    if (last !== undefined) await this.#options.spool?.release(last.sequence, run);
+    const last = dropped.at(-1)?.sequence;
+    if (last !== undefined) await this.#options.spool?.release(last, run);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
   #push(block: Waiting): void {
-    const { spool, memoryBytes } = this.#options;
-    const isHeld = spool === undefined || this.#heldBytes + block.sizeBytes <= memoryBytes;
+    const { memoryBytes } = this.#options;
+    const isHeld = block.sequence === undefined || this.#heldBytes + block.sizeBytes <= memoryBytes;
     if (isHeld) this.#heldBytes += block.sizeBytes;
     this.#blocks.push(isHeld ? block : { ...block, pieces: undefined });
     this.#bytes += block.sizeBytes;
     this.#received = block.upTo;
   }
 
-  async #append(spool: Spool, block: LogBlock, run: Run): Promise<number> {
+  async #append(spool: Spool, entries: readonly SpoolEntry[], run: Run): Promise<number> {
     for (;;) {
       try {
-        return await spool.append([writeBlock(block)], run);
+        return await spool.append(entries, run);
       } catch (error) {
         const isFull = error instanceof TidemarkError && error.code === 'SPOOL_FULL';
         // A block that is larger than the whole spool would wait for ever.
@@ -142,10 +201,12 @@ export class LogQueue {
     const { spool } = this.#options;
     if (spool === undefined) return;
     const missing = new Map(
-      blocks.filter(({ pieces }) => pieces === undefined).map((block) => [block.sequence, block]),
+      blocks.flatMap((block) =>
+        block.pieces === undefined && block.sequence !== undefined ? [[block.sequence, block] as const] : [],
+      ),
     );
-    for (const block of missing.values()) {
-      if (block.pieces === undefined) await this.#fetchStretch({ spool, missing, from: block.sequence }, run);
+    for (const [sequence, block] of missing) {
+      if (block.pieces === undefined) await this.#fetchStretch({ spool, missing, from: sequence }, run);
       if (block.pieces === undefined) {
         throw new TidemarkError('POSITION_LOST', 'the spool has lost what waits in it', { disposition: 'resync' });
       }
@@ -188,7 +249,8 @@ export class LogQueue {
     const { lineage, order } = this.#received;
     const follows = block.after.lineage === lineage && block.after.order <= order;
     if (!follows || block.upTo.order <= order) return;
-    this.#push({ ...block, sizeBytes: block.pieces.byteLength, sequence: record.sequence });
+    const putMs = this.#options.clock.monotonicMs();
+    this.#push({ ...block, sizeBytes: block.pieces.byteLength, sequence: record.sequence, putMs });
   }
 
   async #room(signal: AbortSignal): Promise<void> {
@@ -203,4 +265,10 @@ export class LogQueue {
       signal.removeEventListener('abort', onAbort);
     }
   }
+}
+
+/** What was read of the spool shares its memory with others. */
+function releaseWhole(pieces: Uint8Array): void {
+  const { buffer, byteLength } = pieces;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) release(Buffer.from(buffer));
 }

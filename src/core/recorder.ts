@@ -133,7 +133,17 @@ export type LogPiece = { readonly changes: readonly LoggedChange[]; readonly com
 export interface Log extends AsyncIterable<readonly LogPiece[]>, AsyncDisposable {
   /** Monotonic and cheap: everything up to here is durable in the repository. */
   acknowledge(durable: Position): void;
+  /** Where the store keeps what is not acknowledged, so that this host's disk need not. */
+  readonly retention?: LogRetention | undefined;
 }
+
+/** What a store keeps for whoever follows its log. */
+export type LogRetention = {
+  /** It has little room left for it: now it has to be on this host's disk. */
+  readonly isShort: boolean;
+  /** Everything up to here is on this host's disk, or in the repository. Monotonic. */
+  onDisk(upTo: Position): void;
+};
 
 /**
  * What changed between the observation before and this one, as a base of these names alone: `entries` are those that are there, with what is

@@ -47,6 +47,7 @@ export type Libc = {
   readonly read: (file: number, into: Memory, size: number) => number;
   /** Of the GNU C library only. */
   readonly mallopt?: ((parameter: number, value: number) => number) | undefined;
+  readonly malloc_trim?: ((keptBytes: number) => number) | undefined;
 };
 
 /** A call that may wait for the disk, and therefore can also be made on the thread pool. */
@@ -89,7 +90,7 @@ const DECLARATIONS = [
   'int64_t read(int, void *, size_t)',
 ] as const;
 
-const GNU_DECLARATIONS = ['int mallopt(int, int)'] as const;
+const GNU_DECLARATIONS = ['int mallopt(int, int)', 'int malloc_trim(size_t)'] as const;
 
 /** Calls `listener` whenever the descriptor has something to read, until it is closed. Does not keep the process running. */
 type Poll = (file: number, listener: () => void) => { close(): void };

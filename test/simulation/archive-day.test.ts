@@ -99,7 +99,7 @@ class Day {
       await writer.writeBase({ ...request, base, manifest: '', allowEmpty: true, onProgress: () => undefined }, run);
       const received = positionAt(name, 0);
       const onPut = (): void => this.#journal.touch();
-      const queue = await LogQueue.open({ memoryBytes: 1e9, received, onPut }, run);
+      const queue = await LogQueue.open({ memoryBytes: 1e9, clock: this.world.clock, received, onPut }, run);
       this.#queues.set(name, queue);
       const history = { store: name, queue, durable: received };
       this.#journal.add({ ...history, onDurable: () => undefined, onLost: () => undefined, isRestorable: () => true });

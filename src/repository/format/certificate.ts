@@ -97,7 +97,7 @@ export function closeIdKey(options: {
     publicKey: options.contentKey,
     info: ID_KEY_INFO,
     aad: fromHex(options.id),
-    plain: options.idKey,
+    plain: [options.idKey],
     ephemeralSeed: options.ephemeralSeed,
   });
 }

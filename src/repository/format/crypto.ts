@@ -82,13 +82,34 @@ export function seal(options: {
   aad: Uint8Array;
   plain: Uint8Array;
 }): Buffer<ArrayBuffer> {
-  const cipher = createCipheriv('aes-256-gcm', createSecretKey(options.key), options.nonce ?? ZERO_NONCE);
-  cipher.setAAD(options.aad);
-  const body = cipher.update(options.plain);
+  const { plain, ...rest } = options;
+  return joined(sealParts({ ...rest, plain: [plain] }));
+}
+
+/** As `seal`, of a plain in parts: the ciphertext of each, and the tag. */
+function sealParts({
+  key,
+  nonce = ZERO_NONCE,
+  aad,
+  plain,
+}: {
+  key: Uint8Array;
+  nonce?: Uint8Array;
+  aad: Uint8Array;
+  plain: readonly Uint8Array[];
+}): Buffer<ArrayBuffer>[] {
+  const cipher = createCipheriv('aes-256-gcm', createSecretKey(key), nonce);
+  cipher.setAAD(aad);
+  const parts = plain.map((part) => cipher.update(part));
   cipher.final();
-  const sealed = Buffer.concat([body, cipher.getAuthTag()]);
-  release(body);
-  return sealed;
+  return [...parts, cipher.getAuthTag()];
+}
+
+/** In one piece; the parts are given back. */
+function joined(parts: readonly Buffer<ArrayBuffer>[]): Buffer<ArrayBuffer> {
+  const whole = Buffer.concat(parts);
+  for (const part of parts) release(part);
+  return whole;
 }
 
 /** @throws REPOSITORY_DAMAGED naming `what` when the tag does not fit. */
@@ -116,19 +137,21 @@ export function unseal(options: {
 /** What a sealed box adds to its plain. */
 export const BOX_OVERHEAD_BYTES = KEY_BYTES + TAG_BYTES;
 
-/** Hides `plain` from all but the owner of `publicKey`. `ephemeralSeed`: 32 fresh random bytes. */
+/** Hides `plain` from all but the owner of `publicKey`; its parts are one after another. `ephemeralSeed`: 32 fresh random bytes. `before`: what the box lies behind in the result. */
 export function openableBy(options: {
   publicKey: Uint8Array;
   info: string;
   aad: Uint8Array;
-  plain: Uint8Array;
+  plain: readonly Uint8Array[];
   ephemeralSeed: Uint8Array;
+  before?: Uint8Array;
 }): Buffer<ArrayBuffer> {
   const ephemeral = boxPair(options.ephemeralSeed);
   const key = boxKey(ephemeral.privateKey, options.publicKey, ephemeral.publicKey, options);
-  const sealed = seal({ key, aad: options.aad, plain: options.plain });
-  const box = Buffer.concat([ephemeral.publicKey, sealed]);
-  release(sealed);
+  const parts = sealParts({ key, aad: options.aad, plain: options.plain });
+  const before = options.before === undefined ? [] : [options.before];
+  const box = Buffer.concat([...before, ephemeral.publicKey, ...parts]);
+  for (const part of parts) release(part);
   return box;
 }
 

@@ -33,7 +33,7 @@ function odd(plain: Uint8Array): Uint8Array {
     publicKey: pair.publicKey,
     info: 'frame',
     aad,
-    plain,
+    plain: [plain],
     ephemeralSeed: random.bytes(32),
   });
   return new ByteBuilder(64).u32(sealed.byteLength).bytes(sealed).take();

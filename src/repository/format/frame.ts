@@ -40,12 +40,11 @@ export function writeFrame(options: {
     .u8(packed === undefined ? 0 : 1)
     .u32(payload.byteLength)
     .take();
-  const plain = Buffer.concat([head, packed ?? payload]);
+  const stored = packed ?? payload;
+  const before = new ByteBuilder(4).u32(head.byteLength + stored.byteLength + BOX_OVERHEAD_BYTES).take();
+  const box = { publicKey: contentKey, info: INFO, aad: aadOf(owner), plain: [head, stored], ephemeralSeed };
+  const frame = openableBy({ ...box, before });
   if (packed !== undefined) release(packed);
-  const sealed = openableBy({ publicKey: contentKey, info: INFO, aad: aadOf(owner), plain, ephemeralSeed });
-  release(plain);
-  const frame = Buffer.concat([new ByteBuilder(4).u32(sealed.byteLength).take(), sealed]);
-  release(sealed);
   return frame;
 }
 

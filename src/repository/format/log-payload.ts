@@ -17,15 +17,20 @@ export type PayloadStart = Pick<Position, 'lineage' | 'order'>;
 const REMOVED = 0;
 const PRESENT = 1;
 const MAX_TEXT_BYTES = 64 * 1024;
+/** What is longer is copied once, when the pieces are taken. */
+const COPIED_BYTES = 4 * 1024;
 
 /** Writes the payload of a frame; see docs/repository-format.md. Payloads of one history in a row are one when their pieces are put in a row. */
 export class PayloadBuilder {
   readonly #body = new ByteBuilder(16 * 1024);
+  readonly #parts: Uint8Array[] = [];
+  #partBytes = 0;
 
   get sizeBytes(): number {
-    return this.#body.sizeBytes;
+    return this.#partBytes + this.#body.sizeBytes;
   }
 
+  /** Attributes must not change until the pieces are taken. */
   piece({ changes, commit }: StoredPiece): void {
     const body = this.#body.varint(changes.length);
     for (const change of changes) {
@@ -34,7 +39,12 @@ export class PayloadBuilder {
         .varint(change.name.byteLength)
         .bytes(change.name);
       if ('removed' in change) continue;
-      body.varint(change.attributes.byteLength).bytes(change.attributes);
+      body.varint(change.attributes.byteLength);
+      if (change.attributes.byteLength <= COPIED_BYTES) body.bytes(change.attributes);
+      else {
+        this.#part(body.take());
+        this.#part(change.attributes);
+      }
       writeContent(body, change.content);
     }
     if (commit === undefined) {
@@ -49,7 +59,17 @@ export class PayloadBuilder {
 
   /** The pieces so far; the builder is empty afterwards. */
   takePieces(): Uint8Array {
-    return this.#body.take();
+    const last = this.#body.take();
+    if (this.#parts.length === 0) return last;
+    const pieces = Buffer.concat([...this.#parts, last]);
+    this.#parts.length = 0;
+    this.#partBytes = 0;
+    return pieces;
+  }
+
+  #part(bytes: Uint8Array): void {
+    this.#parts.push(bytes);
+    this.#partBytes += bytes.byteLength;
   }
 }
 

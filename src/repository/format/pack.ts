@@ -38,7 +38,7 @@ export function packHeader(secret: PackSecret, contentKey: Uint8Array, ephemeral
     publicKey: contentKey,
     info: 'pack key',
     aad: Buffer.concat([secret.owner.repository, secret.owner.writer, secret.salt]),
-    plain: secret.key,
+    plain: [secret.key],
     ephemeralSeed,
   });
   return new ByteBuilder(PACK_HEADER_BYTES).text(MAGIC).u32(0).bytes(secret.salt).bytes(keyBox).take();

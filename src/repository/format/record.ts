@@ -114,7 +114,7 @@ function closeSection(
   const plain = packed(json);
   if (name === 'writer') return seal({ key: writerSectionKey(must(options.idKey, 'an id key'), aad), aad, plain });
   const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;
-  return openableBy({ publicKey, info: 'record', aad, plain, ephemeralSeed: options.random(32) });
+  return openableBy({ publicKey, info: 'record', aad, plain: [plain], ephemeralSeed: options.random(32) });
 }
 
 function packed(json: Uint8Array): Uint8Array {

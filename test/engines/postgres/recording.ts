@@ -120,6 +120,7 @@ export class Recording implements AsyncDisposable {
     try {
       for await (const batch of this.#log) {
         for (const piece of batch) this.#take(piece);
+        this.#log.retention?.onDisk(this.#last);
         this.#tell();
         await this.#held?.promise;
       }

@@ -1,6 +1,6 @@
 import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
-import type { Log, LogPiece } from '../../../core/recorder.ts';
+import type { Log, LogPiece, LogRetention } from '../../../core/recorder.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { positionLost, serverError, sqlState, SqlState, unreachable } from '../errors.ts';
 import { formatLsn, parseLsn, placeOf } from '../lsn.ts';
@@ -68,8 +68,8 @@ class PhysicalLog implements Log {
   readonly #pieces: PieceCutter;
   /** All of the log before it has come. */
   #received: bigint;
-  /** Of what has come, up to where it is on this host's disk: whoever asks for more has put it there. */
-  #taken: bigint;
+  /** Of what has come, up to where it is on this host's disk. */
+  #onDisk: bigint;
   #durable: bigint;
   /** Up to where the server was told that it may forget. */
   #released: bigint;
@@ -87,6 +87,8 @@ class PhysicalLog implements Log {
   /** Whether it has asked since it was told last. */
   #isAsked = false;
   #beating: Promise<void> | undefined;
+  /** Is remembered once all of it is kept. */
+  #nextTail: Tail | undefined;
   #keeping: Promise<void> | undefined;
 
   constructor(options: PhysicalLogOptions, run: Run) {
@@ -94,7 +96,7 @@ class PhysicalLog implements Log {
     this.#run = { signal: AbortSignal.any([run.signal, this.#stop.signal]) };
     this.#received =
       options.tail === undefined || options.tail.start > options.after ? options.after : options.tail.start;
-    this.#taken = options.after;
+    this.#onDisk = options.after;
     this.#durable = options.after;
     this.#released = options.restart;
     this.#keptTailStart = options.keepTail && (options.tail?.start ?? options.restart);
@@ -119,13 +121,21 @@ class PhysicalLog implements Log {
     if (this.#stoppingMs !== undefined) this.#tell(false);
   }
 
+  get retention(): LogRetention {
+    return {
+      isShort: this.#isPressed,
+      onDisk: (upTo) => {
+        const lsn = placeOf(upTo)?.lsn;
+        if (lsn !== undefined && lsn > this.#onDisk) this.#onDisk = lsn;
+      },
+    };
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
     for (;;) {
       const batch = await this.#asking(() => this.#nextBatch());
       if (batch.length === 0) continue;
-      const upTo = this.#received;
       yield batch;
-      this.#taken = upTo;
       this.#rememberTail();
     }
   }
@@ -135,7 +145,7 @@ class PhysicalLog implements Log {
     await this.#options.socket[Symbol.asyncDispose]();
     await this.#beating;
     await this.#keeping;
-    const tail = this.#runningTail.take();
+    const tail = [this.#runningTail.take(), this.#nextTail].find((one) => one !== undefined && this.#isKept(one));
     // Without it the one before holds, which says a little less.
     if (tail !== undefined) await this.#options.keepTail?.(tail).catch(() => undefined);
   }
@@ -302,9 +312,8 @@ class PhysicalLog implements Log {
    * enough. The segment stays in which the tail begins that is compared next time: that is the one on the disk now, which may be older.
    */
   #release(): bigint {
-    const { capBytes, history } = this.#options;
-    const isPressed = this.#serverEnd - this.#durable > capBytes() / 2n;
-    const free = isPressed && this.#taken > this.#durable ? this.#taken : this.#durable;
+    const { history } = this.#options;
+    const free = this.#isPressed && this.#onDisk > this.#durable ? this.#onDisk : this.#durable;
     const needed = this.#keptTailStart ?? free;
     const released = segmentStart(free, history.shape) > needed ? needed : free;
     if (released > this.#released) this.#released = released;
@@ -315,8 +324,11 @@ class PhysicalLog implements Log {
     const { keepTail, clock } = this.#options;
     const nowMs = clock.monotonicMs();
     if (keepTail === undefined || this.#keeping !== undefined || nowMs - this.#tailMs < TAIL_EVERY_MS) return;
-    const tail = this.#runningTail.take();
-    if (tail === undefined) return;
+    this.#nextTail ??= this.#runningTail.take();
+    const tail = this.#nextTail;
+    // What nobody has kept may come to be another after a crash, at a server that took over.
+    if (tail === undefined || !this.#isKept(tail)) return;
+    this.#nextTail = undefined;
     this.#tailMs = nowMs;
     // While none can be written the one before holds, and the server keeps the log from there.
     this.#keeping = keepTail(tail)
@@ -329,6 +341,16 @@ class PhysicalLog implements Log {
       .finally(() => {
         this.#keeping = undefined;
       });
+  }
+
+  #isKept(tail: Tail): boolean {
+    const end = tailEnd(tail);
+    return end <= this.#durable || end <= this.#onDisk;
+  }
+
+  /** Half of what the server keeps at most is used. */
+  get #isPressed(): boolean {
+    return this.#serverEnd - this.#durable > this.#options.capBytes() / 2n;
   }
 
   #lost(reason: string): Error {
