@@ -146,21 +146,30 @@ class Schedule {
       if (how === 0 && !agent.actor.host.dead) {
         // It is taken for dead, and goes on.
         zombies.push({ agent, ended: Promise.all([ended, working]).then(() => undefined) });
-        disk = blankDisk();
+        disk = this.#blankDisk();
       } else {
         if (how < 6) agent.actor.host.kill();
         else agent.stop();
         totals.kills += agent.actor.host.dead ? 1 : 0;
         await Promise.all([ended, working]);
-        if (random.chance(0.15)) disk = blankDisk();
+        if (random.chance(0.15)) disk = this.#blankDisk();
         // Two writers of one history, both at work, are a fork: an alarm, and no matter of this.
-        if (random.chance(0.1) && zombies.length === 0) credential = 1 - credential;
+        if (random.chance(0.1) && zombies.length === 0) {
+          credential = 1 - credential;
+          for (const store of this.#archive.counted) store.isForgiven = true;
+        }
       }
       if (random.chance(0.5)) await world.clock.sleep(random.integer(random.pick([1, 10, 50]) * MINUTE_MS), world.run);
     }
     for (const { agent } of zombies) agent.stop();
     await Promise.all(zombies.map(({ ended }) => ended));
     await this.#finish(disk, credential);
+  }
+
+  /** Of a host that has lost all that it had kept of its stores. */
+  #blankDisk(): AgentDisk {
+    for (const store of this.#archive.counted) store.isForgiven = true;
+    return blankDisk();
   }
 
   /** Where listings lag, an agent that starts may not see what the one before put or voided last: nothing asks for what may follow yet. */

@@ -8,6 +8,7 @@ import type {
   Entry,
   LoggedChange,
   LogPiece,
+  LogRetention,
   Observation,
   ObservationLog,
   Recorder,
@@ -50,16 +51,31 @@ function byName(left: string, right: string): number {
 
 type Transaction = { readonly changes: readonly LoggedChange[]; readonly atMs: number };
 
+/** So many transactions a store that keeps them for its recorder has room for. */
+const KEPT_COUNT = 12;
+
+/** `keeps`: it forgets nothing that its recorder has not let go. `onLoss`: hears of what that has let go, and asks for again. */
+type CountedOptions = { readonly keeps?: boolean; readonly onLoss?: (message: string) => void };
+
 /** Keys and values, with a log that is exact to each transaction. */
 export class CountedStore implements SimulatedStore {
   readonly name: string;
+  readonly #keeps: boolean;
+  #durable = 0;
+  #onDisk = 0;
   readonly #transactions: Transaction[] = [];
   readonly #states: StoreState[] = [new Map()];
   #compactedTo = 0;
   #wake = Promise.withResolvers<void>();
 
-  constructor(name: string) {
+  readonly #onLoss: (message: string) => void;
+  /** A recorder has lost what it had kept, or another one has begun. */
+  isForgiven = false;
+
+  constructor(name: string, { keeps = false, onLoss }: CountedOptions = {}) {
     this.name = name;
+    this.#keeps = keeps;
+    this.#onLoss = onLoss ?? (() => undefined);
   }
 
   get head(): Position {
@@ -77,6 +93,7 @@ export class CountedStore implements SimulatedStore {
     });
     this.#transactions.push({ changes, atMs });
     this.#states.push(changed(must(this.#states.at(-1), 'a state'), change));
+    if (this.#keeps) this.compact();
     const waiting = this.#wake;
     this.#wake = Promise.withResolvers();
     waiting.resolve();
@@ -92,7 +109,10 @@ export class CountedStore implements SimulatedStore {
         const pieces = this.log(after, pause, run);
         return {
           [Symbol.asyncIterator]: () => pieces,
-          acknowledge: () => undefined,
+          acknowledge: ({ order }) => {
+            this.#durable = Math.max(this.#durable, Number(order));
+          },
+          ...(this.#keeps && { retention: this.#retention }),
           async [Symbol.asyncDispose]() {},
         };
       },
@@ -100,9 +120,19 @@ export class CountedStore implements SimulatedStore {
     };
   }
 
-  /** What happened so far can't be followed any more. */
+  /** What happened so far can't be followed any more, as far as the store may forget it. */
   compact(): void {
-    this.#compactedTo = this.#transactions.length;
+    const free = this.#retention.isShort ? Math.max(this.#durable, this.#onDisk) : this.#durable;
+    this.#compactedTo = this.#keeps ? free : this.#transactions.length;
+  }
+
+  get #retention(): LogRetention {
+    return {
+      isShort: this.#transactions.length - this.#durable > KEPT_COUNT / 2,
+      onDisk: ({ order }) => {
+        this.#onDisk = Math.max(this.#onDisk, Number(order));
+      },
+    };
   }
 
   openBase(pause: Pause): Base {
@@ -125,7 +155,10 @@ export class CountedStore implements SimulatedStore {
     if (after.lineage !== this.name) throw positionLost('another lineage');
     for (let next = Number(after.order); ; ) {
       run.signal.throwIfAborted();
-      if (next < this.#compactedTo) throw positionLost('compacted');
+      if (next < this.#compactedTo) {
+        if (this.#keeps && !this.isForgiven) this.#onLoss(`${this.name} was told to forget ${next}, which nobody has`);
+        throw positionLost('compacted');
+      }
       if (next >= this.#transactions.length) {
         await untilAborted(this.#wake.promise, run);
         continue;

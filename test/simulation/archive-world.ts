@@ -74,9 +74,13 @@ export class ArchiveWorld {
     this.random = createSeededRandom(`archive ${seed}`);
     const { random } = this;
     this.isLarge = random.chance(0.1);
+    const counted = {
+      keeps: createSeededRandom(`keeps ${seed}`).chance(0.5),
+      onLoss: (message: string) => this.world.violate(message),
+    };
     this.counted = random.chance(0.25)
-      ? [new CountedStore('orders'), new CountedStore('users')]
-      : [new CountedStore('orders')];
+      ? [new CountedStore('orders', counted), new CountedStore('users', counted)]
+      : [new CountedStore('orders', counted)];
     this.observed = random.chance(0.5) ? [new ObservedStore('files', random.fork('files'))] : [];
   }
 
