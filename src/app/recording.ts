@@ -286,6 +286,15 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
     lastBaseMs,
     base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
     unreached,
+    hasOnlyBases: run === undefined && unreached === undefined && !isMarkedBeyond(catalogue, history, credential),
     segments: run?.segments,
   };
+}
+
+/** Whether a mark found the history where it stands, without a base of its own. */
+function isMarkedBeyond({ marks }: Catalogue, history: string, credential: string): boolean {
+  return marks.some(
+    ({ mark, credential: by }) =>
+      by === credential && mark.positions[history] !== undefined && mark.bases[history] === undefined,
+  );
 }

@@ -285,6 +285,15 @@ test('where a base needs observations that were not stored a gap is noted and a 
   assert.match(broken.news[0] ?? '', /a gap since .*: observations that the newest base needs were not stored/);
 });
 
+test('what was only backed up before, and can’t be followed from there, begins anew without a gap', async () => {
+  const known: KnownHistory = { position: positionAt(5), atMs: 900_000, hasOnlyBases: true };
+  const world = recordingOf([{ opens: lost }, {}], { known });
+  await during(world, (advance) => advance(10_000));
+  assert.deepEqual([world.bases.length, world.recording.gapCount, world.recording.state], [1, 0, 'recording']);
+  const told = 'orders: only backed up so far; it is recorded from now on, and a base begins anew';
+  assert.deepEqual(world.news, [told, 'orders: recording']);
+});
+
 test('of a store without log or observations marks stand on its newest base, and tell how old that is', async () => {
   const world = recordingOf([{ hasOnlyBases: true }]);
   await during(world, async (advance) => {

@@ -41,6 +41,8 @@ export type KnownHistory = {
   readonly base?: StandingBase | undefined;
   /** Where no base leads to `position`: the last place to which one does, and the one from which on it is so again. */
   readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
+  /** It was backed up and never followed: so nothing is missing where it can’t be followed from there. */
+  readonly hasOnlyBases?: boolean | undefined;
   /** What of its log is in the repository. */
   readonly segments?: readonly Stretch[] | undefined;
 };
@@ -260,7 +262,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#told = trouble;
   }
 
-  /** The history ends here, or has ended at `partedAt`. False where nothing of it was known, so that nothing is missing. */
+  /** The history ends here, or has ended at `partedAt`. False where nothing of it was known, and nothing is told. */
   #noteGap(reason: string, partedAt?: Position): boolean {
     const known = this.#known;
     const history = this.#history;
@@ -274,6 +276,10 @@ export class StoreRecording implements AsyncDisposable {
     if (known === undefined) {
       if (history !== undefined) journal.drop(history);
       return false;
+    }
+    if (known.hasOnlyBases === true && history === undefined) {
+      onNews(`${this.store.name}: only backed up so far; it is recorded from now on, and a base begins anew`);
+      return true;
     }
     this.#gapCount++;
     const { name } = this.store;
