@@ -294,3 +294,18 @@ test('what lies on the disk and what came to lie in memory after it are one hist
   await using spool = await spoolIn(folder.at('spool'));
   assert.deepEqual(await ends(await queueOf(0, { spool })), ['0-1', '1-2', '2-3']);
 });
+
+test('what does not fit into the spool waits in memory until there is room; nobody waits who leaves', async () => {
+  await using folder = temporaryFolder();
+  await using spool = await spoolIn(folder.at('spool'), 3_000);
+  const queue = await queueOf(0, { spool, memoryBytes: 5_000 });
+  await queue.tend(keeper(), run);
+  for (let at = 0; at < 60; at++) await queue.put(block(at, at + 1), run);
+  await assert.rejects(queue.keep(run), { code: 'SPOOL_FULL' });
+  const tended = queue.tend(keeper(), run);
+  assert.equal(await isSettled(tended), false);
+  assert.equal((await ends(queue)).length, 60);
+  await queue.drop(55, run);
+  await tended;
+  assert.equal((await ends(queue))[0], '55-56');
+});

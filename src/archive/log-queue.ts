@@ -5,7 +5,7 @@ import type { Position } from '../core/position.ts';
 import type { LogRetention } from '../core/recorder.ts';
 import type { Clock, Run } from '../core/run.ts';
 import type { Spool } from '../io/spool.ts';
-import type { SpoolEntry, SpoolRecord } from '../io/spool-record.ts';
+import type { SpoolRecord } from '../io/spool-record.ts';
 import { readBlock, writeBlock } from './block-record.ts';
 
 /** A run of a history's log, encoded: what happened after `after` up to `upTo`. */
@@ -105,11 +105,11 @@ export class LogQueue {
     const part = this.#isSpooling ? CALM_PART : 1;
     const waitMs = clock.monotonicMs() - (this.#blocks[0]?.putMs ?? Number.POSITIVE_INFINITY);
     const isMuch = this.#bytes >= memoryBytes * part || waitMs >= MEMORY_MS * part;
-    if (retention === undefined || retention.isShort || isMuch) await this.keep(run);
+    if (retention === undefined || retention.isShort || isMuch) await this.#untilRoom(() => this.keep(run), run);
     else this.#isSpooling = false;
   }
 
-  /** Puts what waits in memory alone into the spool. @throws the signal's reason; DISK_FULL */
+  /** Puts what waits in memory alone into the spool. @throws the signal's reason; DISK_FULL; SPOOL_FULL, at once */
   async keep(run: Run): Promise<void> {
     const { spool } = this.#options;
     if (this.#isSpooling) return;
@@ -120,7 +120,7 @@ export class LogQueue {
     const entries = waiting.map((block) => writeBlock({ ...block, pieces: must(block.pieces, 'a block in memory') }));
     this.#isKeeping = true;
     try {
-      const last = await this.#append(spool, entries, run);
+      const last = await spool.append(entries, run);
       for (const [index, block] of waiting.entries()) block.sequence = last - waiting.length + 1 + index;
     } catch (error) {
       this.#isSpooling = false;
@@ -143,7 +143,7 @@ export class LogQueue {
       run.signal.throwIfAborted();
     } else if (this.#isSpooling) {
       // What is in the spool is received, also when the run aborted meanwhile.
-      sequence = await this.#append(spool, [writeBlock(block)], run);
+      sequence = await this.#untilRoom(() => spool.append([writeBlock(block)], run), run);
     }
     this.#push({ ...block, sizeBytes, sequence, putMs: this.#options.clock.monotonicMs() });
     onPut(block);
@@ -184,10 +184,11 @@ export class LogQueue {
     this.#received = block.upTo;
   }
 
-  async #append(spool: Spool, entries: readonly SpoolEntry[], run: Run): Promise<number> {
+  /** Does it again once something of what waits is in the repository, as long as the spool is full. */
+  async #untilRoom<T>(work: () => Promise<T>, run: Run): Promise<T> {
     for (;;) {
       try {
-        return await spool.append(entries, run);
+        return await work();
       } catch (error) {
         const isFull = error instanceof TidemarkError && error.code === 'SPOOL_FULL';
         // A block that is larger than the whole spool would wait for ever.
