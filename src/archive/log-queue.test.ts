@@ -225,7 +225,7 @@ test('what its store keeps waits in memory alone while the repository takes it',
 
 for (const [why, memoryBytes, waitMs, store] of [
   ['its store has little room left', 1e9, 0, keeper(true)],
-  ['it is too much for the memory', 150, 0, keeper()],
+  ['it is too much for the memory', 100, 0, keeper()],
   ['the repository is away for long', 1e9, 5_000, keeper()],
   ['its store keeps nothing', 1e9, 0, undefined],
 ] as const) {
@@ -298,7 +298,7 @@ test('what lies on the disk and what came to lie in memory after it are one hist
 test('what does not fit into the spool waits in memory until there is room; nobody waits who leaves', async () => {
   await using folder = temporaryFolder();
   await using spool = await spoolIn(folder.at('spool'), 3_000);
-  const queue = await queueOf(0, { spool, memoryBytes: 5_000 });
+  const queue = await queueOf(0, { spool, memoryBytes: 2_500 });
   await queue.tend(keeper(), run);
   for (let at = 0; at < 60; at++) await queue.put(block(at, at + 1), run);
   await assert.rejects(queue.keep(run), { code: 'SPOOL_FULL' });

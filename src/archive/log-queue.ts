@@ -30,7 +30,9 @@ type Waiting = Omit<LogBlock, 'pieces'> & {
 
 /** What a store keeps for us waits in memory for so long; then it goes to the disk as well, since the repository may be away for long. */
 const MEMORY_MS = 5_000;
-/** And comes to wait there alone again once so much less does. */
+/** And may take so much more of the memory for a moment: a burst is over before it would have been written. */
+const BURST_FACTOR = 2;
+/** It comes to wait in memory alone again once so much less waits, or for so much less time. */
 const CALM_PART = 1 / 2;
 
 export type LogQueueOptions = {
@@ -102,9 +104,9 @@ export class LogQueue {
    */
   async tend(retention: LogRetention | undefined, run: Run): Promise<void> {
     const { clock, memoryBytes } = this.#options;
-    const part = this.#isSpooling ? CALM_PART : 1;
+    const [part, factor] = this.#isSpooling ? [CALM_PART, CALM_PART] : [1, BURST_FACTOR];
     const waitMs = clock.monotonicMs() - (this.#blocks[0]?.putMs ?? Number.POSITIVE_INFINITY);
-    const isMuch = this.#bytes >= memoryBytes * part || waitMs >= MEMORY_MS * part;
+    const isMuch = this.#bytes >= memoryBytes * factor || waitMs >= MEMORY_MS * part;
     if (retention === undefined || retention.isShort || isMuch) await this.#untilRoom(() => this.keep(run), run);
     else this.#isSpooling = false;
   }
