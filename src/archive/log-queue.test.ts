@@ -32,8 +32,8 @@ function queueOf(
 ) {
   const { spool, memoryBytes = 1e9, damages = [], clock = createVirtualClock(0) } = options;
   const onDamaged = ({ message }: Error): void => void damages.push(message);
-  const received0 = positionAt(received);
-  return LogQueue.open({ memoryBytes, clock, received: received0, onPut: () => undefined, spool, onDamaged }, run);
+  const position = positionAt(received);
+  return LogQueue.open({ memoryBytes, clock, received: position, onPut: () => undefined, spool, onDamaged }, run);
 }
 
 /** Changes a byte of the last record of the spool's `index`th file. */

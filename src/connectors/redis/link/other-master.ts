@@ -1,3 +1,4 @@
+import { isTidemarkError } from '../../../core/errors.ts';
 import type { Clock, Run } from '../../../core/run.ts';
 import { shownAddress } from '../place.ts';
 import type { Address, RedisPlace, RedisServer } from '../place.ts';
@@ -53,8 +54,9 @@ async function soon<T>(clock: Clock, ask: (run: Run) => Promise<T>, run: Run): P
   late.catch(() => undefined);
   try {
     return await ask(inner);
-  } catch {
+  } catch (error) {
     run.signal.throwIfAborted();
+    if (!ended.signal.aborted && !isTidemarkError(error)) throw error;
     return undefined;
   } finally {
     ended.abort();
