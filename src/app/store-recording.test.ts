@@ -290,7 +290,7 @@ test('what was only backed up before, and can’t be followed from there, begins
   const world = recordingOf([{ opens: lost }, {}], { known });
   await during(world, (advance) => advance(10_000));
   assert.deepEqual([world.bases.length, world.recording.gapCount, world.recording.state], [1, 0, 'recording']);
-  const told = 'orders: only backed up so far; it is recorded from now on, and a base begins anew';
+  const told = 'orders: a base begins anew, after backups alone, so that nothing is missing: it was compacted';
   assert.deepEqual(world.news, [told, 'orders: recording']);
 });
 

@@ -278,7 +278,7 @@ export class StoreRecording implements AsyncDisposable {
       return false;
     }
     if (known.hasOnlyBases === true && history === undefined) {
-      onNews(`${this.store.name}: only backed up so far; it is recorded from now on, and a base begins anew`);
+      onNews(`${this.store.name}: a base begins anew, after backups alone, so that nothing is missing: ${reason}`);
       return true;
     }
     this.#gapCount++;

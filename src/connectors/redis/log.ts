@@ -76,10 +76,11 @@ export class RedisLog implements Log {
     const { link, clock } = this.#options;
     const run = this.#run;
     const idle = new Idle(this.#options);
+    await using _checks = { [Symbol.asyncDispose]: () => idle.ended() };
     for (;;) {
       const chunks = link.take();
       const atMs = clock.nowMs();
-      await idle.check(chunks.length > 0, run);
+      idle.check(chunks.length > 0, run);
       this.#hold(chunks);
       if (this.#isDue) {
         yield [...this.#pieces(atMs)];
@@ -168,20 +169,33 @@ class Idle {
   readonly #options: RedisLogOptions;
   #behindSinceMs: number | undefined;
   #checkedMs: number;
+  #checking: Promise<void> = Promise.resolve();
+  /** What the last check found. */
+  #lost: { readonly error: unknown } | undefined;
 
   constructor(options: RedisLogOptions) {
     this.#options = options;
     this.#checkedMs = options.clock.monotonicMs();
   }
 
-  /** @throws STORE_UNREACHABLE when another server is master now */
-  async check(isBusy: boolean, run: Run): Promise<void> {
+  /** Asks beside the log, which waits for no Sentinel. @throws STORE_UNREACHABLE when another server was found to be master */
+  check(isBusy: boolean, run: Run): void {
+    if (this.#lost !== undefined) throw this.#lost.error;
     const { assertMaster, clock } = this.#options;
     if (isBusy) this.#behindSinceMs = undefined;
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#checkedMs < CHECK_MASTER_MS) return;
     this.#checkedMs = nowMs;
-    await assertMaster(run);
+    this.#checking = this.#checking
+      .then(() => assertMaster(run))
+      .catch((error: unknown) => {
+        this.#lost ??= { error };
+      });
+  }
+
+  /** Resolves once nothing is asked any more. */
+  async ended(): Promise<void> {
+    await this.#checking;
   }
 
   /** A commit at `end` where the log is at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */

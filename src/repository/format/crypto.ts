@@ -83,7 +83,7 @@ export function seal(options: {
   plain: Uint8Array;
 }): Buffer<ArrayBuffer> {
   const { plain, ...rest } = options;
-  return joined(sealParts({ ...rest, plain: [plain] }));
+  return joined([], sealParts({ ...rest, plain: [plain] }));
 }
 
 /** As `seal`, of a plain in parts: the ciphertext of each, and the tag. */
@@ -105,9 +105,9 @@ function sealParts({
   return [...parts, cipher.getAuthTag()];
 }
 
-/** In one piece; the parts are given back. */
-function joined(parts: readonly Buffer<ArrayBuffer>[]): Buffer<ArrayBuffer> {
-  const whole = Buffer.concat(parts);
+/** In one piece; the memory of `parts` is given back. */
+function joined(head: readonly Uint8Array[], parts: readonly Buffer<ArrayBuffer>[]): Buffer<ArrayBuffer> {
+  const whole = Buffer.concat([...head, ...parts]);
   for (const part of parts) release(part);
   return whole;
 }
@@ -150,9 +150,7 @@ export function openableBy(options: {
   const key = boxKey(ephemeral.privateKey, options.publicKey, ephemeral.publicKey, options);
   const parts = sealParts({ key, aad: options.aad, plain: options.plain });
   const before = options.before === undefined ? [] : [options.before];
-  const box = Buffer.concat([...before, ephemeral.publicKey, ...parts]);
-  for (const part of parts) release(part);
-  return box;
+  return joined([...before, ephemeral.publicKey], parts);
 }
 
 /** The inverse of `openableBy`. @throws REPOSITORY_DAMAGED naming `what`. */
