@@ -18,6 +18,17 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
   readonly devDependencies: Readonly<Record<string, string>>;
 };
 
+/** Names a store of each connector; its servers are not there. */
+const MANIFEST = `
+application: shop
+repository: ./backups
+stores:
+  uploads: files:./uploads
+  catalog: embedded:./catalog.db
+  carts: redis://127.0.0.1:1
+  orders: postgres://shop@127.0.0.1:2/shop
+`;
+
 /** What must compile for someone who installed the package, whatever else it exports. */
 const PROGRAM = `
 import { TidemarkError, errorCodes } from 'tidemark';
@@ -47,7 +58,8 @@ function examplesOf(guide: string): string {
 
 function run(command: string, args: readonly string[], cwd: string): string {
   const path = `${tools}${delimiter}${process.env['PATH'] ?? ''}`;
-  const env = { ...process.env, PATH: path, XDG_CACHE_HOME: join(scratch, 'cache') };
+  const own = { XDG_CACHE_HOME: join(scratch, 'cache'), XDG_STATE_HOME: join(scratch, 'state') };
+  const env = { ...process.env, PATH: path, ...own, TIDEMARK_PASSPHRASE: 'a passphrase' };
   const child = spawnSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   if (child.error) throw child.error;
   if (child.status === 0) return child.stdout;
@@ -111,6 +123,18 @@ try {
   const command = join(folder, 'node_modules', '.bin', 'tidemark');
   assert.match(run(command, ['--help'], folder), /\brestore\b/);
   assert.ok(run(command, ['version'], folder).includes(manifest.version), 'the version is that of the package');
+
+  step('run the demo, with its threads');
+  run(command, ['demo'], folder);
+
+  step('load each connector');
+  mkdirSync(join(folder, 'uploads'));
+  writeFileSync(join(folder, 'tidemark.yaml'), MANIFEST);
+  run(command, ['init'], folder);
+  assert.throws(
+    () => run(command, ['doctor'], folder),
+    /Redis server 127\.0\.0\.1:1: nothing[^]+127\.0\.0\.1:2: nothing listens/,
+  );
 
   step('import each entry');
   for (const name of Object.keys(manifest.exports).filter((entry) => !entry.endsWith('.json'))) {

@@ -17,6 +17,8 @@ function tidemark(place: Place, args: readonly string[], cwd = place.home): Comm
       HOME: place.home,
       XDG_STATE_HOME: join(place.home, 'state'),
       TIDEMARK_PASSPHRASE: 'a passphrase for the bench',
+      // As the program of the package does.
+      NODE_COMPILE_CACHE: join(place.home, '.cache/tidemark/compiled'),
     },
   };
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { packageFile } from './package-files.ts';
 
-/** The version of this package, which lies two folders up both from the sources and from what is built of them. */
+/** The version of this package. */
 export async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = await readFile(packageFile('package.json'), 'utf8');
   const { version } = JSON.parse(text) as { readonly version: string };
   return version;
 }

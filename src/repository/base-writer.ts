@@ -195,14 +195,10 @@ class BaseWriting implements BlockSink {
   }
 
   #claim(packs: PackWriter, id: Uint8Array): boolean {
-    if (packs.isPending(id)) return false;
     const pack = this.#deps.index.findPack(id);
-    if (pack >= 0) {
-      this.#packs.add(pack);
-      return false;
-    }
-    packs.expect(id);
-    return true;
+    if (pack < 0) return packs.expect(id);
+    this.#packs.add(pack);
+    return false;
   }
 
   async *#sources(run: Run): AsyncGenerator<readonly StoreSource<Item>[]> {
@@ -215,8 +211,9 @@ class BaseWriting implements BlockSink {
       for (const { estimatedBytes } of entries) this.#foundBytes += estimatedBytes;
       const sources: StoreSource<Item>[] = [];
       for (const entry of entries) {
-        const source = this.#recall(entry) ?? (await this.#describe(entry, run));
-        if (source !== undefined) sources.push(source);
+        const source = this.#recall(entry) ?? this.#describe(entry, run);
+        const settled = source instanceof Promise ? await source : source;
+        if (settled !== undefined) sources.push(settled);
       }
       yield sources;
       // A store whose contents pass once can't go on after this one, and does not know why.
@@ -239,19 +236,24 @@ class BaseWriting implements BlockSink {
     return { tag: { entry, remembered } };
   }
 
-  async #describe(first: Entry, run: Run): Promise<StoreSource<Item> | undefined> {
-    let entry: Entry | undefined = first;
-    for (let attempt = 0; entry !== undefined; attempt++) {
-      try {
-        const description: Description = entry.describe();
-        const patched = description.patch && this.#patched(description.patch);
-        return { tag: { entry, description, patched }, content: patched?.content ?? description.content };
-      } catch (error) {
-        if (attempt >= MAX_ATTEMPTS || isTidemarkError(error, 'BUG')) throw error;
-        entry = await this.#base.retry(entry, error, run);
-      }
+  /** A promise only where an entry has to be tried again: entries are many. */
+  #describe(entry: Entry, run: Run, attempt = 0): StoreSource<Item> | Promise<StoreSource<Item> | undefined> {
+    try {
+      const description: Description = entry.describe();
+      const patched = description.patch && this.#patched(description.patch);
+      return { tag: { entry, description, patched }, content: patched?.content ?? description.content };
+    } catch (error) {
+      if (attempt >= MAX_ATTEMPTS || isTidemarkError(error, 'BUG')) throw error;
+      return this.#describeAgain({ entry, error, attempt: attempt + 1 }, run);
     }
-    return undefined;
+  }
+
+  async #describeAgain(
+    failed: { readonly entry: Entry; readonly error: unknown; readonly attempt: number },
+    run: Run,
+  ): Promise<StoreSource<Item> | undefined> {
+    const entry = await this.#base.retry(failed.entry, failed.error, run);
+    return entry && (await this.#describe(entry, run, failed.attempt));
   }
 
   #patched(patch: Patch): PatchedContent {

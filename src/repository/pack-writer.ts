@@ -74,14 +74,11 @@ export class PackWriter {
     this.#targetBytes = Math.min(PACK_TARGET_BYTES, PACK_TARGET_CHUNKS * options.header.chunks.maxBytes);
   }
 
-  /** Whether the chunk is on its way into a pack. */
-  isPending(id: Uint8Array): boolean {
-    return this.#pending.has(pendingKey(id));
-  }
-
-  /** The chunk will come in a block. */
-  expect(id: Uint8Array): void {
+  /** The chunk will come in a block. False where it is on its way already. */
+  expect(id: Uint8Array): boolean {
+    const before = this.#pending.size;
     this.#pending.add(pendingKey(id));
+    return this.#pending.size > before;
   }
 
   /** Appends a block. Waits while too many packs are on their way. @throws what an upload failed with */
@@ -93,7 +90,7 @@ export class PackWriter {
     pack.blocks.push({
       offset: pack.size,
       sealedBytes,
-      chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id: Buffer.from(id), sizeBytes })),
+      chunks: block.chunks.map(({ id, sizeBytes }) => ({ kind, id, sizeBytes })),
     });
     pack.size += sealedBytes;
     this.storedBytes += sealedBytes;

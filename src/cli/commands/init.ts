@@ -11,12 +11,13 @@ import { fromSystem, systemCode, TidemarkError } from '../../core/errors.ts';
 import type { Secret } from '../../io/secret.ts';
 import { appContext } from '../application.ts';
 import type { CommandContext } from '../context.ts';
+import { packageFile } from '../package-files.ts';
 import { DEFAULT_MANIFEST } from '../read-configuration.ts';
 
 /** Where editors find what a manifest may say: the schema that is installed with this package. */
-const SCHEMA_URL = new URL('../../../schema/tidemark.schema.json', import.meta.url).href;
+const SCHEMA_URL = packageFile('schema/tidemark.schema.json').href;
 /** Restores without Tidemark. */
-const KIT_PATH = fileURLToPath(new URL('../../../kit/tidemark-kit.mjs', import.meta.url));
+const KIT_PATH = fileURLToPath(packageFile('kit/tidemark-kit.mjs'));
 
 export const init: Command<typeof initSpec, InitResult> = {
   async run(context) {

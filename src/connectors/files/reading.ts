@@ -57,15 +57,8 @@ export class EntryReading {
   }
 
   #entry(found: Found, reading: Reading): TreeEntry {
-    const unreadable = (cause: unknown): void => {
-      const message = `kept without its extended attributes, which can’t be read: ${reasonOf(cause)}`;
-      this.skipped.add(found.name, isGone(cause) ? 'vanished' : 'unreadable', message);
-    };
-    return new TreeEntry(found, {
-      ...reading,
-      fingerprint: reading.tolerant ? undefined : fingerprintOf(found.status, this.trust(reading.remote)),
-      unreadable,
-    });
+    const fingerprint = reading.tolerant ? undefined : fingerprintOf(found.status, this.trust(reading.remote));
+    return new TreeEntry(found, { reading, fingerprint, skipped: this.skipped });
   }
 
   /** The file as it is now, or undefined when that was reported. */
@@ -94,9 +87,10 @@ export class EntryReading {
 
 type Reading = { readonly remote: boolean; readonly attempt: number; readonly tolerant: boolean };
 
-type EntryFacts = Reading & {
+type EntryFacts = {
+  readonly reading: Reading;
   readonly fingerprint: Uint8Array | undefined;
-  readonly unreadable: (cause: unknown) => void;
+  readonly skipped: SkippedList;
 };
 
 export class TreeEntry implements Entry {
@@ -107,21 +101,26 @@ export class TreeEntry implements Entry {
   readonly remote: boolean;
   readonly attempt: number;
   readonly tolerant: boolean;
-  readonly #unreadable: (cause: unknown) => void;
+  readonly #skipped: SkippedList;
 
-  constructor(found: Found, facts: EntryFacts) {
+  constructor(found: Found, { reading, fingerprint, skipped }: EntryFacts) {
     this.name = bytesOf(found.name);
-    this.fingerprint = facts.fingerprint;
+    this.fingerprint = fingerprint;
     this.estimatedBytes = bytesToRead(found.status);
     this.found = found;
-    this.remote = facts.remote;
-    this.attempt = facts.attempt;
-    this.tolerant = facts.tolerant;
-    this.#unreadable = facts.unreadable;
+    this.remote = reading.remote;
+    this.attempt = reading.attempt;
+    this.tolerant = reading.tolerant;
+    this.#skipped = skipped;
   }
 
   describe(): Description {
-    return describe(this.found, this.tolerant, this.#unreadable);
+    return describe(this.found, this.tolerant, (cause) => this.#withoutXattrs(cause));
+  }
+
+  #withoutXattrs(cause: unknown): void {
+    const message = `kept without its extended attributes, which can’t be read: ${reasonOf(cause)}`;
+    this.#skipped.add(this.found.name, isGone(cause) ? 'vanished' : 'unreadable', message);
   }
 }
 

@@ -75,41 +75,38 @@ export function derive(key: Uint8Array, salt: Uint8Array | undefined, info: stri
   return new Uint8Array(hkdfSync('sha256', createSecretKey(key), salt ?? new Uint8Array(0), info, sizeBytes));
 }
 
-/** AES-256-GCM: ciphertext followed by the tag. The same key and nonce never seal twice. */
-export function seal(options: {
-  key: Uint8Array;
-  nonce?: Uint8Array;
-  aad: Uint8Array;
-  plain: Uint8Array;
-}): Buffer<ArrayBuffer> {
-  const { plain, ...rest } = options;
-  return joined([], sealParts({ ...rest, plain: [plain] }));
-}
+/** What is ciphered at once: its result is copied while the processor's cache holds it, and its memory is used for the next. */
+const PIECE_BYTES = 128 * 1024;
 
-/** As `seal`, of a plain in parts: the ciphertext of each, and the tag. */
-function sealParts({
-  key,
-  nonce = ZERO_NONCE,
-  aad,
-  plain,
-}: {
-  key: Uint8Array;
-  nonce?: Uint8Array;
-  aad: Uint8Array;
-  plain: readonly Uint8Array[];
-}): Buffer<ArrayBuffer>[] {
+type SealOptions = { readonly key: Uint8Array; readonly nonce?: Uint8Array; readonly aad: Uint8Array };
+
+/**
+ * AES-256-GCM: writes the ciphertext of `plain`, whose parts are one after another, and the tag to the start of `into`; returns their size. The same
+ * key and nonce never seal twice.
+ */
+export function sealInto(into: Uint8Array, plain: readonly Uint8Array[], options: SealOptions): number {
+  const { key, nonce = ZERO_NONCE, aad } = options;
   const cipher = createCipheriv('aes-256-gcm', createSecretKey(key), nonce);
   cipher.setAAD(aad);
-  const parts = plain.map((part) => cipher.update(part));
+  let size = 0;
+  for (const part of plain) {
+    for (let at = 0; at < part.byteLength; at += PIECE_BYTES) {
+      const sealed = cipher.update(part.subarray(at, at + PIECE_BYTES));
+      into.set(sealed, size);
+      size += sealed.byteLength;
+      release(sealed);
+    }
+  }
   cipher.final();
-  return [...parts, cipher.getAuthTag()];
+  into.set(cipher.getAuthTag(), size);
+  return size + TAG_BYTES;
 }
 
-/** In one piece; the memory of `parts` is given back. */
-function joined(head: readonly Uint8Array[], parts: readonly Buffer<ArrayBuffer>[]): Buffer<ArrayBuffer> {
-  const whole = Buffer.concat([...head, ...parts]);
-  for (const part of parts) release(part);
-  return whole;
+/** As `sealInto`, in memory of its own. */
+export function seal(options: SealOptions & { readonly plain: Uint8Array }): Buffer<ArrayBuffer> {
+  const sealed = Buffer.allocUnsafe(options.plain.byteLength + TAG_BYTES);
+  sealInto(sealed, [options.plain], options);
+  return sealed;
 }
 
 /** @throws REPOSITORY_DAMAGED naming `what` when the tag does not fit. */
@@ -148,9 +145,13 @@ export function openableBy(options: {
 }): Buffer<ArrayBuffer> {
   const ephemeral = boxPair(options.ephemeralSeed);
   const key = boxKey(ephemeral.privateKey, options.publicKey, ephemeral.publicKey, options);
-  const parts = sealParts({ key, aad: options.aad, plain: options.plain });
-  const before = options.before === undefined ? [] : [options.before];
-  return joined([...before, ephemeral.publicKey], parts);
+  const { before = new Uint8Array(0), plain, aad } = options;
+  const plainBytes = plain.reduce((sum, part) => sum + part.byteLength, 0);
+  const box = Buffer.allocUnsafe(before.byteLength + BOX_OVERHEAD_BYTES + plainBytes);
+  box.set(before);
+  box.set(ephemeral.publicKey, before.byteLength);
+  sealInto(box.subarray(before.byteLength + KEY_BYTES), plain, { key, aad });
+  return box;
 }
 
 /** The inverse of `openableBy`. @throws REPOSITORY_DAMAGED naming `what`. */

@@ -1,7 +1,6 @@
-import { createCipheriv } from 'node:crypto';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
-import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, sha256, unseal } from './crypto.ts';
+import { BOX_OVERHEAD_BYTES, derive, openableBy, openBox, seal, sealInto, sha256, unseal } from './crypto.ts';
 import type { KeyPair } from './crypto.ts';
 
 const MAGIC = 'TMPK';
@@ -90,15 +89,7 @@ function blockAad(secret: PackSecret, number: number): Uint8Array {
 
 /** Seals block `number` of a pack into `into`; each number once. Returns the sealed size. */
 export function sealBlockInto(secret: PackSecret, number: number, plain: Uint8Array, into: Uint8Array): number {
-  const cipher = createCipheriv('aes-256-gcm', secret.key, blockNonce(number));
-  cipher.setAAD(blockAad(secret, number));
-  const sealed = cipher.update(plain);
-  into.set(sealed);
-  // Garbage collection would keep a MiB for each block for long; small results lie in a pool that others use.
-  if (sealed.buffer instanceof ArrayBuffer && sealed.buffer.byteLength > Buffer.poolSize) sealed.buffer.transfer(0);
-  cipher.final();
-  into.set(cipher.getAuthTag(), plain.byteLength);
-  return plain.byteLength + BLOCK_SEAL_BYTES;
+  return sealInto(into, [plain], { key: secret.key, nonce: blockNonce(number), aad: blockAad(secret, number) });
 }
 
 /** @throws REPOSITORY_DAMAGED */

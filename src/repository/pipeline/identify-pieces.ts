@@ -22,9 +22,7 @@ export function identifyPieces(
   onCut: (cut: WindowCut) => void,
 ): Identified {
   const chunkCounts = new Uint32Array(pieces.length);
-  const offsets: number[] = [];
-  const sizes: number[] = [];
-  const ids: Uint8Array[] = [];
+  const found: FoundChunks = { offsets: [], sizes: [], ids: [] };
   const failures: PieceFailure[] = [];
   for (const [index, piece] of pieces.entries()) {
     let ends: readonly number[];
@@ -35,21 +33,33 @@ export function identifyPieces(
       continue;
     }
     chunkCounts[index] = ends.length;
-    let start = piece.offset;
-    for (const end of ends) {
-      offsets.push(start);
-      sizes.push(end - start);
-      ids.push(tools.identify(slot.subarray(start, end)));
-      start = end;
-    }
+    identifyChunks(slot, { start: piece.offset, ends }, tools.identify, found);
   }
   return {
     chunkCounts,
-    offsets: Uint32Array.from(offsets),
-    sizes: Uint32Array.from(sizes),
-    ids: joinIds(ids),
+    offsets: Uint32Array.from(found.offsets),
+    sizes: Uint32Array.from(found.sizes),
+    ids: joinIds(found.ids),
     failures,
   };
+}
+
+type FoundChunks = { readonly offsets: number[]; readonly sizes: number[]; readonly ids: Uint8Array[] };
+
+/** A loop of its own: the compiler gives up on one within another again and again. */
+function identifyChunks(
+  slot: Uint8Array,
+  { start, ends }: { readonly start: number; readonly ends: readonly number[] },
+  identify: Identify,
+  found: FoundChunks,
+): void {
+  let from = start;
+  for (const end of ends) {
+    found.offsets.push(from);
+    found.sizes.push(end - from);
+    found.ids.push(identify(slot.subarray(from, end)));
+    from = end;
+  }
 }
 
 /** Where the piece's chunks end. @throws what `readFile` throws */

@@ -28,16 +28,28 @@ export function packPieces(pieces: readonly Piece[]): PackedPieces {
   const paths = new Uint8Array(pieces.reduce((sum, { file }) => sum + (file?.path.byteLength ?? 0), 0));
   const runs: number[] = [];
   let pathEnd = 0;
-  for (const [index, { cut, offset, sizeBytes, final, file }] of pieces.entries()) {
+  let at = 0;
+  let stateAt = 0;
+  for (const { cut, offset, sizeBytes, final, file } of pieces) {
     let flags = (cut === 'pages' ? PAGES : 0) | (final ? FINAL : 0);
     if (file !== undefined) {
-      flags |= FILE | (file.tolerant ? TOLERANT : 0);
-      paths.set(file.path, pathEnd);
-      pathEnd += file.path.byteLength;
+      const { path, state, tolerant } = file;
+      flags |= FILE | (tolerant ? TOLERANT : 0);
+      paths.set(path, pathEnd);
+      pathEnd += path.byteLength;
       for (const run of file.runs) runs.push(run.offset, run.sizeBytes);
-      states.set([file.state.mtimeNs, file.state.ctimeNs, file.state.inode], index * STATES);
+      states[stateAt] = state.mtimeNs;
+      states[stateAt + 1] = state.ctimeNs;
+      states[stateAt + 2] = state.inode;
+      numbers[at + 5] = state.sizeBytes;
     }
-    numbers.set([flags, offset, sizeBytes, pathEnd, runs.length, file?.state.sizeBytes ?? 0], index * NUMBERS);
+    numbers[at] = flags;
+    numbers[at + 1] = offset;
+    numbers[at + 2] = sizeBytes;
+    numbers[at + 3] = pathEnd;
+    numbers[at + 4] = runs.length;
+    at += NUMBERS;
+    stateAt += STATES;
   }
   return { numbers, states, paths, runs: Float64Array.from(runs) };
 }

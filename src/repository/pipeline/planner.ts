@@ -195,9 +195,9 @@ export class Planner<Tag> {
     const inOrder = [...this.#files.filter((piece) => !isLarge(piece)), ...this.#files.filter(isLarge)];
     const pieces = this.#loaded;
     let offset = shape.reserveBytes + this.#loadedBytes;
-    for (const { source, ...piece } of inOrder) {
-      pieces.push({ source, piece: { ...piece, offset } });
-      offset += piece.sizeBytes;
+    for (const { source, cut, sizeBytes, final, file } of inOrder) {
+      pieces.push({ source, piece: { cut, offset, sizeBytes, final, file } });
+      offset += sizeBytes;
     }
     const task = { pieces, finished: this.#finished, slot: this.#slot };
     this.#finished = [];
