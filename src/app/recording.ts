@@ -18,7 +18,7 @@ import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
 import { refuseRollback } from './rollback.ts';
 import { openWriter } from './open-writer.ts';
-import { endFailed } from './run-record.ts';
+import { endDone, endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
 import type { KnownHistory } from './store-recording.ts';
@@ -244,20 +244,23 @@ export class Recording {
     const { name } = store;
     const options = { command: 'backup', dryRun: false, inPlace: false };
     await using writer = await openWriter(application, access, options, run);
+    let base: WrittenBase;
     try {
-      const base = await writeStoreBase(application, { store, configuration, ...from, writer }, run);
-      const { entries, bytes, newBytes, storedBytes, end } = base.stored;
-      const missing =
-        end.incompleteCount === 0 ? '' : `; ${end.incompleteCount} of them could not be read as they should`;
-      onNews(`${name}: base of ${entries} entries taken${missing}`);
-      const summary = { stores: [{ store: name, bytes, newBytes, storedBytes }], failed: [] };
-      await writer.putRun(run, { outcome: end.incompleteCount === 0 ? 'done' : 'incomplete', summary });
-      await this.#endWriter(writer, run);
-      return base;
+      base = await writeStoreBase(application, { store, configuration, ...from, writer }, run);
     } catch (error) {
       await endFailed(writer, error);
       throw error;
     }
+    const { entries, bytes, newBytes, storedBytes, end } = base.stored;
+    const missing =
+      end.incompleteCount === 0 ? '' : `; ${end.incompleteCount} of them could not be read as they should`;
+    onNews(`${name}: base of ${entries} entries taken${missing}`);
+    const summary = { stores: [{ store: name, bytes, newBytes, storedBytes }], failed: [] };
+    const done = { outcome: end.incompleteCount === 0 ? 'done' : 'incomplete', summary } as const;
+    const onUnnoted = ({ message }: TidemarkError): void =>
+      onNews(`${name}: the base is kept, but this run of it is not written down: ${message}`);
+    await endDone(writer, done, { finish: () => this.#endWriter(writer, run), onUnnoted }, run);
+    return base;
   }
 
   async #endWriter(writer: RepositoryWriter, run: Run): Promise<void> {

@@ -38,6 +38,26 @@ export async function endFailed(writer: RepositoryWriter, error: unknown): Promi
 }
 
 /**
+ * Ends a session whose work is committed, which stands whatever fails here: that is told to `onUnnoted`, and the lease runs out by itself. `finish` comes
+ * after the run is written down. @throws FENCED; whatever the run was aborted with
+ */
+export async function endDone(
+  writer: Pick<RepositoryWriter, 'putRun'>,
+  body: RunEnd,
+  steps: { readonly finish: () => Promise<void>; readonly onUnnoted: (error: TidemarkError) => void },
+  run: Run,
+): Promise<void> {
+  try {
+    await writer.putRun(run, body);
+    await steps.finish();
+  } catch (error) {
+    run.signal.throwIfAborted();
+    if (!isTidemarkError(error) || isTidemarkError(error, 'FENCED')) throw error;
+    steps.onUnnoted(error);
+  }
+}
+
+/**
  * Does `work` and writes down in the repository how it ended, for `runs`. What can't be written down is a warning: a repository that can only
  * be read must still be restored from.
  */
