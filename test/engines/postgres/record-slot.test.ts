@@ -6,6 +6,7 @@ import { must } from '../../../src/core/must.ts';
 import type { Recorder } from '../../../src/core/recorder.ts';
 import type { Runtime } from '../../../src/core/run.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
+import { readTail, tailEnd } from '../../../src/connectors/postgres/log/kept-tail.ts';
 import { parseLsn } from '../../../src/connectors/postgres/lsn.ts';
 import { recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
@@ -63,6 +64,36 @@ test(
     await using again = await openPostgresRecorder(placeOfUrl(server.url), { ...context, previous: last }, run);
     await using next = await Recording.open(again, last, run);
     await next.reaches(await headOf(again, t));
+  },
+);
+
+test(
+  'no more of the log is remembered than is kept, so that a server that took over with less is still the same',
+  TIMEOUT,
+  async (t) => {
+    const run = { signal: t.signal };
+    await using server = await startPostgres();
+    await using state = temporaryFolder();
+    await using recorder = await openPostgresRecorder(
+      placeOfUrl(server.url),
+      { runtime, stateFolder: state.path },
+      run,
+    );
+    const from = await must(recorder.begin, 'a begin').call(recorder, run);
+    const rememberedEnd = async (): Promise<bigint> => tailEnd(must(await readTail(state.path), 'a tail'));
+    const recorded = async (acknowledges: boolean): Promise<bigint> => {
+      await using recording = await Recording.open(recorder, from, run, { keeps: false });
+      await server.query(`CREATE TABLE t${acknowledges} AS ${MANY_ROWS}`);
+      await recording.reaches(await headOf(recorder, t));
+      if (acknowledges) recording.acknowledge();
+      // Several times it might be remembered while it goes on.
+      for (let beats = 0; beats < 3; beats++) await recording.next();
+      return BigInt(recording.last.order);
+    };
+    await recorded(false);
+    assert.ok((await rememberedEnd()) <= BigInt(from.order));
+    const end = await recorded(true);
+    assert.ok((await rememberedEnd()) > BigInt(from.order) && (await rememberedEnd()) <= end);
   },
 );
 

@@ -35,7 +35,7 @@ export function placeOfUrl(url: string, { password, options }: PlaceOptions = {}
   });
 }
 
-/** What a log has told so far, held together as an application does. */
+/** What a log has told so far, held together as an application does. What comes counts as kept on this host unless `keeps` is false. */
 export class Recording implements AsyncDisposable {
   readonly pieces: LogPiece[] = [];
   readonly from: Position;
@@ -48,8 +48,14 @@ export class Recording implements AsyncDisposable {
   #changed = Promise.withResolvers<void>();
   #held: PromiseWithResolvers<void> | undefined;
   readonly #stop: AbortController;
+  readonly #keeps: boolean;
 
-  private constructor(log: Log, from: Position, stop: AbortController) {
+  private constructor(
+    log: Log,
+    from: Position,
+    { stop, keeps }: { readonly stop: AbortController; readonly keeps: boolean },
+  ) {
+    this.#keeps = keeps;
     this.#log = log;
     this.from = from;
     this.#last = from;
@@ -57,11 +63,11 @@ export class Recording implements AsyncDisposable {
     this.#done = this.#follow();
   }
 
-  static async open(recorder: Recorder, after: Position, run: Run): Promise<Recording> {
+  static async open(recorder: Recorder, after: Position, run: Run, { keeps = true } = {}): Promise<Recording> {
     const stop = new AbortController();
     const signal = AbortSignal.any([run.signal, stop.signal]);
     const open = must(recorder.openLog, 'a log');
-    return new Recording(await open.call(recorder, after, { signal }), after, stop);
+    return new Recording(await open.call(recorder, after, { signal }), after, { stop, keeps });
   }
 
   get last(): Position {
@@ -120,7 +126,7 @@ export class Recording implements AsyncDisposable {
     try {
       for await (const batch of this.#log) {
         for (const piece of batch) this.#take(piece);
-        this.#log.retention?.onDisk(this.#last);
+        if (this.#keeps) this.#log.retention?.onDisk(this.#last);
         this.#tell();
         await this.#held?.promise;
       }
