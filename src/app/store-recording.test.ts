@@ -48,6 +48,8 @@ type Attempt = {
   /** Neither a log nor observations. */
   readonly hasOnlyBases?: boolean;
   readonly ping?: Recorder['ping'];
+  /** It says where its history begins, so that its bases are costly. */
+  readonly begins?: boolean;
 };
 
 function dumperOf(ping: Recorder['ping']): Recorder {
@@ -75,7 +77,12 @@ function observerOf(): Recorder {
   };
 }
 
-function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDispose }: Attempt): Recorder {
+function recorderOf({
+  tells = [],
+  log = () => new Promise(() => undefined),
+  onDispose,
+  begins = false,
+}: Attempt): Recorder {
   const openedBy = (run: Run): Log => ({
     async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
       for (const piece of tells) yield [piece];
@@ -89,6 +96,7 @@ function recorderOf({ tells = [], log = () => new Promise(() => undefined), onDi
     lineage: { id: 'fixture' },
     exact: 'position',
     head: async () => positionAt(1),
+    ...(begins && { begin: async () => positionAt(1) }),
     openLog: async (_, run) => openedBy(run),
     openBase: () => Promise.reject(new Error('bases are taken by the test')),
     [Symbol.asyncDispose]: async () => await onDispose,
@@ -103,6 +111,7 @@ function recordingOf(
     known = undefined as KnownHistory | undefined,
     laterBases = Promise.resolve(),
     failedBases = 0,
+    failedBaseMs = 0,
   } = {},
 ) {
   const clock = createVirtualClock(1_000_000);
@@ -137,7 +146,10 @@ function recordingOf(
     known,
     writeBase: async (_, run) => {
       bases.push(clock.nowMs());
-      if (bases.length <= failedBases) throw away;
+      if (bases.length <= failedBases) {
+        await clock.sleep(failedBaseMs, run);
+        throw away;
+      }
       if (bases.length > 1) await untilAborted(laterBases, run);
       const end = { logFrom: positionAt(bases.length), cut: positionAt(bases.length) };
       const base = { key: `base ${bases.length}`, cut: end.cut, startedAtMs: clock.nowMs(), stored: { end } };
@@ -209,6 +221,17 @@ test('while the first base is not there yet, the log goes on from what was recei
   await during(world, (advance) => advance(60_000));
   assert.deepEqual(world.asked, [undefined, positionAt(1).resume]);
   assert.equal(world.bases.length, 2);
+});
+
+test('the first base is tried again soon where it failed soon, and seldom where it took long', async () => {
+  const restsAfter = async (failedBaseMs: number): Promise<number[]> => {
+    const world = recordingOf([{ begins: true }], { failedBases: 3, failedBaseMs });
+    await during(world, (advance) => advance(3_600_000));
+    return world.bases.slice(1).map((at, index) => at - (world.bases[index] ?? 0) - failedBaseMs);
+  };
+  const [soon, seldom] = [await restsAfter(50), await restsAfter(20_000)];
+  assert.ok(soon.length === 3 && soon.every((restMs) => restMs < 5_000), String(soon));
+  assert.ok(seldom.length === 3 && seldom.every((restMs) => restMs >= 10_000), String(seldom));
 });
 
 test('a history that is lost before anything was recorded is told, and keeps no other store waiting', async () => {

@@ -18,8 +18,10 @@ import type { Journal, JournaledHistory } from './journal.ts';
 import type { StoreState } from './results.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
-/** After bases that failed: each costs the store a copy of all that it has. */
+/** After bases that failed: each costs the store a copy of all that it has, */
 const BASE_BACK_OFF = { firstMs: 30_000, maxMs: 30 * 60_000 };
+/** but those that failed soon have cost it little: no more than so many times what they took is waited. */
+const REST_AFTER_BASE = 10;
 /** How often a store is asked whether it is there of which only bases are taken. */
 const CHECK_MS = 10_000;
 const QUEUE_BYTES = 16 * 1024 * 1024;
@@ -96,6 +98,8 @@ export class StoreRecording implements AsyncDisposable {
   #hasOnlyBases = false;
   /** First bases of a history that a server had to make and that came to nothing, one after another. */
   #failedBases = 0;
+  /** How long those took. */
+  #failedBaseMs = 0;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
   #times = new PlaceTimes();
@@ -165,7 +169,8 @@ export class StoreRecording implements AsyncDisposable {
         this.#fail(reason);
         if (reason.disposition === 'resync' && failures === 1) continue;
         const baseDelayMs = this.#failedBases === 0 ? 0 : backOffDelayMs(this.#failedBases, BASE_BACK_OFF, random);
-        const delayMs = Math.max(backOffDelayMs(failures, BACK_OFF, random), baseDelayMs);
+        const restMs = Math.min(baseDelayMs, this.#failedBaseMs * REST_AFTER_BASE);
+        const delayMs = Math.max(backOffDelayMs(failures, BACK_OFF, random), restMs);
         await clock.sleep(delayMs, run).catch(() => undefined);
       }
     }
@@ -489,10 +494,19 @@ export class StoreRecording implements AsyncDisposable {
     { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: false },
   ): Promise<WrittenBase> {
     const isCostly = recorder.begin !== undefined && !this.#reach.hasBase;
-    if (isCostly) this.#failedBases++;
-    const base = await this.#options.writeBase({ recorder, allowEmpty }, run);
+    const { clock } = this.#runtime;
+    const startMs = clock.monotonicMs();
+    let base: WrittenBase;
+    try {
+      base = await this.#options.writeBase({ recorder, allowEmpty }, run);
+    } catch (error) {
+      if (isCostly) this.#failedBases++;
+      if (isCostly) this.#failedBaseMs += clock.monotonicMs() - startMs;
+      throw error;
+    }
     this.#failedBases = 0;
-    this.#lastBaseMs = this.#runtime.clock.nowMs();
+    this.#failedBaseMs = 0;
+    this.#lastBaseMs = clock.nowMs();
     if (!this.#reach.hasBase) this.#reach.from = base.cut;
     this.#reach.hasBase = true;
     this.#reach.logFrom = base.stored.end.logFrom;
