@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Position } from '../core/position.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
@@ -112,6 +113,7 @@ function recordingOf(
     laterBases = Promise.resolve(),
     failedBases = 0,
     failedBaseMs = 0,
+    logFrom = undefined as Position | undefined,
   } = {},
 ) {
   const clock = createVirtualClock(1_000_000);
@@ -151,7 +153,7 @@ function recordingOf(
         throw away;
       }
       if (bases.length > 1) await untilAborted(laterBases, run);
-      const end = { logFrom: positionAt(bases.length), cut: positionAt(bases.length) };
+      const end = { logFrom: logFrom ?? positionAt(bases.length), cut: positionAt(bases.length) };
       const base = { key: `base ${bases.length}`, cut: end.cut, startedAtMs: clock.nowMs(), stored: { end } };
       return base as unknown as WrittenBase; // nothing else is looked at
     },
@@ -232,6 +234,16 @@ test('the first base is tried again soon where it failed soon, and seldom where 
   const [soon, seldom] = [await restsAfter(50), await restsAfter(20_000)];
   assert.ok(soon.length === 3 && soon.every((restMs) => restMs < 5_000), String(soon));
   assert.ok(seldom.length === 3 && seldom.every((restMs) => restMs >= 10_000), String(seldom));
+});
+
+test('a base that needs log from before what is recorded does not count, and that is told', async () => {
+  const world = recordingOf([{ begins: true }], { logFrom: positionAt(0) });
+  await during(world, async (advance) => {
+    await advance(10);
+    assert.equal(world.recording.state, 'retrying');
+    await assert.rejects(world.recording.position(noRun), { code: 'STORE_UNREACHABLE' });
+  });
+  assert.match(world.news.join(), /its base needs log from 0 on, and what is recorded begins at 1/);
 });
 
 test('a history that is lost before anything was recorded is told, and keeps no other store waiting', async () => {

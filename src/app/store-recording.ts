@@ -5,6 +5,7 @@ import { PlaceTimes } from '../archive/place-times.ts';
 import type { Stretch } from '../archive/place-times.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
+import { must } from '../core/must.ts';
 import { comparePositions, isSamePlace } from '../core/position.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { Log, ObservationLog, Recorder } from '../core/recorder.ts';
@@ -51,9 +52,14 @@ export type KnownHistory = {
 
 /**
  * Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. `logFrom`:
- * where the log begins that the newest base taken here needs.
+ * where the log begins that the newest base taken here needs. `begun`: where the log begins that is recorded, of a history that began here.
  */
-type Reach = { hasBase: boolean; from?: Position | undefined; logFrom?: Position | undefined };
+type Reach = {
+  hasBase: boolean;
+  from?: Position | undefined;
+  logFrom?: Position | undefined;
+  begun?: Position | undefined;
+};
 
 export type StoreRecordingOptions = {
   readonly runtime: Runtime;
@@ -332,8 +338,9 @@ export class StoreRecording implements AsyncDisposable {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
     const begin = recorder.begin ?? head;
+    if (this.#history === undefined && this.#known === undefined) this.#reach.begun = await begin.call(recorder, run);
     this.#history ??= await this.#join(
-      this.#known?.position ?? (await begin.call(recorder, run)),
+      this.#known?.position ?? must(this.#reach.begun, 'where the history begins'),
       // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
       {
         spool: await this.#openSpool(run),
@@ -499,6 +506,7 @@ export class StoreRecording implements AsyncDisposable {
     let base: WrittenBase;
     try {
       base = await this.#options.writeBase({ recorder, allowEmpty }, run);
+      this.#assertJoined(base.stored.end);
     } catch (error) {
       if (isCostly) this.#failedBases++;
       if (isCostly) this.#failedBaseMs += clock.monotonicMs() - startMs;
@@ -513,6 +521,19 @@ export class StoreRecording implements AsyncDisposable {
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
     this.#standing = { key: base.key, cut: base.cut, fromMs: base.startedAtMs };
     return base;
+  }
+
+  /** @throws POSITION_LOST for a base that would never be restored: it needs log from before what is recorded */
+  #assertJoined({ logFrom, cut }: WrittenBase['stored']['end']): void {
+    const { hasBase, begun } = this.#reach;
+    if (hasBase || begun === undefined || isSamePlace(logFrom, cut) || (comparePositions(logFrom, begun) ?? 0) >= 0) {
+      return;
+    }
+    throw new TidemarkError(
+      'POSITION_LOST',
+      `its base needs log from ${logFrom.resume} on, and what is recorded begins at ${begun.resume}`,
+      { disposition: 'resync' },
+    );
   }
 
   /**

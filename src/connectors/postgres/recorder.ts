@@ -53,6 +53,9 @@ const LONGEST_LABEL = 63;
 
 const DROP_SLOT = 'SELECT pg_catalog.pg_drop_replication_slot($1)';
 
+/** A primary makes a checkpoint for each base; one of a standby begins at its last restart point. */
+const RESTART_POINT = 'SELECT redo_lsn FROM pg_catalog.pg_control_checkpoint()';
+
 const STANDBY_HEAD = `
 SELECT pg_catalog.pg_is_in_recovery() AS standby, ${CAP}, pg_catalog.pg_last_wal_replay_lsn() AS replayed`;
 
@@ -202,7 +205,7 @@ class PostgresRecorder implements Recorder {
       }
       await createSlot(replication, this.#parts.slotName, run);
       const { flushed } = await this.#identify(replication, run);
-      const from = segmentStart(flushed, this.#history.shape);
+      const from = segmentStart(await this.#baseStart(sql, flushed, run), this.#history.shape);
       await this.#beginTail(from);
       return this.#history.position(from);
     }, run);
@@ -331,6 +334,13 @@ class PostgresRecorder implements Recorder {
       session.destroy();
       throw error;
     }
+  }
+
+  /** What no base that is begun from now on needs log before. */
+  async #baseStart(sql: Session, flushed: bigint, run: Run): Promise<bigint> {
+    if (this.#parts.place.options.from !== 'standby') return flushed;
+    const [row] = await sql.query(RESTART_POINT, run);
+    return must(parseLsn(row?.['redo_lsn'] ?? ''), 'a restart point');
   }
 
   async #beginTail(from: bigint): Promise<void> {
