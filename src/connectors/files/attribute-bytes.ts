@@ -9,20 +9,29 @@ export class AttributeWriter {
   #view = new DataView(this.#buffer.buffer);
   #length = 0;
 
+  /** Whatever an earlier use left, also one that failed. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   u8(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, value);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value, true);
   }
 
   i64(value: bigint): void {
-    this.#view.setBigInt64(this.#reserve(8), value, true);
+    const at = this.#reserve(8);
+    this.#view.setBigInt64(at, value, true);
   }
 
   u64(value: bigint): void {
-    this.#view.setBigUint64(this.#reserve(8), value, true);
+    const at = this.#reserve(8);
+    this.#view.setBigUint64(at, value, true);
   }
 
   /** Seven bits a byte, the lowest first; the top bit says that more follow. */
@@ -57,7 +66,7 @@ export class AttributeWriter {
     return bytes;
   }
 
-  /** Where the next so many bytes go. */
+  /** Where the next so many bytes go: asked first, as buffer and view may be others then. */
   #reserve(sizeBytes: number): number {
     const at = this.#length;
     this.#length += sizeBytes;

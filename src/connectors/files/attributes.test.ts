@@ -105,6 +105,25 @@ test('any change of attributes is refused or decodes to something that encodes t
   );
 });
 
+const FILE = { type: 'file', mode: 0o644, uid: 1, gid: 2, mtimeNs: 0n, sizeBytes: 0, xattrs: [] } as const;
+
+test('attributes of any length come back, wherever what is written outgrows the memory for it', () => {
+  for (let count = 0; count < 400; count++) {
+    const extents = Array.from({ length: count }, (_, index) => ({ offset: index * 3_000 + 7, sizeBytes: 900 }));
+    const xattrs = ['user.a', 'user.b'].map((name) => ({ name: Buffer.from(name), value: Buffer.alloc(count, 1) }));
+    const attributes = { ...FILE, sizeBytes: count * 3_000, extents, xattrs };
+    assert.deepEqual(plain(decodeAttributes(encodeAttributes(attributes))), {
+      ...Object(plain(attributes)),
+      linkGroup: undefined,
+    });
+  }
+});
+
+test('what could not be encoded leaves nothing behind', () => {
+  assert.throws(() => encodeAttributes({ ...FILE, sizeBytes: -1 }));
+  assert.equal(decodeAttributes(encodeAttributes(FILE)).mode, 0o644);
+});
+
 test('attributes that are cut off are refused', () => {
   const encoded = encodeAttributes({
     type: 'link',

@@ -45,6 +45,7 @@ const FIRST_OPTIONAL_FIELD = 128;
 const writer = new AttributeWriter();
 
 export function encodeAttributes(attributes: Attributes): Uint8Array {
+  writer.clear();
   writer.u8(VERSION);
   writer.u8(TYPES.indexOf(attributes.type));
   writer.varint(attributes.mode);

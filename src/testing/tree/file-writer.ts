@@ -47,5 +47,5 @@ export function runsOf(pattern: HolePattern): { readonly sizeBytes: number; read
   if (pattern === 'ragged') {
     return { sizeBytes: 20 * BLOCK + 17, runs: [blocks(16, 4), { offset: 20 * BLOCK, sizeBytes: 17 }] };
   }
-  return { sizeBytes: 200 * BLOCK, runs: Array.from({ length: 50 }, (_, index) => blocks(index * 4, 1)) };
+  return { sizeBytes: 600 * BLOCK, runs: Array.from({ length: 150 }, (_, index) => blocks(index * 4, 1)) };
 }
