@@ -116,7 +116,9 @@ export class WriteLease implements AsyncDisposable {
     }
     const record = await session.put(kind, sections, run);
     try {
-      const lateMs = record.modifiedMs - session.lastBeatModifiedMs - access.header.leaseMs / COMMIT_PART;
+      // A store may show a record long after the time that it bears, which is when it began to come.
+      const afterBeatMs = Math.max(record.modifiedMs - session.lastBeatModifiedMs, session.sinceBeatMs);
+      const lateMs = Math.ceil(afterBeatMs) - access.header.leaseMs / COMMIT_PART;
       if (lateMs > 0) throw fenced(`it came ${lateMs} ms too late`);
       if (needs.objects.size > 0) await this.#refuseLoss(needs, run);
       return record;

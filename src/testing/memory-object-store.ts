@@ -55,13 +55,21 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async create(key: string, body: readonly Uint8Array[], run: Run): Promise<void> {
+    await this.createBegun({ key, body, begunMs: this.#clock.nowMs() }, run);
+  }
+
+  /** As `create`, with the time when it began: stores may show an object far later than its time says. */
+  async createBegun(
+    { key, body, begunMs }: { readonly key: string; readonly body: readonly Uint8Array[]; readonly begunMs: number },
+    run: Run,
+  ): Promise<void> {
     run.signal.throwIfAborted();
     assertObjectKey(key);
     if (this.capabilities.exclusiveCreate && this.#held.has(key)) {
       throw new TidemarkError('OBJECT_EXISTS', `${this.url}: ${key} is there already`);
     }
     const bytes = Buffer.concat(body);
-    const info = { key, sizeBytes: bytes.byteLength, modifiedMs: this.#clock.nowMs() };
+    const info = { key, sizeBytes: bytes.byteLength, modifiedMs: begunMs };
     this.#held.set(key, { info, bytes });
     this.#announce(key, info);
   }

@@ -238,7 +238,7 @@ export class Agent {
     const openEngine = engineOf(access);
     const writer = await RepositoryWriter.open(
       {
-        access: { ...access, objects: protocol.writerStore(access.objects) },
+        access: protocol.writerAccess(access),
         info: { application: 'simulated', host: host.name, command, tool: 'simulation' },
         stateFolder: undefined,
         dryRun: false,

@@ -132,7 +132,11 @@ const sweeps: Readonly<Record<string, Protocol>> = {
 
 /** A writer's session; what it sees of the object store. Each gets a state of its own. */
 function writerWith(wrap: (objects: ObjectStore) => Partial<ObjectStore>): Protocol {
-  return { ...realProtocol, writerStore: (objects) => ({ ...forward(objects), ...wrap(objects) }) };
+  const writerAccess: Protocol['writerAccess'] = (access) => {
+    const { objects } = access;
+    return { ...access, objects: { ...forward(objects), ...wrap(objects) } };
+  };
+  return { ...realProtocol, writerAccess };
 }
 
 const isCommit = (key: string): boolean => key.startsWith('manifests/') || key.startsWith('journal/');
@@ -211,18 +215,34 @@ const checksNothingAfterwards = writerWith((objects) => {
 });
 
 /** It does not notice how late a manifest or a mark is. */
-const checksNoLease = writerWith((objects) => {
-  let lastBeatMs = 0;
-  return {
-    async stat(key, run) {
+const checksNoLease: Protocol = {
+  ...realProtocol,
+  writerAccess(access) {
+    const { objects, runtime } = access;
+    let lastBeatMs = 0;
+    let lieMs: number | undefined;
+    const stat: ObjectStore['stat'] = async (key, run) => {
       const info = await objects.stat(key, run);
-      if (info === undefined || (!isCommit(key) && !key.startsWith('sessions/'))) return info;
-      if (isCommit(key)) return { ...info, modifiedMs: lastBeatMs };
-      lastBeatMs = info.modifiedMs;
+      if (info !== undefined && isCommit(key)) {
+        lieMs = Number.NEGATIVE_INFINITY;
+        return { ...info, modifiedMs: lastBeatMs };
+      }
+      if (info !== undefined && key.startsWith('sessions/')) lastBeatMs = info.modifiedMs;
       return info;
-    },
-  };
-});
+    };
+    // What is asked right after it was read back.
+    const monotonicMs = (): number => {
+      const ms = lieMs ?? runtime.clock.monotonicMs();
+      lieMs = undefined;
+      return ms;
+    };
+    return {
+      ...access,
+      objects: { ...forward(objects), stat },
+      runtime: { ...runtime, clock: { ...runtime.clock, monotonicMs } },
+    };
+  },
+};
 
 /** It does not notice for how long it was silent, and goes on to count on sweeps that no longer wait for it. */
 const forgivesItsSilence = writerWith((objects) => {

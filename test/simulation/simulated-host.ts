@@ -3,6 +3,7 @@ import type { Clock, Run, Runtime } from '../../src/core/run.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 import type { VirtualClock } from '../../src/flow/virtual-clock.ts';
 import type { ObjectInfo, ObjectStore } from '../../src/objects/object-store.ts';
+import type { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
 
 /** How a host misbehaves. Chances are for each call that its sessions make. */
 export type HostFaults = {
@@ -30,7 +31,9 @@ export type SimulatedCall = {
 export type HostOptions = {
   readonly name: string;
   readonly clock: VirtualClock;
-  readonly memory: ObjectStore;
+  readonly memory: MemoryObjectStore;
+  /** An object's time is that of the call's begin, and not of its effect. */
+  readonly stampsEarly: boolean;
   readonly random: SeededRandom;
   readonly faults: HostFaults;
   /** A listing comes in batches of so many at most. */
@@ -136,7 +139,7 @@ export class SimulatedHost {
     return {
       url: memory.url,
       capabilities: memory.capabilities,
-      create: (key, body, run) => this.#call('create', [key], () => memory.create(key, body, run), run),
+      create: (key, body, run) => this.#create(key, body, run),
       read: (key, offset, into, run) => this.#call('read', [key], () => memory.read(key, offset, into, run), run),
       stat: (key, run) => this.#call('stat', [key], () => memory.stat(key, run), run),
       delete: (keys, run) => this.#call('delete', keys, () => memory.delete(keys, run), run),
@@ -144,6 +147,14 @@ export class SimulatedHost {
       list: (prefix, after, run) => this.#list(prefix, after, run),
       async [Symbol.asyncDispose]() {},
     };
+  }
+
+  async #create(key: string, body: readonly Uint8Array[], run: Run): Promise<void> {
+    const { memory, clock, stampsEarly } = this.#options;
+    const begunMs = Math.floor(clock.nowMs());
+    const effect = (): Promise<void> =>
+      stampsEarly ? memory.createBegun({ key, body, begunMs }, run) : memory.create(key, body, run);
+    await this.#call('create', [key], effect, run);
   }
 
   /** In small batches, so that others come in between. */

@@ -105,7 +105,7 @@ export async function backUpOnce(world: World, actor: Actor, request: BackupRequ
   const openEngine = engineOf(access);
   await using writer = await RepositoryWriter.open(
     {
-      access: { ...access, objects: world.protocol.writerStore(access.objects) },
+      access: world.protocol.writerAccess(access),
       info: infoOf(actor, 'backup'),
       stateFolder: undefined,
       dryRun: false,

@@ -20,13 +20,13 @@ import type { Template } from './template.ts';
 /** Parts of the protocol that a mutant does otherwise. */
 export type Protocol = {
   readonly sweep: typeof sweep;
-  /** What a session that writes sees of the object store. */
-  readonly writerStore: (objects: ObjectStore) => ObjectStore;
+  /** What a session that writes sees of the object store and of time. */
+  readonly writerAccess: (access: RepositoryAccess) => RepositoryAccess;
   /** What a session that pins sees of it. */
   readonly pinStore: (objects: ObjectStore) => ObjectStore;
 };
 
-export const realProtocol: Protocol = { sweep, writerStore: (objects) => objects, pinStore: (objects) => objects };
+export const realProtocol: Protocol = { sweep, writerAccess: (access) => access, pinStore: (objects) => objects };
 
 /** A process on a host, as one command after another runs there. */
 export type Actor = {
@@ -43,6 +43,8 @@ export type WorldOptions = {
   readonly protocol: Protocol;
   /** An object store that lists at once, and no vandal. */
   readonly isPlain?: boolean | undefined;
+  /** Objects have the time at which their creation began; drawn when it is not given. */
+  readonly stampsEarly?: boolean | undefined;
   /** What hosts have read before. */
   readonly kept?: KeptRecords | undefined;
   /** A listing comes in batches of so many at most. */
@@ -61,6 +63,7 @@ export class World {
   readonly lags: boolean;
   /** Somebody deletes packs that nothing needs, without asking. */
   hasVandal: boolean;
+  readonly #stampsEarly: boolean;
   readonly violations: string[] = [];
   readonly run: Run = { signal: new AbortController().signal };
   readonly calls: SimulatedCall[] = [];
@@ -83,6 +86,7 @@ export class World {
     this.random = random;
     this.clock = createVirtualClock(template.nowMs);
     this.lags = !isPlain && random.chance(0.25);
+    this.#stampsEarly = options.stampsEarly ?? (!isPlain && random.fork('stamps').chance(0.3));
     this.hasVandal = !isPlain && !this.lags && random.chance(0.1);
     const lag = random.fork('lag');
     this.memory = new MemoryObjectStore({
@@ -111,6 +115,7 @@ export class World {
       name,
       clock: this.clock,
       memory: this.memory,
+      stampsEarly: this.#stampsEarly,
       random: random.fork('host'),
       faults: options.faults,
       listed: this.#options.listed,
