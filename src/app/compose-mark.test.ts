@@ -67,7 +67,7 @@ test('the skew runs from the first base’s start to the last one’s end', () =
   const mark = compose({ taken: all, name: 'n' });
   assert.deepEqual([mark.skewMs, mark.atMs, mark.missing, mark.class, mark.name], [8_500, 9_500, [], 'clock', 'n']);
   assert.deepEqual(mark.bases, { photos: 'p', orders: 'o', logs: 'l' });
-  assert.equal(mark.id, '19700101-000009-0000');
+  assert.equal(mark.id, '19700101-000009-00000000');
 });
 
 test('a store that was not asked for enters with its newest base and widens the skew', () => {

@@ -28,7 +28,7 @@ export function composeMark(parts: MarkParts): Mark {
   const toMs = Math.max(0, ...found.map(({ part }) => part.toMs));
   const fromMs = Math.min(toMs, ...found.map(({ part }) => part.fromMs));
   return {
-    id: newMarkId(toMs, parts.random(2)),
+    id: newMarkId(toMs, parts.random(4)),
     name: parts.name,
     tags: [...new Set(parts.tags)],
     class: 'clock',

@@ -7,7 +7,7 @@ import { parseTargetTime } from './target.ts';
 export type MarkLabels = { readonly name?: string | undefined; readonly tags: readonly string[] };
 
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const MARK_ID = /^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$/;
+const MARK_ID = /^[0-9]{8}-[0-9]{6}-[0-9a-f]{4,32}$/;
 const TAG = /^[\p{L}\p{N}._:@/+=-]{1,64}$/u;
 
 /** @throws USAGE for a name or tag that could not be told from something else later */

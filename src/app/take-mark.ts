@@ -54,7 +54,7 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
     run,
   );
   return {
-    id: newMarkId(atMs, runtime.random(2)),
+    id: newMarkId(atMs, runtime.random(4)),
     name: options.name,
     tags: [...new Set(options.tags)],
     class: 'clock',

@@ -43,9 +43,9 @@ export function newestMark<Record extends { readonly mark: Mark }>(marks: readon
   return newest;
 }
 
-/** The id of a mark taken at `atMs`: its time to the second in UTC, and four random hex digits. */
+/** The id of a mark taken at `atMs`: its time to the second in UTC, and eight random hex digits, so that nobody can take an id before it is given. `random`: 4 bytes. */
 export function newMarkId(atMs: number, random: Uint8Array): string {
   const [date = '', time = ''] = new Date(atMs).toISOString().split('T');
-  const suffix = Buffer.from(random.subarray(0, 2)).toString('hex');
+  const suffix = Buffer.from(random.subarray(0, 4)).toString('hex');
   return `${date.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${suffix}`;
 }

@@ -66,7 +66,7 @@ export async function forgeBase(fixture: RepositoryFixture, packs: ChunkPacks, b
     sections.filter(({ name }) => name !== base.without),
     run,
   );
-  const id = newMarkId(atMs, runtime.random(2));
+  const id = newMarkId(atMs, runtime.random(4));
   const mark = {
     id,
     tags: [],

@@ -98,7 +98,7 @@ export class LogFixture implements AsyncDisposable {
     await this.waitUntil(at);
     const atMs = this.at(at);
     const whole: Mark = {
-      id: newMarkId(atMs, this.repository.runtime.random(2)),
+      id: newMarkId(atMs, this.repository.runtime.random(4)),
       tags: [],
       class: 'clock',
       atMs,

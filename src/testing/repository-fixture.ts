@@ -236,7 +236,7 @@ export class RepositoryFixture implements AsyncDisposable {
 
   markOf(bases: ReadonlyMap<string, WrittenBase>, name?: string): Mark {
     return {
-      id: newMarkId(this.clock.nowMs(), this.runtime.random(2)),
+      id: newMarkId(this.clock.nowMs(), this.runtime.random(4)),
       name,
       tags: [],
       class: 'clock',

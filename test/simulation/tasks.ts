@@ -209,7 +209,7 @@ function composeMark({ random }: Actor, { writer, taken, name }: MarkToCompose):
   }
   if (Object.keys(bases).length === 0) return undefined;
   return {
-    id: newMarkId(atMs, random.bytes(2)),
+    id: newMarkId(atMs, random.bytes(4)),
     name,
     tags: [],
     class: 'clock',
