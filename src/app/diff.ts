@@ -9,8 +9,9 @@ import type { EntryDifference } from '../repository/compare-bases.ts';
 import { openPoint } from '../restore/point.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
-import { findMark, pointOf, shownPoint } from './look.ts';
+import { findMark, manifestStores, pointOf, shownPoint } from './look.ts';
 import type { RepositoryReader } from './look.ts';
+import { hasStore } from './mark-stores.ts';
 import type { DifferenceResult, DiffResult } from './results.ts';
 import { markResult, shownName } from './shown.ts';
 
@@ -25,7 +26,7 @@ type Pair = { readonly store: string; readonly before: Point; readonly after: Po
 
 /**
  * What changed between two marks, store by store. Found when it resolves, compared while it is pulled. A store that only one of the marks
- * has is told of and left out. @throws as `findMark`, and TARGET_UNKNOWN for a store that is named and missing
+ * has, or of the manifest none, is told of and left out. @throws as `findMark`, and TARGET_UNKNOWN for a store that is named and missing
  */
 export async function diffMarks(
   application: OpenApplication,
@@ -33,8 +34,8 @@ export async function diffMarks(
   request: DiffRequest,
   run: Run,
 ): Promise<DiffResult> {
-  const from = findMark(application, reader, request.from);
-  const to = findMark(application, reader, request.to);
+  const from = findMark(application, reader, request.from, request.stores);
+  const to = findMark(application, reader, request.to, request.stores);
   const names = request.stores.length > 0 ? request.stores : commonStores(application, from, to);
   const pairs = names.map((store) => ({
     store,
@@ -62,6 +63,8 @@ function commonStores(application: OpenApplication, from: MarkRecord, to: MarkRe
       application.context.warn(`only mark ${here.mark.id} has the store ${store}, not ${there.mark.id}`);
     }
   }
+  const neither = manifestStores(application).filter((store) => ![from, to].some(({ mark }) => hasStore(mark, store)));
+  for (const store of neither) application.context.warn(`neither mark has the store ${store} of the manifest`);
   if (common.length > 0) return common;
   throw new TidemarkError('TARGET_UNKNOWN', 'the two marks have no store in common');
 }

@@ -12,7 +12,7 @@ import { readNameStates, stateAt } from '../restore/name-states.ts';
 import type { NameStates } from '../restore/name-states.ts';
 import { nameKey } from '../restore/overlay.ts';
 import type { OpenApplication } from './application.ts';
-import { findMark } from './look.ts';
+import { findMark, tellOfStores } from './look.ts';
 import type { RepositoryReader } from './look.ts';
 import type { FindResult, FoundResult } from './results.ts';
 import { listedResult } from './shown.ts';
@@ -48,12 +48,16 @@ export async function findEntries(
   request: FindRequest,
   run: Run,
 ): Promise<FindResult> {
-  const chosen = new Set(request.marks.map((target) => findMark(application, reader, target).mark.id));
-  const marks = reader.catalogue.marks.filter(({ mark }) => chosen.size === 0 || chosen.has(mark.id));
-  const searched = collect(reader, marks).filter(
-    ({ store }) => request.stores.length === 0 || request.stores.includes(store),
-  );
-  const unknown = request.stores.find((name) => !searched.some(({ store }) => store === name));
+  const { stores } = request;
+  const chosen = new Set<MarkRecord>();
+  for (const target of request.marks) {
+    const record = findMark(application, reader, target, stores);
+    tellOfStores(application, reader, record, { target, stores });
+    chosen.add(record);
+  }
+  const marks = reader.catalogue.marks.filter((record) => chosen.size === 0 || chosen.has(record));
+  const searched = collect(reader, marks).filter(({ store }) => stores.length === 0 || stores.includes(store));
+  const unknown = stores.find((name) => !searched.some(({ store }) => store === name));
   if (unknown !== undefined) throw new TidemarkError('TARGET_UNKNOWN', `no mark has the store ${unknown}`);
   return {
     found: (async function* () {

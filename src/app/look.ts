@@ -8,6 +8,8 @@ import type { MarkedPlace } from '../repository/log-needs.ts';
 import { RepositoryReader } from '../repository/reader.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
+import { storeNotes } from './mark-stores.ts';
+import type { MeantStores } from './mark-stores.ts';
 import { expectHead, lostHeads } from './rollback.ts';
 import { ageText, isoTime } from './shown.ts';
 import { resolveTarget } from './target.ts';
@@ -48,7 +50,12 @@ export function timezoneOf(application: OpenApplication): string {
   return application.context.configuration?.timezone ?? 'UTC';
 }
 
-/** `stores`: for which it is meant; none means all. @throws as `resolveTarget` */
+/** The stores of the manifest; none without one. */
+export function manifestStores({ context }: OpenApplication): readonly string[] {
+  return context.configuration?.stores.map(({ name }) => name) ?? [];
+}
+
+/** `stores`: for which it is meant; none means all of the manifest. @throws as `resolveTarget` */
 export function findMark(
   application: OpenApplication,
   reader: RepositoryReader,
@@ -56,7 +63,19 @@ export function findMark(
   stores: readonly string[] = [],
 ): MarkRecord {
   const nowMs = application.context.runtime.clock.nowMs();
-  return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application), stores });
+  const manifest = manifestStores(application);
+  return resolveTarget(reader.catalogue, target, { nowMs, timezone: timezoneOf(application), stores, manifest });
+}
+
+/** Tells the operator of stores that the mark does not have although they may be meant. */
+export function tellOfStores(
+  application: OpenApplication,
+  { catalogue }: RepositoryReader,
+  record: MarkRecord,
+  meant: Omit<MeantStores, 'manifest'>,
+): void {
+  const notes = storeNotes(catalogue.marks, record, { ...meant, manifest: manifestStores(application) });
+  for (const note of notes) application.context.warn(note);
 }
 
 /** How a mark's position of a store is reached. @throws TARGET_UNKNOWN when it has none; REPOSITORY_DAMAGED when that is lost */

@@ -12,7 +12,7 @@ import { sweep } from '../repository/sweep.ts';
 import type { SweepReport } from '../repository/sweep.ts';
 import { needConfiguration } from './application.ts';
 import type { OpenApplication } from './application.ts';
-import { timezoneOf } from './look.ts';
+import { manifestStores, timezoneOf } from './look.ts';
 import type { KeyResult, KeysListResult, MarksResult, PinResult, RetentionResult, RunsResult } from './results.ts';
 import { refuseRollback } from './rollback.ts';
 import { recorded } from './run-record.ts';
@@ -153,7 +153,8 @@ export async function pinMark(
 ): Promise<PinResult> {
   const { access, remembered, catalogue } = await openMaintained(application, { dryRun: false }, run);
   const nowMs = application.context.runtime.clock.nowMs();
-  const found = resolveTarget(catalogue, options.target, { nowMs, timezone: timezoneOf(application) });
+  const meant = { timezone: timezoneOf(application), manifest: manifestStores(application) };
+  const found = resolveTarget(catalogue, options.target, { nowMs, ...meant });
   if (found.pinned !== options.pinned) {
     const info = application.sessionInfo(options.pinned ? 'pin' : 'unpin');
     const heads = await setPinned(

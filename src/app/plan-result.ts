@@ -6,6 +6,7 @@ import { markState } from '../repository/mark.ts';
 import type { RepositoryReader } from '../repository/reader.ts';
 import { maintainerRuns } from '../repository/runs.ts';
 import type { PlannedStore, RestorePlan } from './restore-plan.ts';
+import { hasStore } from './mark-stores.ts';
 import { estimateMs } from './restore-rate.ts';
 import type { NearestResult, PlanResult, PlanStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
@@ -47,7 +48,7 @@ function storeResult(
   const { base, segments, position } = point;
   const logBytes = segments.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
   const bytes = base.summary.bytes + logBytes;
-  const newest = catalogue.marks.findLast(({ mark }) => markState(mark) === 'complete');
+  const newest = catalogue.marks.findLast(({ mark }) => markState(mark) === 'complete' && hasStore(mark, store));
   return {
     store,
     order,

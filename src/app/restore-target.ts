@@ -12,7 +12,7 @@ import { findPosition } from '../restore/own-position.ts';
 import type { Point } from '../restore/point.ts';
 import type { OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
-import { findMark, pointAt, pointOf, timezoneOf } from './look.ts';
+import { findMark, manifestStores, pointAt, pointOf, tellOfStores, timezoneOf } from './look.ts';
 import type { RepositoryReader } from './look.ts';
 import { isoTime } from './shown.ts';
 import { parseTargetTime, TIME_HINT } from './target.ts';
@@ -42,7 +42,7 @@ export type RestoreTarget = {
   readonly stores: readonly StoreTarget[];
 };
 
-/** @throws as `findMark` and `ownPosition`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
+/** The operator is told of stores that a mark does not have. @throws as `findMark` and `ownPosition`; with `perStore` USAGE for what is no time, TARGET_OUTSIDE_WINDOW for a store of which nothing is that old */
 export async function findTarget(
   application: OpenApplication,
   reader: RepositoryReader,
@@ -58,6 +58,7 @@ export async function findTarget(
   const own = await ownPosition(application, reader, request, run);
   if (own !== undefined) return { stores: [own] };
   const mark = findMark(application, reader, request.target, request.stores);
+  tellOfStores(application, reader, mark, { ...request, upToMs: askedMs });
   const names = request.stores.length > 0 ? [...new Set(request.stores)] : Object.keys(mark.mark.positions);
   const { atMs } = mark.mark;
   return { mark, askedMs, stores: names.map((store) => ({ store, point: pointOf(reader, mark, store), atMs })) };
@@ -114,15 +115,16 @@ function noTime(target: string): TidemarkError {
 }
 
 async function nearestPlaces(
-  { context }: OpenApplication,
+  application: OpenApplication,
   reader: RepositoryReader,
   { stores, askedMs }: { readonly stores: readonly string[]; readonly askedMs: number },
   run: Run,
 ): Promise<readonly StoreTarget[]> {
   const { catalogue } = reader;
-  const own = context.configuration?.stores.map(({ name }) => name) ?? [];
+  const { configuration } = application.context;
+  const own = manifestStores(application);
   const targets: StoreTarget[] = [];
-  for (const store of knownStores(catalogue, context.configuration, stores.length > 0 ? stores : own)) {
+  for (const store of knownStores(catalogue, configuration, stores.length > 0 ? stores : own)) {
     const nearest = await findNearest(reader, { history: store, timeMs: askedMs }, run);
     if (nearest === undefined) throw tooEarly(catalogue, store, askedMs);
     const point = must(pointAt(reader, { ...nearest, store }), 'a place that was found to be reached');

@@ -309,9 +309,13 @@ function withNearest(report: RestoreStoreResult, { askedMs, stores }: RestoreJou
 }
 
 /** Undefined where each store has a place of its own. */
-function markOf(reader: RepositoryReader, { mark: id }: RestoreJournal): MarkRecord | undefined {
+function markOf(reader: RepositoryReader, { mark: id, stores }: RestoreJournal): MarkRecord | undefined {
   if (id === undefined) return undefined;
-  const found = reader.catalogue.marks.find(({ mark }) => mark.id === id);
+  // Another writer may have a mark of the same id.
+  const credential = stores.find((item) => item.credential !== undefined)?.credential;
+  const found = reader.catalogue.marks.find(
+    (record) => record.mark.id === id && (credential === undefined || record.credential === credential),
+  );
   if (found !== undefined) return found;
   throw new TidemarkError('TARGET_UNKNOWN', `the mark ${id} that was being restored is no longer there`);
 }

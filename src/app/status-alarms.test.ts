@@ -52,6 +52,17 @@ test('a mark is old when two bases were due since', async () => {
   assert.deepEqual(await codes(fixture, { configuration: undefined }), []);
 });
 
+test('a mark of other stores does not stand for one of the application', async () => {
+  await using fixture = await LogFixture.create();
+  await fixture.base('orders', { at: 10, order: 1 });
+  await fixture.base('pages', { at: 11, order: 1 });
+  await fixture.mark(20, { positions: { pages: positionAt(1) } });
+  assert.deepEqual(await codes(fixture), ['NO_MARK']);
+  await fixture.mark(30, { positions: { orders: positionAt(1) } });
+  await fixture.mark(16 * HOUR, { positions: { pages: positionAt(1) } });
+  assert.deepEqual(await codes(fixture), ['OLD_MARK']);
+});
+
 test('a gap is an alarm while it lasts, and for a day afterwards', async () => {
   await using fixture = await LogFixture.create();
   await fixture.base('orders', { at: 10, order: 1 });

@@ -10,6 +10,7 @@ import { markState } from '../repository/mark.ts';
 import type { Head } from '../repository/records/heads.ts';
 import type { OpenApplication } from './application.ts';
 import { OLD_PROOF_MS } from './doctor/bases.ts';
+import { marksOf } from './mark-stores.ts';
 import { refuseOtherRestores } from './restore-place.ts';
 import type { AlarmResult } from './results.ts';
 import { lostHeads, rolledBack } from './rollback.ts';
@@ -55,7 +56,8 @@ function damageAlarms({ catalogue, remembered }: Watched): readonly AlarmResult[
 }
 
 function markAlarms({ catalogue, configuration, nowMs }: Watched): readonly AlarmResult[] {
-  const newest = catalogue.marks.findLast(({ mark }) => markState(mark) === 'complete');
+  const own = marksOf(catalogue.marks, configuration?.stores.map(({ name }) => name) ?? []);
+  const newest = own.findLast(({ mark }) => markState(mark) === 'complete');
   if (newest === undefined) {
     const message = 'there is no complete mark: nothing can be restored together';
     return [{ code: 'NO_MARK', message, hint: 'Take one with `tidemark backup`.' }];

@@ -9,6 +9,8 @@ import type { HistorySpan } from '../repository/history-spans.ts';
 import { FORMAT_VERSION } from '../repository/format/header.ts';
 import type { AppContext, OpenApplication } from './application.ts';
 import { knownStores } from './chosen-stores.ts';
+import { manifestStores } from './look.ts';
+import { marksOf } from './mark-stores.ts';
 import type { AlarmResult, LiveStatus, StatusResult, StatusStoreResult } from './results.ts';
 import { isoTime, markResult } from './shown.ts';
 import { newestMark } from '../repository/mark.ts';
@@ -70,7 +72,7 @@ export async function offlineStatus(application: OpenApplication, run: Run): Pro
     store,
     spans: historySpans(catalogue, store),
   }));
-  const lastMark = newestMark(catalogue.marks);
+  const lastMark = newestMark(marksOf(catalogue.marks, manifestStores(application)));
   const knowsProofs = keyRole === 'reader';
   return {
     at: isoTime(nowMs),

@@ -40,11 +40,20 @@ const MARKS = [
   record('20261120-100000-dddd', '2026-11-20T10:00:00Z', { missing: ['photos'] }),
 ];
 
-function resolve(target: string, timezone = 'UTC', marks: readonly MarkRecord[] = MARKS): string {
-  return resolveTarget({ marks, bases: new Map(), histories: new Map(), gaps: [] }, target, {
-    nowMs: NOW_MS,
-    timezone,
-  }).mark.id.slice(-4);
+type Stores = { readonly stores?: readonly string[]; readonly manifest?: readonly string[] };
+
+function resolve(
+  target: string,
+  timezone = 'UTC',
+  marks: readonly MarkRecord[] = MARKS,
+  { stores = [], manifest = [] }: Stores = {},
+): string {
+  const catalogue = { marks, bases: new Map(), histories: new Map(), gaps: [] };
+  return resolveTarget(catalogue, target, { nowMs: NOW_MS, timezone, stores, manifest }).mark.id.slice(-4);
+}
+
+function over(...stores: readonly string[]): Pick<Mark, 'positions'> {
+  return { positions: Object.fromEntries(stores.map((store) => [store, positionAt(1)])) };
 }
 
 test('a target is latest, an id or its beginning, a name, or a time', () => {
@@ -81,6 +90,74 @@ test('what fits several marks or none is an error that names others', () => {
   assert.throws(() => resolve('something-else'), { code: 'TARGET_UNKNOWN', hint: /newest marks are .*cccc/ });
   assert.throws(() => resolve('201'), { code: 'TARGET_UNKNOWN' });
   assert.throws(() => resolve('x', 'UTC', []), { code: 'TARGET_UNKNOWN', hint: /no complete marks yet/ });
+});
+
+test('an id that two marks have names neither of them', () => {
+  const twin = record('20261119-100000-bbbb', '2026-11-19T11:00:00Z');
+  const marks = [...MARKS.slice(0, 3), twin];
+  for (const target of ['20261119-100000-bbbb', '20261119-100000']) {
+    assert.throws(() => resolve(target, 'UTC', marks), {
+      code: 'TARGET_AMBIGUOUS',
+      hint: /2026-11-19T10:00:00.000Z, 2026-11-19T11:00:00.000Z/,
+    });
+  }
+  assert.equal(resolve('20261118-100000-aaaa', 'UTC', marks), 'aaaa');
+});
+
+/** Two applications in one repository, the second of them the newer one. */
+const SHARED = [
+  record('20261118-100000-aaaa', '2026-11-18T10:00:00Z', over('db', 'files')),
+  record('20261119-080000-bbbb', '2026-11-19T08:00:00Z', { ...over('db'), missing: ['files'] }),
+  record('20261119-090000-cccc', '2026-11-19T09:00:00Z', over('wiki')),
+  record('20261119-100000-dddd', '2026-11-19T10:00:00Z', over('db', 'files')),
+  record('20261120-100000-eeee', '2026-11-20T10:00:00Z', over('wiki')),
+];
+
+function shared(target: string, stores: Stores, marks: readonly MarkRecord[] = SHARED): string {
+  return resolve(target, 'UTC', marks, stores);
+}
+
+test('latest and times are of the marks that have the stores of the manifest, or those that are named', () => {
+  const shop = { manifest: ['db', 'files'] };
+  const cases: readonly (readonly [target: string, stores: Stores, expected: string])[] = [
+    ['latest', {}, 'eeee'],
+    ['latest', shop, 'dddd'],
+    ['latest', { manifest: ['wiki'] }, 'eeee'],
+    ['latest', { ...shop, stores: ['wiki'] }, 'eeee'],
+    ['latest', { stores: ['files'] }, 'dddd'],
+    ['2026-11-19T09:30:00Z', {}, 'cccc'],
+    ['2026-11-19T09:30:00Z', shop, 'aaaa'],
+    ['2026-11-19T09:30:00Z', { stores: ['db'] }, 'aaaa'],
+    ['20261120-100000-eeee', shop, 'eeee'],
+  ];
+  for (const [target, stores, expected] of cases) assert.equal(shared(target, stores), expected, target);
+  assert.throws(() => shared('2026-11-19T08:59:59Z', { manifest: ['wiki'] }), {
+    code: 'TARGET_OUTSIDE_WINDOW',
+    hint: /window goes from 2026-11-19T09:00.* to 2026-11-20T10:00.*its first marks are 20261119-090000-cccc/,
+  });
+});
+
+test('a store of the manifest that no mark has yet leaves the newest mark of the others', () => {
+  const grown = { manifest: ['db', 'files', 'cache'] };
+  assert.equal(shared('latest', grown), 'dddd');
+  assert.equal(shared('2026-11-19T09:30:00Z', grown), 'aaaa');
+  const later = [...SHARED, record('20261120-110000-ffff', '2026-11-20T11:00:00Z', over('db', 'files', 'cache'))];
+  assert.equal(shared('latest', grown, later), 'ffff');
+  assert.equal(shared('2026-11-20T10:30:00Z', grown, later), 'dddd');
+});
+
+test('where no mark is of the stores that are meant, none of another application is taken', () => {
+  for (const target of ['latest', '5m ago']) {
+    assert.throws(() => shared(target, { manifest: ['mail'] }), {
+      code: 'TARGET_OUTSIDE_WINDOW',
+      message: /no complete mark of mail/,
+      hint: /The marks that are there are of db, files, wiki/,
+    });
+    assert.throws(() => shared(target, { stores: ['mial'] }), {
+      code: 'TARGET_UNKNOWN',
+      message: /has the store mial/,
+    });
+  }
 });
 
 test('a time without a zone is read in the manifest’s, also where clocks change', () => {

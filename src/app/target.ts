@@ -4,76 +4,130 @@ import { parseDuration } from '../core/units.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { historyGaps, historySpans } from '../repository/history-spans.ts';
 import { markState, newestMark } from '../repository/mark.ts';
+import { hasStore, marksOf, marksWith, storesOf } from './mark-stores.ts';
 import { isoTime } from './shown.ts';
 
 const NEAREST_SHOWN = 2;
+const AMBIGUOUS_SHOWN = 5;
 /** How a time is written. */
 export const TIME_HINT = 'Write one such as 2026-11-20T14:05:00Z, "2026-11-20 14:05" or "5m ago".';
 
 type Known = Pick<Catalogue, 'marks' | 'bases' | 'histories' | 'gaps'>;
 
+export type TargetOptions = {
+  readonly nowMs: number;
+  /** For times without a zone. */
+  readonly timezone: string;
+  /** The stores that are named; none means all. */
+  readonly stores?: readonly string[];
+  /** Those of the manifest, which are meant where none are named. */
+  readonly manifest?: readonly string[];
+};
+
 /**
  * The mark that an operator means: `latest` (the newest complete one), an id or its beginning, a name, or a time, which means the newest complete
- * mark at or before it. `timezone` is for times without a zone. `stores`: which of its stores are meant; none means all.
+ * mark at or before it. Complete is one that has all stores that are meant; where none has, the newest that has one of them is taken. A mark of
+ * other stores alone is taken only by its id or name, and by an id only where no other mark has it.
  * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW and TARGET_IN_GAP naming the window and the nearest marks
  */
-export function resolveTarget(
-  catalogue: Known,
-  target: string,
-  options: { readonly nowMs: number; readonly timezone: string; readonly stores?: readonly string[] },
-): MarkRecord {
+export function resolveTarget(catalogue: Known, target: string, options: TargetOptions): MarkRecord {
   const { marks } = catalogue;
-  const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
+  const meant = meantMarks(marks, options);
   if (target === 'latest') {
-    const newest = newestMark(complete);
+    const newest = newestMark(marksWith(meant.complete, meant.wanted));
     if (newest !== undefined) return newest;
-    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', 'there is no complete mark yet', {
-      hint: 'Take one with `tidemark backup`.',
-    });
+    throw noneYet(marks, meant);
   }
-  const exact = marks.find(({ mark }) => mark.id === target);
-  if (exact !== undefined) return exact;
+  const exact = marks.filter(({ mark }) => mark.id === target);
+  if (exact.length > 0) return onlyOne(exact, target);
   const named = marks.filter(({ mark }) => mark.name === target);
   if (named.length > 0) return onlyOne(named, target);
   const atMs = parseTargetTime(target, options);
-  if (atMs !== undefined) return atOrBefore(catalogue, complete, { target, atMs, stores: options.stores ?? [] });
+  if (atMs !== undefined) return atOrBefore(catalogue, meant, { target, atMs });
   const begun = target.length >= 4 ? marks.filter(({ mark }) => mark.id.startsWith(target)) : [];
   if (begun.length > 0) return onlyOne(begun, target);
   throw new TidemarkError('TARGET_UNKNOWN', `no mark is called ${target}`, {
-    hint: unknownHint(target, marks, complete),
+    hint: unknownHint(target, marks),
   });
+}
+
+type Meant = {
+  readonly named: readonly string[];
+  /** Those that are named, or else those of the manifest. */
+  readonly wanted: readonly string[];
+  /** Complete marks that are about one of them. */
+  readonly complete: readonly MarkRecord[];
+};
+
+function meantMarks(marks: readonly MarkRecord[], { stores: named = [], manifest = [] }: TargetOptions): Meant {
+  const wanted = named.length > 0 ? named : manifest;
+  return { named, wanted, complete: completeOf(marksOf(marks, wanted)) };
+}
+
+function completeOf(marks: readonly MarkRecord[]): readonly MarkRecord[] {
+  return marks.filter(({ mark }) => markState(mark) === 'complete');
+}
+
+/** Why there is no mark to choose from. */
+function noneYet(marks: readonly MarkRecord[], { named, wanted }: Meant): TidemarkError {
+  const stores = wanted.join(', ');
+  if (marks.length === 0 || marksOf(marks, wanted).length > 0) {
+    const which = completeOf(marks).length === 0 ? '' : ` of ${stores}`;
+    return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark${which} yet`, {
+      hint: 'Take one with `tidemark backup`.',
+    });
+  }
+  const others = `The marks that are there are of ${storesOf(marks).join(', ')}`;
+  if (named.length > 0) {
+    return new TidemarkError('TARGET_UNKNOWN', `no mark has the store ${stores}`, { hint: `${others}.` });
+  }
+  const hint = `${others}: name a store, or a mark by its id, to go to one of them; \`tidemark backup\` takes one of your own.`;
+  return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark of ${stores} yet`, { hint });
 }
 
 function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
   const [first, second] = found;
   if (first !== undefined && second === undefined) return first;
   const ids = found.map(({ mark }) => mark.id);
-  throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} marks fit ${target}`, {
-    hint: `Name one by its id: ${ids.slice(-5).join(', ')}.`,
-  });
+  const shown = found.slice(-AMBIGUOUS_SHOWN).map(({ mark }) => mark);
+  const hint =
+    new Set(ids).size === ids.length
+      ? `Name one by its id: ${shown.map(({ id }) => id).join(', ')}.`
+      : `Several have one id, which therefore names none of them. Go to a time instead; they are of ${shown.map((mark) => isoTime(mark.atMs)).join(', ')}.`;
+  throw new TidemarkError('TARGET_AMBIGUOUS', `${found.length} marks fit ${target}`, { hint });
 }
 
-type AtTime = { readonly target: string; readonly atMs: number; readonly stores: readonly string[] };
+type AtTime = { readonly target: string; readonly atMs: number };
 
-function atOrBefore(catalogue: Known, complete: readonly MarkRecord[], asked: AtTime): MarkRecord {
-  const { target, atMs } = asked;
-  const found = complete.findLast(({ mark }) => mark.atMs <= atMs);
+function atOrBefore(catalogue: Known, meant: Meant, { target, atMs }: AtTime): MarkRecord {
+  const { complete, wanted } = meant;
+  if (complete.length === 0 && marksOf(catalogue.marks, wanted).length === 0) throw noneYet(catalogue.marks, meant);
+  const isBefore = ({ mark }: MarkRecord): boolean => mark.atMs <= atMs;
+  const found = marksWith(complete.filter(isBefore), wanted).at(-1);
   if (found === undefined) {
     throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, {
       hint: windowHint(complete, 'its first marks are', complete.slice(0, NEAREST_SHOWN)),
     });
   }
-  const gap = gapAt(catalogue, found, asked);
+  const gap = gapAt(catalogue, found, { atMs, stores: meant.named });
   if (gap === undefined) return found;
-  const next = complete.find(({ mark }) => mark.atMs > atMs);
+  const [next] = marksWith(
+    complete.filter((record) => !isBefore(record)),
+    wanted,
+  );
   throw new TidemarkError('TARGET_IN_GAP', `${target} (${isoTime(atMs)}) lies in a gap of ${gap}`, {
     hint: windowHint(complete, 'the nearest marks are', next === undefined ? [found] : [found, next]),
   });
 }
 
 /** Of the stores that are meant, the gap in which the time lies; a mark within the gap is as near as one can come. */
-function gapAt(catalogue: Known, { mark }: MarkRecord, { atMs, stores }: AtTime): string | undefined {
+function gapAt(
+  catalogue: Known,
+  { mark }: MarkRecord,
+  { atMs, stores }: { readonly atMs: number; readonly stores: readonly string[] },
+): string | undefined {
   for (const store of stores.length > 0 ? stores : Object.keys(mark.positions)) {
+    if (!hasStore(mark, store)) continue;
     const gaps = historyGaps(catalogue, store, historySpans(catalogue, store));
     const gap = gaps.find(({ fromMs, toMs = Infinity }) => mark.atMs <= fromMs && fromMs < atMs && atMs < toMs);
     if (gap === undefined) continue;
@@ -84,13 +138,15 @@ function gapAt(catalogue: Known, { mark }: MarkRecord, { atMs, stores }: AtTime)
   return undefined;
 }
 
-function unknownHint(target: string, marks: readonly MarkRecord[], complete: readonly MarkRecord[]): string {
+function unknownHint(target: string, marks: readonly MarkRecord[]): string {
   const meant = nearest(
     target,
     marks.flatMap(({ mark }) => [mark.id, ...(mark.name === undefined ? [] : [mark.name])]),
   );
   if (meant !== undefined) return `Did you mean ${meant}? \`tidemark marks\` lists them all.`;
-  const newest = complete.slice(-NEAREST_SHOWN).map(({ mark }) => mark.id);
+  const newest = completeOf(marks)
+    .slice(-NEAREST_SHOWN)
+    .map(({ mark }) => mark.id);
   return newest.length === 0
     ? NO_MARKS
     : `The newest marks are ${newest.join(' and ')}; \`tidemark marks\` lists them all.`;

@@ -87,10 +87,14 @@ export const errorCodes = {
     meaning: 'No mark has this name or id.',
     action: 'List what there is with `tidemark marks`.',
   },
-  TARGET_AMBIGUOUS: { exit: 4, meaning: 'More than one mark fits.', action: 'Give more of the id.' },
+  TARGET_AMBIGUOUS: {
+    exit: 4,
+    meaning: 'More than one mark fits.',
+    action: 'Give more of the id, or where two marks have the same one, a time.',
+  },
   TARGET_OUTSIDE_WINDOW: {
     exit: 4,
-    meaning: 'There is no complete mark at or before this time.',
+    meaning: 'There is no complete mark of the stores that are meant at or before this time.',
     action: 'Choose a time inside the window that the message names.',
   },
   TARGET_IN_GAP: {

@@ -35,6 +35,9 @@ const restoreOptions = {
 const PER_STORE =
   'A time means the newest complete mark at or before it, to which all stores were in step. With --per-store each store goes to its own newest commit at or before the time: nearer, but no longer in step; without a mark in the result, `nearest` says how near.';
 
+const LATEST =
+  'latest and times go by the marks that have all stores that are named, or else all of the manifest. A store of the manifest that no such mark has yet is named in a warning.';
+
 const stores = { kind: 'any', value: 'STORE', says: 'only these stores' } as const;
 
 export const planSpec = {
@@ -43,6 +46,7 @@ export const planSpec = {
   says: 'say what a restore would do, take and lose; write nothing',
   details: [
     PER_STORE,
+    LATEST,
     'When something is in the way of the restore, or of what it needs something is missing in the repository, it says so and ends with status 9.',
   ],
   needs: 'manifest',
@@ -66,6 +70,7 @@ export const restoreSpec = {
   says: 'bring stores back to a mark: beside, verified, then exchanged',
   details: [
     PER_STORE,
+    LATEST,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
     'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside; --discard deletes it.',
   ],
