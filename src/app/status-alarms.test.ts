@@ -18,6 +18,7 @@ async function alarmsOf(
   const { run, owner, clock } = repository;
   const catalogue = await loadCatalogue(owner, [], run);
   const alarms = repositoryAlarms({
+    access: owner,
     catalogue,
     configuration: await parseManifest(MANIFEST, { file: 'tidemark.yaml', folder: '/' }),
     remembered: [],
