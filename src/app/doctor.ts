@@ -3,14 +3,16 @@ import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Run } from '../core/run.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
+import { knownDamage } from '../repository/known-damage.ts';
 import { OpenApplication } from './application.ts';
 import type { AppContext } from './application.ts';
+import { foundDamage } from './found-damage.ts';
 import { chosenStores } from './chosen-stores.ts';
 import { checkBases } from './doctor/bases.ts';
 import { checkHost } from './doctor/host.ts';
 import { checkRepository } from './doctor/repository.ts';
 import { checkRestores } from './doctor/restores.ts';
-import type { DoctorResult } from './results.ts';
+import type { AlarmResult, DoctorResult } from './results.ts';
 import { lostHeads, rolledBack } from './rollback.ts';
 import { resolveStore } from './store-place.ts';
 
@@ -76,12 +78,18 @@ async function diagnoseContents(
   const remembered = await application.rememberedHeads(run);
   const catalogue = await loadCatalogue(access, remembered, run);
   const nowMs = await application.timeForPeople(run);
+  const damage = knownDamage(access, catalogue);
   return [
     ...(isWriterOnly ? [NO_READER_KEY] : []),
     ...lostHeads(catalogue, remembered).map(rolledBack),
     ...catalogue.findings,
+    ...foundDamage({ catalogue, damage, knowsNeeds: !isWriterOnly }).map(asError),
     ...checkBases({ catalogue, stores, nowMs, knowsProofs: !isWriterOnly }),
   ];
+}
+
+function asError(alarm: AlarmResult): Finding {
+  return { ...alarm, severity: 'error' };
 }
 
 const NO_READER_KEY: Finding = {

@@ -3,6 +3,7 @@ import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Json } from '../repository/format/json.ts';
+import type { Verification } from '../repository/known-damage.ts';
 import { putRun } from '../repository/runs.ts';
 import type { RunBody } from '../repository/runs.ts';
 import type { RepositoryWriter } from '../repository/writer.ts';
@@ -11,6 +12,9 @@ import { lostHeads } from './rollback.ts';
 
 /** `damaged`: it found damage. `incomplete`: it finished, but something is missing. */
 export type RunEnd = { readonly outcome: 'done' | 'incomplete' | 'damaged'; readonly summary: Json };
+
+/** `verification`: of a run that was one, what it found. */
+type RecordedEnd = RunEnd & { readonly verification?: Verification | undefined };
 
 export type Recorded = {
   readonly command: string;
@@ -65,13 +69,17 @@ export async function recorded<T>(
   application: OpenApplication,
   options: Recorded,
   work: () => Promise<T>,
-  endOf: (result: T) => RunEnd,
+  endOf: (result: T) => RecordedEnd,
 ): Promise<T> {
   const { clock } = application.context.runtime;
   const [startedAtMs, startedMs] = [clock.nowMs(), clock.monotonicMs()];
-  const write = async (end: Pick<RunBody, 'outcome' | 'code' | 'summary'>): Promise<void> => {
+  const write = async (
+    end: Pick<RunBody, 'outcome' | 'code' | 'summary'>,
+    verification?: Verification,
+  ): Promise<void> => {
     const durationMs = Math.round(clock.monotonicMs() - startedMs);
-    await writeDown(application, options, { command: options.command, startedAtMs, durationMs, ...end });
+    const body = { command: options.command, startedAtMs, durationMs, ...end };
+    await writeDown(application, options, { body, verification });
   };
   let result: T;
   try {
@@ -80,11 +88,16 @@ export async function recorded<T>(
     await write({ ...failureOf(error), summary: {} });
     throw error;
   }
-  await write(endOf(result));
+  const { verification, ...end } = endOf(result);
+  await write(end, verification);
   return result;
 }
 
-async function writeDown(application: OpenApplication, options: Recorded, body: RunBody): Promise<void> {
+async function writeDown(
+  application: OpenApplication,
+  options: Recorded,
+  said: { readonly body: RunBody; readonly verification: Verification | undefined },
+): Promise<void> {
   const catalogue = options.catalogue();
   if (catalogue === undefined) return;
   // An interrupted run is written down as well.
@@ -95,7 +108,7 @@ async function writeDown(application: OpenApplication, options: Recorded, body: 
     if (lostHeads(catalogue, remembered).length > 0) return;
     const access = await options.access(run);
     if (access === undefined) return;
-    const head = await putRun({ access, info: application.sessionInfo(options.command), catalogue, body }, run);
+    const head = await putRun({ access, info: application.sessionInfo(options.command), catalogue, ...said }, run);
     await application.rememberHeads([...(await application.rememberedHeads(run)), head], run);
   } catch (error) {
     if (!isTidemarkError(error)) throw error;

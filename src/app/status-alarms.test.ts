@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseManifest } from '../config/parse-manifest.ts';
-import { loadCatalogue } from '../repository/catalogue.ts';
+import { loadCatalogue, packKeysOf } from '../repository/catalogue.ts';
 import { historySpans } from '../repository/history-spans.ts';
+import { putRun } from '../repository/runs.ts';
 import { LogFixture, positionAt } from '../testing/log-fixture.ts';
 import { repositoryAlarms } from './status-alarms.ts';
 import type { Watched } from './status-alarms.ts';
@@ -18,6 +19,7 @@ async function alarmsOf(
   const { run, owner, clock } = repository;
   const catalogue = await loadCatalogue(owner, [], run);
   const alarms = repositoryAlarms({
+    access: owner,
     catalogue,
     configuration: await parseManifest(MANIFEST, { file: 'tidemark.yaml', folder: '/' }),
     remembered: [],
@@ -97,4 +99,28 @@ test('damage is told, and of much damage not all', async () => {
   const alarms = await alarmsOf(fixture, { catalogue: damaged });
   assert.equal(alarms.length, 21);
   assert.deepEqual(alarms.at(-1), ['REPOSITORY_DAMAGED', undefined, 'and 10 more findings of damage']);
+});
+
+test('what was found damaged is an alarm, which says whether the newest mark needs it', async () => {
+  await using fixture = await LogFixture.create();
+  const { key } = await fixture.base('orders', { at: 10, order: 1 });
+  await fixture.mark(20, { positions: { orders: positionAt(1) }, bases: { orders: key } });
+  const { repository } = fixture;
+  const access = await repository.maintainerAccess();
+  const catalogue = await loadCatalogue(access, [], repository.run);
+  const [object = ''] = packKeysOf(catalogue.bases.get(key));
+  const body = { command: 'verify', startedAtMs: 0, durationMs: 5, summary: {}, outcome: 'damaged' };
+  const verification = { depth: 'all', objects: [object], others: 0 } as const;
+  const info = { application: 'test', host: 'bert', command: 'verify', tool: 'tidemark test' };
+  await putRun({ access, info, catalogue, body, verification }, repository.run);
+  const [[code, store, message] = []] = await alarmsOf(fixture);
+  assert.deepEqual([code, store], ['DAMAGE_FOUND', 'orders']);
+  assert.match(message ?? '', /^its newest backup needs 1 object that is damaged, found by .* at 2026-03-01T/);
+  const [[, nobody, unknown] = []] = await alarmsOf(fixture, { knowsProofs: false });
+  assert.equal(nobody, undefined);
+  assert.match(unknown ?? '', /^1 thing is damaged in the repository/);
+  const next = await fixture.base('orders', { at: 30, order: 2 }, 'bert');
+  await fixture.mark(40, { positions: { orders: positionAt(2) }, bases: { orders: next.key } });
+  const [[, , now] = []] = await alarmsOf(fixture);
+  assert.match(now ?? '', /^older marks need 1 object that is damaged, .*; its newest backup does not$/);
 });

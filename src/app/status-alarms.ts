@@ -1,16 +1,19 @@
 import { previousOccurrence } from '../core/cron-times.ts';
 import { isTidemarkError } from '../core/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
+import type { RepositoryAccess } from '../repository/access.ts';
 import { newestBase } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { baseAtMs } from '../repository/base-order.ts';
 import { historyGaps } from '../repository/history-spans.ts';
 import type { HistoryGap, HistorySpan } from '../repository/history-spans.ts';
+import { knownDamage } from '../repository/known-damage.ts';
 import { markState } from '../repository/mark.ts';
 import type { Head } from '../repository/records/heads.ts';
 import type { OpenApplication } from './application.ts';
 import { OLD_PROOF_MS } from './doctor/bases.ts';
 import { marksOf } from './mark-stores.ts';
+import { foundDamage } from './found-damage.ts';
 import { refuseOtherRestores } from './restore-place.ts';
 import type { AlarmResult } from './results.ts';
 import { lostHeads, rolledBack } from './rollback.ts';
@@ -22,6 +25,7 @@ const GAP_TOLD_MS = DAY_MS;
 const MOST_DAMAGE = 20;
 
 export type Watched = {
+  readonly access: RepositoryAccess;
   readonly catalogue: Catalogue;
   readonly configuration: Configuration | undefined;
   /** What this host has seen earlier. */
@@ -29,7 +33,7 @@ export type Watched = {
   readonly stores: readonly { readonly store: string; readonly spans: readonly HistorySpan[] }[];
   /** The object store's. */
   readonly nowMs: number;
-  /** False where the key at hand does not open proofs. */
+  /** False where the key at hand does not open proofs, and does not tell what a base needs. */
   readonly knowsProofs: boolean;
 };
 
@@ -37,6 +41,7 @@ export type Watched = {
 export function repositoryAlarms(watched: Watched): readonly AlarmResult[] {
   return [
     ...damageAlarms(watched),
+    ...verifiedAlarms(watched),
     ...markAlarms(watched),
     ...watched.stores.flatMap((of) => [...gapAlarms(watched, of), ...baseAlarms(watched, of.store)]),
   ];
@@ -53,6 +58,10 @@ function damageAlarms({ catalogue, remembered }: Watched): readonly AlarmResult[
     ...alarms.slice(0, MOST_DAMAGE),
     { code: 'REPOSITORY_DAMAGED', message: `and ${more} more findings of damage`, hint },
   ];
+}
+
+function verifiedAlarms({ access, catalogue, knowsProofs }: Watched): readonly AlarmResult[] {
+  return foundDamage({ catalogue, damage: knownDamage(access, catalogue), knowsNeeds: knowsProofs });
 }
 
 function markAlarms({ catalogue, configuration, nowMs }: Watched): readonly AlarmResult[] {

@@ -87,7 +87,7 @@ export async function offlineStatus(application: OpenApplication, run: Run): Pro
     ...(lastMark === undefined ? {} : { lastMark: markResult(lastMark.mark, lastMark.pinned) }),
     alarms: [
       ...(await restoreAlarms(application)),
-      ...repositoryAlarms({ catalogue, configuration, remembered, stores, nowMs, knowsProofs }),
+      ...repositoryAlarms({ access, catalogue, configuration, remembered, stores, nowMs, knowsProofs }),
     ],
   };
 }

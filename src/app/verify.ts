@@ -1,6 +1,8 @@
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
+import { knownDamage, unneededOf, verificationOf } from '../repository/known-damage.ts';
+import type { Verification } from '../repository/known-damage.ts';
 import { inMaintainerSession } from '../repository/maintainer.ts';
 import { verifyRepository } from '../repository/verify.ts';
 import type { VerifyReport } from '../repository/verify.ts';
@@ -15,18 +17,25 @@ export type VerifyRequest = {
 
 /**
  * Checks the repository and writes down which bases are proven: those of which every byte was read and is good, whatever became of others. Where
- * records are damaged or gone nothing is added. Damage is in the result, not thrown.
+ * records are damaged or gone no proof is added. What is damaged is written down for monitoring and for writers, and is in the result, not thrown.
  */
 export async function verify(application: OpenApplication, request: VerifyRequest, run: Run): Promise<VerifyResult> {
   const reader = await application.openAsReader(run);
   const maintainer = await application.maintainerOrWarning(reader, run);
   let catalogue: Catalogue | undefined;
+  let verification: Verification | undefined;
   return await recorded(
     application,
     { command: 'verify', access: async () => maintainer, catalogue: () => catalogue },
     async () => {
       const report = await check(application, { access: maintainer ?? reader, share: request.share }, run);
       ({ catalogue } = report);
+      verification = await verificationNow(
+        application,
+        { access: maintainer ?? reader, share: request.share },
+        report,
+        run,
+      );
       const { bases, segments, chunks, bytes, damage } = report;
       for (const note of report.notes) {
         application.context.warn(`${note}; nothing is lost by it, but what stores it loses data`);
@@ -40,6 +49,7 @@ export async function verify(application: OpenApplication, request: VerifyReques
     ({ checked, damage }) => ({
       outcome: damage.length === 0 ? 'done' : 'damaged',
       summary: { ...checked, share: request.share, damaged: damage.length },
+      verification,
     }),
   );
 }
@@ -61,6 +71,21 @@ async function check(
     },
     run,
   );
+}
+
+/** What it found. What no mark needs was not looked at: where it is known to be damaged, and still there, it stays so. */
+async function verificationNow(
+  { objects }: Pick<OpenApplication, 'objects'>,
+  { access, share }: { readonly access: RepositoryAccess; readonly share: number },
+  { catalogue, damage }: VerifyReport,
+  run: Run,
+): Promise<Verification> {
+  const known: string[] = [];
+  for (const key of unneededOf(knownDamage(access, catalogue).objects, catalogue)) {
+    if ((await objects.stat(key, run)) !== undefined) known.push(key);
+  }
+  const depth = share >= 1 ? 'all' : share > 0 ? 'some' : 'structure';
+  return verificationOf(damage, { depth, known });
 }
 
 async function writeProofs(

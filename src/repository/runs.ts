@@ -3,6 +3,8 @@ import type { RepositoryAccess } from './access.ts';
 import type { Catalogue } from './catalogue.ts';
 import { isDamage } from './format/byte-cursor.ts';
 import type { Json, JsonFields } from './format/json.ts';
+import { writeVerification } from './known-damage.ts';
+import type { Verification } from './known-damage.ts';
 import { inMaintainerSession } from './maintainer.ts';
 import type { MaintainerOptions } from './maintainer.ts';
 import type { Head } from './records/heads.ts';
@@ -74,16 +76,22 @@ export function* maintainerRuns(access: RepositoryAccess, { log }: Pick<Catalogu
   }
 }
 
-/** Writes down how a run of a maintainer ended, in a session of its own. Returns that session's head. */
+/** Writes down how a run of a maintainer ended, in a session of its own; of a verification also what it found. Returns that session's head. */
 export async function putRun(
-  options: Pick<MaintainerOptions, 'access' | 'info'> & { readonly catalogue: Catalogue; readonly body: RunBody },
+  options: Pick<MaintainerOptions, 'access' | 'info'> & {
+    readonly catalogue: Catalogue;
+    readonly body: RunBody;
+    readonly verification?: Verification | undefined;
+  },
   run: Run,
 ): Promise<Head> {
-  const { code, ...rest } = options.body;
-  const value: Json = { ...rest, ...(code === undefined ? {} : { code }) };
+  const { body, verification, ...rest } = options;
+  const { code, ...said } = body;
+  const value: Json = { ...said, ...(code === undefined ? {} : { code }) };
+  const found = verification === undefined ? [] : [writeVerification(verification)];
   const { head } = await inMaintainerSession(
-    { ...options, remembered: [] },
-    (session) => session.put('run', [{ name: 'maintenance', value }], run),
+    { ...rest, remembered: [] },
+    (session) => session.put('run', [{ name: 'maintenance', value }, ...found], run),
     run,
   );
   return head;

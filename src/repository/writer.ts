@@ -9,7 +9,7 @@ import type { RepositoryAccess } from './access.ts';
 import { newestOf } from './base-order.ts';
 import { storeBase, storeObservation } from './base-writer.ts';
 import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from './base-writer.ts';
-import { loadCatalogue, newestBase } from './catalogue.ts';
+import { loadCatalogue, newestBase, packKeysOf } from './catalogue.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import type { SegmentRecord } from './log-view.ts';
 import { BlockSource } from './block-source.ts';
@@ -22,6 +22,7 @@ import type { ChunkIndex } from './index/chunk-index.ts';
 import { publishIndex } from './index/publish.ts';
 import { syncIndex } from './index/sync.ts';
 import type { WriterCredential } from './keys/credential.ts';
+import { knownDamage } from './known-damage.ts';
 import type { Mark } from './mark.ts';
 import { PackWriter } from './pack-writer.ts';
 import { manifestContent } from './reader.ts';
@@ -97,6 +98,8 @@ export class RepositoryWriter implements AsyncDisposable {
   readonly #engine: PipelineEngine;
   readonly #retryEngine: PipelineEngine;
   readonly #startedAtMs: number;
+  /** Keys of objects that a verification found damaged. */
+  readonly #damaged: ReadonlySet<string>;
   /** As it was read last. */
   #log: RecordLog;
   readonly #small = new SmallPacks();
@@ -111,6 +114,7 @@ export class RepositoryWriter implements AsyncDisposable {
     index: ChunkIndex;
     engine: PipelineEngine;
     retryEngine: PipelineEngine;
+    damaged: ReadonlySet<string>;
   }) {
     this.catalogue = parts.catalogue;
     this.#log = parts.catalogue.log;
@@ -122,11 +126,13 @@ export class RepositoryWriter implements AsyncDisposable {
     this.#index = parts.index;
     this.#engine = parts.engine;
     this.#retryEngine = parts.retryEngine;
+    this.#damaged = parts.damaged;
     this.#startedAtMs = parts.session.storeNowMs;
   }
 
   /**
-   * Begins a session. The order is the protocol's: start, then what is condemned, then the index.
+   * Begins a session. The order is the protocol's: start, then what is condemned, then the index. Packs that a verification found damaged count as absent
+   * as well: what is in them is stored again.
    * @throws KEY_MISSING without a writer's credential
    */
   static async open(options: WriterOptions, run: Run): Promise<RepositoryWriter> {
@@ -168,8 +174,9 @@ export class RepositoryWriter implements AsyncDisposable {
       },
       run,
     );
-    onCondemned = (keys) => markCondemned(index, keys);
-    markCondemned(index, condemned);
+    onCondemned = (keys) => markAbsent(index, keys);
+    const damaged = knownDamage(access, catalogue).objects;
+    markAbsent(index, [...condemned, ...damaged]);
     const keys: CutKeys = { chunkKey: credential.keys.chunkKey, gear: credential.keys.gear };
     const engine = stack.use(await options.openEngine(keys));
     const retryEngine = stack.use(await options.openRetryEngine(keys));
@@ -183,6 +190,7 @@ export class RepositoryWriter implements AsyncDisposable {
       index,
       engine,
       retryEngine,
+      damaged,
     });
   }
 
@@ -312,7 +320,7 @@ export class RepositoryWriter implements AsyncDisposable {
 
   /**
    * The newest base of a history that another one may be made over: one of this writer's own, whose chunks it may name again. Undefined where there
-   * is none, and without the reader's key. @throws REPOSITORY_DAMAGED
+   * is none, where the newest is known to be damaged, and without the reader's key. @throws REPOSITORY_DAMAGED
    */
   earlierBase(history: string): StoredEarlierBase | undefined {
     const { access, openIndex } = this.#options;
@@ -321,7 +329,7 @@ export class RepositoryWriter implements AsyncDisposable {
       (base) => base.summary.history === history && base.credential === id && this.#isStanding(base),
     );
     const base = newestOf(own);
-    if (access.keyring?.content === undefined || base === undefined) return undefined;
+    if (access.keyring?.content === undefined || base === undefined || this.#isDamaged(base)) return undefined;
     const { root, level } = manifestContent(access, base);
     const { entries, bytes, cut } = base.summary;
     const source = new BlockSource({ access, credential: id, keys, index: this.#index, openIndex });
@@ -403,6 +411,10 @@ export class RepositoryWriter implements AsyncDisposable {
 
   #isStanding(base: BaseRecord): boolean {
     return base.isConfirmed && !this.#lease.isCondemned(base.key);
+  }
+
+  #isDamaged(base: BaseRecord): boolean {
+    return this.#damaged.size > 0 && packKeysOf(base).some((key) => this.#damaged.has(key));
   }
 
   get #packFolder(): string {
@@ -528,7 +540,7 @@ export class RepositoryWriter implements AsyncDisposable {
   }
 }
 
-function markCondemned(index: ChunkIndex, keys: readonly string[]): void {
+function markAbsent(index: ChunkIndex, keys: readonly string[]): void {
   for (const key of keys) {
     const pack = parsePackKey(key);
     if (pack === undefined) continue;

@@ -1,3 +1,4 @@
+import { knownDamage } from '../known-damage.ts';
 import { openTrusted } from '../records/record-log.ts';
 import type { TrustedRecord } from '../records/record-log.ts';
 import { supersededLedgers } from '../records/ledger.ts';
@@ -29,6 +30,7 @@ function spareness(view: SweepView, spare: ReadonlySet<string>): (trusted: Trust
   const activePins = new Set([...catalogue.pins.values()].flat());
   const superseded = new Set(supersededLedgers(catalogue.ledgers).map(({ record }) => record.key));
   if (superseded.size <= SUPERSEDED_LEDGERS_KEPT) superseded.clear();
+  const { records: verifications } = knownDamage(view.access, catalogue);
   const oldRuns = new Set(pastRuns(view).slice(RUNS_KEPT));
   const hasBase = (key: string): boolean => catalogue.bases.has(key) && !spare.has(key);
   return (trusted) => {
@@ -49,7 +51,7 @@ function spareness(view: SweepView, spare: ReadonlySet<string>): (trusted: Trust
       case 'ledger':
         return superseded.has(key);
       case 'run':
-        return oldRuns.has(key);
+        return oldRuns.has(key) && !verifications.has(key);
       case 'start':
       case 'end':
         // A deletion that was cut off has left it.
