@@ -78,7 +78,11 @@ export async function planRestore(
     const preview = await resolved.connector.preview(resolved.options, context, run);
     stores.push({ ...wanted, kind: found.kind, place: found.place, into, replace, followBy, canSkipDamaged, preview });
   }
-  const blockers = [...overlaps(stores), ...(await repositoryInTheWay(application, stores))];
+  const blockers = [
+    ...ofOthers(application, reader, stores),
+    ...overlaps(stores),
+    ...(await repositoryInTheWay(application, stores)),
+  ];
   const plan = { request, mark: target.mark, askedMs: target.askedMs, stores };
   return { ...plan, result: planResult(reader, { ...plan, blockers }) };
 }
@@ -88,6 +92,22 @@ function noPlace({ context }: OpenApplication, store: string): TidemarkError {
     context.configuration === undefined ? 'without a manifest there is no place' : 'the manifest has no place';
   return new TidemarkError('USAGE', `${why} of its own for the store ${store}`, {
     hint: `Name a folder to restore into: --into DIR, or --into ${store}=PLACE for this store alone.`,
+  });
+}
+
+/** Stores that would be replaced by what another application has under their name, which a copied manifest is enough for. */
+function ofOthers(
+  { context: { configuration } }: OpenApplication,
+  reader: RepositoryReader,
+  stores: readonly PlannedStore[],
+): readonly string[] {
+  const own = configuration?.application;
+  return stores.flatMap(({ store, point, into }) => {
+    const { application } = reader.content(point.base);
+    if (own === undefined || into !== undefined || application === own) return [];
+    return [
+      `${store}: it was backed up by the application ${application}, and this is ${own}: restore it elsewhere with --into`,
+    ];
   });
 }
 

@@ -67,3 +67,19 @@ test('stores that a mark does not have are named when they may be meant', async 
   assert.deepEqual([none.status, none.json['code']], [4, 'TARGET_OUTSIDE_WINDOW'], none.err);
   assert.match(String(none.json['hint']), /are of pages, uploads/);
 });
+
+test('what another application has under the same name is not restored over the own store', async () => {
+  await using two = await openShop({ manifest: SHOP });
+  mkdirSync(two.at('pages'));
+  writeFileSync(two.at('wiki.yaml'), WIKI.replace('pages: ', 'uploads: '));
+  writeFileSync(two.at('data', 'cat'), 'an upload');
+  writeFileSync(two.at('pages', 'home'), 'a page');
+  two.ok(shop('backup'));
+  two.ok(wiki('backup'));
+  const refused = two.run(shop('restore', '--to', 'latest', '--yes'));
+  assert.equal(refused.status, 2, refused.err);
+  assert.match(refused.err, /uploads: it was backed up by the application wiki, and this is shop/);
+  assert.equal(readFileSync(two.at('data', 'cat'), 'utf8'), 'an upload');
+  two.ok(shop('restore', '--to', 'latest', '--into', './out', '--yes'));
+  assert.equal(readFileSync(two.at('out', 'uploads', 'home'), 'utf8'), 'a page');
+});
