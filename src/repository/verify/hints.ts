@@ -1,5 +1,6 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
+import { MAX_SLOT_BYTES } from '../keys/find-keyring.ts';
 import { readSlotInfo } from '../keys/slot.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { isDamage } from '../format/byte-cursor.ts';
@@ -7,8 +8,6 @@ import { fetchIndexObject, listIndexObjects } from '../index/object-listing.ts';
 import { readWhole } from '../read-whole.ts';
 import type { DamageList } from './damage.ts';
 import type { WriterCheck } from './writer-check.ts';
-
-const MAX_SLOT_BYTES = 1024 * 1024;
 
 /** Key slots that can't be read: their passphrases open nothing any more. */
 export async function addKeyDamage({ objects }: RepositoryAccess, damage: DamageList, run: Run): Promise<void> {
