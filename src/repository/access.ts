@@ -8,11 +8,11 @@ import { equalBytes, toHex } from '../core/bytes.ts';
 import { DEFAULT_CHUNKS, readHeader, writeHeader } from './format/header.ts';
 import type { ChunkLimits, RepositoryHeader } from './format/header.ts';
 import { sha256 } from './format/crypto.ts';
-import { HEADER_KEY } from './format/names.ts';
+import { HEADER_KEY, isIdKey } from './format/names.ts';
 import type { SectionAccess } from './format/record.ts';
 import { issueCredential } from './keys/credential.ts';
 import type { Credential, MaintainerCredential, WriterCredential } from './keys/credential.ts';
-import { findKeyring } from './keys/find-keyring.ts';
+import { findKeyring, listSlotKeys, MAX_SLOT_BYTES } from './keys/find-keyring.ts';
 import { createKeyring, writerKeys } from './keys/keyring.ts';
 import type { Keyring, SlotRole, WriterKeys } from './keys/keyring.ts';
 import { DEFAULT_KDF_COST, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
@@ -202,10 +202,8 @@ export async function addPassphrase(
 /** What the slots say of themselves. @throws REPOSITORY_DAMAGED when one can't be read */
 export async function listSlots(access: RepositoryAccess, run: Run): Promise<readonly SlotInfo[]> {
   const slots: SlotInfo[] = [];
-  for await (const batch of access.objects.list('keys/', '', run)) {
-    for (const { key } of batch) {
-      slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SMALL_OBJECT_BYTES, run), key));
-    }
+  for await (const key of listSlotKeys(access.objects, run)) {
+    slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SLOT_BYTES, run), key));
   }
   return slots;
 }
@@ -236,6 +234,7 @@ export async function loadCertificates(access: RepositoryAccess, run: Run): Prom
   const bad: BadObject[] = [];
   for await (const batch of objects.list('credentials/', '', run)) {
     for (const { key } of batch) {
+      if (!isIdKey('credentials', key)) continue;
       try {
         const bytes = await readWhole(objects, key, MAX_SMALL_OBJECT_BYTES, run);
         const certificate = memo.certificate(`${key} ${toHex(sha256(bytes))}`, () =>

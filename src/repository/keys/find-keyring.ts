@@ -1,6 +1,7 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
+import { isIdKey } from '../format/names.ts';
 import { readWhole } from '../read-whole.ts';
 import type { Keyring } from './keyring.ts';
 import { openSlot, readSlot } from './slot.ts';
@@ -45,19 +46,24 @@ async function* readSlots(objects: ObjectStore, run: Run): AsyncGenerator<SlotWi
   let slots: Slot[] = [];
   let damagedCount = 0;
   let heldBytes = 0;
-  for await (const batch of objects.list('keys/', '', run)) {
-    for (const { key } of batch) {
-      const found = await readIfSound(objects, key, run);
-      if (found === 'damaged') damagedCount += 1;
-      if (found === 'damaged' || found === undefined) continue;
-      slots.push(found.slot);
-      heldBytes += found.sizeBytes;
-      if (slots.length < WINDOW_SLOTS && heldBytes < WINDOW_BYTES) continue;
-      yield { slots, damagedCount };
-      [slots, damagedCount, heldBytes] = [[], 0, 0];
-    }
+  for await (const key of listSlotKeys(objects, run)) {
+    const found = await readIfSound(objects, key, run);
+    if (found === 'damaged') damagedCount += 1;
+    if (found === 'damaged' || found === undefined) continue;
+    slots.push(found.slot);
+    heldBytes += found.sizeBytes;
+    if (slots.length < WINDOW_SLOTS && heldBytes < WINDOW_BYTES) continue;
+    yield { slots, damagedCount };
+    [slots, damagedCount, heldBytes] = [[], 0, 0];
   }
   yield { slots, damagedCount };
+}
+
+/** The keys of all key slots. */
+export async function* listSlotKeys(objects: ObjectStore, run: Run): AsyncGenerator<string> {
+  for await (const batch of objects.list('keys/', '', run)) {
+    for (const { key } of batch) if (isIdKey('keys', key)) yield key;
+  }
 }
 
 /** A slot that was removed meanwhile is none. */
