@@ -190,6 +190,8 @@ const isBase64 = (size) => (value) => {
   return bytes.toString('base64') === value && (size === undefined || bytes.length === size);
 };
 const ID = /^[0-9a-f]{32}$/;
+const STORE = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const MOST_PART_BYTES = 2 ** 16;
 const FIELD_TYPES = {
   text: (value) => typeof value === 'string',
   texts: (value) => Array.isArray(value) && value.every(FIELD_TYPES.text),
@@ -197,8 +199,13 @@ const FIELD_TYPES = {
   count: (value) => Number.isSafeInteger(value) && value >= 0,
   id: matches(ID),
   digest: matches(/^[0-9a-f]{64}$/),
-  store: matches(/^[a-z0-9][a-z0-9_-]{0,62}$/),
+  store: matches(STORE),
+  stores: (value) => FIELD_TYPES.texts(value) && value.every((name) => STORE.test(name)),
+  byStore: (value) => isObject(value) && Object.keys(value).every((name) => STORE.test(name)),
   markId: matches(/^[a-z0-9-]{1,100}$/),
+  part: (value) => typeof value === 'string' && Buffer.byteLength(value) <= MOST_PART_BYTES,
+  order: (value) => FIELD_TYPES.part(value) && /^[\0-\x7f]*$/.test(value),
+  packs: (value) => FIELD_TYPES.base64(value) && Buffer.byteLength(value, 'base64') % 32 === 0,
   base64: isBase64(),
   nonce: isBase64(12),
   salt: isBase64(16),
@@ -527,11 +534,11 @@ function openSection(repo, record, name, fields) {
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
 
-const POSITION = 'lineage:text order:text resume:text';
-const MANIFEST = 'store:store history:text logFrom:object cut:object exact:text entries:count bytes:count packs:base64';
+const POSITION = 'lineage:part order:order resume:part';
+const MANIFEST = 'store:store history:text logFrom:object cut:object exact:text entries:count bytes:count packs:packs';
 const MARK =
-  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object floors:object? missing:texts';
-const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:base64? body:digest?';
+  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:byStore bases:byStore floors:byStore? missing:stores';
+const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:packs? body:digest?';
 const MOST_BODY_BYTES = 256 * MIB;
 
 /** What is read of each kind when the repository is opened: the section, and its fields. */
@@ -557,6 +564,7 @@ function readHistory(repo, everySection = false) {
       for (const name of sections) openSection(repo, record, name, '');
       for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
       for (const segment of content.segments ?? []) checkFields(segment, 'a segment', SEGMENT);
+      for (const gap of content.gaps ?? []) checkFields(gap, 'a gap', 'store:store');
       const positions = [content.logFrom, content.cut].filter((position) => position !== undefined);
       for (const position of positions) checkFields(position, 'a position', POSITION);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
@@ -869,7 +877,6 @@ function openBase(repo, key) {
   const { root, level, connector, skipped } = openSection(repo, record, 'content', fields);
   for (const entry of skipped) checkFields(entry, 'a skipped entry', 'name:base64 reason:text message:text');
   const packs = base64(summary.packs);
-  need(packs.length % 32 === 0, 'the packs of the base are not well formed');
   need(level <= MOST_LEVEL, 'the level of the base is too high');
   const credential = repo.credentials.get(record.credential);
   return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
@@ -2956,7 +2963,6 @@ function verifyEntry(finder, entry, connector) {
 /** Reads all frames of a segment, and proves that each chunk that its changes name is in a good block of its packs. */
 function verifySegment(repo, segment, { where, connector, state }) {
   const packs = base64(segment.packs ?? '');
-  need(packs.length % 32 === 0, 'the packs of a segment are not well formed');
   const finder = goodFinder(repo, { credential: repo.credentials.get(segment.credential), packs }, state);
   const isBytes = SERVERS.includes(connector);
   let next = isBytes ? BigInt(segment.after.order) : undefined;
