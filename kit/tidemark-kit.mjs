@@ -182,6 +182,8 @@ class Parser {
   }
 }
 
+/** A field of an object itself: names such as `constructor` are found in every object, and are names of stores as well. */
+const own = (object, name) => (Object.hasOwn(object, name) ? object[name] : undefined);
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const matches = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
 const isBase64 = (size) => (value) => {
@@ -219,7 +221,7 @@ const FIELD_TYPES = {
 function checkFields(value, what, fields) {
   need(isObject(value), `${what} is not an object`);
   for (const [, name, type, mayBeAbsent] of fields.matchAll(/(\w+):(\w+)(\??)/g)) {
-    const field = Object.hasOwn(value, name) ? value[name] : undefined;
+    const field = own(value, name);
     const isRight = FIELD_TYPES[type](field) || (mayBeAbsent === '?' && field === undefined);
     need(isRight, `${what}: the field "${name}" is missing or wrong`);
   }
@@ -260,7 +262,7 @@ function isSigned(rawKey, message, signature) {
 
 /** A signed JSON object: the signature covers the fields that `names` lists, in this order, without white space. */
 function isSignedJson(rawKey, label, names, object) {
-  const fields = names.split(' ').filter((name) => object[name] !== undefined);
+  const fields = names.split(' ').filter((name) => own(object, name) !== undefined);
   const text = JSON.stringify(Object.fromEntries(fields.map((name) => [name, object[name]])));
   return isSigned(rawKey, Buffer.from(`tidemark ${label}\n${text}`), base64(object.signature));
 }
@@ -693,8 +695,8 @@ function mayWrite(repo, credential, store) {
 function checkMark({ id, positions, bases: named, floors = {} }, context) {
   const { bases, logs, credential, mayWriteStore, isForgotten } = context;
   return [...new Set([...Object.keys(positions), ...Object.keys(named)])].map((history) => {
-    const position = checkFields(positions[history], 'a position', POSITION);
-    const floor = floors[history] && checkFields(floors[history], 'a position', POSITION);
+    const position = checkFields(own(positions, history), 'a position', POSITION);
+    const floor = Object.hasOwn(floors, history) ? checkFields(floors[history], 'a position', POSITION) : undefined;
     const isNamed = Object.hasOwn(named, history);
     const goal = { history, credential, position, floor, isNamed };
     const base = isNamed ? bases.get(named[history]) : logs.baseFor(goal);
@@ -2181,7 +2183,7 @@ function parseFile({ attributes, bytes }) {
   const parse = () => JSON.parse(attributes.toString());
   const values = attempt(parse, () => fail(`${what} is not JSON`));
   const [letter, ...numbers] = Array.isArray(values) ? values : [];
-  const type = { f: 'file', d: 'folder' }[letter];
+  const type = own({ f: 'file', d: 'folder' }, letter);
   const isRight = type !== undefined && numbers.length === 3 && numbers.every(FIELD_TYPES.count);
   need(isRight && (type === 'file' || bytes === 0), `${what} is not well formed`);
   return { type, mode: numbers[0] & 0o777, mtimeS: numbers[2] };
