@@ -1002,9 +1002,17 @@ function openBlock(pack, block) {
   return plain;
 }
 
+/** What exactly one zstd frame holds, at most `size` bytes. What comes after it is not read, and so shows in what was taken. */
 function decompress(payload, size, what, params = {}) {
-  const open = () => zlib.zstdDecompressSync(payload, { maxOutputLength: Math.max(size, 1), params });
-  return attempt(open, () => fail(`${what} does not decompress`));
+  const open = (chunkSize) => () =>
+    zlib.zstdDecompressSync(payload, { info: true, maxOutputLength: Math.max(size, 1), chunkSize, params });
+  const unpack = (step) => attempt(open(step), () => fail(`${what} does not decompress`));
+  const step = Math.max(64, Math.min(size, Math.max(MIB, payload.length * 8)) + 1);
+  let { buffer, engine } = unpack(step);
+  // A step that is full at a frame's end goes on with what comes after it: that of more than one step has to be opened in one.
+  if (buffer.length >= step) ({ buffer, engine } = unpack(buffer.length + 1));
+  need(engine.bytesWritten === payload.length, `${what} has bytes too many`);
+  return buffer;
 }
 
 /** A chunk of an opened block, its id recomputed: only this proves that it is what its writer stored. */

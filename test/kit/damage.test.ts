@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import { must } from '../../src/core/must.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
@@ -442,6 +443,14 @@ test('what nobody with the right to it signed does not count', async (t) => {
     const packs = Buffer.alloc(48).toString('base64');
     const segment = { store: 'uploads', history: 'uploads', after: end, upTo: end, storedBytes: 0, packs };
     journal(session, { segments: [segment] });
+  });
+  await check('a section with a byte after its frame', /"maintenance" has bytes too many/, ({ session }) => {
+    const value = { marks: [] };
+    session.put('journal', [{ name: 'maintenance', value, packed: true, trailing: Buffer.alloc(1) }]);
+  });
+  await check('a section of two frames', /"maintenance" has bytes too many/, ({ session }) => {
+    const trailing = zstdCompressSync(Buffer.from(' '));
+    session.put('journal', [{ name: 'maintenance', value: { marks: [] }, packed: true, trailing }]);
   });
   await check('a mark whose base is gone', /the base of uploads is missing/, ({ session }) => {
     const base = session.base({ entries: [folder('')] });
