@@ -182,6 +182,8 @@ class Parser {
   }
 }
 
+/** A field of an object itself: names such as `constructor` are found in every object, and are names of stores as well. */
+const own = (object, name) => (Object.hasOwn(object, name) ? object[name] : undefined);
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const matches = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
 const isBase64 = (size) => (value) => {
@@ -190,6 +192,8 @@ const isBase64 = (size) => (value) => {
   return bytes.toString('base64') === value && (size === undefined || bytes.length === size);
 };
 const ID = /^[0-9a-f]{32}$/;
+const STORE = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const MOST_PART_BYTES = 2 ** 16;
 const FIELD_TYPES = {
   text: (value) => typeof value === 'string',
   texts: (value) => Array.isArray(value) && value.every(FIELD_TYPES.text),
@@ -197,8 +201,13 @@ const FIELD_TYPES = {
   count: (value) => Number.isSafeInteger(value) && value >= 0,
   id: matches(ID),
   digest: matches(/^[0-9a-f]{64}$/),
-  store: matches(/^[a-z0-9][a-z0-9_-]{0,62}$/),
+  store: matches(STORE),
+  stores: (value) => FIELD_TYPES.texts(value) && value.every((name) => STORE.test(name)),
+  byStore: (value) => isObject(value) && Object.keys(value).every((name) => STORE.test(name)),
   markId: matches(/^[a-z0-9-]{1,100}$/),
+  part: (value) => typeof value === 'string' && Buffer.byteLength(value) <= MOST_PART_BYTES,
+  order: (value) => FIELD_TYPES.part(value) && /^[\0-\x7f]*$/.test(value),
+  packs: (value) => FIELD_TYPES.base64(value) && Buffer.byteLength(value, 'base64') % 32 === 0,
   base64: isBase64(),
   nonce: isBase64(12),
   salt: isBase64(16),
@@ -212,7 +221,7 @@ const FIELD_TYPES = {
 function checkFields(value, what, fields) {
   need(isObject(value), `${what} is not an object`);
   for (const [, name, type, mayBeAbsent] of fields.matchAll(/(\w+):(\w+)(\??)/g)) {
-    const field = Object.hasOwn(value, name) ? value[name] : undefined;
+    const field = own(value, name);
     const isRight = FIELD_TYPES[type](field) || (mayBeAbsent === '?' && field === undefined);
     need(isRight, `${what}: the field "${name}" is missing or wrong`);
   }
@@ -253,7 +262,7 @@ function isSigned(rawKey, message, signature) {
 
 /** A signed JSON object: the signature covers the fields that `names` lists, in this order, without white space. */
 function isSignedJson(rawKey, label, names, object) {
-  const fields = names.split(' ').filter((name) => object[name] !== undefined);
+  const fields = names.split(' ').filter((name) => own(object, name) !== undefined);
   const text = JSON.stringify(Object.fromEntries(fields.map((name) => [name, object[name]])));
   return isSigned(rawKey, Buffer.from(`tidemark ${label}\n${text}`), base64(object.signature));
 }
@@ -527,11 +536,11 @@ function openSection(repo, record, name, fields) {
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
 
-const POSITION = 'lineage:text order:text resume:text';
-const MANIFEST = 'store:store history:text logFrom:object cut:object exact:text entries:count bytes:count packs:base64';
+const POSITION = 'lineage:part order:order resume:part';
+const MANIFEST = 'store:store history:text logFrom:object cut:object exact:text entries:count bytes:count packs:packs';
 const MARK =
-  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:object bases:object floors:object? missing:texts';
-const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:base64? body:digest?';
+  'id:markId name:text? tags:texts? class:text atMs:count skewMs:count positions:byStore bases:byStore floors:byStore? missing:stores';
+const SEGMENT = 'store:store history:text after:object upTo:object storedBytes:count packs:packs? body:digest?';
 const MOST_BODY_BYTES = 256 * MIB;
 
 /** What is read of each kind when the repository is opened: the section, and its fields. */
@@ -557,6 +566,7 @@ function readHistory(repo, everySection = false) {
       for (const name of sections) openSection(repo, record, name, '');
       for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
       for (const segment of content.segments ?? []) checkFields(segment, 'a segment', SEGMENT);
+      for (const gap of content.gaps ?? []) checkFields(gap, 'a gap', 'store:store');
       const positions = [content.logFrom, content.cut].filter((position) => position !== undefined);
       for (const position of positions) checkFields(position, 'a position', POSITION);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
@@ -685,8 +695,8 @@ function mayWrite(repo, credential, store) {
 function checkMark({ id, positions, bases: named, floors = {} }, context) {
   const { bases, logs, credential, mayWriteStore, isForgotten } = context;
   return [...new Set([...Object.keys(positions), ...Object.keys(named)])].map((history) => {
-    const position = checkFields(positions[history], 'a position', POSITION);
-    const floor = floors[history] && checkFields(floors[history], 'a position', POSITION);
+    const position = checkFields(own(positions, history), 'a position', POSITION);
+    const floor = Object.hasOwn(floors, history) ? checkFields(floors[history], 'a position', POSITION) : undefined;
     const isNamed = Object.hasOwn(named, history);
     const goal = { history, credential, position, floor, isNamed };
     const base = isNamed ? bases.get(named[history]) : logs.baseFor(goal);
@@ -869,7 +879,6 @@ function openBase(repo, key) {
   const { root, level, connector, skipped } = openSection(repo, record, 'content', fields);
   for (const entry of skipped) checkFields(entry, 'a skipped entry', 'name:base64 reason:text message:text');
   const packs = base64(summary.packs);
-  need(packs.length % 32 === 0, 'the packs of the base are not well formed');
   need(level <= MOST_LEVEL, 'the level of the base is too high');
   const credential = repo.credentials.get(record.credential);
   return { ...summary, key, credential, root: hex(root), level, connector, skipped, packs };
@@ -993,9 +1002,17 @@ function openBlock(pack, block) {
   return plain;
 }
 
+/** What exactly one zstd frame holds, at most `size` bytes. What comes after it is not read, and so shows in what was taken. */
 function decompress(payload, size, what, params = {}) {
-  const open = () => zlib.zstdDecompressSync(payload, { maxOutputLength: Math.max(size, 1), params });
-  return attempt(open, () => fail(`${what} does not decompress`));
+  const open = (chunkSize) => () =>
+    zlib.zstdDecompressSync(payload, { info: true, maxOutputLength: Math.max(size, 1), chunkSize, params });
+  const unpack = (step) => attempt(open(step), () => fail(`${what} does not decompress`));
+  const step = Math.max(64, Math.min(size, Math.max(MIB, payload.length * 8)) + 1);
+  let { buffer, engine } = unpack(step);
+  // A step that is full at a frame's end goes on with what comes after it: that of more than one step has to be opened in one.
+  if (buffer.length >= step) ({ buffer, engine } = unpack(buffer.length + 1));
+  need(engine.bytesWritten === payload.length, `${what} has bytes too many`);
+  return buffer;
 }
 
 /** A chunk of an opened block, its id recomputed: only this proves that it is what its writer stored. */
@@ -2174,7 +2191,7 @@ function parseFile({ attributes, bytes }) {
   const parse = () => JSON.parse(attributes.toString());
   const values = attempt(parse, () => fail(`${what} is not JSON`));
   const [letter, ...numbers] = Array.isArray(values) ? values : [];
-  const type = { f: 'file', d: 'folder' }[letter];
+  const type = own({ f: 'file', d: 'folder' }, letter);
   const isRight = type !== undefined && numbers.length === 3 && numbers.every(FIELD_TYPES.count);
   need(isRight && (type === 'file' || bytes === 0), `${what} is not well formed`);
   return { type, mode: numbers[0] & 0o777, mtimeS: numbers[2] };
@@ -2956,7 +2973,6 @@ function verifyEntry(finder, entry, connector) {
 /** Reads all frames of a segment, and proves that each chunk that its changes name is in a good block of its packs. */
 function verifySegment(repo, segment, { where, connector, state }) {
   const packs = base64(segment.packs ?? '');
-  need(packs.length % 32 === 0, 'the packs of a segment are not well formed');
   const finder = goodFinder(repo, { credential: repo.credentials.get(segment.credential), packs }, state);
   const isBytes = SERVERS.includes(connector);
   let next = isBytes ? BigInt(segment.after.order) : undefined;

@@ -2,6 +2,7 @@ import { loadConnector } from '../connectors/load.ts';
 import type { Connector, ListedEntry } from '../core/connector.ts';
 import { TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { own } from '../core/own.ts';
 import type { Position } from '../core/position.ts';
 import type { StoredEntry, LoggedEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
@@ -71,12 +72,12 @@ function collect(reader: RepositoryReader, marks: readonly MarkRecord[]): readon
   for (const { mark, standsOn } of marks) {
     for (const [store, key] of standsOn) {
       const record = reader.catalogue.bases.get(key);
-      const position = mark.positions[store];
+      const position = own(mark.positions, store);
       // What is lost was told of already, when the catalogue was read.
       if (record === undefined || position === undefined || mark.missing.includes(store)) continue;
       const isCut = record.summary.cut.order === position.order;
       const isBase = isCut && reader.catalogue.histories.get(store)?.segmentsFrom(record, position).length === 0;
-      const floor = mark.floors?.[store]?.order;
+      const floor = own(mark.floors, store)?.order;
       const found = { id: mark.id, position: isBase ? undefined : position, floor };
       const known = held.get(key);
       if (known === undefined) held.set(key, { record, marks: [found] });

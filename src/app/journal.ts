@@ -3,6 +3,7 @@ import { PlainMemory } from '../archive/plain-memory.ts';
 import { release } from '../core/bytes.ts';
 import { isTidemarkError, operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { own } from '../core/own.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run } from '../core/run.ts';
@@ -303,7 +304,7 @@ export class Journal {
         history.store === name &&
         (comparePositions(reached(history), position) ?? -1) >= 0 &&
         history.isRestorable(position);
-      return bases[name] === undefined && !all.some(isReached);
+      return own(bases, name) === undefined && !all.some(isReached);
     });
     return lacking.map(([name]) => name);
   }
@@ -388,7 +389,7 @@ export class Journal {
     }
     // A mark that waits for another store may stand on it.
     const isNamed = ({ store, queue }: JournaledHistory): boolean =>
-      this.#marks.some(({ mark }) => mark.positions[store]?.lineage === queue.received.lineage);
+      this.#marks.some(({ mark }) => own(mark.positions, store)?.lineage === queue.received.lineage);
     this.#ended = this.#ended.filter(({ isPut, history }) => !isPut || (history !== undefined && isNamed(history)));
   }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import { own } from '../core/own.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -298,6 +299,6 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
 function isMarkedBeyond({ marks }: Catalogue, history: string, credential: string): boolean {
   return marks.some(
     ({ mark, credential: by }) =>
-      by === credential && mark.positions[history] !== undefined && mark.bases[history] === undefined,
+      by === credential && own(mark.positions, history) !== undefined && own(mark.bases, history) === undefined,
   );
 }

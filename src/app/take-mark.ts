@@ -1,6 +1,7 @@
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
+import { own } from '../core/own.ts';
 import { isSamePlace } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Run, Runtime } from '../core/run.ts';
@@ -45,9 +46,9 @@ export async function takeClockMark(options: MarkOptions, run: Run): Promise<Mar
   const skewMs = Math.max(Math.ceil(clock.monotonicMs() - beganMs), ...since);
   // What came up to a position is waited for only now: it takes time, and changes nothing of the moment.
   const { positions, missing } = await readAll(
-    stores.filter(({ name }) => read.positions[name] !== undefined),
+    stores.filter(({ name }) => own(read.positions, name) !== undefined),
     async (name) => {
-      const position = must(read.positions[name], 'a position that was read');
+      const position = must(own(read.positions, name), 'a position that was read');
       await recordings.get(name)?.received(position, run);
       return position;
     },
@@ -148,7 +149,7 @@ function floorsBelow(
   positions: Readonly<Record<string, Position>>,
 ): Mark['floors'] {
   const below = Object.entries(floors).filter(([store, floor]) => {
-    const position = positions[store];
+    const position = own(positions, store);
     return position?.lineage === floor.lineage && floor.order < position.order;
   });
   return below.length === 0 ? undefined : Object.fromEntries(below);
@@ -161,7 +162,7 @@ export function standsAtSamePlace(left: Mark, right: Mark): boolean {
     names.length === Object.keys(right.positions).length &&
     left.missing.join() === right.missing.join() &&
     names.every((name) => {
-      const [one, other] = [left.positions[name], right.positions[name]];
+      const [one, other] = [own(left.positions, name), own(right.positions, name)];
       return one?.lineage === other?.lineage && one?.order === other?.order;
     })
   );

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../core/errors.ts';
+import { own } from '../core/own.ts';
 import { quoted } from '../core/printable.ts';
 import { newestBase } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
@@ -54,7 +55,7 @@ export function timelineOf(catalogue: Catalogue, options: TimelineOptions): Time
     return { store, spans, gaps: historyGaps(catalogue, store, spans) };
   });
   const marks = catalogue.marks
-    .filter(({ mark }) => options.isAll || options.stores.some((store) => mark.positions[store] !== undefined))
+    .filter(({ mark }) => options.isAll || options.stores.some((store) => own(mark.positions, store) !== undefined))
     .map(({ mark, pinned }) => markResult(mark, pinned));
   const { fromMs, toMs } = shownTime(histories, marks, options);
   const to = isoTime(toMs);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import type { SkippedResult } from '../app/results.ts';
-import { printSkipped } from './mark-text.ts';
+import type { MarkResult, SkippedResult } from '../app/results.ts';
+import { markText, printSkipped } from './mark-text.ts';
 import { OutputStream } from './output-stream.ts';
 import { createPrinter } from './printer.ts';
 
@@ -36,4 +36,20 @@ test('a long path keeps both its ends and fits a few lines, and a name is not cu
   assert.ok(line.length < 250, `${line.length}`);
   const short = printed({ name: 'a'.repeat(120), reason: 'special', incomplete: false, message: 'a socket' });
   assert.equal(short, `  skipped ${'a'.repeat(120)}: a socket\n`);
+});
+
+test('what a mark says of itself can’t move the cursor', () => {
+  const mark: MarkResult = {
+    id: 'id\u001b[2J',
+    name: 'name\u001b[2J',
+    at: '2026-11-20T14:05:00Z',
+    class: 'clock',
+    skewMs: 0,
+    state: 'partial',
+    partial: ['store\u001b[2J'],
+    tags: [],
+    pinned: false,
+  };
+  const text = markText(mark, { paint: (_style, painted) => painted, time: (at) => at });
+  assert.equal(text.includes('\u001b'), false);
 });

@@ -7,8 +7,8 @@ import { safeName, shortened } from './shown-name.ts';
 
 /** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
 export function markText(mark: MarkResult, printer: Pick<Printer, 'paint' | 'time'>): string {
-  const name = mark.name === undefined ? '' : ` ${printer.paint('bold', mark.name)}`;
-  return `${printer.paint('bold', mark.id)}${name}  ${printer.time(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
+  const name = mark.name === undefined ? '' : ` ${printer.paint('bold', printable(mark.name))}`;
+  return `${printer.paint('bold', printable(mark.id))}${name}  ${printer.time(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
 }
 
 /** `clock, skew 3.2 s`: the skew is how far apart the stores were read. */
@@ -18,7 +18,10 @@ export function agreementText(mark: MarkResult): string {
 
 export function stateText({ state, partial }: MarkResult, printer: Pick<Printer, 'paint'>): string {
   if (state === 'complete') return printer.paint('green', 'complete');
-  return printer.paint('yellow', partial.length === 0 ? state : `${state}: without ${partial.join(', ')}`);
+  return printer.paint(
+    'yellow',
+    partial.length === 0 ? state : `${state}: without ${partial.map(printable).join(', ')}`,
+  );
 }
 
 const MOST_SKIPPED = 20;

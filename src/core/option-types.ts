@@ -1,6 +1,7 @@
 import { cronMistake } from './cron.ts';
 import { choice, convertedText, keys, list, optional, text, wholeNumber, withDefault, Wrong } from './option-schema.ts';
 import type { OptionType } from './option-schema.ts';
+import { STORE_NAME } from './store-name.ts';
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from './units.ts';
 
 /** An application's name: safe in a path, in a key of an object store and on a command line. */
@@ -10,7 +11,7 @@ export function name(): OptionType<string> {
 
 /** A store's or data set's name: as `name`, and `_` inside. */
 export function storeName(): OptionType<string> {
-  return text({ expects: 'a name made of a-z, 0-9, - and _, at most 63', pattern: /^[a-z0-9][a-z0-9_-]{0,62}$/ });
+  return text({ expects: 'a name made of a-z, 0-9, - and _, at most 63', pattern: STORE_NAME });
 }
 
 /** `5s`, `15m`, `36h`, `14d`; becomes milliseconds. */

@@ -8,13 +8,14 @@ import { equalBytes, toHex } from '../core/bytes.ts';
 import { DEFAULT_CHUNKS, readHeader, writeHeader } from './format/header.ts';
 import type { ChunkLimits, RepositoryHeader } from './format/header.ts';
 import { sha256 } from './format/crypto.ts';
-import { HEADER_KEY } from './format/names.ts';
+import { HEADER_KEY, isIdKey } from './format/names.ts';
 import type { SectionAccess } from './format/record.ts';
 import { issueCredential } from './keys/credential.ts';
 import type { Credential, MaintainerCredential, WriterCredential } from './keys/credential.ts';
+import { findKeyring, listSlotKeys, MAX_SLOT_BYTES } from './keys/find-keyring.ts';
 import { createKeyring, writerKeys } from './keys/keyring.ts';
 import type { Keyring, SlotRole, WriterKeys } from './keys/keyring.ts';
-import { DEFAULT_KDF_COST, openSlot, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
+import { DEFAULT_KDF_COST, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
 import type { KdfCost, SlotInfo } from './keys/slot.ts';
 import { readWhole } from './read-whole.ts';
 import { KeptRecords } from './records/kept-records.ts';
@@ -91,34 +92,14 @@ export async function openWithPassphrase(
   run: Run,
 ): Promise<RepositoryAccess> {
   const header = await peekHeader(objects, run);
-  let damagedCount = 0;
-  for await (const slots of objects.list('keys/', '', run)) {
-    for (const { key } of slots) {
-      const found = await openDamagedAsClosed(objects, { key, repository: header.id, passphrase }, run);
-      if (found === 'damaged') damagedCount += 1;
-      if (found === 'damaged' || found === undefined) continue;
-      refuseForeign(header, found, objects.url);
-      return { objects, header, runtime, memo: new RecordMemo(), keyring: found };
-    }
+  const { keyring, damagedCount } = await findKeyring(objects, { repository: header.id, passphrase }, run);
+  if (keyring !== undefined) {
+    refuseForeign(header, keyring, objects.url);
+    return { objects, header, runtime, memo: new RecordMemo(), keyring };
   }
   const hint =
     damagedCount === 0 ? undefined : `${damagedCount} of its key slots can’t be read: the passphrase may be right.`;
   throw new TidemarkError('KEY_REFUSED', `this passphrase does not open the repository at ${objects.url}`, { hint });
-}
-
-/** One damaged slot must not lock out the others; one that was removed meanwhile is none. */
-async function openDamagedAsClosed(
-  objects: ObjectStore,
-  slot: { readonly key: string; readonly repository: string; readonly passphrase: string },
-  run: Run,
-): Promise<Keyring | 'damaged' | undefined> {
-  try {
-    return await openSlot({ ...slot, bytes: await readWhole(objects, slot.key, MAX_SMALL_OBJECT_BYTES, run) });
-  } catch (error) {
-    if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) return undefined;
-    if (isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'REPOSITORY_NEWER')) return 'damaged';
-    throw error;
-  }
 }
 
 /** Opens with a credential that a host keeps. @throws KEY_REFUSED when it belongs to another repository */
@@ -221,10 +202,8 @@ export async function addPassphrase(
 /** What the slots say of themselves. @throws REPOSITORY_DAMAGED when one can't be read */
 export async function listSlots(access: RepositoryAccess, run: Run): Promise<readonly SlotInfo[]> {
   const slots: SlotInfo[] = [];
-  for await (const batch of access.objects.list('keys/', '', run)) {
-    for (const { key } of batch) {
-      slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SMALL_OBJECT_BYTES, run), key));
-    }
+  for await (const key of listSlotKeys(access.objects, run)) {
+    slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SLOT_BYTES, run), key));
   }
   return slots;
 }
@@ -255,6 +234,7 @@ export async function loadCertificates(access: RepositoryAccess, run: Run): Prom
   const bad: BadObject[] = [];
   for await (const batch of objects.list('credentials/', '', run)) {
     for (const { key } of batch) {
+      if (!isIdKey('credentials', key)) continue;
       try {
         const bytes = await readWhole(objects, key, MAX_SMALL_OBJECT_BYTES, run);
         const certificate = memo.certificate(`${key} ${toHex(sha256(bytes))}`, () =>

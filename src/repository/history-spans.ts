@@ -1,3 +1,4 @@
+import { own } from '../core/own.ts';
 import { isWithin } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import { baseAtMs } from './base-order.ts';
@@ -107,8 +108,8 @@ function lastSeen(
   const owned = Map.groupBy(spans, ({ lineage, credential }) => `${lineage} ${credential}`);
   const seen = new Map<HistorySpan, number>();
   for (const { mark, credential } of marks) {
-    const position = mark.positions[history];
-    if (position === undefined || mark.bases[history] !== undefined) continue;
+    const position = own(mark.positions, history);
+    if (position === undefined || own(mark.bases, history) !== undefined) continue;
     for (const span of owned.get(`${position.lineage} ${credential}`) ?? []) {
       if (isWithin(span, position)) seen.set(span, Math.max(mark.atMs, seen.get(span) ?? 0));
     }

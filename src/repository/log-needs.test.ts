@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { fakeBase, fakeMark, fakeSegment } from '../testing/fake-records.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
 import type { BaseRecord, MarkRecord } from './catalogue.ts';
-import { basesByHistory, basesOfMarks, neededSegments, objectsOf } from './log-needs.ts';
+import { basesByHistory, basesOfMarks, neededSegments, objectsOf, placeIn } from './log-needs.ts';
 import { HistoryView } from './log-view.ts';
 import type { SegmentRecord } from './log-view.ts';
 
@@ -92,4 +92,13 @@ test('of observations a segment stays that alone stops at a mark: others pass it
 test('a segment takes its record, and its frames where they lie apart', () => {
   assert.deepEqual(objectsOf({ ...s13, body: undefined }), [s13.key]);
   assert.deepEqual(objectsOf({ ...s13, body: 'digest' }), [s13.key, 'logs/a/digest']);
+});
+
+test('a history that has the name of what every object has is one like any other', () => {
+  const { mark, credential } = fakeMark(4);
+  assert.equal(placeIn({ mark, credential }, 'constructor'), undefined);
+  const position = positionAt(4);
+  const named = { ...mark, positions: { constructor: position }, bases: {}, floors: {} };
+  const place = { position, credential, floor: undefined, base: undefined };
+  assert.deepEqual(placeIn({ mark: named, credential }, 'constructor'), place);
 });

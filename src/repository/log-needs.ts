@@ -1,3 +1,4 @@
+import { own } from '../core/own.ts';
 import type { Position } from '../core/position.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import { bodyKey } from './format/names.ts';
@@ -13,8 +14,8 @@ export type MarkedPlace = Goal & { readonly base?: string | undefined };
 
 /** Undefined where it says nothing of that history. */
 export function placeIn({ mark, credential }: SignedMark, history: string): MarkedPlace | undefined {
-  const position = mark.positions[history];
-  return position && { position, credential, floor: mark.floors?.[history], base: mark.bases[history] };
+  const position = own(mark.positions, history);
+  return position && { position, credential, floor: own(mark.floors, history), base: own(mark.bases, history) };
 }
 
 /** The base that such a place stands on: what is named, or where a log leads there, the one from which it does. Undefined where that is not there. */
@@ -58,7 +59,7 @@ export function neededSegments(
     else positions.push(position);
   };
   for (const { mark, standsOn } of options.marks) {
-    for (const [history, key] of standsOn) need(bases.get(key), mark.positions[history]);
+    for (const [history, key] of standsOn) need(bases.get(key), own(mark.positions, history));
   }
   for (const base of options.ends) need(base, histories.get(base.summary.history)?.reachOf(base));
   const needed = new Set<SegmentRecord>();

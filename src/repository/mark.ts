@@ -1,3 +1,4 @@
+import { own } from '../core/own.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 
@@ -30,7 +31,7 @@ export function markState(mark: Mark): MarkState {
 /** Whether a mark stands further on than another: in a history of both, and in none of them less far. No clock says so. */
 function isFurther(left: Mark, right: Mark): boolean {
   const orders = Object.entries(left.positions).flatMap(([history, position]) => {
-    const other = right.positions[history];
+    const other = own(right.positions, history);
     return other === undefined ? [] : [comparePositions(position, other) ?? 0];
   });
   return orders.some((order) => order > 0) && orders.every((order) => order >= 0);

@@ -13,10 +13,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import { must } from '../../src/core/must.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { attributes, chunkId, joined, sha256 } from './format.ts';
+import type { Json } from './format.ts';
 import { file, folder, HandMade, link } from './hand-made.ts';
 import type { Entry, HandMadeSession } from './hand-made.ts';
 import { runKit } from './run-kit.ts';
@@ -412,6 +414,43 @@ test('what nobody with the right to it signed does not count', async (t) => {
   await check('a mark at another position than its base', /is not at its position/, ({ session }) => {
     const base = session.base({ entries: [folder('')] });
     session.mark([{ ...base, position: { lineage: 'l1', order: '9', resume: 'r' } }], { id: 'mark-2' });
+  });
+  const journal = (session: HandMadeSession, value: { readonly [key: string]: Json }): void => {
+    session.put('journal', [{ name: 'maintenance', value: { marks: [], ...value } }]);
+  };
+  await check('a mark without what can’t be a store', /field "missing" is missing or wrong/, ({ session }) => {
+    session.mark([], { id: 'mark-2', missing: ['a\nb'] });
+  });
+  await check('a mark of what can’t be a store', /field "positions" is missing or wrong/, ({ session }) => {
+    session.mark([{ ...session.base({ entries: [folder('')] }), history: '../up' }], { id: 'mark-2' });
+  });
+  await check('a mark whose id could clear a terminal', /field "id" is missing or wrong/, ({ session }) => {
+    session.mark([], { id: '\u001b[2J' });
+  });
+  await check('a mark at an order that is not ASCII', /field "order" is missing or wrong/, ({ session }) => {
+    const base = session.base({ entries: [folder('')] });
+    session.mark([{ ...base, position: { lineage: 'l1', order: '\u0661', resume: 'r' } }], { id: 'mark-2' });
+  });
+  await check('a position that is too large', /field "resume" is missing or wrong/, ({ session }) => {
+    const base = session.base({ entries: [folder('')] });
+    session.mark([{ ...base, position: { lineage: 'l1', order: '9', resume: 'r'.repeat(65_537) } }], { id: 'mark-2' });
+  });
+  await check('a gap of what can’t be a store', /field "store" is missing or wrong/, ({ session }) => {
+    journal(session, { gaps: [{ store: 'a b' }] });
+  });
+  await check('a segment with half a pack', /field "packs" is missing or wrong/, ({ session }) => {
+    const end = { lineage: 'l1', order: '9', resume: 'r' };
+    const packs = Buffer.alloc(48).toString('base64');
+    const segment = { store: 'uploads', history: 'uploads', after: end, upTo: end, storedBytes: 0, packs };
+    journal(session, { segments: [segment] });
+  });
+  await check('a section with a byte after its frame', /"maintenance" has bytes too many/, ({ session }) => {
+    const value = { marks: [] };
+    session.put('journal', [{ name: 'maintenance', value, packed: true, trailing: Buffer.alloc(1) }]);
+  });
+  await check('a section of two frames', /"maintenance" has bytes too many/, ({ session }) => {
+    const trailing = zstdCompressSync(Buffer.from(' '));
+    session.put('journal', [{ name: 'maintenance', value: { marks: [] }, packed: true, trailing }]);
   });
   await check('a mark whose base is gone', /the base of uploads is missing/, ({ session }) => {
     const base = session.base({ entries: [folder('')] });

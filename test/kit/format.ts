@@ -277,9 +277,14 @@ export function frame(options: FrameOptions): Buffer {
 }
 
 export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer' | 'frames';
-/** `packed`: as a zstd frame, which takes up to 255 bytes here. */
+/** `packed`: as a zstd frame, which takes up to 255 bytes here, with `trailing` after it. */
 export type Section =
-  | { readonly name: Exclude<SectionName, 'frames'>; readonly value: Json; readonly packed?: boolean | undefined }
+  | {
+      readonly name: Exclude<SectionName, 'frames'>;
+      readonly value: Json;
+      readonly packed?: boolean | undefined;
+      readonly trailing?: Uint8Array | undefined;
+    }
   | { readonly name: 'frames'; readonly bytes: Uint8Array };
 
 export type RecordOptions = {
@@ -319,11 +324,11 @@ type Sealing = Pick<RecordOptions, 'contentKey' | 'maintenanceKey' | 'idKey'> & 
 };
 
 function sealedSection(
-  { name, value, packed }: Exclude<Section, { name: 'frames' }>,
+  { name, value, packed, trailing = Buffer.alloc(0) }: Exclude<Section, { name: 'frames' }>,
   { aad, ephemeralSeed, idKey, ...keys }: Sealing,
 ): Buffer {
   const json = Buffer.from(JSON.stringify(value));
-  const plain = packed === true ? zstdFrame(json) : json;
+  const plain = packed === true ? joined(zstdFrame(json), trailing) : json;
   if (name === 'plain') return plain;
   if (name === 'writer') return gcm(hkdf(idKey, aad, 'tidemark writer section', 32), ZERO_NONCE, aad, plain);
   const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;

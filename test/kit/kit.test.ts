@@ -404,3 +404,12 @@ test('the kit is one file that needs Node and nothing else', () => {
   assert.ok(imported.length >= 5);
   for (const name of imported) assert.match(name, /^node:/);
 });
+
+test('restores a store that has the name of what every object has', async () => {
+  await using temporary = temporaryFolder();
+  const repository = temporary.at('repository');
+  HandMade.withBase(repository, { store: 'constructor', entries: [folder(''), file('a')] });
+  const ended = runKit(['restore', repository, 'latest', temporary.at('out')]);
+  assert.equal(ended.status, 0, ended.err);
+  assert.equal(existsSync(temporary.at('out/constructor/a')), true);
+});

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -31,6 +33,25 @@ registerObjectStoreSuite({
   name: 'local, on disk',
   open: openFixture,
   capabilities: { exclusiveCreate: true, provesDigest: false, listsAtOnce: true },
+});
+
+test('a pipe or a socket in the place of an object is no object, and nothing waits for it', {
+  timeout: 10_000,
+}, async () => {
+  await using fixture = await openFixture();
+  const folder = fixture.store.url;
+  assert.equal(spawnSync('mkfifo', [join(folder, 'pipe')]).status, 0);
+  const server = createServer().listen(join(folder, 'socket'));
+  await once(server, 'listening');
+  try {
+    for (const key of ['pipe', 'socket']) {
+      const reading = fixture.store.read(key, 0, new Uint8Array(1), run);
+      await assert.rejects(reading, { code: 'OBJECT_NOT_FOUND' }, key);
+      assert.equal(await fixture.store.stat(key, run), undefined);
+    }
+  } finally {
+    server.close();
+  }
 });
 
 /** A shell in which it may mount, where this machine allows that to anybody. */

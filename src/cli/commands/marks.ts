@@ -28,8 +28,8 @@ export const marks: Command<typeof marksSpec, MarksResult> = {
         { title: 'tags' },
       ],
       list.map((mark) => [
-        mark.id,
-        mark.name ?? '',
+        printable(mark.id),
+        printable(mark.name ?? ''),
         printer.time(mark.at),
         agreementText(mark),
         `${stateText(mark, printer)}${mark.pinned ? ', pinned' : ''}`,

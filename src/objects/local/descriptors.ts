@@ -1,6 +1,10 @@
+import { constants, fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Clock } from '../../core/run.ts';
+
+/** A link is not followed, and a pipe is not waited for. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 type Descriptor = {
   readonly handle: Promise<FileHandle>;
@@ -17,6 +21,9 @@ export type DescriptorsOptions = {
   readonly lifeMs: number;
 };
 
+/** What lies at a path is no file, such as a folder or a pipe. */
+export class NoFileError extends Error {}
+
 /** Files kept open for reading, so that thousands of reads of one file open it once. The least recently used go first. */
 export class Descriptors implements AsyncDisposable {
   readonly #options: DescriptorsOptions;
@@ -28,7 +35,7 @@ export class Descriptors implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** The file stays open until `action` has settled. Rejects with the file system's error when it can't be opened. */
+  /** The file stays open until `action` has settled. Rejects with the file system's error when it can't be opened, or a NoFileError. */
   async use<T>(path: string, action: (file: FileHandle) => Promise<T>): Promise<T> {
     const known = this.#kept.get(path);
     if (known !== undefined && this.#isExpired(known)) await this.#drop(path, known);
@@ -69,7 +76,7 @@ export class Descriptors implements AsyncDisposable {
   }
 
   #open(path: string): Descriptor {
-    return { handle: open(path, 'r'), openedMs: this.#options.clock.monotonicMs(), users: 0, state: 'kept' };
+    return { handle: openFile(path), openedMs: this.#options.clock.monotonicMs(), users: 0, state: 'kept' };
   }
 
   #isExpired(descriptor: Descriptor): boolean {
@@ -95,4 +102,16 @@ export class Descriptors implements AsyncDisposable {
     const [opened] = await Promise.allSettled([descriptor.handle]);
     if (opened.status === 'fulfilled') await opened.value.close();
   }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  const handle = await open(path, READ);
+  let isFile = false;
+  try {
+    isFile = fstatSync(handle.fd).isFile();
+  } finally {
+    if (!isFile) await handle.close();
+  }
+  if (!isFile) throw new NoFileError(`${path} is no file`);
+  return handle;
 }

@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { rmdir, unlink } from 'node:fs/promises';
 import { hasCode } from './errors.ts';
@@ -9,10 +9,10 @@ import type { FolderEntry } from './walk.ts';
  * as long.
  */
 
-/** The file at a path; undefined where none is, or something else. @throws the file system's errors */
+/** The file at a path; undefined where none is, or something else, be it a link to one. @throws the file system's errors */
 export function statFile(path: string): Stats | undefined {
   try {
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = lstatSync(path, { throwIfNoEntry: false });
     return stats?.isFile() === true ? stats : undefined;
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;

@@ -108,6 +108,32 @@ test('what is no object is not listed', async () => {
   assert.deepEqual(await listKeys(scene.store), ['a/b']);
 });
 
+test('a link or a folder in the place of an object is no object, be it to one', async () => {
+  await using scene = await openScene();
+  await scene.store.create('a/b', body('x'), run);
+  await symlink('b', join(scene.folder, 'a/link'));
+  for (const key of ['a', 'a/link']) {
+    assert.equal(await scene.store.stat(key, run), undefined, key);
+    await assert.rejects(readText(scene.store, key), { code: 'OBJECT_NOT_FOUND' }, key);
+  }
+});
+
+test('the folder of a repository may be a link', async () => {
+  await using scene = await openScene();
+  await scene.store.create('a/b', body('x'), run);
+  const folder = `${scene.folder}-link`;
+  await symlink(scene.folder, folder);
+  try {
+    const runtime = { clock: scene.clock, random: randomBytes, logger: { log: () => undefined }, temporaryFolder: '' };
+    await using store = await openLocalObjectStore({ folder, runtime }, run);
+    await store.create('a/c', body('y'), run);
+    assert.deepEqual([await readText(store, 'a/b'), await readText(store, 'a/c')], ['x', 'y']);
+    assert.deepEqual(await listKeys(store), ['a/b', 'a/c']);
+  } finally {
+    await rm(folder);
+  }
+});
+
 test('where something else is in the place of a key, a create says so', async () => {
   await using scene = await openScene();
   await scene.store.create('a/b', body('kept'), run);
@@ -115,7 +141,7 @@ test('where something else is in the place of a key, a create says so', async ()
   await assert.rejects(scene.store.create('a/b/c', [], run), { code: 'REPOSITORY_DAMAGED' });
   await assert.rejects(scene.store.create('a/b/c/d', [], run), { code: 'REPOSITORY_DAMAGED' });
   await symlink('nowhere', join(scene.folder, 'link'));
-  await assert.rejects(scene.store.create('link', [], run), { code: 'OBJECT_EXISTS' });
+  await assert.rejects(scene.store.create('link', [], run), { code: 'REPOSITORY_DAMAGED' });
   assert.equal(await readText(scene.store, 'a/b'), 'kept');
 });
 

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TidemarkError } from '../../core/errors.ts';
 import { assume } from '../../core/must.ts';
@@ -9,7 +9,7 @@ import { createLimiter } from '../../flow/limiter.ts';
 import { readFully, writePieces } from '../../io/file-pieces.ts';
 import { assertKeyPrefix, assertObjectKey, assertOffset } from '../object-key.ts';
 import type { ObjectInfo, ObjectStore, ObjectStoreCapabilities } from '../object-store.ts';
-import { Descriptors } from './descriptors.ts';
+import { Descriptors, NoFileError } from './descriptors.ts';
 import { hasCode, localError } from './errors.ts';
 import { entriesOf, removeEmptyFolder, removeFile, statFile } from './files.ts';
 import { Folders } from './folders.ts';
@@ -110,7 +110,7 @@ class LocalObjectStore implements ObjectStore {
     try {
       return await this.#descriptors.use(path, (file) => readFully(file, offset, into, run));
     } catch (error) {
-      if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localError(error, 'read', path);
+      if (!isNoObject(error, path)) throw localError(error, 'read', path);
       await this.#assertInPlace();
       throw missing(path, error);
     }
@@ -287,6 +287,13 @@ function infoOf(key: string, stats: Stats): ObjectInfo {
   return { key, sizeBytes: stats.size, modifiedMs: Math.floor(stats.mtimeMs) };
 }
 
+/** Whether a read failed because nothing is there, or something that is no object. */
+function isNoObject(error: unknown, path: string): boolean {
+  if (error instanceof NoFileError || hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return true;
+  // A socket can't be opened, with the same code as a device that is away.
+  return hasCode(error, 'ENXIO') && statFile(path) === undefined;
+}
+
 function missing(path: string, cause: unknown): TidemarkError {
   return new TidemarkError('OBJECT_NOT_FOUND', `${path} is missing`, { cause });
 }
@@ -294,7 +301,7 @@ function missing(path: string, cause: unknown): TidemarkError {
 /** Why the name was not free; whatever had it may be gone by now. */
 async function taken(path: string): Promise<TidemarkError> {
   try {
-    const stats = await stat(path);
+    const stats = await lstat(path);
     if (!stats.isFile()) {
       return new TidemarkError(
         'REPOSITORY_DAMAGED',

@@ -1,4 +1,4 @@
-import { open, readdir, stat } from 'node:fs/promises';
+import { lstat, open, readdir } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../core/bytes.ts';
@@ -83,7 +83,7 @@ export class Scratch {
 
 async function modifiedMs(path: string): Promise<number | undefined> {
   try {
-    return (await stat(path)).mtimeMs;
+    return (await lstat(path)).mtimeMs;
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;

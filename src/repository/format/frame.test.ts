@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import { isTidemarkError } from '../../core/errors.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import { ByteBuilder } from './byte-builder.ts';
@@ -70,4 +71,14 @@ test('a frame that is encoded as none is, is not as long as it says, or unpacks 
   damagedBody(odd(Buffer.from([1, 2, 0, 0, 0, 7, 7])));
   damagedBody(odd(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])));
   damagedBody(odd(Buffer.from([0])));
+});
+
+test('a frame with anything after its first zstd frame is damage', () => {
+  const half = zstdCompressSync(Buffer.alloc(100, 'a'));
+  const packed = (payloadBytes: number, ...parts: readonly Uint8Array[]): Uint8Array =>
+    odd(Buffer.concat([new ByteBuilder(8).u8(1).u32(payloadBytes).take(), ...parts]));
+  assert.deepEqual(opened(packed(100, half)), ['a'.repeat(100)]);
+  damagedBody(packed(100, half, Buffer.alloc(1)));
+  damagedBody(packed(100, half, zstdCompressSync(Buffer.alloc(0))));
+  damagedBody(packed(200, half, half));
 });

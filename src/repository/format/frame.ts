@@ -1,6 +1,6 @@
-import { zstdDecompressSync } from 'node:zlib';
 import { compress } from '../pipeline/compress.ts';
-import { wholeOutput } from '../pipeline/whole-output.ts';
+import { openFrame } from '../pipeline/open-frame.ts';
+import type { OpenedFrame } from '../pipeline/open-frame.ts';
 import { release } from '../../core/bytes.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
@@ -76,8 +76,14 @@ function payloadOf(plain: Uint8Array, what: string): Uint8Array {
 }
 
 function unpack(packed: Uint8Array, payloadBytes: number, what: string): Uint8Array {
+  const { bytes, isWhole } = opened(packed, payloadBytes, what);
+  if (!isWhole) throw damaged(what, 'something comes after what a frame in it holds');
+  return bytes;
+}
+
+function opened(packed: Uint8Array, payloadBytes: number, what: string): OpenedFrame {
   try {
-    return zstdDecompressSync(packed, wholeOutput(payloadBytes));
+    return openFrame(packed, payloadBytes);
   } catch (cause) {
     throw damaged(what, 'a frame in it can’t be unpacked', cause);
   }

@@ -1,3 +1,4 @@
+import type { TidemarkError } from '../../core/errors.ts';
 import { damaged } from './byte-cursor.ts';
 
 /** A value as JSON.parse yields it. */
@@ -65,6 +66,12 @@ export class JsonFields {
     return typeof value === 'string' ? value : this.#fail(key, 'a text');
   }
 
+  /** A text of that form. `expected` says which it is. */
+  formed(key: string, form: RegExp, expected: string): string {
+    const value = this.text(key);
+    return form.test(value) ? value : this.#fail(key, expected);
+  }
+
   optionalText(key: string): string | undefined {
     return this.has(key) ? this.text(key) : undefined;
   }
@@ -107,11 +114,17 @@ export class JsonFields {
     return bytes;
   }
 
-  /** As `base64`, for many bytes that are seldom asked for. */
-  laterBase64(key: string): () => Uint8Array {
+  /** Any number of items of `itemBytes` each, one after another. */
+  base64Items(key: string, itemBytes: number): Uint8Array {
+    const bytes = this.base64(key);
+    return bytes.byteLength % itemBytes === 0 ? bytes : this.#fail(key, `items of ${itemBytes} bytes in base64`);
+  }
+
+  /** As `base64Items`, for many bytes that are seldom asked for. */
+  laterBase64Items(key: string, itemBytes: number): () => Uint8Array {
     const value = this.#get(key);
     if (value instanceof LaterBytes) return value.read;
-    const bytes = this.base64(key);
+    const bytes = this.base64Items(key, itemBytes);
     return () => bytes;
   }
 
@@ -137,12 +150,30 @@ export class JsonFields {
     return this.list(key).map((value) => (typeof value === 'string' ? value : this.#fail(key, 'a list of texts')));
   }
 
+  /** Texts of that form. `expected` says which it is. */
+  formedTexts(key: string, form: RegExp, expected: string): readonly string[] {
+    const texts = this.texts(key);
+    return texts.every((text) => form.test(text)) ? texts : this.#fail(key, `a list of ${expected}`);
+  }
+
+  /** The names of the fields, where all are of that form. `expected` says which it is. */
+  formedKeys(form: RegExp, expected: string): readonly string[] {
+    const keys = this.keys();
+    if (keys.every((key) => form.test(key))) return keys;
+    throw damaged(this.#what, `its fields must be ${expected}`);
+  }
+
   #get(key: string): unknown {
     return Object.hasOwn(this.#value, key) ? this.#value[key] : undefined;
   }
 
+  /** That a field is not what is expected. */
+  wrong(key: string, expected: string): TidemarkError {
+    return damaged(this.#what, `${key} must be ${expected}`);
+  }
+
   #fail(key: string, expected: string): never {
-    throw damaged(this.#what, `${key} must be ${expected}`);
+    throw this.wrong(key, expected);
   }
 }
 

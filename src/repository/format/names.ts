@@ -39,6 +39,11 @@ export function indexKey(credential: string, session: string, number: number): s
   return `index/${credential}/${session}-${counterText(number)}`;
 }
 
+/** Whether an object has the name of a key slot or a certificate: an id. Any other there is foreign. */
+export function isIdKey(folder: 'keys' | 'credentials', key: string): boolean {
+  return key.startsWith(`${folder}/`) && /^[0-9a-f]{32}$/.test(key.slice(folder.length + 1));
+}
+
 export type RecordName = { readonly folder: string; readonly session: string; readonly number: number | 'end' };
 
 /** Reads the name of a record's object; undefined for a foreign one. */

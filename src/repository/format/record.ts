@@ -1,5 +1,7 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, zstdCompressSync } from 'node:zlib';
 import { must } from '../../core/must.ts';
+import { openFrameUpTo } from '../pipeline/open-frame.ts';
+import type { OpenedFrame } from '../pipeline/open-frame.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor, damaged } from './byte-cursor.ts';
 import { derive, openableBy, openBox, seal, sha256, signParts, unseal, verifyParts } from './crypto.ts';
@@ -125,8 +127,14 @@ function packed(json: Uint8Array): Uint8Array {
 
 function unpacked(plain: Uint8Array, what: string): Uint8Array {
   if (plain[0] !== ZSTD_FIRST_BYTE) return plain;
+  const { bytes, isWhole } = unpack(plain, what);
+  if (!isWhole) throw damaged(what, 'something comes after the frame of a section');
+  return bytes;
+}
+
+function unpack(plain: Uint8Array, what: string): OpenedFrame {
   try {
-    return zstdDecompressSync(plain, { maxOutputLength: MAX_RECORD_BYTES });
+    return openFrameUpTo(plain, MAX_RECORD_BYTES);
   } catch (cause) {
     throw damaged(what, 'a section can’t be unpacked', cause);
   }

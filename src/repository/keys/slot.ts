@@ -12,6 +12,9 @@ const argon2id = promisify(argon2);
 /** The cost of turning a passphrase into a key. */
 export type KdfCost = { readonly memoryKiB: number; readonly passes: number; readonly parallelism: number };
 
+/** Argon2 can’t be computed with less memory. */
+const LEAST_KIB_PER_LANE = 8;
+
 /** About 0.15 s and 64 MiB on a small server. */
 export const DEFAULT_KDF_COST: KdfCost = { memoryKiB: 65_536, passes: 3, parallelism: 4 };
 
@@ -23,7 +26,8 @@ export type SlotInfo = {
   readonly createdAtMs: number;
 };
 
-type Slot = SlotInfo & {
+/** A slot as it lies there. Nothing proves what it says before it is opened. */
+export type Slot = SlotInfo & {
   readonly cost: KdfCost;
   readonly salt: Uint8Array;
   readonly nonce: Uint8Array;
@@ -78,7 +82,8 @@ export async function writeSlot(options: {
   });
 }
 
-function readSlot(bytes: Uint8Array, key: string): Slot {
+/** @throws REPOSITORY_DAMAGED, also when its derivation could not be computed; REPOSITORY_NEWER */
+export function readSlot(bytes: Uint8Array, key: string): Slot {
   const fields = JsonFields.parse(bytes, key);
   const version = fields.count('version');
   if (version > 0) {
@@ -94,15 +99,20 @@ function readSlot(bytes: Uint8Array, key: string): Slot {
     role: fields.oneOf('role', ['all', 'reader', 'maintainer']),
     name: fields.text('name'),
     createdAtMs: fields.number('createdAtMs'),
-    cost: {
-      memoryKiB: kdf.count('memoryKiB', 2_097_152),
-      passes: kdf.count('passes', 64),
-      parallelism: kdf.count('parallelism', 64),
-    },
+    cost: readCost(kdf, key),
     salt: kdf.base64('salt', 16),
     nonce: fields.base64('nonce', 12),
     sealed: fields.base64('sealed'),
   };
+}
+
+function readCost(kdf: JsonFields, key: string): KdfCost {
+  const memoryKiB = kdf.count('memoryKiB', 2_097_152);
+  const passes = kdf.count('passes', 64);
+  const parallelism = kdf.count('parallelism', 64);
+  const isComputable = passes > 0 && parallelism > 0 && memoryKiB >= LEAST_KIB_PER_LANE * parallelism;
+  if (!isComputable) throw damaged(key, 'its key derivation is not allowed');
+  return { memoryKiB, passes, parallelism };
 }
 
 /** What a slot says of itself, which nothing proves before it is opened. @throws REPOSITORY_DAMAGED */
@@ -112,18 +122,15 @@ export function readSlotInfo(bytes: Uint8Array, key: string): SlotInfo {
 }
 
 /** The keyring under this slot, or undefined when the passphrase is another one's. @throws REPOSITORY_DAMAGED */
-export async function openSlot(options: {
-  bytes: Uint8Array;
-  key: string;
-  repository: string;
-  passphrase: string;
-}): Promise<Keyring | undefined> {
-  const slot = readSlot(options.bytes, options.key);
+export async function openSlot(
+  slot: Slot,
+  options: { readonly repository: string; readonly passphrase: string },
+): Promise<Keyring | undefined> {
+  const what = slotKey(slot.id);
   const key = await stretch(options.passphrase, slot.salt, slot.cost);
   const aad = slotAad(options.repository, slot.id, slot.role);
   try {
-    const plain = unseal({ key, nonce: slot.nonce, aad, sealed: slot.sealed, what: options.key });
-    return readKeyring(plain, options.key);
+    return readKeyring(unseal({ key, nonce: slot.nonce, aad, sealed: slot.sealed, what }), what);
   } catch (error) {
     // A seal that does not fit is what a wrong passphrase looks like.
     if (isTidemarkError(error, 'REPOSITORY_DAMAGED')) return undefined;

@@ -1,8 +1,8 @@
-import { zstdDecompressSync } from 'node:zlib';
 import { moveBytes } from '../../core/bytes.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { compress } from './compress.ts';
-import { wholeOutput } from './whole-output.ts';
+import { openFrame } from './open-frame.ts';
+import type { OpenedFrame } from './open-frame.ts';
 
 /** The plain of a block: `encoding u8 || plainBytes u32 || payload`. */
 export const BLOCK_HEADER_BYTES = 5;
@@ -71,10 +71,9 @@ export function openBlock(plain: Uint8Array): Uint8Array {
 }
 
 function decompress(payload: Uint8Array, plainBytes: number): Uint8Array {
-  const { buffer, engine } = openFrame(payload, plainBytes);
-  // Whatever comes after the first frame would else go unnoticed.
-  if (engine.bytesWritten !== payload.byteLength) throw damaged('something comes after its frame');
-  return exactly(buffer, plainBytes);
+  const { bytes, isWhole } = unpack(payload, plainBytes);
+  if (!isWhole) throw damaged('something comes after its frame');
+  return exactly(bytes, plainBytes);
 }
 
 function exactly(chunks: Uint8Array, plainBytes: number): Uint8Array {
@@ -82,14 +81,9 @@ function exactly(chunks: Uint8Array, plainBytes: number): Uint8Array {
   throw damaged(`it holds ${chunks.byteLength} bytes instead of ${plainBytes}`);
 }
 
-/** `bytesWritten`: how much of the payload the frame took. */
-type OpenedFrame = { readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } };
-
-function openFrame(payload: Uint8Array, plainBytes: number): OpenedFrame {
+function unpack(payload: Uint8Array, plainBytes: number): OpenedFrame {
   try {
-    const opened: unknown = zstdDecompressSync(payload, { info: true, ...wholeOutput(plainBytes) });
-    // Node's types leave out what `info` changes.
-    return opened as OpenedFrame;
+    return openFrame(payload, plainBytes);
   } catch (error) {
     throw damaged('its frame can’t be decompressed', error);
   }

@@ -1,4 +1,5 @@
 import type { Exactness, Position } from '../../core/position.ts';
+import { STORE_NAME } from '../../core/store-name.ts';
 import type { SkipReason, Skipped } from '../../core/recorder.ts';
 import type { Mark } from '../mark.ts';
 import { toBase64 } from '../format/json.ts';
@@ -42,14 +43,34 @@ export type ManifestContent = {
 };
 
 const PACK_ID_BYTES = 32;
+/** The most that a part of a position takes. */
+const MAX_PART_BYTES = 64 * 1024;
+const ORDER = /^[\u0000-\u007f]{0,65536}$/;
+const MARK_ID = /^[a-z0-9-]{1,100}$/;
 const skipReasons: readonly SkipReason[] = ['unreadable', 'changed', 'vanished', 'special', 'too-long', 'filesystem'];
 
 export function writePosition({ lineage, order, resume }: Position): Json {
   return { lineage, order, resume };
 }
 
+/** @throws REPOSITORY_DAMAGED, also when a part of it is larger than any is, or its order is not ASCII */
 export function readPosition(fields: JsonFields): Position {
-  return { lineage: fields.text('lineage'), order: fields.text('order'), resume: fields.text('resume') };
+  return {
+    lineage: readPart(fields, 'lineage'),
+    order: fields.formed('order', ORDER, `ASCII of at most ${MAX_PART_BYTES} bytes`),
+    resume: readPart(fields, 'resume'),
+  };
+}
+
+function readPart(fields: JsonFields, key: string): string {
+  const text = fields.text(key);
+  if (Buffer.byteLength(text) <= MAX_PART_BYTES) return text;
+  throw fields.wrong(key, `a text of at most ${MAX_PART_BYTES} bytes`);
+}
+
+/** The name of a store, in the form that makes it fit for the name of a folder. @throws REPOSITORY_DAMAGED */
+export function readStore(fields: JsonFields): string {
+  return fields.formed('store', STORE_NAME, 'the name of a store');
 }
 
 export function writeSummary(summary: ManifestSummary): { readonly [key: string]: Json } {
@@ -60,7 +81,7 @@ export function writeSummary(summary: ManifestSummary): { readonly [key: string]
 
 export function readSummary(fields: JsonFields): ManifestSummary {
   return {
-    store: fields.text('store'),
+    store: readStore(fields),
     history: fields.text('history'),
     logFrom: readPosition(fields.object('logFrom')),
     cut: readPosition(fields.object('cut')),
@@ -79,7 +100,7 @@ export function writeMaintenance(body: ManifestMaintenance): Json {
 }
 
 export function readMaintenance(fields: JsonFields): ManifestMaintenance {
-  const packs = fields.laterBase64('packs');
+  const packs = fields.laterBase64Items('packs', PACK_ID_BYTES);
   return {
     ...readSummary(fields),
     newBytes: fields.count('newBytes'),
@@ -93,8 +114,13 @@ export function readMaintenance(fields: JsonFields): ManifestMaintenance {
   };
 }
 
+/** Ids of packs as hex. @throws REPOSITORY_DAMAGED */
+export function readPacks(fields: JsonFields): readonly string[] {
+  return packIds(fields.base64Items('packs', PACK_ID_BYTES));
+}
+
 /** Ids of packs one after another, as hex. */
-export function packIds(raw: Uint8Array): readonly string[] {
+function packIds(raw: Uint8Array): readonly string[] {
   const bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   const ids: string[] = [];
   for (let at = 0; at + PACK_ID_BYTES <= bytes.byteLength; at += PACK_ID_BYTES) {
@@ -138,8 +164,9 @@ export function readContent(fields: JsonFields): ManifestContent {
   };
 }
 
+/** What is said of each history, which in this version has the name of its store. */
 function mapFields<T>(fields: JsonFields, read: (key: string) => T): Readonly<Record<string, T>> {
-  return Object.fromEntries(fields.keys().map((key) => [key, read(key)]));
+  return Object.fromEntries(fields.formedKeys(STORE_NAME, 'names of stores').map((key) => [key, read(key)]));
 }
 
 export function writeMark(mark: Mark): Json {
@@ -162,12 +189,13 @@ export function writeMark(mark: Mark): Json {
   };
 }
 
+/** @throws REPOSITORY_DAMAGED, also when an id or a name of a store has not the form that each has */
 export function readMark(fields: JsonFields): Mark {
   const positions = fields.object('positions');
   const bases = fields.object('bases');
   const floors = fields.has('floors') ? fields.object('floors') : undefined;
   return {
-    id: fields.text('id'),
+    id: fields.formed('id', MARK_ID, 'up to 100 of a-z, 0-9 and -'),
     name: fields.optionalText('name'),
     tags: fields.texts('tags'),
     class: fields.oneOf('class', ['clock', 'sealed']),
@@ -176,6 +204,6 @@ export function readMark(fields: JsonFields): Mark {
     positions: mapFields(positions, (key) => readPosition(positions.object(key))),
     bases: mapFields(bases, (key) => bases.text(key)),
     ...(floors === undefined ? {} : { floors: mapFields(floors, (key) => readPosition(floors.object(key))) }),
-    missing: fields.texts('missing'),
+    missing: fields.formedTexts('missing', STORE_NAME, 'names of stores'),
   };
 }

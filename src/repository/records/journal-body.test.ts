@@ -56,8 +56,24 @@ test('what is not there takes no room, and what an older writer left out is noth
   assert.deepEqual(read(value), { marks: [], segments: [], gaps: [] });
 });
 
-test('a segment with a body that is no digest, a negative size or no position is damage', () => {
-  const broken = [{ body: 'short' }, { storedBytes: -1 }, { after: { lineage: 'l', order: '1' } }, { packs: '?' }];
+test('a gap of what can’t be a store is damage', () => {
+  const gaps = [{ store: 'a/b', history: 'a/b', fromMs: 1, toMs: 2, reason: 'unknown' }];
+  assert.throws(
+    () => read({ marks: [], gaps }),
+    (error) => isTidemarkError(error, 'REPOSITORY_DAMAGED'),
+  );
+});
+
+test('a segment whose body, size, position, packs or store could not be one is damage', () => {
+  const broken = [
+    { body: 'short' },
+    { storedBytes: -1 },
+    { after: { lineage: 'l', order: '1' } },
+    { upTo: { ...at('3'), order: 'é' } },
+    { packs: '?' },
+    { packs: Buffer.alloc(33).toString('base64') },
+    { store: '' },
+  ];
   for (const change of broken) {
     const segments = [{ ...SEGMENT, packs: undefined, ...change }];
     assert.throws(

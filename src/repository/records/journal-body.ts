@@ -2,7 +2,7 @@ import type { Position } from '../../core/position.ts';
 import type { Mark } from '../mark.ts';
 import { toBase64 } from '../format/json.ts';
 import type { Json, JsonFields } from '../format/json.ts';
-import { packIds, readMark, readPosition, writeMark, writePosition } from './bodies.ts';
+import { readMark, readPacks, readPosition, readStore, writeMark, writePosition } from './bodies.ts';
 
 /**
  * A stored piece of a log: what happened after `after` up to `upTo`, which are of one lineage. `fromMs` and `toMs`: the times of its first and last
@@ -78,7 +78,7 @@ function writeSegment(segment: Segment): Json {
 
 function readSegment(fields: JsonFields): Segment {
   return {
-    store: fields.text('store'),
+    store: readStore(fields),
     history: fields.text('history'),
     after: readPosition(fields.object('after')),
     upTo: readPosition(fields.object('upTo')),
@@ -86,7 +86,7 @@ function readSegment(fields: JsonFields): Segment {
     toMs: fields.number('toMs'),
     changes: fields.count('changes'),
     storedBytes: fields.count('storedBytes'),
-    packs: fields.has('packs') ? packIds(Buffer.from(fields.base64('packs'))) : [],
+    packs: fields.has('packs') ? readPacks(fields) : [],
     body: fields.has('body') ? fields.hex('body', 32) : undefined,
   };
 }
@@ -97,7 +97,7 @@ function writeGap({ store, history, after, fromMs, toMs, reason }: Gap): Json {
 
 function readGap(fields: JsonFields): Gap {
   return {
-    store: fields.text('store'),
+    store: readStore(fields),
     history: fields.text('history'),
     after: fields.has('after') ? readPosition(fields.object('after')) : undefined,
     fromMs: fields.number('fromMs'),

@@ -1,3 +1,4 @@
+import { own } from '../../core/own.ts';
 import type { Catalogue } from '../catalogue.ts';
 import { entryText } from '../entry-text.ts';
 import type { SegmentRecord } from '../log-view.ts';
@@ -40,7 +41,7 @@ export class Affected {
     const { history, after, store } = segment;
     const { marks, bases, histories } = this.#catalogue;
     for (const { mark, standsOn } of marks) {
-      const position = mark.positions[history];
+      const position = own(mark.positions, history);
       if (position?.lineage !== after.lineage || position.order <= after.order) continue;
       const base = bases.get(standsOn.get(history) ?? '');
       const segments = base && histories.get(history)?.segmentsFrom(base, position);

@@ -1,3 +1,4 @@
+import { own } from '../../core/own.ts';
 import type { BrokenMark, Catalogue } from '../catalogue.ts';
 import { parseRecordKey } from '../format/names.ts';
 import type { Discontinuity } from '../records/heads.ts';
@@ -18,7 +19,7 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
       });
       continue;
     }
-    const base = broken.isRefused ? broken.key : (broken.mark.bases[broken.history] ?? broken.key);
+    const base = broken.isRefused ? broken.key : (own(broken.mark.bases, broken.history) ?? broken.key);
     missing.set(base, [...(missing.get(base) ?? []), broken]);
   }
   const marksWithout = (base: string): readonly string[] =>
@@ -61,7 +62,7 @@ export function addCatalogueDamage(catalogue: Catalogue, damage: DamageList): vo
 
 /** Which record it was in that is gone nobody can tell; that one is gone is told of its session. */
 function isLogMissing({ isRefused, mark, history }: BrokenMark, { bases }: Catalogue): boolean {
-  const named = mark.bases[history];
+  const named = own(mark.bases, history);
   return !isRefused && (named === undefined || bases.has(named));
 }
 

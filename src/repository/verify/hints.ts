@@ -1,5 +1,6 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
+import { listSlotKeys, MAX_SLOT_BYTES } from '../keys/find-keyring.ts';
 import { readSlotInfo } from '../keys/slot.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { isDamage } from '../format/byte-cursor.ts';
@@ -8,19 +9,15 @@ import { readWhole } from '../read-whole.ts';
 import type { DamageList } from './damage.ts';
 import type { WriterCheck } from './writer-check.ts';
 
-const MAX_SLOT_BYTES = 1024 * 1024;
-
 /** Key slots that can't be read: their passphrases open nothing any more. */
 export async function addKeyDamage({ objects }: RepositoryAccess, damage: DamageList, run: Run): Promise<void> {
-  for await (const batch of objects.list('keys/', '', run)) {
-    for (const { key } of batch) {
-      try {
-        readSlotInfo(await readWhole(objects, key, MAX_SLOT_BYTES, run), key);
-      } catch (error) {
-        if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) continue;
-        if (!(error instanceof Error) || !(isDamage(error) || isTidemarkError(error, 'REPOSITORY_NEWER'))) throw error;
-        damage.add({ object: key, kind: 'key', message: error.message });
-      }
+  for await (const key of listSlotKeys(objects, run)) {
+    try {
+      readSlotInfo(await readWhole(objects, key, MAX_SLOT_BYTES, run), key);
+    } catch (error) {
+      if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) continue;
+      if (!(error instanceof Error) || !(isDamage(error) || isTidemarkError(error, 'REPOSITORY_NEWER'))) throw error;
+      damage.add({ object: key, kind: 'key', message: error.message });
     }
   }
 }
