@@ -299,9 +299,11 @@ function readAt(file, offset, size) {
   return bytes;
 }
 
-function readObject(repo, key, mostBytes) {
+/** `isRight` is asked about the first bytes before the rest is read. */
+function readObject(repo, key, mostBytes, isRight = () => undefined) {
   const { file, size } = openObject(repo, key, mostBytes);
   try {
+    isRight(readAt(file, 0, Math.min(size, RECORD_MAGIC.length)));
     return readAt(file, 0, size);
   } finally {
     fs.closeSync(file);
@@ -451,7 +453,10 @@ function writerKeys(repo, { id, role, idKeyBox }) {
 // ── Records (section 8) ─────────────────────────────────────────────────────────────────────────────────────────────
 
 const RECORD = 'kind:text repository:id credential:id session:id counter:count previous:digest sections:texts';
+const RECORD_MAGIC = 'TMRC\0';
 const MOST_RECORD_BYTES = 256 * MIB;
+const MOST_SMALL_RECORD_BYTES = 16 * MIB;
+const SMALL_RECORD_KEY = /^(?:sessions|void|pins|unpins|proofs|runs)\//;
 const ZSTD_FIRST_BYTE = 0x28;
 
 /** The folder of each kind of record, and who may write it. */
@@ -487,9 +492,11 @@ function recordKeys(repo) {
 
 /** Reads a record and proves that it is what its key says. Its sections are opened by `openSection`. */
 function readRecord(repo, key) {
-  const bytes = readObject(repo, key, MOST_RECORD_BYTES);
+  const mostBytes = SMALL_RECORD_KEY.test(key) ? MOST_SMALL_RECORD_BYTES : MOST_RECORD_BYTES;
+  const isRecord = (first) => new Parser(first, 'the record').magic(RECORD_MAGIC);
+  const bytes = readObject(repo, key, mostBytes, isRecord);
   const parser = new Parser(bytes, 'the record');
-  parser.magic('TMRC\0');
+  parser.magic(RECORD_MAGIC);
   const headerBytes = parser.take(parser.u32());
   const header = parseJson(headerBytes, 'the header of the record', RECORD);
   const bodies = Array.from({ length: parser.u8() }, () => parser.take(parser.u32()));
