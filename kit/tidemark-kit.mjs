@@ -219,6 +219,12 @@ function checkFields(value, what, fields) {
   return value;
 }
 
+/** Only the fields that `fields` names: what else somebody put there is not kept. */
+function known(value, fields) {
+  const names = [...fields.matchAll(/(\w+):/g)].flatMap(([, name]) => (Object.hasOwn(value, name) ? name : []));
+  return Object.fromEntries(names.map((name) => [name, value[name]]));
+}
+
 function parseJson(bytes, what, fields) {
   need(isUtf8(bytes), `${what} is not UTF-8`);
   const value = attempt(
@@ -512,6 +518,11 @@ function readRecord(repo, key) {
   return { ...header, key, digest: sha256(bytes).toString('hex'), bodies, headerDigest: sha256(headerBytes) };
 }
 
+/** To how much JSON a section may unpack: in proportion, or hardly more than it takes. */
+function mostUnpacked(packed) {
+  return Math.min(Math.max(Math.min(MIB + 1024 * packed, 128 * MIB), 2 * packed), MOST_RECORD_BYTES);
+}
+
 function openSection(repo, record, name, fields) {
   const index = record.sections.indexOf(name);
   need(index !== -1, `the record has no section "${name}"`);
@@ -529,7 +540,7 @@ function openSection(repo, record, name, fields) {
   need(Object.hasOwn(open, name), `the section "${safe(name)}" is unknown`);
   const plain = open[name]();
   const isPacked = name !== 'plain' && plain[0] === ZSTD_FIRST_BYTE;
-  return parseJson(isPacked ? decompress(plain, MOST_RECORD_BYTES, body[0]) : plain, body[0], fields);
+  return parseJson(isPacked ? decompress(plain, mostUnpacked(plain.length), body[0]) : plain, body[0], fields);
 }
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
@@ -559,11 +570,12 @@ function readHistory(repo, everySection = false) {
     orDamaged(key, () => {
       const record = readRecord(repo, key);
       const [section, fields] = READ_AT_ONCE[record.kind] ?? [];
-      const { packs: _packs, ...content } = section === undefined ? {} : openSection(repo, record, section, fields);
+      const content = section === undefined ? {} : known(openSection(repo, record, section, fields), fields);
+      for (const name of ['packs', 'gaps']) delete content[name];
       const sections = record.sections.filter((name) => everySection && name !== 'frames');
       for (const name of sections) openSection(repo, record, name, '');
-      for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
-      for (const segment of content.segments ?? []) checkFields(segment, 'a segment', SEGMENT);
+      content.marks = content.marks?.map((mark) => known(checkFields(mark, 'a mark', MARK), MARK));
+      content.segments = content.segments?.map((one) => known(checkFields(one, 'a segment', SEGMENT), SEGMENT));
       const positions = [content.logFrom, content.cut].filter((position) => position !== undefined);
       for (const position of positions) checkFields(position, 'a position', POSITION);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');

@@ -17,6 +17,10 @@ const SIGNATURE_BYTES = 64;
 const PACKED_FROM_BYTES = 1024;
 const ZSTD_FIRST_BYTE = 0x28;
 const ZSTD_LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** What a section unpacks to is in proportion to what it takes, so that no few bytes make a reader run out of memory. */
+const UNPACKED_FREE_BYTES = 1024 * 1024;
+const UNPACKED_TIMES = 1024;
+const UNPACKED_BYTES = 128 * 1024 * 1024;
 const ID_BYTES = 16;
 const DIGEST_BYTES = 32;
 const MIB = 1024 * 1024;
@@ -129,13 +133,20 @@ function closeSection(
 function packed(json: Uint8Array): Uint8Array {
   if (json.byteLength < PACKED_FROM_BYTES) return json;
   const frame = zstdCompressSync(json, ZSTD_LEVEL);
-  return frame.byteLength < json.byteLength ? frame : json;
+  const isWorthIt = frame.byteLength < json.byteLength && json.byteLength <= maxUnpackedBytes(frame.byteLength);
+  return isWorthIt ? frame : json;
+}
+
+/** To how many bytes of JSON a frame of that size may unpack. What is hardly packed may be as large as a record: the packs of large bases. */
+export function maxUnpackedBytes(frameBytes: number): number {
+  const inProportion = Math.min(UNPACKED_FREE_BYTES + UNPACKED_TIMES * frameBytes, UNPACKED_BYTES);
+  return Math.min(Math.max(inProportion, 2 * frameBytes), MAX_RECORD_BYTES);
 }
 
 function unpacked(plain: Uint8Array, what: string): Uint8Array {
   if (plain[0] !== ZSTD_FIRST_BYTE) return plain;
   try {
-    return zstdDecompressSync(plain, { maxOutputLength: MAX_RECORD_BYTES });
+    return zstdDecompressSync(plain, { maxOutputLength: maxUnpackedBytes(plain.byteLength) });
   } catch (cause) {
     throw damaged(what, 'a section can’t be unpacked', cause);
   }
