@@ -228,6 +228,12 @@ function checkFields(value, what, fields) {
   return value;
 }
 
+/** Only the fields that `fields` names: what else somebody put there is not kept. */
+function known(value, fields) {
+  const names = [...fields.matchAll(/(\w+):/g)].flatMap(([, name]) => (Object.hasOwn(value, name) ? name : []));
+  return Object.fromEntries(names.map((name) => [name, value[name]]));
+}
+
 function parseJson(bytes, what, fields) {
   need(isUtf8(bytes), `${what} is not UTF-8`);
   const value = attempt(
@@ -308,9 +314,11 @@ function readAt(file, offset, size) {
   return bytes;
 }
 
-function readObject(repo, key, mostBytes) {
+/** `isRight` is asked about the first bytes before the rest is read. */
+function readObject(repo, key, mostBytes, isRight = () => undefined) {
   const { file, size } = openObject(repo, key, mostBytes);
   try {
+    isRight(readAt(file, 0, Math.min(size, RECORD_MAGIC.length)));
     return readAt(file, 0, size);
   } finally {
     fs.closeSync(file);
@@ -460,7 +468,10 @@ function writerKeys(repo, { id, role, idKeyBox }) {
 // ── Records (section 8) ─────────────────────────────────────────────────────────────────────────────────────────────
 
 const RECORD = 'kind:text repository:id credential:id session:id counter:count previous:digest sections:texts';
+const RECORD_MAGIC = 'TMRC\0';
 const MOST_RECORD_BYTES = 256 * MIB;
+const MOST_SMALL_RECORD_BYTES = 16 * MIB;
+const SMALL_RECORD_KEY = /^(?:sessions|void|pins|unpins|proofs|runs)\//;
 const ZSTD_FIRST_BYTE = 0x28;
 
 /** The folder of each kind of record, and who may write it. */
@@ -496,9 +507,11 @@ function recordKeys(repo) {
 
 /** Reads a record and proves that it is what its key says. Its sections are opened by `openSection`. */
 function readRecord(repo, key) {
-  const bytes = readObject(repo, key, MOST_RECORD_BYTES);
+  const mostBytes = SMALL_RECORD_KEY.test(key) ? MOST_SMALL_RECORD_BYTES : MOST_RECORD_BYTES;
+  const isRecord = (first) => new Parser(first, 'the record').magic(RECORD_MAGIC);
+  const bytes = readObject(repo, key, mostBytes, isRecord);
   const parser = new Parser(bytes, 'the record');
-  parser.magic('TMRC\0');
+  parser.magic(RECORD_MAGIC);
   const headerBytes = parser.take(parser.u32());
   const header = parseJson(headerBytes, 'the header of the record', RECORD);
   const bodies = Array.from({ length: parser.u8() }, () => parser.take(parser.u32()));
@@ -512,6 +525,11 @@ function readRecord(repo, key) {
   need(KINDS[header.kind].indexOf(credential.role) > 0, `a ${credential.role} may not write this`);
   need(header.sections.length === bodies.length, 'the record does not have the sections that it names');
   return { ...header, key, digest: sha256(bytes).toString('hex'), bodies, headerDigest: sha256(headerBytes) };
+}
+
+/** To how much JSON a section may unpack: in proportion, or hardly more than it takes. */
+function mostUnpacked(packed) {
+  return Math.min(Math.max(Math.min(MIB + 1024 * packed, 128 * MIB), 2 * packed), MOST_RECORD_BYTES);
 }
 
 function openSection(repo, record, name, fields) {
@@ -531,7 +549,7 @@ function openSection(repo, record, name, fields) {
   need(Object.hasOwn(open, name), `the section "${safe(name)}" is unknown`);
   const plain = open[name]();
   const isPacked = name !== 'plain' && plain[0] === ZSTD_FIRST_BYTE;
-  return parseJson(isPacked ? decompress(plain, MOST_RECORD_BYTES, body[0]) : plain, body[0], fields);
+  return parseJson(isPacked ? decompress(plain, mostUnpacked(plain.length), body[0]) : plain, body[0], fields);
 }
 
 // ── All records together: marks and chains (sections 8 and 10) ──────────────────────────────────────────────────────
@@ -561,12 +579,13 @@ function readHistory(repo, everySection = false) {
     orDamaged(key, () => {
       const record = readRecord(repo, key);
       const [section, fields] = READ_AT_ONCE[record.kind] ?? [];
-      const { packs: _packs, ...content } = section === undefined ? {} : openSection(repo, record, section, fields);
+      const content = section === undefined ? {} : known(openSection(repo, record, section, fields), fields);
+      for (const gap of content.gaps ?? []) checkFields(gap, 'a gap', 'store:store');
+      for (const name of ['packs', 'gaps']) delete content[name];
       const sections = record.sections.filter((name) => everySection && name !== 'frames');
       for (const name of sections) openSection(repo, record, name, '');
-      for (const mark of content.marks ?? []) checkFields(mark, 'a mark', MARK);
-      for (const segment of content.segments ?? []) checkFields(segment, 'a segment', SEGMENT);
-      for (const gap of content.gaps ?? []) checkFields(gap, 'a gap', 'store:store');
+      content.marks = content.marks?.map((mark) => known(checkFields(mark, 'a mark', MARK), MARK));
+      content.segments = content.segments?.map((one) => known(checkFields(one, 'a segment', SEGMENT), SEGMENT));
       const positions = [content.logFrom, content.cut].filter((position) => position !== undefined);
       for (const position of positions) checkFields(position, 'a position', POSITION);
       for (const head of content.heads ?? []) checkFields(head, 'a head', 'session:id counter:count digest:digest');
@@ -1532,7 +1551,7 @@ function parseAttributes(entry) {
   need(parser.u8() === 1, 'the attributes have an unknown version');
   const type = TYPES[parser.u8()];
   const [mode, uid, gid] = [parser.varint(), parser.varint(), parser.varint()];
-  const seconds = Number(parser.take(8).readBigInt64LE());
+  const seconds = Number(parser.take(8).readBigInt64LE()); // Beyond 2^53 not exact, as Node sets no such time anyway.
   const [nanoseconds, size] = [parser.u32(), parser.varint()];
   const fields = { xattrs: [], target: undefined, group: undefined, runs: undefined };
   for (let last = 0; parser.left > 0; ) {
@@ -1543,7 +1562,7 @@ function parseAttributes(entry) {
   }
   const { target, group, runs } = fields;
   const areNumbersRight = mode <= 0o7777 && Math.max(uid, gid) < 2 ** 32 - 1 && nanoseconds < 1e9;
-  need(areNumbersRight && Number.isSafeInteger(seconds), 'the attributes hold a number that is too large');
+  need(areNumbersRight, 'the attributes hold a number that is too large');
   const fits = (type === 'link') === (target !== undefined) && (type !== 'folder' || group === undefined);
   const isBare = type === 'file' || (type !== undefined && runs === undefined && size === 0 && !entry.hasContent);
   need(fits && isBare, 'the attributes do not belong to their type');

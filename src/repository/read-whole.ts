@@ -1,5 +1,5 @@
 import type { Run } from '../core/run.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
+import type { ObjectInfo, ObjectStore } from '../objects/object-store.ts';
 import { damaged } from './format/byte-cursor.ts';
 
 const FIRST_READ_BYTES = 16 * 1024;
@@ -20,4 +20,12 @@ export async function readWhole(objects: ObjectStore, key: string, limitBytes: n
     grown.set(bytes);
     bytes = grown;
   }
+}
+
+/** The whole object that a listing showed, into no more room than it said. @throws OBJECT_NOT_FOUND; REPOSITORY_DAMAGED when it is larger */
+export async function readListed(objects: ObjectStore, { key, sizeBytes }: ObjectInfo, run: Run): Promise<Uint8Array> {
+  const room = Buffer.allocUnsafeSlow(sizeBytes + 1);
+  const size = await objects.read(key, 0, room, run);
+  if (size > sizeBytes) throw damaged(key, `it is larger than its listing said: ${sizeBytes} bytes`);
+  return size * 2 < room.byteLength ? Buffer.from(room.subarray(0, size)) : room.subarray(0, size);
 }

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { test } from 'node:test';
+import { setTimes } from '../../src/io/native-time.ts';
 import { snapshotTree } from '../../src/testing/tree/snapshot.ts';
 import { compareSnapshots } from '../../src/testing/tree/compare.ts';
 import { listOf, markId, objectOf, openShop } from './shop.ts';
@@ -18,6 +28,23 @@ function fill(shop: Shop): void {
 function repositoryState(shop: Shop): readonly string[] {
   return [...snapshotTree(shop.at('backups'))].map(([path, { content }]) => `${path} ${content}`);
 }
+
+test('times far from now come back to the nanosecond', async () => {
+  await using shop = await openShop();
+  fill(shop);
+  const times = {
+    'notes.txt': 12_307_161_600_000_000_001n,
+    empty: -2_000_000_000_999_999_999n,
+    link: 12_307_161_601n * 1_000_000_000n,
+  };
+  for (const [name, mtimeNs] of Object.entries(times)) setTimes(Buffer.from(shop.at('data', name)), { mtimeNs });
+  shop.ok(['backup']);
+  const [store] = listOf(shop.ok(['restore', '--to', 'latest', '--into', 'out', '--yes']), 'stores');
+  assert.deepEqual(store?.['notes'], []);
+  for (const [name, mtimeNs] of Object.entries(times)) {
+    assert.equal(lstatSync(shop.at('out', 'uploads', name), { bigint: true }).mtimeNs, mtimeNs, name);
+  }
+});
 
 test('init makes a repository once, and writes a manifest where there is none', async () => {
   await using shop = await openShop({ create: false });

@@ -277,12 +277,12 @@ export function frame(options: FrameOptions): Buffer {
 }
 
 export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer' | 'frames';
-/** `packed`: as a zstd frame, which takes up to 255 bytes here, with `trailing` after it. */
+/** `packed`: as a zstd frame, which takes up to 255 bytes here, with `trailing` after it, or the frame to be put in the place of the JSON. */
 export type Section =
   | {
       readonly name: Exclude<SectionName, 'frames'>;
       readonly value: Json;
-      readonly packed?: boolean | undefined;
+      readonly packed?: boolean | Uint8Array | undefined;
       readonly trailing?: Uint8Array | undefined;
     }
   | { readonly name: 'frames'; readonly bytes: Uint8Array };
@@ -328,7 +328,8 @@ function sealedSection(
   { aad, ephemeralSeed, idKey, ...keys }: Sealing,
 ): Buffer {
   const json = Buffer.from(JSON.stringify(value));
-  const plain = packed === true ? joined(zstdFrame(json), trailing) : json;
+  const frame = packed === true ? joined(zstdFrame(json), trailing) : packed;
+  const plain = frame instanceof Uint8Array ? Buffer.from(frame) : json;
   if (name === 'plain') return plain;
   if (name === 'writer') return gcm(hkdf(idKey, aad, 'tidemark writer section', 32), ZERO_NONCE, aad, plain);
   const publicKey = name === 'content' ? keys.contentKey : keys.maintenanceKey;

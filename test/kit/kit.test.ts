@@ -12,10 +12,12 @@ import {
   renameSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import { createSeededRandom } from '../../src/flow/random.ts';
 import { temporaryFolder } from '../../src/testing/tree/temporary-folder.ts';
 import { attributes, sha256 } from './format.ts';
@@ -361,6 +363,23 @@ test('needs neither the index nor a folder of that name, and passes over what is
   made.write('manifests/draft', Buffer.from('foreign'));
   const ended = runKit(['verify', temporary.path]);
   assert.equal(ended.status, 0, ended.err);
+});
+
+test('a record that unpacks to very much is damaged, and what is larger than a record or none is not read', async () => {
+  await using temporary = temporaryFolder();
+  const { made, session } = HandMade.withBase(temporary.path, { entries: [folder(''), file('a')] });
+  const bomb = zstdCompressSync(JSON.stringify({ marks: [], more: 'A'.repeat(40_000_000) }));
+  const key = session.put('journal', [{ name: 'maintenance', value: {}, packed: bomb }]);
+  for (const junk of [`journal/${'0'.repeat(32)}-00000000`, `runs/${'0'.repeat(32)}-00000000`]) {
+    made.write(junk, new Uint8Array());
+    truncateSync(join(temporary.path, junk), 17 * 1024 * 1024);
+  }
+  const ended = runKit(['verify', temporary.path]);
+  assert.equal(ended.status, 5, ended.err);
+  const damage = ended.out + ended.err;
+  assert.match(damage, new RegExp(`${key}.*does not decompress`));
+  assert.match(damage, /journal\/0{32}-0{8}.*does not have its mark/);
+  assert.match(damage, /runs\/0{32}-0{8}.*larger than/);
 });
 
 test('does not write into the repository', async () => {

@@ -36,7 +36,10 @@ export function isTrusted({ mtimeNs, ctimeNs }: FileStatus, trust: TimeTrust): b
   return latest(mtimeNs, ctimeNs) <= trust.scanStartNs - marginNs(mtimeNs, ctimeNs, trust.remote);
 }
 
-/** What a fingerprint is made of, trusted or not. */
+/**
+ * What a fingerprint is made of, trusted or not. Of times the lower 64 bits: two that look the same are 584 years apart, and whoever sets a
+ * file from one to the other changes its time of change.
+ */
 export function stateOf({ sizeBytes, mtimeNs, ctimeNs, inode, mode }: FileStatus): Buffer {
   stateView.setUint8(0, VERSION);
   stateView.setBigInt64(1, BigInt(sizeBytes), true);

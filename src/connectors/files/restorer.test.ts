@@ -661,3 +661,16 @@ test('folders without permissions come back, with what they hold', async () => {
     assert.deepEqual(besideNames(folder), ['.new.tidemark-journal-r1']);
   });
 });
+
+test('a time that the file system can’t hold is noted, and the rest comes back', async () => {
+  await using folder = temporaryFolder();
+  const year3000Ns = 32_503_680_000_000_000_001n;
+  const base = memoryReader([root, entry('far', { type: 'file', mtimeNs: year3000Ns }, 'text')]);
+  await using restorer = await filesConnector.openRestorer(storeAt(folder.at('new')), { runtime, id: 'r1' }, run);
+  await restorer.restoreBase(base, run);
+  const { notes } = await restorer.verify(run);
+  await restorer.swap(run);
+  const isHeld = lstatSync(folder.at('new/far'), { bigint: true }).mtimeNs === year3000Ns;
+  assert.deepEqual(notes, isHeld ? [] : ['far: its time can’t be kept by this file system']);
+  assert.equal(readFileSync(folder.at('new/far'), 'utf8'), 'text');
+});

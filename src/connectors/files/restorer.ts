@@ -89,13 +89,14 @@ class FilesRestorer implements Restorer {
     return { entries, bytes, reusedBytes, notes: notes.list(), noteCount: notes.count };
   }
 
-  async verify(run: Run): Promise<{ readonly entries: number; readonly bytes: number }> {
+  async verify(run: Run): ReturnType<Restorer['verify']> {
     const staging = must(this.#staging, 'a base was restored');
     const { base, entries, bytes } = must(this.#restored, 'a base was restored');
     // All is written: the disk may take it in while it is looked through.
+    const notes = new Notes();
     await using scope = openScope(run);
     void scope.spawn(async () => await syncFileSystem(staging.folder));
-    void scope.spawn(async (inner) => await this.#compare(base, staging, inner));
+    void scope.spawn(async (inner) => await this.#compare(base, new StagingCheck(staging, notes), inner));
     await scope.join();
     // Of what was verified, whatever bears its name by now.
     const coming = statOpen(staging.folder).inode.toString();
@@ -106,7 +107,7 @@ class FilesRestorer implements Restorer {
         run,
       );
     });
-    return { entries, bytes };
+    return { entries, bytes, notes: notes.list() };
   }
 
   async swap(run: Run): Promise<{ readonly keptAside?: string | undefined }> {
@@ -193,8 +194,7 @@ class FilesRestorer implements Restorer {
     );
   }
 
-  async #compare(base: BaseReader, staging: Staging, run: Run): Promise<void> {
-    const check = new StagingCheck(staging);
+  async #compare(base: BaseReader, check: StagingCheck, run: Run): Promise<void> {
     const found: string[] = [];
     let count = 0;
     for await (const batch of this.#only === undefined ? planBase(base, run) : matchedBatches(base, this.#only, run)) {

@@ -5,8 +5,9 @@ import { readLinkAt, statAt } from '../../io/native-folder.ts';
 import type { FileStatus } from '../../io/native-folder.ts';
 import { modeToSet } from './apply-attributes.ts';
 import type { Attributes } from './attributes.ts';
-import { byteText } from './byte-text.ts';
+import { byteText, printablePath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
+import type { Notes } from './notes.ts';
 import type { Staging } from './staging.ts';
 import { fileSizeOf } from './tree-writer.ts';
 import type { PlannedEntry } from './tree-writer.ts';
@@ -17,16 +18,21 @@ const TYPE_BITS: Readonly<Record<Attributes['type'], number>> = {
   link: constants.S_IFLNK,
 };
 
-/** Times that every file system that keeps nanoseconds can hold. */
+/** Up to here, from 1970 on, every file system that keeps nanoseconds can hold a time. */
 const LAST_COMMON_TIME_NS = 0x7fff_ffffn * 1_000_000_000n;
 
-/** Compares what lies in a staging folder with what should: type, size, target, mode, time, and which names are one file. */
+/**
+ * Compares what lies in a staging folder with what should: type, size, target, mode, time, and which names are one file. A time that
+ * not every file system can hold, and that is not there, is no difference but noted.
+ */
 export class StagingCheck {
   readonly #staging: Staging;
+  readonly #notes: Notes;
   readonly #groups = new Map<string, { readonly inode: bigint; readonly encoded: Uint8Array }>();
 
-  constructor(staging: Staging) {
+  constructor(staging: Staging, notes: Notes) {
     this.#staging = staging;
+    this.#notes = notes;
   }
 
   /** What differs, or undefined. A folder that this user may not enter can't be looked into. */
@@ -43,19 +49,23 @@ export class StagingCheck {
     if ((status.mode & constants.S_IFMT) !== TYPE_BITS[attributes.type]) return 'its type differs';
     if (attributes.type === 'file' && status.sizeBytes !== fileSizeOf(entry)) return 'its size differs';
     if (attributes.type === 'link' && !this.#hasTarget(relative, attributes)) return 'its target differs';
-    return this.#metadata(attributes, status) ?? this.#links(entry, status);
+    return this.#metadata(attributes, status) ?? this.#time(relative, attributes, status) ?? this.#links(entry, status);
   }
 
   #hasTarget(relative: ByteText, { target }: Attributes): boolean {
     return target !== undefined && equalBytes(readLinkAt(this.#staging.folder, relative), target);
   }
 
-  #metadata(attributes: Attributes, { mode, mtimeNs }: FileStatus): string | undefined {
-    const { keepsModes, keepsTimes, owners } = this.#staging;
+  #metadata(attributes: Attributes, { mode }: FileStatus): string | undefined {
+    const { keepsModes, owners } = this.#staging;
     const wanted = modeToSet(attributes, owners.choose(attributes));
-    if (keepsModes && attributes.type !== 'link' && (mode & 0o7777) !== wanted) return 'its mode differs';
-    const isCommon = attributes.mtimeNs >= 0n && attributes.mtimeNs <= LAST_COMMON_TIME_NS;
-    if (keepsTimes && isCommon && mtimeNs !== attributes.mtimeNs) return 'its time differs';
+    return keepsModes && attributes.type !== 'link' && (mode & 0o7777) !== wanted ? 'its mode differs' : undefined;
+  }
+
+  #time(relative: ByteText, { mtimeNs }: Attributes, status: FileStatus): string | undefined {
+    if (!this.#staging.keepsTimes || status.mtimeNs === mtimeNs) return undefined;
+    if (mtimeNs >= 0n && mtimeNs <= LAST_COMMON_TIME_NS) return 'its time differs';
+    this.#notes.add(`${printablePath(relative)}: its time can’t be kept by this file system`);
     return undefined;
   }
 

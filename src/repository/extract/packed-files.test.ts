@@ -8,7 +8,8 @@ const size = fc.maxSafeNat();
 const path = fc.uint8Array({ minLength: 1, maxLength: 40 });
 const runs = fc.array(fc.record({ offset: size, sizeBytes: size }), { maxLength: 4 });
 const id = fc.option(fc.nat(2 ** 32 - 2), { nil: undefined });
-const time = fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n });
+/** What 64 bits of seconds hold. */
+const time = fc.bigInt({ min: -(2n ** 63n) * 1_000_000_000n, max: 2n ** 63n * 1_000_000_000n - 1n });
 const finish = fc.record({ uid: id, gid: id, mode: fc.nat(0o7777), mtimeNs: time, atimeNs: time });
 const whole = fc.record({
   kind: fc.constant('whole' as const),

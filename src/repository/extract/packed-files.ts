@@ -1,3 +1,4 @@
+import { putTime, TIME_CELLS, timeAt } from '../packed-time.ts';
 import type { FileRun } from './content-layout.ts';
 import type { TargetShape } from './target-file.ts';
 
@@ -12,7 +13,7 @@ export type JobFile = { readonly fill: FillFile; readonly candidate?: Uint8Array
 export type PackedFiles = {
   /** Per file: flags; where its path, its candidate and its runs end in `paths` and `runs`; length, user, group, mode. */
   readonly numbers: Float64Array;
-  /** Per file: modified, accessed. */
+  /** Per file: modified, accessed; each as `putTime` has it. */
   readonly times: BigInt64Array;
   readonly paths: Uint8Array;
   /** Per run: offset, size. */
@@ -20,7 +21,7 @@ export type PackedFiles = {
 };
 
 const NUMBERS = 8;
-const TIMES = 2;
+const TIMES = 2 * TIME_CELLS;
 const PART = 1;
 const SPARSE = 2;
 const USER = 4;
@@ -55,7 +56,8 @@ export function packFiles(files: readonly JobFile[]): PackedFiles {
     const flags =
       (extents === undefined ? 0 : SPARSE) | (uid === undefined ? 0 : USER) | (gid === undefined ? 0 : GROUP);
     numbers.set([flags, pathEnd, end, runs.length, fileSizeBytes, uid ?? 0, gid ?? 0, mode], row);
-    times.set([mtimeNs, atimeNs], index * TIMES);
+    putTime(times, index * TIMES, mtimeNs);
+    putTime(times, index * TIMES + TIME_CELLS, atimeNs);
   }
   return { numbers, times, paths, runs: Float64Array.from(runs) };
 }
@@ -74,8 +76,8 @@ export function* unpackFiles(packed: PackedFiles): Generator<JobFile> {
       uid: flags & USER ? number(5) : undefined,
       gid: flags & GROUP ? number(6) : undefined,
       mode: number(7),
-      mtimeNs: times[at] ?? 0n,
-      atimeNs: times[at + 1] ?? 0n,
+      mtimeNs: timeAt(times, at),
+      atimeNs: timeAt(times, at + TIME_CELLS),
     };
     const shape = { path, fileSizeBytes: number(4), extents: flags & SPARSE ? runs : undefined, finish };
     yield {

@@ -19,13 +19,16 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export class JsonFields {
   readonly #value: Readonly<Record<string, unknown>>;
   readonly #what: string;
+  /** Of the text that it was parsed from; 0 where it is a part of one. */
+  readonly sizeBytes: number;
 
-  constructor(value: unknown, what: string) {
+  constructor(value: unknown, what: string, sizeBytes = 0) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw damaged(what, 'an object is expected');
     }
     this.#value = value as Readonly<Record<string, unknown>>; // any JSON object is this; each field is checked when it is read
     this.#what = what;
+    this.sizeBytes = sizeBytes;
   }
 
   static parse(bytes: Uint8Array, what: string): JsonFields {
@@ -35,12 +38,12 @@ export class JsonFields {
     } catch (cause) {
       throw damaged(what, 'it is not JSON', cause);
     }
-    return new JsonFields(value, what);
+    return new JsonFields(value, what, bytes.byteLength);
   }
 
   /** The same with one more. */
   with(key: string, value: LaterBytes): JsonFields {
-    return new JsonFields({ ...this.#value, [key]: value }, this.#what);
+    return new JsonFields({ ...this.#value, [key]: value }, this.#what, this.sizeBytes);
   }
 
   get all(): Readonly<Record<string, Json>> {

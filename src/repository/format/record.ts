@@ -19,10 +19,18 @@ const SIGNATURE_BYTES = 64;
 const PACKED_FROM_BYTES = 1024;
 const ZSTD_FIRST_BYTE = 0x28;
 const ZSTD_LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** What a section unpacks to is in proportion to what it takes, so that no few bytes make a reader run out of memory. */
+const UNPACKED_FREE_BYTES = 1024 * 1024;
+const UNPACKED_TIMES = 1024;
+const UNPACKED_BYTES = 128 * 1024 * 1024;
 const ID_BYTES = 16;
 const DIGEST_BYTES = 32;
+const MIB = 1024 * 1024;
 /** No record is larger; the packs of a base of 100 TB fit. */
-export const MAX_RECORD_BYTES = 256 * 1024 * 1024;
+const MAX_RECORD_BYTES = 256 * MIB;
+const MAX_SMALL_RECORD_BYTES = 16 * MIB;
+/** Folders of records that name one thing, or list few. */
+const SMALL_FOLDERS: ReadonlySet<string> = new Set(['sessions', 'void', 'pins', 'unpins', 'proofs', 'runs']);
 
 /** Who can open a section: everyone, maintainers and readers, readers, or the writer itself. `frames` is no JSON, but frames that are sealed themselves. */
 export type SectionName = 'plain' | 'maintenance' | 'content' | 'writer' | 'frames';
@@ -67,6 +75,11 @@ export class OpenedSection {
 
 /** A record as it lies in the repository. Nothing is believed before `verifyRecord`. */
 export type SignedRecord = SealedRecord & { readonly signed: Uint8Array; readonly signature: Uint8Array };
+
+/** How large a record under that key may be. */
+export function maxRecordBytes(key: string): number {
+  return SMALL_FOLDERS.has(key.split('/', 1)[0] ?? '') ? MAX_SMALL_RECORD_BYTES : MAX_RECORD_BYTES;
+}
 
 export const NO_PREVIOUS = '0'.repeat(DIGEST_BYTES * 2);
 
@@ -122,7 +135,14 @@ function closeSection(
 function packed(json: Uint8Array): Uint8Array {
   if (json.byteLength < PACKED_FROM_BYTES) return json;
   const frame = zstdCompressSync(json, ZSTD_LEVEL);
-  return frame.byteLength < json.byteLength ? frame : json;
+  const isWorthIt = frame.byteLength < json.byteLength && json.byteLength <= maxUnpackedBytes(frame.byteLength);
+  return isWorthIt ? frame : json;
+}
+
+/** To how many bytes of JSON a frame of that size may unpack. What is hardly packed may be as large as a record: the packs of large bases. */
+export function maxUnpackedBytes(frameBytes: number): number {
+  const inProportion = Math.min(UNPACKED_FREE_BYTES + UNPACKED_TIMES * frameBytes, UNPACKED_BYTES);
+  return Math.min(Math.max(inProportion, 2 * frameBytes), MAX_RECORD_BYTES);
 }
 
 function unpacked(plain: Uint8Array, what: string): Uint8Array {
@@ -134,7 +154,7 @@ function unpacked(plain: Uint8Array, what: string): Uint8Array {
 
 function unpack(plain: Uint8Array, what: string): OpenedFrame {
   try {
-    return openFrameUpTo(plain, MAX_RECORD_BYTES);
+    return openFrameUpTo(plain, maxUnpackedBytes(plain.byteLength));
   } catch (cause) {
     throw damaged(what, 'a section can’t be unpacked', cause);
   }
@@ -163,12 +183,27 @@ export function readRecordHeader(bytes: Uint8Array, what: string): RecordHeader 
   };
 }
 
-/** Splits a record. @throws REPOSITORY_DAMAGED, also when it lies under a key that is not its own. */
-export function readRecord(bytes: Uint8Array, key: string): SignedRecord {
-  const cursor = new ByteCursor(bytes, key);
+/** The header of a record of which `cursor` has at least the beginning. */
+function takeHeader(
+  cursor: ByteCursor,
+  key: string,
+): { readonly header: RecordHeader; readonly headerBytes: Uint8Array } {
   cursor.expectMagic(MAGIC, VERSION);
   const headerBytes = cursor.bytes(cursor.u32());
   const header = readRecordHeader(headerBytes, key);
+  if (recordKey(header.kind, header.session, header.counter) !== key) throw damaged(key, 'it belongs elsewhere');
+  return { header, headerBytes };
+}
+
+/** What a record says of itself, from its first bytes. @throws REPOSITORY_DAMAGED as `readRecord` does */
+export function peekRecordHeader(bytes: Uint8Array, key: string): RecordHeader {
+  return takeHeader(new ByteCursor(bytes, key), key).header;
+}
+
+/** Splits a record. @throws REPOSITORY_DAMAGED, also when it lies under a key that is not its own. */
+export function readRecord(bytes: Uint8Array, key: string): SignedRecord {
+  const cursor = new ByteCursor(bytes, key);
+  const { header, headerBytes } = takeHeader(cursor, key);
   const count = cursor.u8();
   if (count !== header.sections.length) cursor.fail('its sections do not fit its header');
   const sections: Uint8Array[] = [];
@@ -176,7 +211,6 @@ export function readRecord(bytes: Uint8Array, key: string): SignedRecord {
   const signed = bytes.subarray(0, cursor.offset);
   const signature = cursor.bytes(SIGNATURE_BYTES);
   cursor.expectEnd();
-  if (recordKey(header.kind, header.session, header.counter) !== key) throw damaged(key, 'it belongs elsewhere');
   const digest = Buffer.from(sha256(bytes)).toString('hex');
   return { header, key, digest, sizeBytes: bytes.byteLength, headerBytes, sections, signed, signature };
 }

@@ -1,4 +1,5 @@
 import type { Extent } from '../../core/recorder.ts';
+import { putTime, TIME_CELLS, timeAt } from '../packed-time.ts';
 import type { FilePiece, Piece } from './piece.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { FilePiece, Piece } from './piece.ts';
 export type PackedPieces = {
   /** Per piece: flags, offset, size; where its path and its runs end in `paths` and `runs`; size of the file. */
   readonly numbers: Float64Array;
-  /** Per piece: modified, changed, inode. */
+  /** Per piece: modified, changed, both as `putTime` has them; inode. */
   readonly states: BigInt64Array;
   readonly paths: Uint8Array;
   /** Per run: offset, size. */
@@ -16,7 +17,9 @@ export type PackedPieces = {
 };
 
 const NUMBERS = 6;
-const STATES = 3;
+const CHANGED = TIME_CELLS;
+const INODE = 2 * TIME_CELLS;
+const STATES = INODE + 1;
 const PAGES = 1;
 const FINAL = 2;
 const FILE = 4;
@@ -38,9 +41,9 @@ export function packPieces(pieces: readonly Piece[]): PackedPieces {
       paths.set(path, pathEnd);
       pathEnd += path.byteLength;
       for (const run of file.runs) runs.push(run.offset, run.sizeBytes);
-      states[stateAt] = state.mtimeNs;
-      states[stateAt + 1] = state.ctimeNs;
-      states[stateAt + 2] = state.inode;
+      putTime(states, stateAt, state.mtimeNs);
+      putTime(states, stateAt + CHANGED, state.ctimeNs);
+      states[stateAt + INODE] = state.inode;
       numbers[at + 5] = state.sizeBytes;
     }
     numbers[at] = flags;
@@ -94,9 +97,9 @@ function unpackFile({ numbers, states, paths, runs }: PackedPieces, at: number, 
     path: paths.subarray(places.pathStart, places.pathEnd),
     state: {
       sizeBytes: numbers[at + 5] ?? 0,
-      mtimeNs: states[state] ?? 0n,
-      ctimeNs: states[state + 1] ?? 0n,
-      inode: states[state + 2] ?? 0n,
+      mtimeNs: timeAt(states, state),
+      ctimeNs: timeAt(states, state + CHANGED),
+      inode: states[state + INODE] ?? 0n,
     },
     tolerant: ((numbers[at] ?? 0) & TOLERANT) !== 0,
     runs: extents,

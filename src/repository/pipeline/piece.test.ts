@@ -7,6 +7,8 @@ import type { Piece } from './piece.ts';
 
 const place = fc.nat(2 ** 48);
 const cut = fc.constantFrom('stream' as const, 'pages' as const);
+/** What 64 bits of seconds hold. */
+const time = fc.bigInt({ min: -(2n ** 63n) * 1_000_000_000n, max: 2n ** 63n * 1_000_000_000n - 1n });
 const signed64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 
 const pieces: fc.Arbitrary<Piece> = fc.oneof(
@@ -18,7 +20,7 @@ const pieces: fc.Arbitrary<Piece> = fc.oneof(
     final: fc.boolean(),
     file: fc.record({
       path: fc.uint8Array(),
-      state: fc.record({ sizeBytes: place, mtimeNs: signed64, ctimeNs: signed64, inode: signed64 }),
+      state: fc.record({ sizeBytes: place, mtimeNs: time, ctimeNs: time, inode: signed64 }),
       tolerant: fc.boolean(),
       runs: fc.array(fc.record({ offset: place, sizeBytes: place }), { maxLength: 5 }),
     }),

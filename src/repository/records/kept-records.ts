@@ -141,6 +141,9 @@ export class KeptRecords {
     const at = header.sections.indexOf(name);
     const sealed = kept?.sections[at];
     if (kept?.digest !== digest || !(sealed instanceof Uint8Array) || !KEPT_SECTIONS.includes(name)) return;
+    // Its text is made again here: one that is too large to be written down is not held either.
+    const largestBytes = header.kind === 'manifest' ? MOST_BYTES - this.#bytes : LARGEST_RECORD_BYTES;
+    if (fields.sizeBytes > largestBytes) return;
     const opened = header.kind === 'manifest' ? this.#apart(fields) : { json: encodeJson(fields.all) };
     kept.sections[at] = opened;
     this.#bytes += sizeOf(opened) - sealed.byteLength;

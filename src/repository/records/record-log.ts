@@ -8,10 +8,17 @@ import { mayWrite } from '../format/certificate.ts';
 import type { Certificate } from '../format/certificate.ts';
 import { parseRecordKey } from '../format/names.ts';
 import type { RecordKind } from '../format/names.ts';
-import { MAX_RECORD_BYTES, openableSection, openSection, readRecord, verifyRecord } from '../format/record.ts';
-import type { SealedRecord, SectionName } from '../format/record.ts';
+import {
+  maxRecordBytes,
+  openableSection,
+  openSection,
+  peekRecordHeader,
+  readRecord,
+  verifyRecord,
+} from '../format/record.ts';
+import type { RecordHeader, SealedRecord, SectionName } from '../format/record.ts';
 import type { JsonFields } from '../format/json.ts';
-import { readWhole } from '../read-whole.ts';
+import { readListed } from '../read-whole.ts';
 
 /** A record with a valid signature of a certified credential that may write its kind. */
 export type TrustedRecord = {
@@ -50,6 +57,11 @@ const FOLDERS = [
   'pins',
 ] as const satisfies readonly string[];
 const READS_AT_ONCE = 8;
+/** Of records that are read at once, unless one alone is larger. */
+const BYTES_AT_ONCE = 16 * 1024 * 1024;
+/** Of a record that is larger than the first, the second is read before the rest: it shows most of what nobody here wrote. */
+const LARGE_BYTES = 1024 * 1024;
+const HEAD_BYTES = 16 * 1024; // of which a header has 8 KiB at most
 
 /** Reads every record. What is damaged or forged is in `bad` and nowhere else. Records of `before` that still lie there are not read again. */
 export async function loadRecords(access: RepositoryAccess, run: Run, before?: RecordLog): Promise<RecordLog> {
@@ -81,13 +93,39 @@ export async function loadRecords(access: RepositoryAccess, run: Run, before?: R
   };
   for (const folder of FOLDERS) {
     for await (const batch of access.objects.list(`${folder}/`, '', run)) {
-      const wanted = batch.filter(isRecord);
-      for (let at = 0; at < wanted.length; at += READS_AT_ONCE) {
-        await Promise.all(wanted.slice(at, at + READS_AT_ONCE).map(read));
-      }
+      for (const group of readTogether(batch.filter(isRecord))) await Promise.all(group.map(read));
     }
   }
   return { byKey, certificates, bad, lastBeatMs, beatKeys };
+}
+
+type ProvableRecord = { readonly record: SealedRecord; isProven(signingKey: Uint8Array): boolean };
+
+/** In their order, in groups of which all may be in memory. */
+function* readTogether(infos: readonly ObjectInfo[]): Generator<readonly ObjectInfo[]> {
+  let group: ObjectInfo[] = [];
+  let bytes = 0;
+  for (const info of infos) {
+    if (group.length === READS_AT_ONCE || (group.length > 0 && bytes + info.sizeBytes > BYTES_AT_ONCE)) {
+      yield group;
+      [group, bytes] = [[], 0];
+    }
+    group.push(info);
+    bytes += info.sizeBytes;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** Who wrote a record, by what its header says, or why it does not count whatever else it holds. */
+function judgeHeader(
+  access: RepositoryAccess,
+  certificates: Certificates,
+  { repository, credential, kind }: RecordHeader,
+): Certificate | Omit<BadRecord, 'key'> {
+  if (repository !== access.header.id) return { message: 'it belongs to another repository' };
+  const certificate = certificates.byId.get(credential);
+  if (certificate === undefined) return { message: 'its writer has no certificate', credential };
+  return mayWrite(certificate, kind) ? certificate : { message: `a ${certificate.role} may not write it` };
 }
 
 /** A record, and whether its signature is known to fit, or fits. */
@@ -96,10 +134,19 @@ async function readProvable(
   certificates: Certificates,
   info: ObjectInfo,
   run: Run,
-): Promise<{ readonly record: SealedRecord; isProven(signingKey: Uint8Array): boolean }> {
+): Promise<ProvableRecord | Omit<BadRecord, 'key'>> {
+  const { objects } = access;
   const kept = access.kept?.find(info, certificates.byId, sectionAccess(access, ''));
   if (kept !== undefined) return { record: kept, isProven: () => true };
-  const record = readRecord(await readWhole(access.objects, info.key, MAX_RECORD_BYTES, run), info.key);
+  const limitBytes = maxRecordBytes(info.key);
+  if (info.sizeBytes > limitBytes) return { message: `it is larger than ${limitBytes} bytes` };
+  if (info.sizeBytes > LARGE_BYTES) {
+    const head = Buffer.allocUnsafe(HEAD_BYTES);
+    const header = peekRecordHeader(head.subarray(0, await objects.read(info.key, 0, head, run)), info.key);
+    const judged = judgeHeader(access, certificates, header);
+    if ('message' in judged) return judged;
+  }
+  const record = readRecord(await readListed(objects, info, run), info.key);
   return { record, isProven: (signingKey) => verifyRecord(record, signingKey) };
 }
 
@@ -112,20 +159,14 @@ async function readTrusted(
 ): Promise<Omit<TrustedRecord, 'modifiedMs'> | BadRecord | undefined> {
   const { key } = info;
   try {
-    const { record, isProven } = await readProvable(access, certificates, info, run);
-    const certificate = certificates.byId.get(record.header.credential);
-    if (record.header.repository !== access.header.id) return { key, message: 'it belongs to another repository' };
-    if (certificate === undefined) {
-      return { key, message: 'its writer has no certificate', credential: record.header.credential };
-    }
+    const found = await readProvable(access, certificates, info, run);
+    if ('message' in found) return { key, ...found };
+    const { record, isProven } = found;
+    const certificate = judgeHeader(access, certificates, record.header);
+    if ('message' in certificate) return { key, ...certificate };
     const { signingKey } = certificate;
-    if (!access.memo.signature(record.digest, certificate, () => isProven(signingKey))) {
-      return { key, message: 'its signature does not fit' };
-    }
-    if (!mayWrite(certificate, record.header.kind)) {
-      return { key, message: `a ${certificate.role} may not write it` };
-    }
-    return { record, certificate };
+    const fits = access.memo.signature(record.digest, certificate, () => isProven(signingKey));
+    return fits ? { record, certificate } : { key, message: 'its signature does not fit' };
   } catch (error) {
     if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) return undefined;
     if (isTidemarkError(error, 'REPOSITORY_DAMAGED')) return { key, message: error.message };

@@ -6,6 +6,7 @@ const CERTIFICATES_KEPT = 1000;
 const SECTIONS_KEPT = 10_000;
 /** Larger sections are opened each time. */
 const LARGEST_SECTION_BYTES = 8 * 1024;
+const LARGEST_JSON_BYTES = 64 * 1024;
 
 /**
  * What has been proven and opened while a repository is open, by the digest of the bytes: whoever reads the same bytes again need not check
@@ -39,7 +40,7 @@ export class RecordMemo {
     const known = this.#sections.get(key);
     if (known !== undefined) return known;
     const fields = open();
-    if (sizeBytes <= LARGEST_SECTION_BYTES) this.#sections.set(key, fields);
+    if (sizeBytes <= LARGEST_SECTION_BYTES && fields.sizeBytes <= LARGEST_JSON_BYTES) this.#sections.set(key, fields);
     return fields;
   }
 }
