@@ -58,7 +58,7 @@ async function diagnoseRepository(
   run: Run,
 ): Promise<readonly Finding[]> {
   await using application = await OpenApplication.open(context, run);
-  const findings = [...(await checkRepository(application, run)), ...(await checkRestores(application))];
+  const findings = [...(await checkRepository(application, run)), ...(await checkRestores(application, run))];
   return [...findings, ...(await attempt(run, () => diagnoseContents(application, stores, run)))];
 }
 

@@ -84,7 +84,7 @@ export async function offlineStatus(application: OpenApplication, run: Run): Pro
     },
     ...(lastMark === undefined ? {} : { lastMark: markResult(lastMark.mark, lastMark.pinned) }),
     alarms: [
-      ...(await restoreAlarms(application)),
+      ...(await restoreAlarms(application, run)),
       ...repositoryAlarms({ catalogue, configuration, remembered, stores, nowMs, knowsProofs }),
     ],
   };

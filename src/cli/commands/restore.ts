@@ -24,7 +24,10 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
     if (options.undo || options.discard) {
       await using application = await openApplication(context);
       if (options.undo) return { result: await undoRestore(application, stores, context.run) };
-      await confirmDiscard(context, { leftovers: await listLeftovers(application, stores), yes: options.yes });
+      await confirmDiscard(context, {
+        leftovers: await listLeftovers(application, stores, context.run),
+        yes: options.yes,
+      });
       return { result: await discardRestores(application, stores, context.run) };
     }
     keepFreedMemory();
@@ -127,12 +130,12 @@ function printDamaged({ damaged, damagedCount }: RestoreResult['stores'][number]
 const MOST_DAMAGED = 20;
 
 function undoneText(
-  { store, into, holds, givenUp, keptAside }: RestoreUndoResult['stores'][number],
+  { store, into, holds, givenUp, state, keptAside }: RestoreUndoResult['stores'][number],
   printer: Printer,
 ): string {
   const name = printer.paint('bold', store);
   if (givenUp !== undefined) {
-    return `${name}: ${printable(into)} is given up and may hold a part; what was to go there, and what it held before, stays in ${printable(givenUp)}`;
+    return `${name}: the restore into ${printable(into)} is given up; ${printable(state ?? '')}`;
   }
   if (holds === undefined) return `${name}: what a restore had left beside ${printable(into)} is deleted`;
   const [now, other] = holds === 'before' ? ['before the restore', 'was restored'] : ['restored', 'was there before'];
@@ -152,8 +155,9 @@ async function confirmDiscard(
   const { leftovers, yes } = options;
   if (yes || leftovers.length === 0 || !context.prompter.available) return;
   context.show((printer) => {
-    for (const { store, into, keptAside } of leftovers) {
-      const what = keptAside ?? `what an unfinished restore has written beside ${into}`;
+    for (const { store, into, keptAside, state } of leftovers) {
+      const lost = state === undefined ? undefined : `is given up, nothing of it is deleted; ${state}`;
+      const what = lost ?? keptAside ?? `what an unfinished restore has written beside ${into}`;
       printer.line(`${printer.paint('bold', store)}: ${printable(what)}`);
     }
   });

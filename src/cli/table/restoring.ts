@@ -68,6 +68,7 @@ export const restoreSpec = {
     PER_STORE,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
     'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside; --discard deletes it.',
+    'An exchange that was cut off and can’t be finished, because a server does not come back or what was to come in is gone, is given up with --discard STORE: no data is deleted, and it says what is where.',
   ],
   needs: 'manifest',
   arguments: { stores },
@@ -83,7 +84,7 @@ export const restoreSpec = {
     discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
   },
   result:
-    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, givenUp, keptAside}]',
+    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, givenUp, state, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
