@@ -3,6 +3,7 @@ import { isTidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Run } from '../core/run.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
+import { openWithAnyKey } from './any-key.ts';
 import { OpenApplication } from './application.ts';
 import type { AppContext } from './application.ts';
 import { chosenStores } from './chosen-stores.ts';
@@ -62,17 +63,12 @@ async function diagnoseRepository(
   return [...findings, ...(await attempt(run, () => diagnoseContents(application, stores, run)))];
 }
 
-/** With whatever key this host has without asking; else it asks. */
 async function diagnoseContents(
   application: OpenApplication,
   stores: readonly string[],
   run: Run,
 ): Promise<readonly Finding[]> {
-  const isWriterOnly =
-    (await application.context.knownPassphrase()) === undefined && (await application.keepsWriterCredential());
-  const access = isWriterOnly
-    ? await application.openAsWriter(run, { dryRun: true })
-    : await application.openAsReader(run);
+  const { access, isWriterOnly } = await openWithAnyKey(application, run);
   const remembered = await application.rememberedHeads(run);
   const catalogue = await loadCatalogue(access, remembered, run);
   const nowMs = await application.timeForPeople(run);

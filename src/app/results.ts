@@ -279,7 +279,8 @@ export type StatsResult = {
   }[];
 };
 
-export type DoctorResult = { readonly findings: readonly Finding[] };
+/** `accepted`: with `--accept-rollback`, what was gone of what this host had seen in the repository. */
+export type DoctorResult = { readonly findings: readonly Finding[]; readonly accepted?: readonly string[] | undefined };
 
 export type ConfigCheckResult = {
   readonly application: string;
