@@ -156,6 +156,9 @@ test('passphrases are added, opened with, listed and removed', async () => {
   const names = keys.filter(({ kind }) => kind === 'passphrase').map(({ name }) => String(name));
   assert.deepEqual(new Set(names), new Set(['anna', 'test']));
   assert.ok(keys.every(({ createdAt }) => !Number.isNaN(Date.parse(String(createdAt)))));
+  const unasked = shop.run(['keys', 'remove', 'anna']);
+  assert.deepEqual([unasked.status, unasked.json['code']], [2, 'USAGE']);
+  shop.ok(['marks'], asAnna);
   shop.ok(['keys', 'remove', 'anna', '--yes']);
   assert.equal(shop.run(['marks'], asAnna).status, 6);
 });

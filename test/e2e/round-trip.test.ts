@@ -121,7 +121,12 @@ test('backup, change, backup, look, verify, restore: with the fields that script
   const undone = shop.ok(['restore', '--undo']);
   assert.deepEqual([undone['action'], listOf(undone, 'stores')[0]?.['holds']], ['undone', 'before']);
   assert.equal(readFileSync(shop.at('data', 'notes.txt'), 'utf8'), 'first\nsecond\n');
-  shop.ok(['restore', '--discard']);
+  const unasked = shop.run(['restore', '--discard']);
+  assert.deepEqual([unasked.status, unasked.json['code']], [2, 'USAGE']);
+  const kept = String(listOf(undone, 'stores')[0]?.['keptAside']);
+  assert.ok(String(unasked.json['message']).includes(kept), 'what would go is named');
+  assert.ok(readdirSync(kept).length > 0, 'and still there');
+  shop.ok(['restore', '--discard', '--yes']);
   assert.deepEqual(
     readdirSync(shop.folder.path).filter((name) => name.startsWith('.')),
     [],

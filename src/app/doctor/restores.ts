@@ -15,7 +15,7 @@ export async function checkRestores(application: OpenApplication, run: Run): Pro
     code: 'KEPT_ASIDE',
     severity: 'note',
     message: `a restore keeps what was there before in ${path}`,
-    hint: 'Delete it with `tidemark restore --discard` when it is not needed any more.',
+    hint: 'When it is not needed any more, `tidemark restore --discard` deletes it, with all else that restores of this host kept aside.',
   }));
   try {
     await refuseOtherRestores(application, run);

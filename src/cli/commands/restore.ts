@@ -147,13 +147,23 @@ function asideText(keptAside: string | undefined): string {
   return keptAside === undefined ? '' : `; what was there is kept as ${printable(keptAside)}`;
 }
 
-/** Old data can't be had back: on a terminal it asks. @throws INTERRUPTED when the answer is no */
+/**
+ * Old data can't be had back: on a terminal it asks. @throws INTERRUPTED when the answer is no; USAGE where nobody can answer and more would be deleted
+ * than what an unfinished restore has written
+ */
 async function confirmDiscard(
   context: CommandContext,
   options: { readonly leftovers: readonly Leftover[]; readonly yes: boolean },
 ): Promise<void> {
   const { leftovers, yes } = options;
-  if (yes || leftovers.length === 0 || !context.prompter.available) return;
+  if (yes || leftovers.length === 0) return;
+  if (!context.prompter.available) {
+    const kept = leftovers.flatMap(({ keptAside, state }) => (state === undefined ? (keptAside ?? []) : []));
+    if (kept.length === 0) return;
+    throw new TidemarkError('USAGE', `it would delete for ever what restores kept aside: ${kept.join(', ')}`, {
+      hint: 'Add --yes when none of it is needed any more; name a store to delete only what was kept of that.',
+    });
+  }
   context.show((printer) => {
     for (const { store, into, keptAside, state } of leftovers) {
       const lost = state === undefined ? undefined : `is given up, nothing of it is deleted; ${state}`;

@@ -67,7 +67,8 @@ export const restoreSpec = {
   details: [
     PER_STORE,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
-    'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside; --discard deletes it.',
+    'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside.',
+    '--discard deletes for ever what all restores of this host kept aside, or those of the stores that are named; it asks first, and in a pipe it needs --yes. Where a restore is unfinished, it drops only what that one has written, and needs no --yes.',
     'An exchange that was cut off and can’t be finished, because a server does not come back or what was to come in is gone, is given up with --discard STORE: no data is deleted, and it says what is where.',
   ],
   needs: 'manifest',
@@ -81,7 +82,10 @@ export const restoreSpec = {
     },
     resume: { kind: 'flag', says: 'finish a restore that was cut off' },
     undo: { kind: 'flag', says: 'put back what the last restore kept aside' },
-    discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
+    discard: {
+      kind: 'flag',
+      says: 'delete what all restores of this host kept aside, or what an unfinished one has written',
+    },
   },
   result:
     'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, givenUp, state, keptAside}]',
