@@ -19,7 +19,7 @@ const restoreOptions = {
   only: {
     kind: 'list',
     value: 'PATTERN',
-    says: 'only what matches, in gitignore’s syntax; the rest stays as it is; may be repeated',
+    says: 'only what matches, in gitignore’s syntax; \\xHH for a byte; the rest stays as it is; may be repeated',
   },
   replace: {
     kind: 'list',
@@ -185,7 +185,9 @@ export const findSpec = {
     'An entry that is the same in several marks is listed once, with all of them. A folder that matches stands for what it holds.',
   ],
   needs: 'manifest',
-  arguments: { patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax' } },
+  arguments: {
+    patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax; \\xHH for a byte' },
+  },
   options: {
     store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
     mark: { kind: 'list', value: 'MARK', says: 'only in this mark; may be repeated' },
