@@ -4,6 +4,7 @@ import type { Finding } from '../core/finding.ts';
 import type { Run } from '../core/run.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
 import { knownDamage } from '../repository/known-damage.ts';
+import { openWithAnyKey } from './any-key.ts';
 import { OpenApplication } from './application.ts';
 import type { AppContext } from './application.ts';
 import { foundDamage } from './found-damage.ts';
@@ -60,21 +61,16 @@ async function diagnoseRepository(
   run: Run,
 ): Promise<readonly Finding[]> {
   await using application = await OpenApplication.open(context, run);
-  const findings = [...(await checkRepository(application, run)), ...(await checkRestores(application))];
+  const findings = [...(await checkRepository(application, run)), ...(await checkRestores(application, run))];
   return [...findings, ...(await attempt(run, () => diagnoseContents(application, stores, run)))];
 }
 
-/** With whatever key this host has without asking; else it asks. */
 async function diagnoseContents(
   application: OpenApplication,
   stores: readonly string[],
   run: Run,
 ): Promise<readonly Finding[]> {
-  const isWriterOnly =
-    (await application.context.knownPassphrase()) === undefined && (await application.keepsWriterCredential());
-  const access = isWriterOnly
-    ? await application.openAsWriter(run, { dryRun: true })
-    : await application.openAsReader(run);
+  const { access, isWriterOnly } = await openWithAnyKey(application, run);
   const remembered = await application.rememberedHeads(run);
   const catalogue = await loadCatalogue(access, remembered, run);
   const nowMs = await application.timeForPeople(run);

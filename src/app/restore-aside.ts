@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
-import { isTidemarkError, TidemarkError } from '../core/errors.ts';
+import { rm, rmdir } from 'node:fs/promises';
+import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import type { OpenApplication } from './application.ts';
 import {
@@ -7,12 +7,12 @@ import {
   isUnfinished,
   listJournals,
   placeText,
-  refuseUnfinished,
   removeJournal,
   saveJournal,
+  unfinishedError,
 } from './restore-journal.ts';
-import type { JournalStore, RestoreJournal } from './restore-journal.ts';
-import { lockRestore, openStore, workFolderOf } from './restore-place.ts';
+import type { JournalStore, LostStore, RestoreJournal } from './restore-journal.ts';
+import { givableStores, lockRestore, openStore, refuseUnfinished, workFolderOf } from './restore-place.ts';
 import type { RestoreUndoResult } from './results.ts';
 
 /**
@@ -27,7 +27,7 @@ export async function undoRestore(
   await using _lock = await lockRestore(application);
   const journals = await listJournals(application.stateFolder);
   const cutOff = journals.find(isBeingUndone);
-  if (cutOff === undefined) refuseUnfinished(journals);
+  if (cutOff === undefined) await refuseUnfinished(application, journals, run);
   const found = cutOff ?? journals.findLast((journal) => stores.every((name) => storeOf(journal, name) !== undefined));
   if (found === undefined) {
     throw new TidemarkError('NOTHING_TO_RESUME', `no restore of this host${ofStores(stores)} can be undone`);
@@ -58,21 +58,34 @@ export async function undoRestore(
   return { action: 'undone', stores: results };
 }
 
-export type Leftover = { readonly store: string; readonly into: string; readonly keptAside?: string | undefined };
+/** Without `keptAside` and `state` it is what an unfinished restore has written. `state`: nothing is deleted, but a half-done exchange given up. */
+export type Leftover = {
+  readonly store: string;
+  readonly into: string;
+  readonly keptAside?: string | undefined;
+  readonly state?: string | undefined;
+};
 
-/** What `discardRestores` would delete: without `keptAside` it is what an unfinished restore has written. */
+/** What `discardRestores` would delete or give up. */
 export async function listLeftovers(
   application: OpenApplication,
   stores: readonly string[],
+  run: Run,
 ): Promise<readonly Leftover[]> {
-  const journals = discardable(await listJournals(application.stateFolder), stores);
-  return journals.flatMap((journal) =>
-    chosenIn(journal, stores).map((item) => ({ store: item.store, into: placeText(item), keptAside: item.keptAside })),
-  );
+  const leftovers: Leftover[] = [];
+  for (const journal of discardable(await listJournals(application.stateFolder), stores)) {
+    const givable = await givableStores(application, journal, run);
+    for (const item of chosenIn(journal, stores)) {
+      const state = givable.find(({ store }) => store === item.store)?.state;
+      leftovers.push({ store: item.store, into: placeText(item), keptAside: item.keptAside, state });
+    }
+  }
+  return leftovers;
 }
 
 /**
  * Deletes what restores (of these stores) left: where one is unfinished, what it has written and nothing else; otherwise what they kept aside.
+ * What was cut off in the exchange is given up where that is possible, and then nothing of it is deleted.
  * @throws NOTHING_TO_RESUME, RESTORE_UNFINISHED
  */
 export async function discardRestores(
@@ -86,46 +99,70 @@ export async function discardRestores(
   if (concerned.length === 0) {
     throw new TidemarkError('NOTHING_TO_RESUME', `no restore of this host${ofStores(stores)} left anything`);
   }
-  for (const journal of concerned) await refuseHalfDone(application, journal, stores);
-  const results: RestoreUndoResult['stores'][number][] = [];
+  const allGivable = new Map<RestoreJournal, readonly LostStore[]>();
   for (const journal of concerned) {
-    const chosen = chosenIn(journal, stores);
-    for (const item of chosen) {
-      const { connector, options, context } = await openStore(application, journal, item);
-      if (journal.phase === 'swapping') {
-        // What the server held before may be in there, and nowhere else.
-        results.push({ store: item.store, into: placeText(item), givenUp: context.workFolder });
-        continue;
-      }
-      await connector.discard(options, context, run);
-      await rm(context.workFolder, { recursive: true, force: true });
-      results.push({ store: item.store, into: placeText(item) });
-    }
-    const rest = journal.stores.filter((item) => !chosen.includes(item));
-    if (rest.length === 0) {
-      if (journal.phase !== 'swapping') {
-        await rm(workFolderOf(application.stateFolder, journal.id), { recursive: true, force: true });
-      }
-      await removeJournal(application.stateFolder, journal.id);
-    } else await save(application, { ...journal, stores: rest }, run);
+    const givable = await givableStores(application, journal, run);
+    refuseHalfDone({ journal, stores, givable });
+    allGivable.set(journal, givable);
+  }
+  const results: RestoreUndoResult['stores'][number][] = [];
+  for (const [journal, givable] of allGivable) {
+    results.push(...(await discardOne(application, { journal, stores, givable }, run)));
   }
   return { action: 'discarded', stores: results };
 }
 
-/**
- * Between two exchanges only going on leads to something whole. A server that was named may be given up: it may be gone for ever, and would
- * keep all other restores waiting.
- */
-async function refuseHalfDone(
+type Discard = {
+  readonly journal: RestoreJournal;
+  readonly stores: readonly string[];
+  readonly givable: readonly LostStore[];
+};
+
+/** What is given up keeps its work folder: what a server held before may be in there, and nowhere else. */
+async function discardOne(
   application: OpenApplication,
-  journal: RestoreJournal,
-  stores: readonly string[],
-): Promise<void> {
-  if (isBeingUndone(journal)) refuseUnfinished([journal]);
-  if (journal.phase !== 'swapping') return;
-  for (const item of chosenIn(journal, stores)) {
+  { journal, stores, givable }: Discard,
+  run: Run,
+): Promise<RestoreUndoResult['stores'][number][]> {
+  const results: RestoreUndoResult['stores'][number][] = [];
+  const chosen = chosenIn(journal, stores);
+  for (const item of chosen) {
     const { connector, options, context } = await openStore(application, journal, item);
-    if (stores.length === 0 || connector.canGiveUp?.(options, context) !== true) refuseUnfinished([journal]);
+    const about = { store: item.store, into: placeText(item) };
+    const given = givable.find(({ store }) => store === item.store);
+    if (given === undefined) {
+      await connector.discard(options, context, run);
+      await rm(context.workFolder, { recursive: true, force: true });
+      results.push(about);
+    } else {
+      await connector.giveUp?.(options, context, run);
+      results.push({ ...about, givenUp: given.folder, state: given.state });
+    }
+  }
+  const rest = journal.stores.filter((item) => !chosen.includes(item));
+  if (rest.length === 0) {
+    await removeIfEmpty(workFolderOf(application.stateFolder, journal.id));
+    await removeJournal(application.stateFolder, journal.id);
+  } else await save(application, { ...journal, stores: rest }, run);
+  return results;
+}
+
+/**
+ * Between two exchanges only going on leads to something whole. A store that was named may be given up where that is impossible, or takes a
+ * server that may be gone for ever: it would keep all other restores waiting. @throws RESTORE_UNFINISHED
+ */
+function refuseHalfDone({ journal, stores, givable }: Discard): void {
+  if (journal.phase !== 'swapping' && !isBeingUndone(journal)) return;
+  const isGivable = ({ store }: JournalStore): boolean => givable.some((given) => given.store === store);
+  if (stores.length === 0 || !chosenIn(journal, stores).every(isGivable)) throw unfinishedError(journal, givable);
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'ENOENT' && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }
 }
 

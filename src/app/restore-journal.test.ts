@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { temporaryFolder } from '../testing/tree/temporary-folder.ts';
-import { listJournals, refuseUnfinished, removeJournal, saveJournal } from './restore-journal.ts';
+import { isUnfinished, listJournals, removeJournal, saveJournal, unfinishedError } from './restore-journal.ts';
 import type { RestoreJournal } from './restore-journal.ts';
 
 const run = { signal: new AbortController().signal };
@@ -73,19 +73,35 @@ test('a restore of each store to a time of its own has no mark, and keeps how ne
   const [read] = await listJournals(folder.path);
   assert.deepEqual([read?.mark, read?.askedMs], [undefined, saved.askedMs]);
   assert.deepEqual([read?.stores[0]?.credential, read?.stores[0]?.nearest], ['c', nearest]);
-  assert.throws(() => refuseUnfinished([saved]), {
-    message: /restore of each store to 2026-11-20T00:00:00.000Z, begun/,
-  });
+  assert.match(unfinishedError(saved, []).message, /restore of each store to 2026-11-20T00:00:00.000Z, begun/);
 });
 
 test('what is unfinished says how to go on', () => {
-  refuseUnfinished([journal('a'), journal('b')]);
+  assert.deepEqual([journal('a'), journal('b')].filter(isUnfinished), []);
   const cases = [
     [journal('a', { phase: 'writing' }), /--resume`, or drop it with `tidemark restore --discard/],
     [journal('a', { phase: 'swapping' }), /^Finish it with `tidemark restore --resume`\.$/],
     [journal('a', { stores: journal('a').stores.map((item) => ({ ...item, undoing: true })) }), /restore --undo/],
   ] as const;
   for (const [unfinished, hint] of cases) {
-    assert.throws(() => refuseUnfinished([journal('b'), unfinished]), { code: 'RESTORE_UNFINISHED', hint });
+    assert.ok(isUnfinished(unfinished));
+    assert.match(unfinishedError(unfinished, []).hint, hint);
   }
+});
+
+test('of an exchange that was cut off it says which stores are given up, and what is finished', () => {
+  const swapping = journal('a', { phase: 'swapping' });
+  const [item] = swapping.stores;
+  assert.ok(item !== undefined);
+  const lost = { store: item.store, state: 'it is as it was', folder: '/srv', canGoOn: false };
+  assert.equal(
+    unfinishedError(swapping, [lost]).hint,
+    `${item.store} can’t be finished: give up with \`tidemark restore --discard ${item.store}\`, which deletes no data. ${item.store}: it is as it was.`,
+  );
+  const more = { ...swapping, stores: [item, { ...item, store: 'more' }] };
+  assert.match(unfinishedError(more, [lost]).hint, /Then finish the rest with `tidemark restore --resume`\.$/);
+  assert.match(
+    unfinishedError(more, [{ ...lost, canGoOn: true }]).hint,
+    /^Finish it with .*--resume`\. A server that does not come back is given up with/,
+  );
 });

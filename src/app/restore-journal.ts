@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connectorKinds } from '../connectors/registry.ts';
+import type { GivenUp } from '../core/connector.ts';
 import { isTidemarkError, systemCode, TidemarkError } from '../core/errors.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { readSmallFile, removePartials, replaceFile } from '../io/atomic-file.ts';
@@ -202,26 +203,45 @@ export function isBeingUndone({ stores }: RestoreJournal): boolean {
   return stores.some(({ undoing }) => undoing);
 }
 
-/** @throws RESTORE_UNFINISHED saying how to go on */
-export function refuseUnfinished(journals: readonly RestoreJournal[]): void {
-  const unfinished = journals.find(isUnfinished);
-  if (unfinished === undefined) return;
-  const begun = `the restore ${aimText(unfinished)}, begun ${isoTime(unfinished.atMs)},`;
-  if (isBeingUndone(unfinished)) {
-    throw new TidemarkError('RESTORE_UNFINISHED', `the undo of ${begun} was cut off`, {
-      hint: 'Finish it with `tidemark restore --undo`.',
+/** A store of a restore or an undo that was cut off in the exchange, which can be given up. */
+export type LostStore = GivenUp & { readonly store: string };
+
+/** In the middle of being exchanged: only `--resume`, or `--undo`, leads to something whole. */
+export function isHalfDone(journal: RestoreJournal, store: JournalStore): boolean {
+  return journal.phase === 'swapping' || store.undoing;
+}
+
+/** RESTORE_UNFINISHED, saying how to go on. `givable`: the stores of it that can be given up. */
+export function unfinishedError(journal: RestoreJournal, givable: readonly LostStore[]): TidemarkError {
+  const begun = `the restore ${aimText(journal)}, begun ${isoTime(journal.atMs)},`;
+  if (isBeingUndone(journal)) {
+    return new TidemarkError('RESTORE_UNFINISHED', `the undo of ${begun} was cut off`, {
+      hint: wayOnText(journal, givable),
     });
   }
-  const hint = 'Finish it with `tidemark restore --resume`';
-  throw unfinished.phase === 'swapping'
+  return journal.phase === 'swapping'
     ? new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off while stores were exchanged`, {
-        hint: unfinished.stores.some(isOnServer)
-          ? `${hint}. A server that does not come back is given up with \`tidemark restore --discard STORE\`.`
-          : `${hint}.`,
+        hint: wayOnText(journal, givable),
       })
     : new TidemarkError('RESTORE_UNFINISHED', `${begun} was cut off; nothing live was touched`, {
-        hint: `${hint}, or drop it with \`tidemark restore --discard\`.`,
+        hint: 'Finish it with `tidemark restore --resume`, or drop it with `tidemark restore --discard`.',
       });
+}
+
+/** How an exchange that was cut off is finished, and which stores of it can only be given up. */
+export function wayOnText(journal: RestoreJournal, givable: readonly LostStore[]): string {
+  const finish = `\`tidemark restore ${isBeingUndone(journal) ? '--undo' : '--resume'}\``;
+  const lost = givable.filter(({ canGoOn }) => !canGoOn);
+  const hasServer = lost.length < givable.length;
+  const server = hasServer
+    ? ' A server that does not come back is given up with `tidemark restore --discard STORE`.'
+    : '';
+  if (lost.length === 0) return `Finish it with ${finish}.${server}`;
+  const names = lost.map(({ store }) => store);
+  const states = lost.map(({ store, state }) => `${store}: ${state}`).join('. ');
+  const given = `${names.join(' and ')} can’t be finished: give up with \`tidemark restore --discard ${names.join(' ')}\`, which deletes no data. ${states}.`;
+  const hasMore = journal.stores.some((item) => isHalfDone(journal, item) && !names.includes(item.store));
+  return hasMore ? `${given} Then finish the rest with ${finish}.${server}` : given;
 }
 
 function aimText({ mark, askedMs, stores }: RestoreJournal): string {

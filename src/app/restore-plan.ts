@@ -219,12 +219,23 @@ function parseInto(
       hint: 'For single stores write --into STORE=URL.',
     });
   }
+  if (folders.includes('')) throw emptyPlace('--into');
   for (const folder of folders) for (const name of names) places.set(name, join(resolve(workingFolder, folder), name));
   for (const text of into) {
     const store = storeOf(text, names);
-    if (store !== undefined) places.set(store, placeOf(text.slice(store.length + 1), workingFolder));
+    if (store === undefined) continue;
+    const url = text.slice(store.length + 1);
+    if (/^(?:[a-z][a-z0-9+.-]*:)?$/.test(url)) throw emptyPlace(`--into ${text}`);
+    places.set(store, placeOf(url, workingFolder));
   }
   return places;
+}
+
+/** An empty path would be the working folder. */
+function emptyPlace(option: string): TidemarkError {
+  return new TidemarkError('USAGE', `${option}: the place to restore into is empty`, {
+    hint: 'A variable may not be set. The working folder is written as a dot: --into .',
+  });
 }
 
 function storeOf(text: string, names: readonly string[]): string | undefined {

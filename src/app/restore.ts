@@ -18,12 +18,12 @@ import {
   isUnfinished,
   listJournals,
   placeText,
-  refuseUnfinished,
   removeJournal,
   saveJournal,
+  wayOnText,
 } from './restore-journal.ts';
-import type { JournalStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
-import { lockRestore, openStore, refuseOtherRestores } from './restore-place.ts';
+import type { JournalStore, LostStore, RestoreJournal, RestorePhase } from './restore-journal.ts';
+import { givableStores, lockRestore, openStore, refuseOtherRestores, refuseUnfinished } from './restore-place.ts';
 import { planRestore, refuseUnknown } from './restore-plan.ts';
 import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
@@ -51,7 +51,7 @@ export async function previewRestore(
     blockers: [...(isNeeded ? damage : []), ...plan.result.blockers],
   };
   try {
-    await refuseOtherRestores(application);
+    await refuseOtherRestores(application, run);
     return result;
   } catch (error) {
     if (!isTidemarkError(error, 'RESTORE_UNFINISHED') && !isTidemarkError(error, 'BUSY')) throw error;
@@ -66,7 +66,7 @@ export async function prepareRestore(
   request: RestoreRequest,
   run: Run,
 ): Promise<RestorePlan> {
-  await refuseOtherRestores(application);
+  await refuseOtherRestores(application, run);
   const id = toHex(application.context.runtime.random(ID_BYTES));
   return { ...(await planRestore(application, reader, { id, request }, run)), id };
 }
@@ -83,7 +83,7 @@ export async function carryOut(
     throw new TidemarkError('RESTORE_CONFLICT', `this restore can’t be carried out: ${blocker}`);
   }
   await using _lock = await lockRestore(application);
-  refuseUnfinished(await listJournals(application.stateFolder));
+  await refuseUnfinished(application, await listJournals(application.stateFolder), run);
   const journal: RestoreJournal = {
     id: plan.id,
     atMs: application.context.runtime.clock.nowMs(),
@@ -133,7 +133,7 @@ export async function resumeRestore(
   await using _lock = await lockRestore(application);
   const journal = (await listJournals(application.stateFolder)).findLast(isUnfinished);
   if (journal === undefined) throw new TidemarkError('NOTHING_TO_RESUME', 'no restore of this host was cut off');
-  if (isBeingUndone(journal)) refuseUnfinished([journal]);
+  if (isBeingUndone(journal)) await refuseUnfinished(application, [journal], run);
   refuseUnknown(
     replace,
     journal.stores.map(({ store }) => store),
@@ -163,7 +163,9 @@ async function finish(
         return await restoreAll(application, reader, { start: journal, onPhase }, run);
       } catch (error) {
         if (!isTidemarkError(error, 'ENTRY_NOT_FOUND')) {
-          throw reached === undefined ? error : withWayOn(error, reached, journal);
+          if (reached === undefined) throw error;
+          const begun = { ...journal, phase: reached };
+          throw withWayOn(error, begun, await givableStores(application, begun, run));
         }
         // Found out before anything was written, so there is nothing to resume or to discard.
         await removeJournal(application.stateFolder, journal.id);
@@ -181,14 +183,18 @@ async function finish(
 }
 
 /** The error with what can be done about the restore that it leaves behind. */
-function withWayOn(error: unknown, phase: RestorePhase, { skipDamaged, stores }: RestoreJournal): unknown {
+function withWayOn(error: unknown, journal: RestoreJournal, givable: readonly LostStore[]): unknown {
   if (!isTidemarkError(error)) return error;
+  const { phase, skipDamaged, stores } = journal;
   const { message, disposition, where } = error;
   // That files could not be restored is said as well; that the repository is damaged is what counts.
   const code = isTidemarkError(error.cause, 'REPOSITORY_DAMAGED') ? error.cause.code : error.code;
   const details = { disposition, where, cause: error };
   const canSkip = stores.some(({ canSkipDamaged }) => canSkipDamaged);
   if (phase === 'swapping') {
+    if (givable.some(({ canGoOn }) => !canGoOn)) {
+      return new TidemarkError(code, message, { ...details, hint: wayOnText(journal, givable) });
+    }
     const wayOn = 'Stores were being exchanged: finish that now with `tidemark restore --resume`.';
     // Something is in the way, which only its own hint tells how to get past.
     const hint = code === 'RESTORE_CONFLICT' && error.hint !== undefined ? `${wayOn} ${error.hint}` : wayOn;

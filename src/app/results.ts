@@ -165,8 +165,9 @@ export type RestoreUndoResult = {
     readonly into: string;
     /** Of an undo: what is there now, the data from before the restore, or after a second undo what was restored. */
     readonly holds?: 'before' | 'restored' | undefined;
-    /** Of a server that was given up while it was written to: the folder with what was to go there, and what it held before. */
+    /** Of an exchange that was given up half-way: the folder with the data that did not come in or was there before; `state` says what is where. */
     readonly givenUp?: string | undefined;
+    readonly state?: string | undefined;
     readonly keptAside?: string | undefined;
   }[];
 };
@@ -278,7 +279,8 @@ export type StatsResult = {
   }[];
 };
 
-export type DoctorResult = { readonly findings: readonly Finding[] };
+/** `accepted`: with `--accept-rollback`, what was gone of what this host had seen in the repository. */
+export type DoctorResult = { readonly findings: readonly Finding[]; readonly accepted?: readonly string[] | undefined };
 
 export type ConfigCheckResult = {
   readonly application: string;

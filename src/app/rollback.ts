@@ -1,3 +1,4 @@
+import { ACCEPT_ROLLBACK } from '../core/error-codes.ts';
 import { TidemarkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
@@ -35,6 +36,6 @@ export function rolledBack(message: string): Finding {
     code: 'REPOSITORY_ROLLED_BACK',
     severity: 'error',
     message: `the repository was rolled back: ${message}`,
-    hint: 'Find out who replaced or reverted the storage.',
+    hint: `Find out who replaced or reverted the storage. ${ACCEPT_ROLLBACK}`,
   };
 }

@@ -1,5 +1,6 @@
 import { previousOccurrence } from '../core/cron-times.ts';
 import { isTidemarkError } from '../core/errors.ts';
+import type { Run } from '../core/run.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import { newestBase } from '../repository/catalogue.ts';
@@ -127,9 +128,9 @@ function baseAlarms({ catalogue, nowMs, knowsProofs }: Watched, store: string): 
 }
 
 /** That a restore of this host was cut off. One that is at work is none. */
-export async function restoreAlarms(application: OpenApplication): Promise<readonly AlarmResult[]> {
+export async function restoreAlarms(application: OpenApplication, run: Run): Promise<readonly AlarmResult[]> {
   try {
-    await refuseOtherRestores(application);
+    await refuseOtherRestores(application, run);
     return [];
   } catch (error) {
     if (!isTidemarkError(error)) throw error;

@@ -86,7 +86,7 @@ export async function offlineStatus(application: OpenApplication, run: Run): Pro
     },
     ...(lastMark === undefined ? {} : { lastMark: markResult(lastMark.mark, lastMark.pinned) }),
     alarms: [
-      ...(await restoreAlarms(application)),
+      ...(await restoreAlarms(application, run)),
       ...repositoryAlarms({ access, catalogue, configuration, remembered, stores, nowMs, knowsProofs }),
     ],
   };

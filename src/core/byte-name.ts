@@ -24,12 +24,27 @@ export function nameText(name: Uint8Array): string {
 
 /** The bytes of a name as an operator types it: UTF-8, with `\xHH` for any byte. A backslash before anything else is one. */
 export function parseNameText(text: string): Uint8Array {
+  return parse(text, (bytes) => bytes);
+}
+
+/** As `parseNameText`, of a pattern in which a backslash makes a sign stand for itself: what is typed as `\xHH` does. */
+export function parsePatternText(text: string): Uint8Array {
+  return parse(text, (bytes) =>
+    Buffer.from(Array.from(bytes, (byte) => (isSign(byte) ? [BACKSLASH, byte] : [byte])).flat()),
+  );
+}
+
+function parse(text: string, typed: (bytes: Uint8Array) => Uint8Array): Uint8Array {
   const pieces = text.split(/((?:\\x[0-9A-Fa-f]{2})+)/);
   return Buffer.concat(
     pieces.map((piece, index) =>
-      index % 2 === 0 ? Buffer.from(piece, 'utf8') : Buffer.from(piece.replaceAll('\\x', ''), 'hex'),
+      index % 2 === 0 ? Buffer.from(piece, 'utf8') : typed(Buffer.from(piece.replaceAll('\\x', ''), 'hex')),
     ),
   );
+}
+
+function isSign(byte: number): boolean {
+  return byte < 0x80 && !/[0-9A-Za-z]/.test(String.fromCharCode(byte));
 }
 
 function escaped(bytes: Iterable<number>): string {

@@ -39,6 +39,18 @@ export type RestorerContext = {
   readonly workFolder?: string | undefined;
 };
 
+/**
+ * `state`: what is at the place, as clauses. `folder`: where the data lies that did not come in or was there before. `canGoOn`: the place is a server, which
+ * may come back; otherwise going on is impossible.
+ */
+export type GivenUp = { readonly state: string; readonly folder: string; readonly canGoOn: boolean };
+
+/** Of a server: it may hold a part, and what it held before is in the restore's own folder. */
+export function givenUpServer({ workFolder = '' }: RestorerContext): GivenUp {
+  const state = `it may hold a part; what was to go there, and what it held before, stays in ${workFolder}`;
+  return { state, folder: workFolder, canGoOn: true };
+}
+
 /** Of a restore that may never be: without `id`, which it would get when it begins. */
 export type PreviewContext = Omit<RestorerContext, 'id' | 'workFolder'> & { readonly id: string | undefined };
 
@@ -109,10 +121,12 @@ export interface Connector<Options> {
   /** A position as an operator types it, undefined for what is none. Absent where positions mean nothing to people. */
   parsePosition?(text: string): TypedPosition | undefined;
   /**
-   * Whether a swap that failed half-way can be given up: the place is a server, which may hold a part then. Elsewhere only going on leads to something
-   * whole. `discard` needs no server.
+   * How the place of a swap or an undo that was cut off would be left if that were given up; undefined as long as only going on leads to something whole.
+   * Changes nothing, and needs no server.
    */
-  canGiveUp?(options: Options, context: RestorerContext): boolean;
+  ifGivenUp?(options: Options, context: RestorerContext, run: Run): Promise<GivenUp | undefined>;
+  /** Forgets a swap or an undo that `ifGivenUp` allows to give up. Deletes no data, wherever it is. */
+  giveUp?(options: Options, context: RestorerContext, run: Run): Promise<void>;
   /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */
   positionBetween?(order: string, next: Position): Position;
   /** The name of the entry at a path as an operator types it. */

@@ -1,6 +1,10 @@
 /** Ends a hint about a store that can't be used; what `doctor` itself finds goes without. */
 export const DOCTOR_CLAUSE = '; `tidemark doctor` checks all stores';
 
+/** What whoever put an older copy of the repository back does. */
+export const ACCEPT_ROLLBACK =
+  'If you put an older copy back yourself, `tidemark doctor --accept-rollback` lets this host go on with it.';
+
 /**
  * Every error an operator can meet: what it means, what to do, and the exit status it leads to. The reference page is
  * generated from this table.
@@ -64,7 +68,7 @@ export const errorCodes = {
   REPOSITORY_ROLLED_BACK: {
     exit: 5,
     meaning: 'The repository has lost something that this host has seen in it.',
-    action: 'Find out who replaced or reverted the storage; `tidemark verify` names what is gone.',
+    action: `Find out who replaced or reverted the storage; \`tidemark verify\` names what is gone. ${ACCEPT_ROLLBACK}`,
   },
   KEY_REFUSED: {
     exit: 6,

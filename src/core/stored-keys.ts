@@ -1,3 +1,4 @@
+import { parseNameText } from './byte-name.ts';
 import { compareBytes, startsWithBytes } from './bytes.ts';
 import type { EntryChange, ListedEntry } from './connector.ts';
 import { TidemarkError } from './errors.ts';
@@ -87,7 +88,7 @@ function direct(
 
 /** Patterns of keys are prefixes. */
 export function keyMatcher(patterns: readonly string[]): (entry: ListedEntry) => boolean {
-  const prefixes = patterns.map((pattern) => Buffer.from(pattern));
+  const prefixes = patterns.map(parseNameText);
   return ({ name }) => prefixes.some((prefix) => startsWithBytes(name, prefix));
 }
 

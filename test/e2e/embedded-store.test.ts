@@ -79,7 +79,7 @@ test('an embedded store is backed up with a folder while it is written to, looke
   shop.ok(['restore', '--undo']);
   assert.equal(store.getText('product/7'), 'spoiled');
   assert.equal(readFileSync(shop.at('data', 'file'), 'utf8'), 'spoiled');
-  shop.ok(['restore', '--discard']);
+  shop.ok(['restore', '--discard', '--yes']);
 
   shop.ok(['restore', '--to', first ?? '', '--into', 'elsewhere', '--yes']);
   using copy = openEmbedded(shop.at('elsewhere', 'catalog'), { mustExist: true });
@@ -123,7 +123,7 @@ test('what was damaged before a restore can’t be put back, and stands in nobod
   assert.deepEqual([undone.status, undone.json['code']], [4, 'NOTHING_TO_RESUME'], undone.err);
   assert.match(undone.err, /kept aside as .* is damaged/);
   shop.ok(['restore', '--to', 'latest', 'catalog', '--yes']);
-  shop.ok(['restore', '--discard']);
+  shop.ok(['restore', '--discard', '--yes']);
   using store = openEmbedded(shop.at('catalog.db'));
   assert.equal(store.getText('k'), 'good');
 });

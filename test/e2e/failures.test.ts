@@ -88,7 +88,7 @@ test('each thing that can be wrong has its one error, status and hint', async ()
     { args: 'backup --name Upper', status: 2, code: 'USAGE' },
     { args: 'backup --tag a,b', status: 2, code: 'USAGE' },
     { args: 'keys remove nothing', status: 2, code: 'USAGE' },
-    { args: 'keys remove test', status: 2, code: 'USAGE' },
+    { args: 'keys remove test --yes', status: 2, code: 'USAGE' },
     { args: 'keys add test --new-passphrase-file tidemark.yaml', status: 2, code: 'USAGE' },
     { args: 'keys add other --new-passphrase-file nothing', status: 2, code: 'SECRET_MISSING' },
     { args: 'verify --data --sample 10%', status: 2, code: 'USAGE' },

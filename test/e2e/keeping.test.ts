@@ -86,12 +86,40 @@ test('a repository that was put back to an older state is noticed by a host that
   }
   assert.equal(shop.run(['verify']).status, 5);
   assert.equal(shop.run(['doctor']).status, 9);
+  // Nobody accepts by accident.
+  const asked = shop.run(['doctor', '--accept-rollback']);
+  assert.deepEqual([asked.status, asked.json['code']], [2, 'USAGE']);
+  assert.equal(shop.run(['backup']).status, 5);
   // What is there can still be restored, with a warning.
   const restored = shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--yes']);
   assert.notDeepEqual(restored['warnings'], []);
   // Another host can't know, and is told what there is.
   const fresh = shop.ok(['marks'], { env: { XDG_STATE_HOME: shop.at('fresh') } });
   assert.match(String(fresh['warnings']), /for the first time.*--expect-head/);
+});
+
+test('a host goes on with an older copy of the repository once that is accepted, and loses nothing that is still there', async () => {
+  await using shop = await openShop();
+  fill(shop);
+  shop.ok(['backup']);
+  cpSync(shop.at('backups'), shop.at('older'), { recursive: true, preserveTimestamps: true });
+  writeFileSync(shop.at('data', 'more'), randomBytes(100_000));
+  shop.ok(['backup']);
+  rmSync(shop.at('backups'), { recursive: true });
+  cpSync(shop.at('older'), shop.at('backups'), { recursive: true, preserveTimestamps: true });
+  assert.match(String(shop.run(['backup']).json['hint']), /doctor --accept-rollback/);
+
+  const accepted = shop.ok(['doctor', '--accept-rollback', '--yes']);
+  assert.match(String(accepted['accepted']), /^the head of session .* is gone$/);
+  assert.deepEqual(shop.ok(['doctor', '--accept-rollback'])['accepted'], [], 'once is enough');
+  shop.ok(['backup']);
+  assert.deepEqual(shop.ok(['verify', '--data'])['damage'], []);
+  shop.ok(['restore', '--to', 'latest', '--into', 'copy', '--yes']);
+  assert.deepEqual(compareSnapshots(snapshotTree(shop.at('data')), snapshotTree(shop.at('copy', 'uploads'))), []);
+  // The next one is noticed as the first was.
+  rmSync(shop.at('backups'), { recursive: true });
+  cpSync(shop.at('older'), shop.at('backups'), { recursive: true, preserveTimestamps: true });
+  assert.equal(shop.run(['backup']).json['code'], 'REPOSITORY_ROLLED_BACK');
 });
 
 test('a sweep frees what a killed backup left, and nothing else', async () => {
@@ -128,6 +156,9 @@ test('passphrases are added, opened with, listed and removed', async () => {
   const names = keys.filter(({ kind }) => kind === 'passphrase').map(({ name }) => String(name));
   assert.deepEqual(new Set(names), new Set(['anna', 'test']));
   assert.ok(keys.every(({ createdAt }) => !Number.isNaN(Date.parse(String(createdAt)))));
+  const unasked = shop.run(['keys', 'remove', 'anna']);
+  assert.deepEqual([unasked.status, unasked.json['code']], [2, 'USAGE']);
+  shop.ok(['marks'], asAnna);
   shop.ok(['keys', 'remove', 'anna', '--yes']);
   assert.equal(shop.run(['marks'], asAnna).status, 6);
 });

@@ -50,7 +50,7 @@ test(`a restore or an undo that is killed at any moment can be finished (seed ${
   shop.ok(restore);
   const wholeMs = performance.now() - startMs;
   shop.ok(['restore', '--undo']);
-  shop.ok(['restore', '--discard']);
+  shop.ok(['restore', '--discard', '--yes']);
   const random = createSeededRandom(SEED);
   for (let kill = 0; kill < KILLS; kill++) {
     if (await killedAfter(shop, wholeMs * (0.4 + 0.6 * random.next()), restore)) {
@@ -66,7 +66,7 @@ test(`a restore or an undo that is killed at any moment can be finished (seed ${
       if (wasKilled && !isSame(live, stateOf(shop))) shop.ok(['restore', '--undo']);
       if (shop.run(['plan', '--to', 'latest']).json['blockers']?.toString() !== '') shop.ok(['restore', '--undo']);
       assert.ok(isSame(live, stateOf(shop)), `kill ${kill}: not undone`);
-      shop.ok(['restore', '--discard']);
+      shop.ok(['restore', '--discard', '--yes']);
     }
     const left = readdirSync(shop.folder.path).filter((name) => name.includes('tidemark-'));
     assert.deepEqual(left, [], `kill ${kill}`);

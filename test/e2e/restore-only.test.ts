@@ -24,7 +24,7 @@ test('--only brings back what matches; a store that holds nothing of it stays as
   assert.equal(readFileSync(shop.at('config', 'app.conf'), 'utf8'), 'now');
   shop.ok(['restore', '--undo']);
   assert.equal(readFileSync(shop.at('data', 'lost'), 'utf8'), 'spoiled');
-  shop.ok(['restore', '--discard']);
+  shop.ok(['restore', '--discard', '--yes']);
 });
 
 test('--only that nothing matches is status 4, leaves nothing behind and says nothing of going on', async () => {

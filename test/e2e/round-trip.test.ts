@@ -148,7 +148,12 @@ test('backup, change, backup, look, verify, restore: with the fields that script
   const undone = shop.ok(['restore', '--undo']);
   assert.deepEqual([undone['action'], listOf(undone, 'stores')[0]?.['holds']], ['undone', 'before']);
   assert.equal(readFileSync(shop.at('data', 'notes.txt'), 'utf8'), 'first\nsecond\n');
-  shop.ok(['restore', '--discard']);
+  const unasked = shop.run(['restore', '--discard']);
+  assert.deepEqual([unasked.status, unasked.json['code']], [2, 'USAGE']);
+  const kept = String(listOf(undone, 'stores')[0]?.['keptAside']);
+  assert.ok(String(unasked.json['message']).includes(kept), 'what would go is named');
+  assert.ok(readdirSync(kept).length > 0, 'and still there');
+  shop.ok(['restore', '--discard', '--yes']);
   assert.deepEqual(
     readdirSync(shop.folder.path).filter((name) => name.startsWith('.')),
     [],
@@ -241,6 +246,9 @@ test('a restore asks, and in a pipe it wants --yes; what can’t be is said with
     ['restore --undo --only x', 'USAGE'],
     ['restore --to latest --yes --into uplods=x', 'USAGE'],
     ['restore --to latest --yes --into a --into b', 'USAGE'],
+    ['restore --to latest --yes --into ', 'USAGE'],
+    ['restore --to latest --yes --into uploads=', 'USAGE'],
+    ['restore --to latest --yes --into uploads=files:', 'USAGE'],
     ['restore --to latest --yes --into uploads=s3:x', 'USAGE'],
     ['restore --to latest --yes --into backups', 'RESTORE_CONFLICT'],
     ['restore --to latest --yes --into uploads=.', 'RESTORE_CONFLICT'],

@@ -1,11 +1,12 @@
 import type { Finding } from '../../core/finding.ts';
 import { isTidemarkError } from '../../core/errors.ts';
+import type { Run } from '../../core/run.ts';
 import type { OpenApplication } from '../application.ts';
 import { isUnfinished, listJournals } from '../restore-journal.ts';
 import { refuseOtherRestores } from '../restore-place.ts';
 
 /** What restores of this host left: unfinished work, and data that they kept aside. */
-export async function checkRestores(application: OpenApplication): Promise<readonly Finding[]> {
+export async function checkRestores(application: OpenApplication, run: Run): Promise<readonly Finding[]> {
   const journals = await listJournals(application.stateFolder);
   const kept = journals
     .filter((journal) => !isUnfinished(journal))
@@ -14,10 +15,10 @@ export async function checkRestores(application: OpenApplication): Promise<reado
     code: 'KEPT_ASIDE',
     severity: 'note',
     message: `a restore keeps what was there before in ${path}`,
-    hint: 'Delete it with `tidemark restore --discard` when it is not needed any more.',
+    hint: 'When it is not needed any more, `tidemark restore --discard` deletes it, with all else that restores of this host kept aside.',
   }));
   try {
-    await refuseOtherRestores(application);
+    await refuseOtherRestores(application, run);
   } catch (error) {
     if (!isTidemarkError(error)) throw error;
     const severity = error.code === 'BUSY' ? 'note' : 'error';

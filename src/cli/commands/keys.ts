@@ -1,6 +1,7 @@
 import type { KeyResult, KeysChangeResult, KeysListResult } from '../../app/results.ts';
 import { printable } from '../../core/printable.ts';
 import type { Command } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import type { keysAddSpec, keysListSpec, keysRemoveSpec } from '../table/keeping.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { addKey, findKey, listKeys, removeKey } from '../../app/maintain.ts';
@@ -34,18 +35,28 @@ export const keysRemove: Command<typeof keysRemoveSpec, KeysChangeResult> = {
   async run(context, { key: named }, { yes }) {
     await using application = await openApplication(context);
     const key = await findKey(application, named, context.run);
-    if (!yes && context.prompter.available) {
-      const question = `Remove the passphrase ${keyText(key)}?`;
-      if (!(await context.prompter.confirm(question, context.run))) {
-        throw new TidemarkError('INTERRUPTED', 'nothing was removed', { hint: 'Answer y to go on, or give --yes.' });
-      }
-    }
+    if (!yes) await confirmRemoval(context, key);
     await removeKey(application, key, context.run);
     return { result: { key } };
   },
   isReport: () => true,
   print: ({ key }, printer) => printer.line(`removed ${keyText(key)}`),
 };
+
+/** @throws USAGE where nobody can answer, INTERRUPTED when the answer is no */
+async function confirmRemoval(context: CommandContext, key: KeyResult): Promise<void> {
+  if (!context.prompter.available) {
+    throw new TidemarkError(
+      'USAGE',
+      `it would remove the passphrase ${keyText(key)}, and there is no terminal to ask`,
+      {
+        hint: 'Add --yes when that is meant.',
+      },
+    );
+  }
+  if (await context.prompter.confirm(`Remove the passphrase ${keyText(key)}?`, context.run)) return;
+  throw new TidemarkError('INTERRUPTED', 'nothing was removed', { hint: 'Answer y to go on, or give --yes.' });
+}
 
 function keyText({ id, name, kind, role }: KeyResult): string {
   return `${printable(name)} (${id}): ${kind}, ${role}`;

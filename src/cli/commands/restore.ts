@@ -24,7 +24,10 @@ export const restore: Command<typeof restoreSpec, RestoreResult | RestoreUndoRes
     if (options.undo || options.discard) {
       await using application = await openApplication(context);
       if (options.undo) return { result: await undoRestore(application, stores, context.run) };
-      await confirmDiscard(context, { leftovers: await listLeftovers(application, stores), yes: options.yes });
+      await confirmDiscard(context, {
+        leftovers: await listLeftovers(application, stores, context.run),
+        yes: options.yes,
+      });
       return { result: await discardRestores(application, stores, context.run) };
     }
     keepFreedMemory();
@@ -127,12 +130,12 @@ function printDamaged({ damaged, damagedCount }: RestoreResult['stores'][number]
 const MOST_DAMAGED = 20;
 
 function undoneText(
-  { store, into, holds, givenUp, keptAside }: RestoreUndoResult['stores'][number],
+  { store, into, holds, givenUp, state, keptAside }: RestoreUndoResult['stores'][number],
   printer: Printer,
 ): string {
   const name = printer.paint('bold', store);
   if (givenUp !== undefined) {
-    return `${name}: ${printable(into)} is given up and may hold a part; what was to go there, and what it held before, stays in ${printable(givenUp)}`;
+    return `${name}: the restore into ${printable(into)} is given up; ${printable(state ?? '')}`;
   }
   if (holds === undefined) return `${name}: what a restore had left beside ${printable(into)} is deleted`;
   const [now, other] = holds === 'before' ? ['before the restore', 'was restored'] : ['restored', 'was there before'];
@@ -144,16 +147,27 @@ function asideText(keptAside: string | undefined): string {
   return keptAside === undefined ? '' : `; what was there is kept as ${printable(keptAside)}`;
 }
 
-/** Old data can't be had back: on a terminal it asks. @throws INTERRUPTED when the answer is no */
+/**
+ * Old data can't be had back: on a terminal it asks. @throws INTERRUPTED when the answer is no; USAGE where nobody can answer and more would be deleted
+ * than what an unfinished restore has written
+ */
 async function confirmDiscard(
   context: CommandContext,
   options: { readonly leftovers: readonly Leftover[]; readonly yes: boolean },
 ): Promise<void> {
   const { leftovers, yes } = options;
-  if (yes || leftovers.length === 0 || !context.prompter.available) return;
+  if (yes || leftovers.length === 0) return;
+  if (!context.prompter.available) {
+    const kept = leftovers.flatMap(({ keptAside, state }) => (state === undefined ? (keptAside ?? []) : []));
+    if (kept.length === 0) return;
+    throw new TidemarkError('USAGE', `it would delete for ever what restores kept aside: ${kept.join(', ')}`, {
+      hint: 'Add --yes when none of it is needed any more; name a store to delete only what was kept of that.',
+    });
+  }
   context.show((printer) => {
-    for (const { store, into, keptAside } of leftovers) {
-      const what = keptAside ?? `what an unfinished restore has written beside ${into}`;
+    for (const { store, into, keptAside, state } of leftovers) {
+      const lost = state === undefined ? undefined : `is given up, nothing of it is deleted; ${state}`;
+      const what = lost ?? keptAside ?? `what an unfinished restore has written beside ${into}`;
       printer.line(`${printer.paint('bold', store)}: ${printable(what)}`);
     }
   });

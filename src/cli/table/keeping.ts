@@ -111,7 +111,9 @@ export const keysRemoveSpec = {
   name: 'keys remove',
   group,
   says: 'remove a passphrase',
-  details: ['The last one can’t be removed. Who has read the repository with it may have kept its keys.'],
+  details: [
+    'It asks first; in a pipe it needs --yes. The last one can’t be removed. Who has read the repository with it may have kept its keys.',
+  ],
   needs: 'manifest',
   arguments: { key: { kind: 'one', value: 'KEY', says: 'its id or name' } },
   options: { yes: { kind: 'flag', short: 'y', says: 'do not ask' } },

@@ -19,7 +19,7 @@ const restoreOptions = {
   only: {
     kind: 'list',
     value: 'PATTERN',
-    says: 'only what matches, in gitignore’s syntax; the rest stays as it is; may be repeated',
+    says: 'only what matches, in gitignore’s syntax; \\xHH for a byte; the rest stays as it is; may be repeated',
   },
   replace: {
     kind: 'list',
@@ -72,7 +72,9 @@ export const restoreSpec = {
     PER_STORE,
     LATEST,
     'It plans and asks first; in a pipe it needs --yes. Every store is restored beside what is there and verified, then all are exchanged, and what was there is kept aside.',
-    'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside; --discard deletes it.',
+    'A restore that was cut off is finished by --resume, where it may what it might when it began; with --replace STORE also replace what a server holds by now. --undo puts back what the last restore kept aside.',
+    '--discard deletes for ever what all restores of this host kept aside, or those of the stores that are named; it asks first, and in a pipe it needs --yes. Where a restore is unfinished, it drops only what that one has written, and needs no --yes.',
+    'An exchange that was cut off and can’t be finished, because a server does not come back or what was to come in is gone, is given up with --discard STORE: no data is deleted, and it says what is where.',
   ],
   needs: 'manifest',
   arguments: { stores },
@@ -85,10 +87,13 @@ export const restoreSpec = {
     },
     resume: { kind: 'flag', says: 'finish a restore that was cut off' },
     undo: { kind: 'flag', says: 'put back what the last restore kept aside' },
-    discard: { kind: 'flag', says: 'delete what a restore kept aside or left unfinished' },
+    discard: {
+      kind: 'flag',
+      says: 'delete what all restores of this host kept aside, or what an unfinished one has written',
+    },
   },
   result:
-    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, givenUp, keptAside}]',
+    'mark, at, stores [{store, into, position, exact, nearest {at, distanceMs, covered}, bytes, reusedBytes, entries, segments, verified, keptAside, notes [], noteCount, damaged [], damagedCount, skipped [], skippedCount}]; with --undo and --discard: stores [{store, into, givenUp, state, keptAside}]',
   examples: [
     { line: 'tidemark restore --to latest', says: 'everything, where it was' },
     { line: "tidemark restore --to before-upgrade uploads --only 'photos/'", says: 'one folder of one store' },
@@ -185,7 +190,9 @@ export const findSpec = {
     'An entry that is the same in several marks is listed once, with all of them. A folder that matches stands for what it holds.',
   ],
   needs: 'manifest',
-  arguments: { patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax' } },
+  arguments: {
+    patterns: { kind: 'some', value: 'PATTERN', says: 'what to look for, in gitignore’s syntax; \\xHH for a byte' },
+  },
   options: {
     store: { kind: 'list', value: 'STORE', says: 'only in this store; may be repeated' },
     mark: { kind: 'list', value: 'MARK', says: 'only in this mark; may be repeated' },

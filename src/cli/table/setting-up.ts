@@ -24,14 +24,21 @@ export const doctorSpec = {
   name: 'doctor',
   group,
   says: 'check everything that a backup and a restore would need',
-  details: ['Each finding says what to do. An error among them makes the exit status 9.'],
+  details: [
+    'Each finding says what to do. An error among them makes the exit status 9.',
+    'A host that has seen records in the repository which are gone adds nothing to it any more: somebody may have reverted the storage. Whoever knows why, because an older copy was put back, says so with --accept-rollback. It names what is gone and asks (in a pipe it needs --yes); then this host remembers what is there, and backs up again. The repository is not changed.',
+  ],
   needs: 'manifest',
   arguments: { stores: { kind: 'any', value: 'STORE', says: 'only these stores' } },
-  options: {},
-  result: 'findings [{code, severity, store, message, hint}]',
+  options: {
+    acceptRollback: { kind: 'flag', says: 'go on with a repository that has lost what this host saw in it' },
+    yes: { kind: 'flag', short: 'y', says: 'do not ask' },
+  },
+  result: 'findings [{code, severity, store, message, hint}], accepted []',
   examples: [
     { line: 'tidemark doctor', says: 'check the repository, the keys and every store' },
     { line: 'tidemark doctor uploads --json', says: 'check one store, for a monitoring system' },
+    { line: 'tidemark doctor --accept-rollback', says: 'an older copy of the repository was put back on purpose' },
   ],
 } as const satisfies CommandSpec;
 

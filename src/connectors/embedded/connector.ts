@@ -15,7 +15,7 @@ import type { EmbeddedPlace } from './place.ts';
 import { openEmbeddedRestorer } from './restorer.ts';
 import { openEmbeddedSink } from './sink.ts';
 import { openEmbeddedSource } from './source.ts';
-import { undoSwap } from './swap.ts';
+import { ifGivenUp, undoSwap } from './swap.ts';
 
 export { EmbeddedStore, openEmbedded } from './embedded-store.ts';
 export type { OpenEmbeddedOptions, WatchOptions } from './embedded-store.ts';
@@ -50,6 +50,10 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     signal.throwIfAborted();
     const { fresh, aside, nextAside } = besideOf(target, id);
     for (const path of [fresh, nextAside, aside]) removeDatabase(path);
+  },
+  ifGivenUp: async ({ file }, { target = file, id }, { signal }) => {
+    signal.throwIfAborted();
+    return withStoreErrors(target, () => ifGivenUp({ file: target, beside: besideOf(target, id), id }));
   },
   parsePosition: (text) => {
     const order = parseRevision(text);

@@ -238,3 +238,17 @@ test('nothing is put in place that was not written beside', async () => {
   await using restorer = await embeddedConnector.openRestorer({ file }, { runtime, id: 'r9' }, run);
   await assert.rejects(restorer.swap(run), { code: 'RESTORE_UNFINISHED' });
 });
+
+test('a restore whose new file is gone before it came in can be given up; one that is in place, or can come in, is not', async () => {
+  await using folder = temporaryFolder();
+  const { base, file } = await shopWithBase(folder);
+  const ifGivenUp = async (id: string): Promise<string | undefined> =>
+    (await embeddedConnector.ifGivenUp?.({ file }, { runtime, id }, run))?.state;
+  await restore(base, file);
+  assert.equal(await ifGivenUp('r1'), undefined);
+  await using restorer = await embeddedConnector.openRestorer({ file }, { runtime, id: 'r2' }, run);
+  await restorer.restoreBase(base, run);
+  assert.equal(await ifGivenUp('r2'), undefined);
+  rmSync(folder.at('.store.db.tidemark-new-r2'));
+  assert.equal(await ifGivenUp('r2'), `${file} is as it was before the restore`);
+});

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { parseNameText } from '../../core/byte-name.ts';
 import { equalBytes, startsWithBytes } from '../../core/bytes.ts';
 import type { RestorerContext } from '../../core/connector.ts';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
@@ -36,7 +37,7 @@ class EmbeddedRestorer implements Restorer {
     this.#file = file;
     this.#id = id;
     this.#beside = besideOf(file, id);
-    const prefixes = (only ?? []).map((prefix) => Buffer.from(prefix));
+    const prefixes = (only ?? []).map(parseNameText);
     this.#prefixes = prefixes.length === 0 ? undefined : disjointPrefixes({ prefixes });
   }
 

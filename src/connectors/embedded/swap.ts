@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import type { GivenUp } from '../../core/connector.ts';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { isDamagedDatabase } from '../../io/sqlite-errors.ts';
 import { COMPANION_SUFFIXES, removeDatabase } from '../../io/sqlite-files.ts';
@@ -57,6 +58,26 @@ export function swapIn(swap: Swap): Kept {
     removeDatabase(swap.beside.aside);
     renameSync(swap.file, swap.beside.aside);
     return moveIn(swap);
+  }
+}
+
+/** As `Connector.ifGivenUp`. Once the content is in place, or as long as it is beside, going on is possible. */
+export function ifGivenUp({ file, beside, id }: Swap): GivenUp | undefined {
+  if (isThere(beside.fresh) || isOf(file, id)) return undefined;
+  const state = isThere(file) ? `${file} is as it was before the restore` : `nothing is at ${file}`;
+  const kept = isThere(beside.aside) ? `; beside it ${basename(beside.aside)} stays` : '';
+  return { state: `${state}${kept}`, folder: dirname(file), canGoOn: false };
+}
+
+/** Whether a file holds what this restore put there. */
+function isOf(file: string, id: string): boolean {
+  if (!isThere(file)) return false;
+  try {
+    using live = openFile(file);
+    return originOf(live).restore === id;
+  } catch (error) {
+    if (isDamagedDatabase(error)) return false;
+    throw error;
   }
 }
 

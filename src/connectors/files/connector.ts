@@ -3,6 +3,7 @@ import { compareEntries } from './compare-entries.ts';
 import { diagnoseStore } from './diagnose.ts';
 import { fileContent } from './file-content.ts';
 import { describeEntry, entryName, entryPath, listEntries } from './list.ts';
+import { giveUp, ifGivenUp } from './give-up.ts';
 import { entryMatcher } from './matcher.ts';
 import { previewRestore } from './preview.ts';
 import { openFilesRecorder } from './recorder.ts';
@@ -26,6 +27,8 @@ export const filesConnector: Connector<FilesStore> & Required<Pick<Connector<Fil
   },
   undo: undoRestore,
   discard: discardRestore,
+  ifGivenUp,
+  giveUp,
   entryName,
   entryPath,
   content: fileContent,

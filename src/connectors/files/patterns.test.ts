@@ -37,6 +37,31 @@ test('a byte that is not UTF-8 is matched by a wildcard', () => {
   assert.equal(compilePatterns(['caf?.txt'])?.match('caf\xe9.txt', false), true);
 });
 
+test('a byte is typed as it is listed, alone and beside characters, and stands for itself', () => {
+  const isMatched = (pattern: string, path: string): boolean | undefined =>
+    compilePatterns([pattern])?.match(path, false);
+  for (const [pattern, path] of [
+    ['caf\\xe9.txt', 'caf\xe9.txt'],
+    ['/d/caf\\xC3\\xA9\\xe9.txt', 'd/caf\xc3\xa9\xe9.txt'],
+    ['caf\\xe9*', 'caf\xe9\xe8.txt'],
+    ['\\x2a.txt', '*.txt'],
+    ['line\\x0abreak', 'line\nbreak'],
+    ['a\\x5cxe9', 'a\\xe9'],
+    ['\\x21\\x64\\x23', '!d#'],
+  ] as const) {
+    assert.equal(isMatched(pattern, path), true, pattern);
+  }
+  for (const [pattern, path] of [
+    ['caf\\xe9.txt', 'caf\xe8.txt'],
+    ['caf\\xe9.txt', 'caf\xc3\xa9.txt'],
+    ['\\x2a.txt', 'a.txt'],
+    ['\\x64', '1'],
+  ] as const) {
+    assert.equal(isMatched(pattern, path), false, pattern);
+  }
+  assert.deepEqual(compilePatterns(['/d/caf\\xe9/x'])?.roots, ['d']);
+});
+
 test('answers stay right after the library’s memory was dropped', () => {
   const compiled = compilePatterns(['*.tmp', '!keep.tmp']);
   for (let index = 0; index < 20_005; index++) compiled?.match(`x${index}`, false);

@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import ignore from 'ignore';
-import { byteTextOf, lossyText } from './byte-text.ts';
+import { parsePatternText } from '../../core/byte-name.ts';
+import { bytesOf, byteText, byteTextOf, lossyText } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 
 /** Says whether patterns in gitignore's syntax match a path. Folders are asked for before what they hold. */
@@ -19,11 +21,12 @@ export interface Patterns {
 const PATHS_REMEMBERED = 10_000;
 
 /**
- * Case matters. Bytes that are not UTF-8 are matched as U+FFFD, so that `*` and `?` fit them.
+ * Case matters. `\xHH` is a byte. One that is not UTF-8 is matched as one character, so that `*` and `?` fit it.
  * @returns undefined when there is no pattern.
  */
-export function compilePatterns(patterns: readonly string[]): Patterns | undefined {
-  if (patterns.length === 0) return undefined;
+export function compilePatterns(typed: readonly string[]): Patterns | undefined {
+  if (typed.length === 0) return undefined;
+  const patterns = typed.map((pattern) => textOf(byteText(parsePatternText(pattern))));
   const rules = ignore({ ignorecase: false }).add(patterns);
   let matcher = rules;
   let asked = 0;
@@ -34,14 +37,40 @@ export function compilePatterns(patterns: readonly string[]): Patterns | undefin
         matcher = ignore({ ignorecase: false }).add(rules);
         asked = 0;
       }
-      const text = lossyText(path);
+      const text = textOf(path);
       return matcher.ignores(isFolder ? `${text}/` : text);
     },
   };
 }
 
+const STRAY = '\ufffd';
+/** Where a byte that is not UTF-8 goes: to half of a pair of characters, which no UTF-8 makes. */
+const STRAY_FROM = 0xdc00;
+const LONGEST_CHARACTER = 4;
+
+/** Text in which each byte that is not UTF-8 is a character of its own. */
+function textOf(path: ByteText): string {
+  const text = lossyText(path);
+  if (!text.includes(STRAY)) return text;
+  let [kept, at] = ['', 0];
+  while (at < path.length) {
+    const character = characterAt(path, at);
+    kept += character ?? String.fromCharCode(STRAY_FROM + path.charCodeAt(at));
+    at += character === undefined ? 1 : Buffer.byteLength(character);
+  }
+  return kept;
+}
+
+function characterAt(path: ByteText, at: number): string | undefined {
+  for (let size = 1; size <= LONGEST_CHARACTER; size++) {
+    const bytes = bytesOf(path.slice(at, at + size));
+    if (isUtf8(bytes)) return bytes.toString('utf8');
+  }
+  return undefined;
+}
+
 /** What could stand for something else than itself, or for a byte that is not UTF-8. */
-const NOT_LITERAL = /[*?[\]\\!#\s\ufffd]/;
+const NOT_LITERAL = /[*?[\]\\!#\s\ufffd\udc00-\udfff]/;
 
 function rootsOf(patterns: readonly string[]): readonly ByteText[] | undefined {
   const roots: ByteText[] = [];

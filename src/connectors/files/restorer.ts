@@ -24,7 +24,7 @@ import { removeTree } from './remove-tree.ts';
 import { openStaging, withHome } from './staging.ts';
 import type { Staging } from './staging.ts';
 import type { FilesStore } from './store.ts';
-import { asidePath, exchangeFolders, inodeAt, noteState } from './swap.ts';
+import { asidePath, comingIsGone, exchangeFolders, inodeAt, noteState } from './swap.ts';
 import type { Exchange } from './swap.ts';
 import { childrenToExchange, exchangeChildren, settleTime } from './swap-children.ts';
 import { fileSizeOf, TreeWriter } from './tree-writer.ts';
@@ -228,7 +228,7 @@ async function swapRestored(
   let journal = found;
   if (journal.state === 'verified') journal = await noteState(exchange, beginning(exchange, journal), run);
   if (journal.state === 'exchanging') {
-    if (journal.children === undefined) await exchangeFolders(exchange, journal);
+    if (journal.children === undefined) journal = await exchangeFolders(exchange, journal);
     else await exchangeChildren(exchange, journal, run);
     journal = await noteState(exchange, { ...journal, state: 'exchanged' }, run);
     if (journal.children !== undefined) settleTime(exchange.home, journal.children);
@@ -237,7 +237,9 @@ async function swapRestored(
 }
 
 function beginning({ place, home }: Exchange, verified: Journal): Journal {
-  if (inodeAt(home, Buffer.from(place.beside.fresh)) !== verified.coming) {
+  const fresh = inodeAt(home, Buffer.from(place.beside.fresh));
+  if (fresh === null) throw comingIsGone(place);
+  if (fresh !== verified.coming) {
     throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${printablePath(place.target)} was replaced`);
   }
   const begun = { ...verified, state: 'exchanging' } as const;

@@ -1,6 +1,5 @@
 import { closeSync, readdirSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { syncFolder } from '../../io/atomic-file.ts';
@@ -14,7 +13,7 @@ import { byteText, printablePath } from './byte-text.ts';
 import { fileError, reasonOf } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { isAsideName } from './patterns.ts';
-import { inodeAt, moveNew, tryExchange } from './swap.ts';
+import { comingIsGone, inodeAt, moveNew, tryExchange } from './swap.ts';
 import type { Exchange } from './swap.ts';
 
 /** The file system's own folder for what its check finds; it stays where it is. */
@@ -48,7 +47,7 @@ export async function exchangeChildren(exchange: Exchange, journal: Journal, run
   const [fresh, aside] = [Buffer.from(place.beside.fresh), Buffer.from(place.beside.aside)];
   const inFresh = inodeAt(home, fresh) === journal.coming;
   if (!inFresh && inodeAt(home, aside) !== journal.coming) {
-    throw new TidemarkError('RESTORE_CONFLICT', `what was to be exchanged with ${printablePath(place.target)} is gone`);
+    throw comingIsGone(place);
   }
   if (!inFresh && journal.purpose === 'restore') return;
   const beside = openFolderAt(home, inFresh ? fresh : aside);

@@ -16,22 +16,40 @@ export type Exchange = { readonly place: Place; readonly home: number; readonly 
 /**
  * Brings the tree with the inode `coming` to the target's name and the one with `going` to the aside name, where it was before: in one
  * step where the file system can. Looks at what is where and does what is missing, so that it may be called again after a crash between
- * any two steps.
- * @throws RESTORE_CONFLICT when something else came in between; RESTORE_FAILED when the system refuses a step
+ * any two steps. Returns the journal as it came true: what went away by itself is not kept aside.
+ * @throws RESTORE_CONFLICT when going on is impossible; RESTORE_FAILED when the system refuses a step
  */
-export async function exchangeFolders({ place, home }: Exchange, journal: Journal): Promise<void> {
-  const names: Names = {
-    home,
-    target: bytesOf(place.name),
-    fresh: Buffer.from(place.beside.fresh),
-    aside: Buffer.from(place.beside.aside),
-  };
+export async function exchangeFolders({ place, home, runtime }: Exchange, begun: Journal): Promise<Journal> {
+  const names = namesOf(place, home);
   try {
-    for (let step = nextStep(names, journal); step !== undefined; step = nextStep(names, journal)) step();
+    const journal = withoutLost(names, begun);
+    if (journal.going !== begun.going) {
+      runtime.logger.log('warn', 'what was there before is gone, so that nothing is kept aside', {
+        folder: printablePath(place.target),
+      });
+    }
+    for (let step = nextStep(names, journal); step !== 'done'; step = nextStep(names, journal)) {
+      if (step === 'stuck') throw stuck(place, names, journal);
+      step();
+    }
     await syncFolder(`/proc/self/fd/${home}`);
+    return journal;
   } catch (error) {
     throw fileError('RESTORE_FAILED', `the folder ${printablePath(place.target)} can’t be exchanged`, error);
   }
+}
+
+/** Whether what was verified or begun can still come to its end, as far as the names tell. Changes nothing. */
+export function canGoOn({ place, home }: Pick<Exchange, 'place' | 'home'>, journal: Journal): boolean {
+  const names = namesOf(place, home);
+  if (journal.state === 'exchanged') return true;
+  if (journal.state === 'verified') return inodeAt(home, names.fresh) === journal.coming;
+  if (journal.children === undefined) return nextStep(names, withoutLost(names, journal)) !== 'stuck';
+  return [names.fresh, names.aside].some((name) => inodeAt(home, name) === journal.coming);
+}
+
+function namesOf({ name, beside }: Place, home: number): Names {
+  return { home, target: bytesOf(name), fresh: Buffer.from(beside.fresh), aside: Buffer.from(beside.aside) };
 }
 
 /** Durable: the exchange has begun, or has ended. */
@@ -58,13 +76,20 @@ export function inodeAt(home: number, name: PathBytes): string | null {
 
 type Names = { readonly home: number; readonly target: Buffer; readonly fresh: Buffer; readonly aside: Buffer };
 
-/** What is to be done next; undefined when all is where it should be. */
-function nextStep(names: Names, { coming, going }: Journal): (() => void) | undefined {
+/** Where nothing but what comes in is left, what was to go out is gone, and nothing is in the way. */
+function withoutLost({ home, target, fresh, aside }: Names, journal: Journal): Journal {
+  const there = [target, fresh, aside].map((name) => inodeAt(home, name)).filter((inode) => inode !== null);
+  const isAlone = journal.coming !== null && there.length === 1 && there[0] === journal.coming;
+  return isAlone ? { ...journal, going: null } : journal;
+}
+
+/** What is to be done next. */
+function nextStep(names: Names, { coming, going }: Journal): (() => void) | 'done' | 'stuck' {
   const { home, target, fresh, aside } = names;
   const [atTarget, atFresh, atAside] = [inodeAt(home, target), inodeAt(home, fresh), inodeAt(home, aside)];
   const is = (wantTarget: string | null, wantFresh: string | null, wantAside: string | null): boolean =>
     atTarget === wantTarget && atFresh === wantFresh && atAside === wantAside;
-  if (is(coming, null, going)) return undefined;
+  if (is(coming, null, going)) return 'done';
   assume(coming !== null || going !== null, 'something to exchange');
   // Undo begins with the tree at the aside name.
   if (coming !== null && is(going, null, coming)) return () => move(home, aside, fresh);
@@ -77,10 +102,29 @@ function nextStep(names: Names, { coming, going }: Journal): (() => void) | unde
   }
   if (is(coming, going, null)) return () => move(home, fresh, aside);
   if (is(null, coming, going)) return () => move(home, fresh, target);
-  throw new TidemarkError('RESTORE_CONFLICT', 'another folder took its place meanwhile', {
-    hint: 'Look at the names beside the folder that contain “tidemark”; nothing was deleted.',
+  return 'stuck';
+}
+
+function stuck(place: Place, { home, target, fresh, aside }: Names, { coming, going }: Journal): TidemarkError {
+  const [atTarget, atFresh, atAside] = [inodeAt(home, target), inodeAt(home, fresh), inodeAt(home, aside)];
+  const isGone = atTarget !== coming && atFresh === null && (atAside === null || atAside === going);
+  return isGone && coming !== null ? comingIsGone(place) : anotherIsThere(place);
+}
+
+/** What was verified was taken away before it came in. */
+export function comingIsGone({ target }: Place): TidemarkError {
+  return new TidemarkError('RESTORE_CONFLICT', `what was to take the place of ${printablePath(target)} is gone`, {
+    hint: `Put it back under its name. Or ${GIVE_UP}`,
   });
 }
+
+function anotherIsThere({ target }: Place): TidemarkError {
+  return new TidemarkError('RESTORE_CONFLICT', `another folder took the place of ${printablePath(target)} meanwhile`, {
+    hint: `Look at the names beside it that contain “tidemark”, and move away what does not belong there. Or ${GIVE_UP}`,
+  });
+}
+
+const GIVE_UP = 'give it up with `tidemark restore --discard STORE`, which deletes no data.';
 
 function move(home: number, from: Buffer, to: Buffer): void {
   moveNew({ fromFolder: home, from, toFolder: home, to });

@@ -37,7 +37,7 @@ export async function undoRestore(
     if (state === 'exchanged' && last === turn) return keptAside(journal, place);
     if (last !== (state === 'exchanged' ? turn - 1 : turn)) throw unfinished(place);
     if (state === 'exchanged') journal = await noteState(exchange, beginUndo(exchange, journal, turn), run);
-    if (journal.children === undefined) await exchangeFolders(exchange, journal);
+    if (journal.children === undefined) journal = await exchangeFolders(exchange, journal);
     else await exchangeChildren(exchange, journal, run);
     await noteState(exchange, { ...journal, state: 'exchanged' }, run);
     if (journal.children !== undefined) settleTime(home, journal.children);
@@ -88,7 +88,8 @@ export async function discardRestore(store: FilesStore, context: RestorerContext
   });
 }
 
-function isHomeThere({ home }: Place): boolean {
+/** Whether the folder is there that holds the names beside. */
+export function isHomeThere({ home }: Place): boolean {
   return lstatSync(systemPath(home), { throwIfNoEntry: false }) !== undefined;
 }
 

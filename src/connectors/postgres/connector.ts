@@ -8,7 +8,7 @@ import { resolvePlace } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { openSqlRecorder } from './plain-sql/recorder.ts';
 import { openPostgresRecorder } from './recorder.ts';
-import { discardPostgres, isServerRestore, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
+import { discardPostgres, giveUp, ifGivenUp, openPostgresRestorer, previewPostgres, undoPostgres } from './restorer.ts';
 import { serveLogFile } from './wal/serve-log-file.ts';
 
 /** PostgreSQL servers: their data files and their log, or plain SQL. */
@@ -25,7 +25,8 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
     signal.throwIfAborted();
     return openPostgresRestorer(place, context);
   },
-  canGiveUp: isServerRestore,
+  ifGivenUp,
+  giveUp,
   undo: undoPostgres,
   discard: discardPostgres,
   giveLogFile: async (log, request, run) => await serveLogFile(log, await readBaseFacts(log.base, run), request, run),

@@ -1,4 +1,5 @@
-import type { PreviewContext, RestorePreview, RestorerContext } from '../../core/connector.ts';
+import { givenUpServer } from '../../core/connector.ts';
+import type { GivenUp, PreviewContext, RestorePreview, RestorerContext } from '../../core/connector.ts';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Restorer } from '../../core/restorer.ts';
@@ -7,6 +8,7 @@ import { connectSql } from './connection.ts';
 import { askedAt, discardExtract, ExtractRestorer, presentOf, undoExtract } from './extract/restorer.ts';
 import { parseWanted } from './extract/wanted.ts';
 import type { Wanted } from './extract/wanted.ts';
+import { folderIfGivenUp, giveFolderUp } from './give-up.ts';
 import { parseServerUrl, placeName } from './place.ts';
 import type { PostgresPlace } from './place.ts';
 import { DumpFolderRestorer, DumpServerRestorer, undoDump } from './plain-sql/restorer.ts';
@@ -143,10 +145,23 @@ export function openPostgresRestorer(place: PostgresPlace, context: RestorerCont
   }
 }
 
-/** As `Connector.canGiveUp`. */
-export function isServerRestore(place: PostgresPlace, context: RestorerContext): boolean {
-  const { kind } = targetOf(place, context);
-  return kind === 'dump-server' || kind === 'part';
+/** As `Connector.ifGivenUp`. */
+export async function ifGivenUp(
+  place: PostgresPlace,
+  context: RestorerContext,
+  { signal }: Run,
+): Promise<GivenUp | undefined> {
+  signal.throwIfAborted();
+  const target = targetOf(place, context);
+  const isServer = target.kind === 'dump-server' || target.kind === 'part';
+  return isServer ? givenUpServer(context) : folderIfGivenUp(target.path, context);
+}
+
+/** As `Connector.giveUp`. */
+export async function giveUp(place: PostgresPlace, context: RestorerContext, { signal }: Run): Promise<void> {
+  signal.throwIfAborted();
+  const target = targetOf(place, context);
+  if (target.kind === 'directory' || target.kind === 'dump-folder') await giveFolderUp(target.path, context);
 }
 
 /** As `Connector.undo`. */

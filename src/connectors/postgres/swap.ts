@@ -56,19 +56,42 @@ export function inodeOf(path: string): string | null {
 /**
  * Brings the folder with the inode `coming` to the target's name and the one with `going` to the aside name, in one step where the file system
  * can. Looks at what is where and does what is missing: it may be called again after a crash between any two steps.
- * @throws RESTORE_CONFLICT when something else came in between
+ * Returns the journal as it came true: what went away by itself is not kept aside.
+ * @throws RESTORE_CONFLICT when going on is impossible
  */
-export async function exchangeFolders(place: TargetPlace, journal: SwapJournal): Promise<void> {
-  for (let step = nextStep(place, journal); step !== undefined; step = nextStep(place, journal)) step();
+export async function exchangeFolders(place: TargetPlace, begun: SwapJournal): Promise<SwapJournal> {
+  const journal = withoutLost(place, begun);
+  for (let step = nextStep(place, journal); step !== 'done'; step = nextStep(place, journal)) {
+    if (step === 'stuck') throw stuck(place, journal);
+    step();
+  }
   await syncFolder(place.home);
+  return journal;
 }
 
-/** What is to be done next; undefined when all is where it should be. */
-function nextStep({ target, fresh, aside }: TargetPlace, { coming, going }: SwapJournal): (() => void) | undefined {
+/** Whether what was verified or begun can still come to its end, as far as the names tell. Changes nothing. */
+export function canGoOn(place: TargetPlace, journal: SwapJournal): boolean {
+  if (journal.state === 'exchanged') return true;
+  if (journal.state === 'verified') return inodeOf(place.fresh) === journal.coming;
+  return nextStep(place, withoutLost(place, journal)) !== 'stuck';
+}
+
+/** Where nothing but what comes in is left, what was to go out is gone, and nothing is in the way. */
+function withoutLost({ target, fresh, aside }: TargetPlace, journal: SwapJournal): SwapJournal {
+  const there = [target, fresh, aside].map(inodeOf).filter((inode) => inode !== null);
+  const isAlone = journal.coming !== null && there.length === 1 && there[0] === journal.coming;
+  return isAlone ? { ...journal, going: null } : journal;
+}
+
+/** What is to be done next. */
+function nextStep(
+  { target, fresh, aside }: TargetPlace,
+  { coming, going }: SwapJournal,
+): (() => void) | 'done' | 'stuck' {
   const [atTarget, atFresh, atAside] = [target, fresh, aside].map(inodeOf);
   const is = (wantTarget: string | null, wantFresh: string | null, wantAside: string | null): boolean =>
     atTarget === wantTarget && atFresh === wantFresh && atAside === wantAside;
-  if (is(coming, null, going)) return undefined;
+  if (is(coming, null, going)) return 'done';
   // An undo begins with the folder at the aside name.
   if (coming !== null && is(going, null, coming)) return () => renameSync(aside, fresh);
   if (coming === null && is(going, null, null)) return () => renameSync(target, aside);
@@ -80,10 +103,26 @@ function nextStep({ target, fresh, aside }: TargetPlace, { coming, going }: Swap
   }
   if (is(coming, going, null)) return () => renameSync(fresh, aside);
   if (is(null, coming, going)) return () => renameSync(fresh, target);
-  throw new TidemarkError('RESTORE_CONFLICT', `another folder took the place of ${target} meanwhile`, {
-    hint: 'Look at the names beside it that contain “tidemark”; nothing was deleted.',
+  return 'stuck';
+}
+
+function stuck(place: TargetPlace, { coming, going }: SwapJournal): TidemarkError {
+  const { target, fresh, aside } = place;
+  const [atTarget, atFresh, atAside] = [target, fresh, aside].map(inodeOf);
+  const isGone = atTarget !== coming && atFresh === null && (atAside === null || atAside === going);
+  if (isGone && coming !== null) return comingIsGone(place);
+  return new TidemarkError('RESTORE_CONFLICT', `another folder took the place of ${target} meanwhile`, {
+    hint: `Look at the names beside it that contain “tidemark”, and move away what does not belong there. Or ${GIVE_UP}`,
   });
 }
+
+function comingIsGone({ target }: TargetPlace): TidemarkError {
+  return new TidemarkError('RESTORE_CONFLICT', `what was to take the place of ${target} is gone`, {
+    hint: `Put it back under its name. Or ${GIVE_UP}`,
+  });
+}
+
+const GIVE_UP = 'give it up with `tidemark restore --discard STORE`, which deletes no data.';
 
 function tryExchange(from: string, to: string): boolean {
   const places = { from: Buffer.from(from), to: Buffer.from(to) };
@@ -130,13 +169,14 @@ export async function swapIn(
   }
   if (journal.state === 'verified') {
     check();
+    if (inodeOf(fresh) === null) throw comingIsGone(place);
     if (inodeOf(fresh) !== journal.coming) {
       throw new TidemarkError('RESTORE_CONFLICT', `what was restored beside ${target} was replaced`);
     }
     journal = await writeJournal(place, { ...journal, state: 'exchanging', going: inodeOf(target) }, random, run);
   }
   if (journal.state === 'exchanging') {
-    await exchangeFolders(place, journal);
+    journal = await exchangeFolders(place, journal);
     journal = await writeJournal(place, { ...journal, state: 'exchanged' }, random, run);
   }
   return journal.going === null ? {} : { keptAside: aside };

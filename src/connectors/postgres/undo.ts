@@ -29,7 +29,7 @@ export async function undoDataDirectory(
     journal = await writeJournal(place, next, runtime.random, run);
   }
   if (journal.state === 'exchanging') {
-    await exchangeFolders(place, journal);
+    journal = await exchangeFolders(place, journal);
     journal = await writeJournal(place, { ...journal, state: 'exchanged' }, runtime.random, run);
   }
   return journal.going === null ? {} : { keptAside: place.aside };

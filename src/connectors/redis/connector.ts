@@ -10,8 +10,8 @@ import { resolvePlace } from './place.ts';
 import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
-import { destinationOf, openRedisRestorer } from './restorer.ts';
-import { discardRestore, undoRestore } from './undo.ts';
+import { openRedisRestorer } from './restorer.ts';
+import { discardRestore, ifGivenUp, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
 export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<RedisPlace>, 'openRecorder'>> = {
@@ -25,7 +25,7 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     signal.throwIfAborted();
     return openRedisRestorer(place, context);
   },
-  canGiveUp: (place, { target }) => 'server' in destinationOf(place, target),
+  ifGivenUp,
   undo: undoRestore,
   discard: discardRestore,
   parsePosition: (text) => {

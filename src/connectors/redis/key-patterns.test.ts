@@ -34,6 +34,12 @@ suite('patterns of keys', () => {
     }
   });
 
+  test('take a byte as it is listed, for itself', () => {
+    const matches = compileKeyPatterns(['caf\\xe9', '\\x2a\\x64?']);
+    assert.ok(matches(0, Buffer.from('caf\xe9', 'latin1')) && matches(0, Buffer.from('*d1')));
+    assert.ok(!matches(0, Buffer.from('café')) && !matches(0, Buffer.from('ad1')));
+  });
+
   test('may name a database, and mean all without', () => {
     const matches = compileKeyPatterns(['0:session:*', '1:*', 'both', '[1]:x']);
     const found = [

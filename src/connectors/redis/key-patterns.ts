@@ -1,3 +1,4 @@
+import { parsePatternText } from '../../core/byte-name.ts';
 import { TidemarkError } from '../../core/errors.ts';
 
 /** Says whether a key of a database is meant. */
@@ -7,7 +8,7 @@ type KeyPattern = { readonly database: number | undefined; readonly glob: Uint8A
 
 /**
  * Patterns of `--only`: what KEYS takes, with the number of a database and a colon before it, or none for all databases: `0:session:*`, `1:*`, `session:*`.
- * A key that itself begins with a number and a colon is meant by `[1]:*`. @throws USAGE for one that is empty
+ * A key that itself begins with a number and a colon is meant by `[1]:*`; `\xHH` is a byte. @throws USAGE for one that is empty
  */
 export function compileKeyPatterns(patterns: readonly string[]): KeyFilter {
   const compiled = patterns.map(parsePattern);
@@ -30,7 +31,7 @@ function parsePattern(text: string): KeyPattern {
       hint: 'Write a pattern of keys such as session:*, with the database before it where it is one: 0:session:*, 1:*.',
     });
   }
-  return { database: number === undefined ? undefined : Number(number), glob: Buffer.from(glob) };
+  return { database: number === undefined ? undefined : Number(number), glob: parsePatternText(glob) };
 }
 
 const [STAR, QUESTION, OPEN, CLOSE, CARET, DASH, BACKSLASH] = [0x2a, 0x3f, 0x5b, 0x5d, 0x5e, 0x2d, 0x5c];

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import type { RestorerContext } from '../../core/connector.ts';
+import { givenUpServer } from '../../core/connector.ts';
+import type { GivenUp, RestorerContext } from '../../core/connector.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { Run } from '../../core/run.ts';
 import { shownAddress } from './place.ts';
 import type { RedisPlace } from './place.ts';
-import { besideFolder, discardFolders, undoFolders } from './restore/files-swap.ts';
+import { besideFolder, discardFolders, folderIfGivenUp, undoFolders } from './restore/files-swap.ts';
 import { undoInServer } from './restore/server-swap.ts';
 import { readState, workFilesIn } from './restore/work-files.ts';
 import { destinationOf } from './restorer.ts';
@@ -28,6 +29,19 @@ export async function undoRestore(
   }
   const part = only === undefined || only.length === 0 ? undefined : only;
   return await undoInServer({ place: destination.server, files, runtime, only: part, replace: true }, turn, run);
+}
+
+/** As `Connector.ifGivenUp`. */
+export async function ifGivenUp(
+  place: RedisPlace,
+  context: RestorerContext,
+  { signal }: Run,
+): Promise<GivenUp | undefined> {
+  signal.throwIfAborted();
+  const destination = destinationOf(place, context.target);
+  if ('server' in destination) return givenUpServer(context);
+  const files = workFilesIn(must(context.workFolder, 'a folder of this restore'));
+  return await folderIfGivenUp({ files, beside: besideFolder(destination.folder, context.id) });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { GivenUp } from '../../../core/connector.ts';
 import { fromSystem, TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
 import type { Run, Runtime } from '../../../core/run.ts';
@@ -30,8 +31,10 @@ export async function swapFolders(swap: FolderSwap, run: Run): Promise<Kept> {
   const { files, beside } = swap;
   let state = must(await readState(files), 'something was staged');
   if (state.phase === 'staged') {
+    const coming = inodeAt(beside.fresh);
+    if (coming === undefined) throw comingIsGone(beside.target);
     const kept = { 0: existsSync(beside.target) };
-    state = await save(swap, { ...state, phase: 'replacing', coming: inodeAt(beside.fresh), kept }, run);
+    state = await save(swap, { ...state, phase: 'replacing', coming, kept }, run);
   }
   if (state.phase === 'replacing') state = await finish(swap, state, run);
   return keptOf(beside, state);
@@ -55,6 +58,26 @@ export async function undoFolders(swap: FolderSwap, turn: number, run: Run): Pro
   return keptOf(beside, await finish(swap, state, run));
 }
 
+/** As `Connector.ifGivenUp`: what comes in, known by its inode, may be gone. */
+export async function folderIfGivenUp({
+  files,
+  beside,
+}: Pick<FolderSwap, 'files' | 'beside'>): Promise<GivenUp | undefined> {
+  const { target, fresh, aside, next } = beside;
+  const state = await readState(files);
+  const isStuck =
+    state?.phase === 'replacing' ? isComingGone(beside, state) : state?.phase !== 'done' && !existsSync(fresh);
+  if (!isStuck) return undefined;
+  const left = [fresh, aside, next].filter((path) => existsSync(path)).map((path) => basename(path));
+  const kept = left.length === 0 ? '' : `; beside it ${left.join(' and ')} ${left.length === 1 ? 'stays' : 'stay'}`;
+  const found = existsSync(target) ? `${target} stays as it is` : `nothing is at ${target}`;
+  return { state: `${found}${kept}`, folder: dirname(target), canGoOn: false };
+}
+
+function isComingGone({ target, fresh, aside }: BesideFolder, { coming }: RestoreState): boolean {
+  return coming !== undefined && [target, fresh, aside].every((path) => inodeAt(path) !== coming);
+}
+
 /** Deletes what was kept aside or left unfinished. @throws RESTORE_UNFINISHED in the middle of an exchange */
 export async function discardFolders({ files, beside }: Pick<FolderSwap, 'files' | 'beside'>): Promise<void> {
   if ((await readState(files))?.phase === 'replacing') {
@@ -68,6 +91,8 @@ async function finish(swap: FolderSwap, state: RestoreState, run: Run): Promise<
   const { target, fresh, aside, next } = swap.beside;
   const { coming } = state;
   const isThere = (): boolean => inodeAt(target) === coming;
+  // Nothing is moved away for what can't come.
+  if (isComingGone(swap.beside, state)) throw comingIsGone(target);
   try {
     if (!isThere()) {
       if (existsSync(target)) await rename(target, next);
@@ -91,6 +116,12 @@ function inodeAt(path: string): string | undefined {
 
 function keptOf({ aside }: BesideFolder, { kept, turn }: RestoreState): Kept {
   return kept[turn] === true ? { keptAside: aside } : {};
+}
+
+function comingIsGone(target: string): TidemarkError {
+  return new TidemarkError('RESTORE_CONFLICT', `what was to take the place of ${target} is gone`, {
+    hint: 'Put it back under its name. Or give it up with `tidemark restore --discard STORE`, which deletes no data.',
+  });
 }
 
 function nothing({ target }: BesideFolder): TidemarkError {
