@@ -681,7 +681,22 @@ function readMarks(repo, standing, stays) {
   }
   const inOrder = [...marks.values()].sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
   const isComplete = ({ missing, lacking, isForgotten }) => missing.length + lacking.length === 0 && !isForgotten;
-  return { marks: inOrder, bases, segments, logs, latest: inOrder.findLast(isComplete) };
+  return { marks: inOrder, bases, segments, logs, latest: newestOf(inOrder.filter(isComplete)) };
+}
+
+/** The last of these marks, unless by their positions another one came after it: clocks are set wrong now and then. */
+function newestOf(marks) {
+  return marks.reduce((newest, mark) => (newest && !isFurther(mark, newest) ? newest : mark), marks.at(-1));
+}
+
+/** Whether a mark stands further on than another: in a history of both, and in none of them less far. */
+function isFurther(mark, other) {
+  const orders = Object.entries(mark.positions).flatMap(([history, { lineage, order }]) => {
+    const before = Object.hasOwn(other.positions, history) ? other.positions[history] : undefined;
+    if (before === undefined || before.lineage !== lineage) return [];
+    return [order === before.order ? 0 : order < before.order ? -1 : 1];
+  });
+  return orders.some((order) => order > 0) && orders.every((order) => order >= 0);
 }
 
 /** The segments of a journal record that count, with where their frames are. */

@@ -543,6 +543,14 @@ test('latest is the newest mark of which nothing is missing', async () => {
   assert.equal(ended.status, 5);
 });
 
+test('latest is the mark that stands furthest, also where a clock was ahead when an earlier one was taken', async () => {
+  await using temporary = temporaryFolder();
+  const { session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
+  session.mark([session.base({ entries: [folder('')] })], { id: 'ahead', atMs: 1_900_000_000_000 });
+  session.mark([session.base({ entries: [folder('')] })], { id: 'after' });
+  assert.match(runKit(['list', temporary.path]).out, /latest is after/);
+});
+
 test('a mark over a base that its writer took back, or that a sweep took, never was one', async () => {
   await using temporary = temporaryFolder();
   const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
