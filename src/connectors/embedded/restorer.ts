@@ -110,7 +110,7 @@ class EmbeddedRestorer implements Restorer {
   /** Before anything is written. */
   async #assertMatches(base: BaseReader, run: Run): Promise<void> {
     for await (const _ of this.#chosen(base, run)) return;
-    throw new TidemarkError('ENTRY_NOT_FOUND', `nothing that was in ${this.#file} matches --only`);
+    throw new TidemarkError('ENTRY_NOT_FOUND', 'nothing that the store held then matches --only');
   }
 
   #removeChosen(database: DatabaseSync): void {

@@ -69,10 +69,7 @@ class FilesRestorer implements Restorer {
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     run.signal.throwIfAborted();
     if (this.#only !== undefined && !(await matchesAny(base, this.#only, run))) {
-      throw new TidemarkError(
-        'ENTRY_NOT_FOUND',
-        `nothing that was in ${printablePath(this.#place.target)} matches --only`,
-      );
+      throw new TidemarkError('ENTRY_NOT_FOUND', 'nothing that the store held then matches --only');
     }
     await this.#forgetVerified();
     this.#closeStaging();
