@@ -12,7 +12,7 @@ const REPORTS = [
   'unpin latest',
   'restore --to latest --yes',
   'restore --undo',
-  'restore --discard',
+  'restore --discard --yes',
   'forget --apply',
   'sweep --apply',
 ] as const;
