@@ -26,8 +26,16 @@ function notes(chosen: typeof shop, meant: Partial<MeantStores>, marks = [shop, 
 
 test('nothing is said of a mark that has what is meant', () => {
   assert.deepEqual(notes(shop, { manifest: ['db', 'files'] }), []);
-  assert.deepEqual(notes(shop, { stores: ['db'] }), []);
+  assert.deepEqual(notes(shop, { stores: ['files'] }), []);
+  assert.deepEqual(notes(shop, { stores: ['db'] }, [shop, wiki]), []);
   assert.deepEqual(notes(shop, {}, [shop, cut]), []);
+});
+
+test('a newer mark that is partial for a store that is not named is told of', () => {
+  const told = 'mark bbbb is newer, and partial, without files: name it to go to it';
+  assert.deepEqual(notes(shop, { stores: ['db'] }), [told]);
+  assert.deepEqual(notes(shop, { stores: ['db'], upToMs: 1.5 * 3_600_000 }), []);
+  assert.deepEqual(notes(shop, { stores: ['db'], target: 'aaaa' }), []);
 });
 
 test('the stores of the manifest that a mark does not have are named', () => {

@@ -48,7 +48,26 @@ export function storeNotes(marks: readonly Marked[], chosen: Marked, meant: Mean
   const wanted = stores.length === 0 ? manifest : stores;
   if (wanted.length === 0) return elsewhereNotes(complete, chosen);
   const lacking = stores.length === 0 ? lackingNotes(chosen, manifest) : [];
-  return [...lacking, ...newerNotes(complete, chosen, { ...meant, stores: wanted })];
+  return [
+    ...lacking,
+    ...newerNotes(complete, chosen, { ...meant, stores: wanted }),
+    ...partialNotes(marks, chosen, meant),
+  ];
+}
+
+/** The newest mark that has all stores that are named, where it was passed over because it is partial for another store. */
+function partialNotes(
+  marks: readonly Marked[],
+  chosen: Marked,
+  { target, stores, upToMs = Infinity }: MeantStores,
+): readonly string[] {
+  const { id, name } = chosen.mark;
+  if (stores.length === 0 || (target !== 'latest' && (name === target || id.startsWith(target)))) return [];
+  const having = marks.filter(({ mark }) => stores.every((store) => hasStore(mark, store)) && mark.atMs <= upToMs);
+  const newest = newestMark(having);
+  if (newest === undefined || newest.mark.id === id || markState(newest.mark) === 'complete') return [];
+  const { missing } = newest.mark;
+  return [`mark ${newest.mark.id} is newer, and partial, without ${missing.join(', ')}: name it to go to it`];
 }
 
 function lackingNotes({ mark }: Marked, manifest: readonly string[]): readonly string[] {

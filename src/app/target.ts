@@ -73,9 +73,12 @@ function noneYet(marks: readonly MarkRecord[], { named, wanted }: Meant): Tidema
   const stores = wanted.join(', ');
   if (marks.length === 0 || marksOf(marks, wanted).length > 0) {
     const which = completeOf(marks).length === 0 ? '' : ` of ${stores}`;
-    return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark${which} yet`, {
-      hint: 'Take one with `tidemark backup`.',
-    });
+    const partial = newestMark(marks.filter(({ mark }) => named.some((store) => hasStore(mark, store))));
+    const hint =
+      partial === undefined
+        ? 'Take one with `tidemark backup`.'
+        : `The newest that has ${storesOf([partial]).join(', ')} is partial, without ${partial.mark.missing.join(', ')}: \`--to ${partial.mark.id}\` goes to it.`;
+    return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark${which} yet`, { hint });
   }
   const others = `The marks that are there are of ${storesOf(marks).join(', ')}`;
   if (named.length > 0) {
