@@ -64,6 +64,8 @@ export type MarkRecord = {
   readonly pinned: boolean;
   readonly session: string;
   readonly credential: string;
+  /** Keys of records that hold it, one of which is sure to stay: `key`, or where no writer has gone on behind one yet, all. */
+  readonly heldBy: readonly string[];
   /** By history, the key of the base that it stands on, also of one that it names and that is not there. */
   readonly standsOn: ReadonlyMap<string, string>;
 };
@@ -268,7 +270,11 @@ function readJournals(opener: Opener, log: RecordLog, voided: ReadonlySet<string
   });
 }
 
-function readSegments(opener: Opener, journals: readonly Journal[]): SegmentRecord[] {
+function readSegments(
+  opener: Opener,
+  journals: readonly Journal[],
+  isConfirmed: (trusted: TrustedRecord) => boolean,
+): SegmentRecord[] {
   const segments: SegmentRecord[] = [];
   for (const { trusted, body } of journals) {
     const { key, header } = trusted.record;
@@ -286,7 +292,8 @@ function readSegments(opener: Opener, journals: readonly Journal[]): SegmentReco
         opener.refuse(key, `a piece of the log of ${history} is too large`);
       } else {
         const { modifiedMs } = trusted;
-        segments.push({ ...segment, key, session, credential, modifiedMs, offset: own, trusted });
+        const known = { key, session, credential, modifiedMs, isConfirmed: isConfirmed(trusted), trusted };
+        segments.push({ ...segment, ...known, offset: own });
       }
     }
   }
@@ -325,6 +332,7 @@ type MarkSources = {
   readonly histories: ReadonlyMap<string, HistoryView>;
   readonly pins: ReadonlyMap<string, readonly string[]>;
   readonly ledger: Ledger;
+  readonly isConfirmed: (trusted: TrustedRecord) => boolean;
 };
 
 type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; readonly ids: Set<string> };
@@ -332,8 +340,8 @@ type MarksRead = { readonly marks: MarkRecord[]; readonly broken: BrokenMark[]; 
 /** A mark as a record holds it. */
 type MarkCopy = { readonly trusted: TrustedRecord; readonly mark: Mark };
 
-/** A mark that two records of one writer hold was merged into the later one: it counts once, by that. */
-function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSources): MarksRead {
+/** A mark that two records of one writer hold was merged into the later one: it counts once, by that, unless its writer may still take it back. */
+function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirmed }: MarkSources): MarksRead {
   const all = journals.flatMap(({ trusted, body }) => body.marks.map((mark): MarkCopy => ({ trusted, mark })));
   const standing = all.filter(({ mark }) => {
     if (ledger.forgotten.has(mark.id) && !pins.has(mark.id)) return false;
@@ -343,7 +351,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
   const marks: MarkRecord[] = [];
   const broken: BrokenMark[] = [];
   for (const copies of copiesOf(standing)) {
-    const { trusted, mark } = copies.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
+    const sure = copies.filter((copy) => isConfirmed(copy.trusted));
+    const counting = sure.length > 0 ? sure : copies;
+    const { trusted, mark } = counting.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
     const { key, header } = trusted.record;
     const { credential, session } = header;
     const { certificate } = trusted;
@@ -357,7 +367,8 @@ function readMarks({ journals, voided, bases, histories, pins, ledger }: MarkSou
     const pinned = pins.has(mark.id);
     const { modifiedMs } = trusted;
     const read = { ...mark, atMs, missing };
-    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, standsOn });
+    const heldBy = sure.length > 0 ? [key] : copies.map((copy) => copy.trusted.record.key);
+    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, heldBy, standsOn });
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);
@@ -422,11 +433,11 @@ export async function loadCatalogue(
   before?: RecordLog,
 ): Promise<Catalogue> {
   const log = await loadRecords(access, run, before);
-  const first = readCatalogue(access, log, remembered);
+  const first = readCatalogue(access, log, { remembered });
   await access.kept?.save(log.byKey, run);
   if (first.findings.length === 0) return first;
   // Folders are listed one after another: a session that writes meanwhile seems to have holes. Only what is missing twice is.
-  const second = readCatalogue(access, await loadRecords(access, run, first.log), remembered);
+  const second = readCatalogue(access, await loadRecords(access, run, first.log), { remembered });
   const holes = new Set(first.discontinuities.map(({ session, counter }) => `${session} ${counter}`));
   const marks = new Set(first.broken.map(({ mark }) => mark.id));
   const keys = new Set(first.bad.map(({ key }) => key));
@@ -442,8 +453,12 @@ export async function loadCatalogue(
   };
 }
 
-/** What these records say, taken together. */
-export function readCatalogue(access: RepositoryAccess, log: RecordLog, remembered: readonly Head[]): Catalogue {
+/** What these records say, taken together. `whole`: that of all records, where these are some of them: what follows on one is seen there. */
+export function readCatalogue(
+  access: RepositoryAccess,
+  log: RecordLog,
+  { remembered, whole }: { readonly remembered: readonly Head[]; readonly whole?: Catalogue },
+): Catalogue {
   const opener = new Opener(access);
   const ledgers = ofKind(log, 'ledger').flatMap((trusted) => {
     const body = opener.read(trusted, ['plain'], readLedger);
@@ -456,13 +471,14 @@ export function readCatalogue(access: RepositoryAccess, log: RecordLog, remember
   const heads = viewHeads(chains, ledger, (start) => opener.read(start, ['plain'], readHeads) ?? []);
   const voided = readVoids(opener, standing);
   const pins = readPins(opener, standing);
-  const isConfirmed = confirmedBy({ chains, heads, ledger, listsAtOnce: access.objects.capabilities.listsAtOnce });
+  const { listsAtOnce } = access.objects.capabilities;
+  const isConfirmed = confirmedBy({ ...(whole ?? { chains, heads }), ledger, listsAtOnce });
   const bases = readBases(opener, standing, voided, isConfirmed);
   const journals = readJournals(opener, standing, voided);
-  const segments = readSegments(opener, journals);
+  const segments = readSegments(opener, journals, isConfirmed);
   const gaps = readGaps(opener, journals);
   const histories = viewHistories(bases, segments);
-  const { marks, broken, ids } = readMarks({ journals, voided, bases, histories, pins, ledger });
+  const { marks, broken, ids } = readMarks({ journals, voided, bases, histories, pins, ledger, isConfirmed });
   const discontinuities = [...findDiscontinuities(chains, heads, ledger, remembered), ...findTwins(owned, chains)];
   const bad = [...log.bad, ...opener.bad];
   const fingerprint = fingerprintOf(heads.frontier);

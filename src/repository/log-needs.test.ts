@@ -74,6 +74,20 @@ test('a segment that was merged into another is not needed any more', () => {
   assert.deepEqual(neededFor(both, [fakeMark(2), fakeMark(5)]), [merged]);
 });
 
+test('what leads there without a segment that may be taken back is needed beside it', () => {
+  const unsure = { isConfirmed: false };
+  const needed = (...segments: SegmentRecord[]): ReadonlySet<SegmentRecord> => {
+    return new Set(neededFor(known([base1], segments), [fakeMark(2), fakeMark(5)]));
+  };
+  const merged = fakeSegment(1, 6, unsure);
+  assert.deepEqual(needed(s13, s36, s69, merged), new Set([merged, s13, s36]));
+  assert.deepEqual(needed(s13, merged), new Set([merged, s13]));
+  assert.deepEqual(needed(merged), new Set([merged]));
+  const piece = fakeSegment(1, 3, unsure);
+  const [s12, s23] = [fakeSegment(1, 2), fakeSegment(2, 3)];
+  assert.deepEqual(needed(s12, s23, piece, s36, merged), new Set([merged, piece, s36, s12, s23]));
+});
+
 test('of observations a segment stays that alone stops at a mark: others pass it, and were not joined from it', () => {
   const observed = fakeBase(1, { exact: 'observation' });
   const anew = fakeSegment(1, 7);

@@ -45,6 +45,7 @@ export function basesOfMarks(marks: readonly Pick<MarkRecord, 'standsOn'>[]): Re
 
 /**
  * The segments that lead to the positions of these marks, and of each base in `ends` as far as its log goes: what is recorded next follows on them.
+ * Where their writer may take one back, also those that lead there without it.
  */
 export function neededSegments(
   known: Known,
@@ -66,11 +67,12 @@ export function neededSegments(
   for (const [base, positions] of wanted) {
     const view = histories.get(base.summary.history);
     const furthest = positions.reduce((left, right) => (right.order > left.order ? right : left));
-    const cover = view?.segmentsFrom(base, furthest) ?? [];
-    for (const segment of cover) needed.add(segment);
+    if (view === undefined) continue;
+    const cover = view.segmentsFrom(base, furthest);
     // Where places are counts, any cover tells of all that lie on its way.
-    if (view === undefined || base.summary.exact !== 'observation') continue;
-    for (const segment of view.deadEnds(base, { positions, cover })) needed.add(segment);
+    const isCounted = base.summary.exact === 'observation';
+    const used = isCounted ? [...cover, ...view.deadEnds(base, { positions, cover })] : cover;
+    for (const segment of [...used, ...view.standIns(base, used)]) needed.add(segment);
   }
   return needed;
 }

@@ -17,6 +17,8 @@ export type SegmentRecord = Segment & {
   readonly modifiedMs: number;
   /** Where its frames are in the record, unless they lie apart. */
   readonly offset: number;
+  /** Its session went on with something else than a void. Until then its writer may take it back, however long it has been there. */
+  readonly isConfirmed: boolean;
   readonly trusted: TrustedRecord;
 };
 
@@ -186,6 +188,25 @@ export class HistoryView {
       return isDead ? this.segmentsFrom(base, upTo) : [];
     });
   }
+
+  /**
+   * Segments that lead from a base where the unconfirmed ones among `used` do, for the case that these are taken back. Where they are unconfirmed
+   * themselves, what leads there without them as well.
+   */
+  standIns(base: BaseRecord, used: Iterable<SegmentRecord>): readonly SegmentRecord[] {
+    const isUnsure = ({ isConfirmed }: SegmentRecord): boolean => !isConfirmed;
+    const unsure = new Set([...used].filter(isUnsure));
+    if (unsure.size === 0) return [];
+    const segments = this.runFrom(base)?.segments ?? [];
+    const found: SegmentRecord[] = [];
+    for (const { after, upTo } of unsure) {
+      const others = segments.filter((segment) => !unsure.has(segment));
+      const cover = coverOf(others, after, upTo);
+      found.push(...cover);
+      for (const segment of cover.filter(isUnsure)) unsure.add(segment);
+    }
+    return found;
+  }
 }
 
 function placeKey({ order, resume }: Position): string {
@@ -277,7 +298,7 @@ function coverOf(segments: readonly SegmentRecord[], from: Position, to: Positio
   let reached = from.order;
   let best: SegmentRecord | undefined;
   for (const segment of segments) {
-    if (reached >= to.order) break;
+    if (reached >= to.order || segment.after.order >= to.order) break;
     if (segment.after.order > reached && best !== undefined) {
       cover.push(best);
       reached = best.upTo.order;

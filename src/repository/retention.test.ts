@@ -32,7 +32,8 @@ function markAt(at: string | number, asked: Asked = {}): MarkRecord {
   };
   const standsOn = new Map(Object.entries(mark.bases));
   const by = { session: 'a', credential: 'a' };
-  return { key: `journal/${mark.id}`, mark, signed: mark, modifiedMs: atMs, pinned, ...by, standsOn };
+  const key = `journal/${mark.id}`;
+  return { key, mark, signed: mark, modifiedMs: atMs, pinned, ...by, heldBy: [key], standsOn };
 }
 
 function select(

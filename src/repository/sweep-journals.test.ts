@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { must } from '../core/must.ts';
 import { createSeededRandom } from '../flow/random.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import { forward } from '../objects/wrappers/forward.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
 import type { FixtureTransaction } from '../testing/repository-fixture.ts';
 import { loadCatalogue } from './catalogue.ts';
@@ -140,6 +142,40 @@ test('records and bodies of segments that were merged go in two passes, and all 
   for (const key of old) assert.equal(fixture.memory.get(key), undefined);
   assert.deepEqual(await restored(fixture), [60, 61, 130]);
   assert.equal((await pass(fixture)).condemned.length, 0);
+});
+
+test('what was merged stays as long as the merge may be taken back, and after that', async () => {
+  await using fixture = await opened();
+  await using recorder = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(recorder, STORE, new Map(), { cut: 0 });
+  await record(fixture, recorder, [0, 60]);
+  await record(fixture, recorder, [60, 130]);
+  const { segments } = await ended(fixture, recorder);
+
+  // A host that sleeps right after its record took effect.
+  const [asleep, awake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { memory } = fixture;
+  const objects: ObjectStore = {
+    ...forward(memory),
+    async create(key, body, run) {
+      await memory.create(key, body, run);
+      if (!key.startsWith('journal/')) return;
+      asleep.resolve();
+      await awake.promise;
+    },
+  };
+  await using writer = await fixture.openWriter({ writer: 'one', objects });
+  const merging = merge(fixture, writer);
+  await asleep.promise;
+  for (let count = 0; count < 4; count++) await pass(fixture);
+  assert.deepEqual(await restored(fixture), [60, 130]);
+  awake.resolve();
+  await assert.rejects(merging, { code: 'FENCED' });
+  assert.deepEqual(await restored(fixture), [60, 130]);
+  await writer.end(fixture.run);
+  for (let count = 0; count < 3; count++) await pass(fixture);
+  for (const key of segments.flatMap(objectsOf)) assert.ok(fixture.memory.get(key), key);
+  assert.deepEqual(await restored(fixture), [60, 130]);
 });
 
 test('a mark whose time its host’s clock put ahead is one mark after a merge', async () => {

@@ -55,11 +55,12 @@ export function fakeBase(
 export function fakeSegment(
   after: number,
   upTo: number,
-  options: Partial<Pick<SegmentRecord, 'credential' | 'storedBytes' | 'fromMs' | 'toMs'>> & {
+  options: Partial<Pick<SegmentRecord, 'credential' | 'storedBytes' | 'fromMs' | 'toMs' | 'isConfirmed'>> & {
     readonly afterResume?: string;
   } = {},
 ): SegmentRecord {
-  const { credential = WRITER, afterResume, storedBytes = 100, fromMs = after * 1000, toMs = upTo * 1000 } = options;
+  const { credential = WRITER, afterResume, storedBytes = 100, isConfirmed = true } = options;
+  const { fromMs = after * 1000, toMs = upTo * 1000 } = options;
   return {
     key: nextKey('journal'),
     credential,
@@ -76,6 +77,7 @@ export function fakeSegment(
     packs: [],
     body: orderOf(count),
     offset: 0,
+    isConfirmed,
     trusted: NOT_LOOKED_AT,
   };
 }
@@ -94,14 +96,16 @@ export function fakeMark(order: number, options: Partial<Mark> & { readonly cred
     missing: [],
     ...rest,
   };
+  const key = nextKey('journal');
   return {
-    key: nextKey('journal'),
+    key,
     mark,
     signed: mark,
     modifiedMs: order,
     pinned: false,
     session: credential,
     credential,
+    heldBy: [key],
     standsOn: new Map(Object.entries(mark.bases)),
   };
 }

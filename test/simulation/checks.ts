@@ -12,6 +12,8 @@ import { calm } from './world.ts';
 import type { Actor, World } from './world.ts';
 
 const SWEEPS_UNTIL_IDLE = 12;
+/** Folders of which nothing is left that is not needed. */
+const CHECKED = new Set(['packs', 'manifests', 'journal', 'void', 'pins', 'unpins', 'condemned']);
 
 /** After everybody is done: sweeps until there is nothing to do, and leaves the leases behind. */
 export async function sweepToTheEnd(world: World, actors: readonly Actor[]): Promise<void> {
@@ -107,11 +109,11 @@ export async function checkGarbage(world: World): Promise<void> {
   const needed = neededBases(view);
   const { catalogue } = view;
   const bases = [...catalogue.bases.values()].filter(({ key }) => needed.has(key));
-  const allowed = new Set([...needed, ...bases.flatMap(packKeysOf), ...catalogue.marks.map(({ key }) => key)]);
+  const records = [...catalogue.marks.flatMap(({ heldBy }) => heldBy), ...[...catalogue.pins.values()].flat()];
+  const allowed = new Set([...needed, ...bases.flatMap(packKeysOf), ...records]);
   for (const key of world.memory.keys()) {
     const folder = key.slice(0, key.indexOf('/'));
-    const isNeeded = { packs: true, manifests: true, journal: true, void: true, unpins: true, condemned: true }[folder];
-    if (isNeeded === true && !allowed.has(key)) world.violate(`${key} is left over`);
+    if (CHECKED.has(folder) && !allowed.has(key)) world.violate(`${key} is left over`);
   }
   checkRemainder(world, catalogue);
 }

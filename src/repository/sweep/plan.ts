@@ -2,6 +2,7 @@ import type { Run } from '../../core/run.ts';
 import type { CondemnedList } from '../records/record-log.ts';
 import { findGarbage, neededObjects } from './garbage.ts';
 import type { SweepObject } from './garbage.ts';
+import { mayGoWith } from './spare-records.ts';
 import { withoutYoungNeeds } from './view.ts';
 import type { SweepView } from './view.ts';
 
@@ -18,18 +19,16 @@ export type SweepPlan = {
 
 /** What a pass would do. Its view must be fresh: records that were put since are not seen. */
 export async function planSweep(view: SweepView, run: Run): Promise<SweepPlan> {
-  const { due, waiting } = sortLists(view);
+  const { due: dueLists, waiting } = sortLists(view);
   const garbage = await findGarbage(view, run);
-  const condemned = new Set(due.flatMap(({ objects }) => objects));
-  const remove = withoutOrphans(
-    view,
-    garbage.filter(({ key }) => condemned.has(key)),
-  );
+  const condemned = new Set(dueLists.flatMap(({ objects }) => objects));
+  const due = garbage.filter(({ key }) => condemned.has(key));
+  const remove = withoutOrphans(view, withoutEarlyEnds(view, due));
   const awaited = new Set(waiting.flatMap(({ objects }) => objects));
   const ripeMs = waiting.map(({ modifiedMs }) => modifiedMs + view.access.header.leaseMs);
   return {
     remove,
-    lists: await doneLists(view, { due, remove }, run),
+    lists: await doneLists(view, { due: dueLists, remove }, run),
     condemn: garbage.filter(({ key }) => !condemned.has(key) && !awaited.has(key)),
     freeAfterMs: ripeMs.length === 0 ? undefined : Math.max(...ripeMs),
   };
@@ -43,6 +42,15 @@ function sortLists({ lists, live, nowMs, access }: SweepView): {
   const isDue = ({ modifiedMs, sessions }: CondemnedList): boolean =>
     modifiedMs + access.header.leaseMs <= nowMs && !sessions.some((session) => live.has(session));
   return { due: lists.filter(isDue), waiting: lists.filter((list) => !isDue(list)) };
+}
+
+/** What ends a record stays as long as that does, which another list may name: without it the record would count again. */
+function withoutEarlyEnds(view: SweepView, remove: readonly SweepObject[]): readonly SweepObject[] {
+  const mayGo = mayGoWith(view, new Set(remove.map(({ key }) => key)));
+  return remove.filter(({ key }) => {
+    const trusted = view.catalogue.log.byKey.get(key);
+    return trusted === undefined || mayGo(trusted);
+  });
 }
 
 /**

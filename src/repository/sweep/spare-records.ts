@@ -19,7 +19,7 @@ export function spareRecords(view: SweepView, bases: ReadonlySet<string>): reado
   const spare = [...view.catalogue.log.byKey.values()].filter(
     (trusted) => !view.live.has(trusted.record.header.session) && isSpare(trusted),
   );
-  const going = keepDependents(view, spare);
+  const going = spare.filter(mayGoWith(view, new Set(spare.map(({ record }) => record.key))));
   return [...going, ...finishedSessions(view, new Set(going.map(({ record }) => record.key)))];
 }
 
@@ -69,16 +69,15 @@ function pastRuns({ catalogue }: SweepView): readonly string[] {
   return runs.toSorted((left, right) => right.modifiedMs - left.modifiedMs).map(({ record }) => record.key);
 }
 
-/** A void goes only with what it voids, an unpin only with the pins that it ends. */
-function keepDependents(view: SweepView, spare: readonly TrustedRecord[]): readonly TrustedRecord[] {
-  const keys = new Set(spare.map(({ record }) => record.key));
-  const stays = (key: string): boolean => view.catalogue.log.byKey.has(key) && !keys.has(key);
-  return spare.filter((trusted) => {
+/** Whether a record may go with these: a void only with what it voids, an unpin only with the pins that it ends. */
+export function mayGoWith(view: SweepView, going: ReadonlySet<string>): (trusted: TrustedRecord) => boolean {
+  const stays = (key: string): boolean => view.catalogue.log.byKey.has(key) && !going.has(key);
+  return (trusted) => {
     const { kind } = trusted.record.header;
     if (kind === 'void') return !stays(openTrusted(view.access, trusted, ['plain'])?.text('record') ?? '');
     if (kind === 'unpin') return !(openTrusted(view.access, trusted, ['maintenance'])?.texts('pins') ?? []).some(stays);
     return true;
-  });
+  };
 }
 
 /** Start and end of sessions of which nothing else is left. */

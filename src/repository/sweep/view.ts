@@ -89,7 +89,7 @@ export function neededJournals(view: SweepView): ReadonlySet<string> {
   const { catalogue } = view;
   const { marks, gaps } = catalogue;
   const ends = [...protectedBases(catalogue).keys()].flatMap((key) => catalogue.bases.get(key) ?? []);
-  const needed = new Set(marks.map(({ key }) => key));
+  const needed = new Set(marks.flatMap(({ heldBy }) => heldBy));
   for (const { key } of neededSegments(catalogue, { marks, ends })) needed.add(key);
   const oldestMs = marks[0]?.mark.atMs ?? -Infinity;
   for (const { key, toMs } of gaps) if (toMs >= oldestMs) needed.add(key);
@@ -112,5 +112,5 @@ export function withoutYoungNeeds(view: SweepView): SweepView {
     ([, { record, modifiedMs }]) => modifiedMs <= oldMs || !needing.has(record.header.kind),
   );
   const log = { ...catalogue.log, byKey: new Map(old) };
-  return { ...view, catalogue: readCatalogue(access, log, []), live: new Map() };
+  return { ...view, catalogue: readCatalogue(access, log, { remembered: [], whole: catalogue }), live: new Map() };
 }
