@@ -1,10 +1,11 @@
 /**
- * Runs the tests group by group and prints one table at the end: `unit` (beside the sources, in one process), `project` (what
- * lies directly in test/), then each folder of test/.
+ * Runs the tests group by group and prints one table at the end: `unit` (beside the sources, in one process for each processor), `project`
+ * (what lies directly in test/), then each folder of test/.
  *
  * `npm test`, `npm test -- unit e2e`, `npm test -- test/e2e/backup.test.ts --test-name-pattern=name`.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +13,13 @@ import process from 'node:process';
 
 import type { TestCounts } from './count-tests.ts';
 
-type Group = { readonly name: string; readonly files: readonly string[]; readonly options: readonly string[] };
+type Group = {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly options: readonly string[];
+  /** Processes that share the files. */
+  readonly shards?: number;
+};
 type Outcome = TestCounts & { readonly name: string; readonly seconds: number; readonly problem?: string | undefined };
 
 const UNIT_LIMIT_MS = 15 * 60_000;
@@ -40,7 +47,7 @@ function listGroups(): readonly Group[] {
   const project = folders.get('project') ?? [];
   folders.delete('project');
   return [
-    { name: 'unit', files: globSync('src/**/*.test.ts').sort(), options: ONE_PROCESS },
+    { name: 'unit', files: globSync('src/**/*.test.ts').sort(), options: ONE_PROCESS, shards: availableParallelism() },
     { name: 'project', files: project, options: ONE_PROCESS },
     ...[...folders].map(([name, files]) => ({
       name,
@@ -66,25 +73,50 @@ function choose(groups: readonly Group[], words: readonly string[]): readonly Gr
   return words.length === 0 ? groups : chosen;
 }
 
-function runGroup(group: Group, passedOn: readonly string[], scratch: string): Outcome {
+async function runGroup(group: Group, passedOn: readonly string[], scratch: string): Promise<Outcome> {
   process.stdout.write(`\n── ${group.name} (${group.files.length} files) ──\n`);
   // Without a file named, node would look for tests by itself.
   if (group.files.length === 0) return { name: group.name, seconds: 0, ...NOTHING, problem: 'no test ran' };
-  const counts = join(scratch, 'counts.json');
+  const { shards = 1 } = group;
+  const startedMs = performance.now();
+  const outcomes = await Promise.all(
+    Array.from({ length: shards }, async (_, at) => {
+      const options = shards === 1 ? [] : [`--test-shard=${at + 1}/${shards}`];
+      const shard = { ...group, options: [...group.options, ...options, ...passedOn] };
+      return await runNode(shard, join(scratch, `counts-${at}.json`));
+    }),
+  );
+  const seconds = (performance.now() - startedMs) / 1000;
+  const counts = sumOf(outcomes);
+  const problem = outcomes.find((outcome) => outcome.problem !== undefined)?.problem;
+  return { name: group.name, seconds, ...counts, problem: problem ?? (counts.tests === 0 ? 'no test ran' : undefined) };
+}
+
+/** What one of several prints is shown when it has ended. */
+async function runNode(
+  { name, files, options, shards = 1 }: Group,
+  counts: string,
+): Promise<TestCounts & { readonly problem?: string | undefined }> {
   rmSync(counts, { force: true });
-  const reporters = ['spec', './scripts/count-tests.ts'].map((name) => `--test-reporter=${name}`);
+  const reporters = ['spec', './scripts/count-tests.ts'].map((reporter) => `--test-reporter=${reporter}`);
   const destinations = ['stdout', counts].map((place) => `--test-reporter-destination=${place}`);
   const limit = `--test-timeout=${TEST_LIMIT_MS}`;
-  const options = [...reporters, ...destinations, limit, ...group.options, ...passedOn];
-  const startedMs = performance.now();
-  const child = spawnSync(process.execPath, ['--test', ...options, ...group.files], {
+  const child = spawn(process.execPath, ['--test', ...reporters, ...destinations, limit, ...options, ...files], {
     env: ENVIRONMENT,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    timeout: group.name === 'unit' ? UNIT_LIMIT_MS : GROUP_LIMIT_MS,
+    stdio: ['ignore', shards === 1 ? 'inherit' : 'pipe', 'inherit'],
+    timeout: name === 'unit' ? UNIT_LIMIT_MS : GROUP_LIMIT_MS,
     killSignal: 'SIGKILL',
   });
-  const seconds = (performance.now() - startedMs) / 1000;
-  return { name: group.name, seconds, ...readCounts(counts, child.status) };
+  const printed: Buffer[] = [];
+  child.stdout?.on('data', (piece: Buffer) => printed.push(piece));
+  const [status] = (await once(child, 'close')) as [number | null];
+  process.stdout.write(Buffer.concat(printed));
+  return readCounts(counts, status);
+}
+
+function sumOf(all: readonly TestCounts[]): TestCounts {
+  const sum = (key: keyof TestCounts): number => all.reduce((total, counts) => total + counts[key], 0);
+  return { tests: sum('tests'), passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
 }
 
 function readCounts(path: string, status: number | null): TestCounts & { problem?: string | undefined } {
@@ -93,16 +125,13 @@ function readCounts(path: string, status: number | null): TestCounts & { problem
   if (text !== '') counts = JSON.parse(text) as TestCounts;
   if (status === null) return { ...counts, problem: 'did not end in time, or was killed' };
   if (text === '') return { ...counts, problem: `ended with status ${status} before it had results` };
-  if (counts.tests === 0) return { ...counts, problem: 'no test ran' };
   if (status !== 0 && counts.failed === 0) return { ...counts, problem: `ended with status ${status}` };
   return counts;
 }
 
 function printTable(outcomes: readonly Outcome[]): boolean {
-  const total = { name: 'total', tests: 0, passed: 0, failed: 0, skipped: 0, seconds: 0 };
-  for (const outcome of outcomes) {
-    for (const key of ['tests', 'passed', 'failed', 'skipped', 'seconds'] as const) total[key] += outcome[key];
-  }
+  const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
+  const total = { name: 'total', ...sumOf(outcomes), seconds };
   process.stdout.write(`\n${'group'.padEnd(24)}   tests  passed  failed skipped  seconds\n`);
   for (const { name, tests, passed, failed, skipped, seconds, problem } of [...outcomes, { ...total, problem: '' }]) {
     const numbers = [tests, passed, failed, skipped].map((count) => String(count).padStart(8)).join('');
@@ -122,7 +151,9 @@ const groups = choose(
 const scratch = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
 try {
   const passedOn = args.filter((arg) => arg.startsWith('--'));
-  if (!printTable(groups.map((group) => runGroup(group, passedOn, scratch)))) process.exitCode = 1;
+  const outcomes: Outcome[] = [];
+  for (const group of groups) outcomes.push(await runGroup(group, passedOn, scratch));
+  if (!printTable(outcomes)) process.exitCode = 1;
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
