@@ -7,7 +7,11 @@ import { knownHistory } from './known-history.ts';
 
 function known(...bases: readonly BaseRecord[]): ReturnType<typeof knownHistory> {
   const byKey = new Map(bases.map((base) => [base.key, base]));
-  return knownHistory({ bases: byKey, histories: new Map([['orders', new HistoryView(bases, [])]]), marks: [] }, 'orders', 'a');
+  return knownHistory(
+    { bases: byKey, histories: new Map([['orders', new HistoryView(bases, [])]]), marks: [] },
+    'orders',
+    'a',
+  );
 }
 
 test('marks go on standing on the newest base that its writer can’t take back', () => {

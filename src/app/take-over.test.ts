@@ -16,7 +16,12 @@ const LEASE_MS = 60_000;
 const STORE = 'orders';
 const INFO = { application: 'test', host: 'host', command: 'sweep', tool: 'tidemark test' };
 
-async function record(fixture: RepositoryFixture, writer: RepositoryWriter, after: number, upTo: number): Promise<void> {
+async function record(
+  fixture: RepositoryFixture,
+  writer: RepositoryWriter,
+  after: number,
+  upTo: number,
+): Promise<void> {
   const transactions = Array.from({ length: upTo - after }, (_, at) => {
     const order = after + at + 1;
     // So much that frames lie apart.

@@ -80,7 +80,10 @@ test('a mark that its writer takes back has made retention and sweeps give up no
   );
   assert.ok(bases.has(must(mark.bases[STORE], 'a base')));
   await using reader = await fixture.openReader();
-  const base = await reader.base(must(reader.catalogue.bases.get(must(mark.bases[STORE], 'a base')), 'a base'), fixture.run);
+  const base = await reader.base(
+    must(reader.catalogue.bases.get(must(mark.bases[STORE], 'a base')), 'a base'),
+    fixture.run,
+  );
   const entries = (await Array.fromAsync(base.entries(fixture.run))).flat();
   const content = must(entries[0]?.content, 'an entry with content');
   const bytes = Buffer.concat(await Array.fromAsync(base.read(content, fixture.run)));
@@ -134,5 +137,8 @@ test('who dies while pinning a mark that is not whole any more leaves no damage,
   await asleep;
   await sweepAll(fixture);
   const { marks, pins } = await catalogueOf(fixture);
-  assert.deepEqual([pins.has(mark.id), marks.find((record) => record.mark.id === mark.id)?.mark.missing], [true, [STORE]]);
+  assert.deepEqual(
+    [pins.has(mark.id), marks.find((record) => record.mark.id === mark.id)?.mark.missing],
+    [true, [STORE]],
+  );
 });
