@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
-import { own } from '../core/own.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -11,18 +10,19 @@ import { openSpool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
 import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
+import { knownHistory } from './known-history.ts';
 import { refuseRollback } from './rollback.ts';
 import { openWriter } from './open-writer.ts';
 import { endDone, endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
-import type { KnownHistory } from './store-recording.ts';
+import { takeOver } from './take-over.ts';
 import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
@@ -59,10 +59,8 @@ export class Recording {
       clock,
       random,
       flush: configuration.flush,
-      // What comes between two flushes is little: threads would only take memory.
-      openWriter: (run) =>
-        openWriter(application, options.access, { command: 'up', dryRun: false, inPlace: true }, run),
-      endWriter: (writer, run) => this.#endWriter(writer, run),
+      openWriter: (run) => openJournalWriter(options, run),
+      endWriter: (writer, run) => endWriter(application, writer, run),
       onTrouble: (error) => this.#setTrouble(error),
     });
     this.stores = new Map(
@@ -91,7 +89,16 @@ export class Recording {
     const catalogue = await loadCatalogue(options.access, remembered, run);
     refuseRollback(catalogue, remembered);
     for (const { message } of catalogue.findings) options.application.context.warn(message);
-    return new Recording(options, catalogue);
+    const sure = await takeOver(
+      catalogue,
+      {
+        credential: options.access.writer?.id ?? '',
+        openWriter: (inner) => openJournalWriter(options, inner),
+        endWriter: (writer, inner) => endWriter(options.application, writer, inner),
+      },
+      run,
+    );
+    return new Recording(options, sure);
   }
 
   /** Why the repository can't be written to now. */
@@ -260,45 +267,17 @@ export class Recording {
     const done = { outcome: end.incompleteCount === 0 ? 'done' : 'incomplete', summary } as const;
     const onUnnoted = ({ message }: TidemarkError): void =>
       onNews(`${name}: the base is kept, but this run of it is not written down: ${message}`);
-    await endDone(writer, done, { finish: () => this.#endWriter(writer, run), onUnnoted }, run);
+    await endDone(writer, done, { finish: () => endWriter(application, writer, run), onUnnoted }, run);
     return base;
   }
-
-  async #endWriter(writer: RepositoryWriter, run: Run): Promise<void> {
-    await writer.end(run);
-    await this.#options.application.rememberHeads(writer.heads, run);
-  }
 }
 
-/** Where this writer's own history of a store ends. */
-function knownHistory(catalogue: Catalogue, history: string, credential: string): KnownHistory | undefined {
-  const view = catalogue.histories.get(history);
-  const position = view?.endOf(credential);
-  if (position === undefined) return undefined;
-  const run = view?.runs.findLast(({ upTo }) => upTo.lineage === position.lineage && upTo.order === position.order);
-  const base = [...catalogue.bases.values()].findLast(
-    ({ summary: { store, cut } }) =>
-      store === history && cut.lineage === position.lineage && cut.order === position.order,
-  );
-  const newest = newestBase(catalogue, history);
-  const lastBaseMs = newest?.summary.createdAtMs;
-  const unreached = view?.unreachedEnd(credential);
-  const standing = newest?.credential === credential ? newest : undefined;
-  return {
-    position,
-    atMs: run?.toMs ?? base?.summary.createdAtMs ?? lastBaseMs ?? 0,
-    lastBaseMs,
-    base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
-    unreached,
-    hasOnlyBases: run === undefined && unreached === undefined && !isMarkedBeyond(catalogue, history, credential),
-    segments: run?.segments,
-  };
+/** What comes between two flushes is little: threads would only take memory. */
+function openJournalWriter({ application, access }: RecordingOptions, run: Run): Promise<RepositoryWriter> {
+  return openWriter(application, access, { command: 'up', dryRun: false, inPlace: true }, run);
 }
 
-/** Whether a mark found the history where it stands, without a base of its own. */
-function isMarkedBeyond({ marks }: Catalogue, history: string, credential: string): boolean {
-  return marks.some(
-    ({ mark, credential: by }) =>
-      by === credential && own(mark.positions, history) !== undefined && own(mark.bases, history) === undefined,
-  );
+async function endWriter(application: OpenApplication, writer: RepositoryWriter, run: Run): Promise<void> {
+  await writer.end(run);
+  await application.rememberHeads(writer.heads, run);
 }

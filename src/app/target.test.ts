@@ -29,6 +29,7 @@ function record(id: string, at: string, more: Partial<Mark> = {}): MarkRecord {
     pinned: false,
     session: 's',
     credential: 'c',
+    isConfirmed: true,
     heldBy: [`journal/${id}`],
     standsOn: new Map(),
   };

@@ -64,7 +64,9 @@ export type MarkRecord = {
   readonly pinned: boolean;
   readonly session: string;
   readonly credential: string;
-  /** Keys of records that hold it, one of which is sure to stay: `key`, or where no writer has gone on behind one yet, all. */
+  /** A writer has gone on behind a record that holds it. Until then its writer may take it back. */
+  readonly isConfirmed: boolean;
+  /** Keys of records that hold it, one of which is sure to stay: `key`, or where it is not confirmed, all. */
   readonly heldBy: readonly string[];
   /** By history, the key of the base that it stands on, also of one that it names and that is not there. */
   readonly standsOn: ReadonlyMap<string, string>;
@@ -313,7 +315,8 @@ function readGaps(opener: Opener, journals: readonly Journal[]): GapRecord[] {
   return gaps.toSorted((left, right) => left.toMs - right.toMs);
 }
 
-function viewHistories(
+/** By history, what leads to its positions by these. */
+export function viewHistories(
   bases: ReadonlyMap<string, BaseRecord>,
   segments: readonly SegmentRecord[],
 ): ReadonlyMap<string, HistoryView> {
@@ -359,7 +362,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
     const { certificate } = trusted;
     const standsOn = basesByHistory({ bases, histories }, { mark, credential });
     const found = [...findBroken(mark, { key, credential, certificate, standsOn, bases, histories })];
-    broken.push(...found);
+    // What a sweep took of a mark that was given up, or before the mark could be seen, is no damage: who pinned it, or put it, died before that was noticed.
+    const isOwed = sure.length > 0 && !ledger.forgotten.has(mark.id);
+    broken.push(...found.filter(({ isRefused }) => isRefused || isOwed));
     if (found.some(({ isRefused }) => isRefused)) continue;
     const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
     // When it was is the writer's word, but it can't have been after it was stored first.
@@ -367,8 +372,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
     const pinned = pins.has(mark.id);
     const { modifiedMs } = trusted;
     const read = { ...mark, atMs, missing };
-    const heldBy = sure.length > 0 ? [key] : copies.map((copy) => copy.trusted.record.key);
-    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, heldBy, standsOn });
+    const isSure = sure.length > 0;
+    const held = { isConfirmed: isSure, heldBy: isSure ? [key] : copies.map((copy) => copy.trusted.record.key) };
+    marks.push({ key, mark: read, signed: mark, modifiedMs, pinned, session, credential, ...held, standsOn });
   }
   const ascending = (left: MarkRecord, right: MarkRecord): number =>
     left.mark.atMs - right.mark.atMs || (left.mark.id < right.mark.id ? -1 : 1);

@@ -93,6 +93,16 @@ export class HistoryView {
     return { after: after && this.reachOf(after), from: newest.summary.cut };
   }
 
+  /** Where a writer goes on: segments that it may take back still, and in whose place no others lead there. */
+  unsureSegments(credential: string): readonly SegmentRecord[] {
+    const newest = newestOf(this.#basesOf(credential));
+    const segments = (newest && this.runFrom(newest))?.segments ?? [];
+    const sure = runsOf(segments.filter(({ isConfirmed }) => isConfirmed));
+    const isCovered = ({ after, upTo }: SegmentRecord): boolean =>
+      sure.some((run) => run.after.order <= after.order && upTo.order <= run.upTo.order);
+    return segments.filter((segment) => !segment.isConfirmed && !isCovered(segment));
+  }
+
   #basesOf(credential: string): readonly BaseRecord[] {
     return [...this.#bases.values()].flat().filter((base) => base.credential === credential && base.isConfirmed);
   }
@@ -246,10 +256,13 @@ function lastAtOrBefore(bases: readonly BaseRecord[], order: string): number {
   return firstIndex(bases.length, (index) => (bases[index]?.summary.cut.order ?? '') > order) - 1;
 }
 
-/** Ascending by `after`; of those that begin at one place the longest first. */
+/** Ascending by `after`; of those that begin at one place the longest first, and of these those that are sure to stay. */
 function runsOf(segments: readonly SegmentRecord[]): LogRun[] {
   const ordered = segments.toSorted(
-    (left, right) => compareOrders(left.after, right.after) || -compareOrders(left.upTo, right.upTo),
+    (left, right) =>
+      compareOrders(left.after, right.after) ||
+      -compareOrders(left.upTo, right.upTo) ||
+      Number(right.isConfirmed) - Number(left.isConfirmed),
   );
   const runs: LogRun[] = [];
   let open: SegmentRecord[] = [];

@@ -33,21 +33,27 @@ export type ProtectedReason = 'newest base' | 'proven base';
 
 /**
  * Bases that retention never takes: of each history the newest that a mark names, or else the newest, and the newest that was proven; and of one that has a
- * log the newest that is sure to be whole, also while no mark names it: what is recorded after a gap goes on from there.
+ * log the newest that is sure to be whole, also while no mark names it: what is recorded after a gap goes on from there. Where their writer may take
+ * some back, also those that it would be without them.
  */
 export function protectedBases(
   catalogue: Pick<Catalogue, 'bases' | 'marks' | 'histories'>,
 ): ReadonlyMap<string, ProtectedReason> {
-  const marked = basesOfMarks(catalogue.marks);
   const kept = new Map<string, ProtectedReason>();
-  for (const [history, all] of Map.groupBy(catalogue.bases.values(), ({ summary }) => summary.history)) {
-    const bases = all.filter(({ key }) => marked.has(key));
-    const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
-    const hasLog = (catalogue.histories.get(history)?.runs.length ?? 0) > 0;
-    const followed = hasLog ? newestOf(all.filter(({ isConfirmed }) => isConfirmed)) : undefined;
-    const newest = [newestOf(bases.length > 0 ? bases : all), followed];
-    if (proven !== undefined) kept.set(proven.key, 'proven base');
-    for (const base of newest) if (base !== undefined) kept.set(base.key, 'newest base');
+  const basesOf = Map.groupBy(catalogue.bases.values(), ({ summary }) => summary.history);
+  const sureMarks = catalogue.marks.filter(({ isConfirmed }) => isConfirmed);
+  for (const marks of [catalogue.marks, sureMarks]) {
+    const marked = basesOfMarks(marks);
+    for (const [history, all] of basesOf) {
+      const sure = all.filter(({ isConfirmed }) => isConfirmed);
+      const bases = all.filter(({ key }) => marked.has(key));
+      const proven = newestOf(bases.filter(({ provenAtMs }) => provenAtMs !== undefined));
+      const hasLog = (catalogue.histories.get(history)?.runs.length ?? 0) > 0;
+      const unmarked = marks === sureMarks ? sure : all;
+      const newest = [newestOf(bases.length > 0 ? bases : unmarked), hasLog ? newestOf(sure) : undefined];
+      if (proven !== undefined) kept.set(proven.key, 'proven base');
+      for (const base of newest) if (base !== undefined) kept.set(base.key, 'newest base');
+    }
   }
   return kept;
 }
@@ -162,11 +168,12 @@ export async function setPinned(
   return [...result.heads.frontier.filter(({ session }) => session !== head.session), head];
 }
 
-/** Whoever sees a mark given up later sees its pin as well; one that was given up before may be under way to be deleted. */
+/** Whoever sees a mark given up later sees its pin as well; one that was given up before may be under way to be deleted, or lack what has been. */
 function isSafe(catalogue: Catalogue, mark: string, condemned: ReadonlySet<string>): boolean {
   const records = catalogue.marks.filter((record) => record.mark.id === mark);
   if (records.length === 0 || !catalogue.ledger.forgotten.has(mark)) return records.length > 0;
   return records.every((record) => {
+    if (record.mark.missing.length > record.signed.missing.length) return false;
     const bases = [...record.standsOn.values()];
     const segments = [...neededSegments(catalogue, { marks: [record], ends: [] })];
     const packs = [

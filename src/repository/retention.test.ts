@@ -11,12 +11,12 @@ const DAY_MS = 24 * HOUR_MS;
 const NOWHERE = { lineage: 'a', order: '0', resume: '0' };
 const NOTHING: RetentionPolicy = { windowMs: 0, last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0 };
 
-type Asked = Partial<Mark> & { readonly pinned?: boolean; readonly base?: string };
+type Asked = Partial<Mark> & { readonly pinned?: boolean; readonly base?: string; readonly isConfirmed?: boolean };
 
 let ids = 0;
 
 function markAt(at: string | number, asked: Asked = {}): MarkRecord {
-  const { pinned = false, base = 'manifests/a', ...rest } = asked;
+  const { pinned = false, base = 'manifests/a', isConfirmed = true, ...rest } = asked;
   const atMs = typeof at === 'number' ? at : Date.parse(at);
   ids += 1;
   const mark: Mark = {
@@ -33,7 +33,7 @@ function markAt(at: string | number, asked: Asked = {}): MarkRecord {
   const standsOn = new Map(Object.entries(mark.bases));
   const by = { session: 'a', credential: 'a' };
   const key = `journal/${mark.id}`;
-  return { key, mark, signed: mark, modifiedMs: atMs, pinned, ...by, heldBy: [key], standsOn };
+  return { key, mark, signed: mark, modifiedMs: atMs, pinned, ...by, isConfirmed, heldBy: [key], standsOn };
 }
 
 function select(
@@ -323,5 +323,17 @@ test('named, sealed and pinned marks and protected bases survive every policy', 
         if (newest !== undefined) assert.ok(kept.get(newest.mark.id)?.includes('newest base'));
       }
     }),
+  );
+});
+
+test('a mark that its writer may take back takes no place of another, and goes when it is old', () => {
+  const unsure = { isConfirmed: false };
+  const sure = ['2026-06-29T10:00:00Z', '2026-06-30T10:00:00Z'].map((at) => markAt(at));
+  const [old, young] = [markAt('2026-06-28T10:00:00Z', unsure), markAt('2026-06-30T11:00:00Z', unsure)];
+  const keptBases = new Map([['manifests/a', 'newest base'] as const]);
+  const { forgotten } = select([old, ...sure, young], { last: 1, daily: 1 }, { keptBases });
+  assert.deepEqual(
+    forgotten.map(({ mark }) => mark.id),
+    [old, sure[0]].map((record) => record?.mark.id),
   );
 });

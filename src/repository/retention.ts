@@ -40,28 +40,28 @@ const DAY_MS = 86_400_000;
 type Bucket = 'hourly' | 'daily' | 'weekly' | 'monthly';
 const buckets: readonly Bucket[] = ['hourly', 'daily', 'weekly', 'monthly'];
 
-/**
- * Decides which marks stay. Age counts back from the newest complete mark, so that no clock of this host decides. `marks` ascend by time;
- * `keptBases` are manifests that must not lose their last mark, with the reason.
- */
-export function selectMarks(options: {
+type SelectOptions = {
   readonly marks: readonly MarkRecord[];
   readonly policy: RetentionPolicy;
   readonly timezone: string;
   readonly keptBases: ReadonlyMap<string, 'newest base' | 'proven base'>;
-}): Selection {
-  const { marks, policy } = options;
+};
+
+/**
+ * Decides which marks stay. Age counts back from the newest complete mark, so that no clock of this host decides. `marks` ascend by time;
+ * `keptBases` are manifests that must not lose their last mark, with the reason. What stays without those that their writer may take back stays with
+ * them as well.
+ */
+export function selectMarks(options: SelectOptions): Selection {
+  const { marks } = options;
   const kept = new Map<string, KeepReason[]>();
   const keep = (record: MarkRecord, reason: KeepReason): void => {
     const reasons = kept.get(record.mark.id) ?? [];
     if (!reasons.includes(reason)) kept.set(record.mark.id, [...reasons, reason]);
   };
-  const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
-  const nowMs = complete.at(-1)?.mark.atMs ?? marks.at(-1)?.mark.atMs ?? 0;
-  for (const record of marks) keepBySelf(record, keep);
-  keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
-  keepByTurn({ complete, policy, calendar: calendarOf(options.timezone) }, keep);
-  keepForBases({ marks, keptBases: options.keptBases }, keep);
+  keepAmong(options, keep);
+  const sure = marks.filter(({ isConfirmed }) => isConfirmed);
+  if (sure.length < marks.length) keepAmong({ ...options, marks: sure }, keep);
   const reasons = marks.flatMap(({ mark: { id } }) => {
     const found = kept.get(id);
     return found === undefined ? [] : [[id, found] as const];
@@ -70,6 +70,15 @@ export function selectMarks(options: {
 }
 
 type Keep = (record: MarkRecord, reason: KeepReason) => void;
+
+function keepAmong({ marks, policy, timezone, keptBases }: SelectOptions, keep: Keep): void {
+  const complete = marks.filter(({ mark }) => markState(mark) === 'complete');
+  const nowMs = complete.at(-1)?.mark.atMs ?? marks.at(-1)?.mark.atMs ?? 0;
+  for (const record of marks) keepBySelf(record, keep);
+  keepByAge({ marks, nowMs, windowMs: policy.windowMs }, keep);
+  keepByTurn({ complete, policy, calendar: calendarOf(timezone) }, keep);
+  keepForBases({ marks, keptBases }, keep);
+}
 
 function keepBySelf(record: MarkRecord, keep: Keep): void {
   if (record.pinned) keep(record, 'pinned');

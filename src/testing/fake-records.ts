@@ -105,6 +105,7 @@ export function fakeMark(order: number, options: Partial<Mark> & { readonly cred
     pinned: false,
     session: credential,
     credential,
+    isConfirmed: true,
     heldBy: [key],
     standsOn: new Map(Object.entries(mark.bases)),
   };

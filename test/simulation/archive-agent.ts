@@ -126,7 +126,15 @@ export class Agent {
     const last: Run = this.actor.host.life;
     const run: Run = { signal: AbortSignal.any([last.signal, this.#stop.signal]) };
     const { access, remembered } = this.actor;
-    const catalogue = await loadCatalogue(access, remembered, run);
+    const catalogue = await this.#archive.protocol.takeOver(
+      await loadCatalogue(access, remembered, run),
+      {
+        credential: access.writer?.id ?? '',
+        openWriter: (inner) => this.#openWriter('up', inner),
+        endWriter: (writer, inner) => this.#endWriter(writer, inner),
+      },
+      run,
+    );
     this.#recordings = new Map(
       this.#configuration.stores.map((store) => [store.name, this.#recordingOf(store, catalogue)]),
     );

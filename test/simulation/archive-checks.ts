@@ -19,6 +19,7 @@ import type { PointReader } from '../../src/restore/point.ts';
 import { MemoryObjectStore } from '../../src/testing/memory-object-store.ts';
 import type { StoreState } from './archive-stores.ts';
 import type { ArchiveWorld, Photograph } from './archive-world.ts';
+import { checkPins } from './checks.ts';
 import { createMemoryChunkIndex } from './memory-chunk-index.ts';
 
 export async function openReader(access: RepositoryAccess, run: Run): Promise<RepositoryReader> {
@@ -95,7 +96,10 @@ export async function problemsOf(
   const problems: string[] = [];
   const { mark, credential } = record;
   const put = archive.marks.get(mark.id);
+  // It is shown as what is left of it.
+  const isExcused = !record.isConfirmed || reader.catalogue.ledger.forgotten.has(mark.id);
   for (const [history, position] of Object.entries(mark.positions)) {
+    if (mark.missing.includes(history) && isExcused) continue;
     let problem: string | undefined;
     try {
       problem = await findDifference(archive, reader, { history, position, credential });
@@ -143,6 +147,7 @@ export async function checkArchive(archive: ArchiveWorld): Promise<void> {
   await using reader = await openCalmReader(archive);
   const { catalogue } = reader;
   for (const { message } of catalogue.findings) world.violate(`damage: ${message}`);
+  checkPins(world, catalogue);
   const listed = new Map(catalogue.marks.map((record) => [record.mark.id, record]));
   for (const { id } of world.model.owed) {
     const record = listed.get(id);

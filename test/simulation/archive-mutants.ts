@@ -93,6 +93,10 @@ const writers: Readonly<Record<string, ArchiveProtocol>> = {
   'what is put is called durable before it is there': tellsBeforeItPuts,
   'what could not be put is called durable': takesFailuresForSuccess,
   'a mark is put before what it stands on': putsMarksFirst,
+  'a writer goes on behind a record that another one of its name may take back': {
+    ...realArchiveProtocol,
+    takeOver: async (catalogue) => catalogue,
+  },
   'after a start an agent goes on where the store is now': {
     ...realArchiveProtocol,
     known: (position: Position, head: Position | undefined) => head ?? position,
@@ -126,6 +130,14 @@ function withSegments(view: SweepView, isSeen: (segment: SegmentRecord) => boole
   return { ...view, catalogue: { ...catalogue, histories: new Map(histories) } };
 }
 
+/** As if no writer ever took a record of the journal back. */
+function withoutDoubt(view: SweepView): SweepView {
+  const { catalogue } = view;
+  const segments = catalogue.segments.map((segment) => ({ ...segment, isConfirmed: true }));
+  const marks = catalogue.marks.map((record) => ({ ...record, isConfirmed: true, heldBy: record.heldBy.slice(-1) }));
+  return withSegments({ ...view, catalogue: { ...catalogue, segments, marks } }, () => true);
+}
+
 function isMarked({ catalogue }: SweepView, { history, upTo }: SegmentRecord): boolean {
   return catalogue.marks.some(({ mark }) => {
     const position = mark.positions[history];
@@ -142,6 +154,7 @@ const sweeps: Readonly<Record<string, ArchiveProtocol>> = {
     ...view,
     catalogue: { ...view.catalogue, segments: [] },
   })),
+  'a sweep counts on what may be taken back': sweepOver(withoutDoubt),
   'a sweep takes no notice of marks': sweepOver((view) => ({ ...view, catalogue: { ...view.catalogue, marks: [] } })),
 };
 

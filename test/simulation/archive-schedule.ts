@@ -18,6 +18,7 @@ import type { ArchiveProtocol } from './archive-world.ts';
 import { sweepToTheEnd } from './checks.ts';
 import { pinOnce, sweepOnce } from './tasks.ts';
 import type { Template } from './template.ts';
+import { nthPut, Turns } from './turns.ts';
 import { calm, drawFaults } from './world.ts';
 import type { Actor } from './world.ts';
 
@@ -64,6 +65,7 @@ class Schedule {
   readonly #random: SeededRandom;
   readonly #actors: Actor[] = [];
   readonly #endMs: number;
+  readonly #turns: Turns;
   #isOver = false;
   #agents = 0;
 
@@ -71,6 +73,7 @@ class Schedule {
     this.#archive = archive;
     this.#random = archive.random.fork('schedule');
     this.#endMs = MINUTE_MS * (5 + this.#random.integer(this.#random.pick([10, 20, 30, 80])));
+    this.#turns = new Turns(archive.world);
   }
 
   async play(): Promise<void> {
@@ -141,8 +144,9 @@ class Schedule {
       const working = this.#useAgent(agent);
       const stayMs = MINUTE_MS * (1 + random.integer(random.pick([5, 20, 60, 200])));
       const left = Math.max(0, this.#endMs - world.clock.monotonicMs());
-      await Promise.race([ended, world.clock.sleep(Math.min(stayMs, left), world.run)]);
-      const how = random.integer(10);
+      const asleep = random.chance(0.1) ? this.#asleep(agent) : ended;
+      await Promise.race([ended, asleep, world.clock.sleep(Math.min(stayMs, left), world.run)]);
+      const how = agent.actor.host.isFrozen && asleep !== ended ? 0 : random.integer(10);
       if (how === 0 && !agent.actor.host.dead) {
         // It is taken for dead, and goes on.
         zombies.push({ agent, ended: Promise.all([ended, working]).then(() => undefined) });
@@ -164,6 +168,25 @@ class Schedule {
     for (const { agent } of zombies) agent.stop();
     await Promise.all(zombies.map(({ ended }) => ended));
     await this.#finish(disk, credential);
+  }
+
+  /** Resolves when its host sleeps, right after something of the journal took effect. Some die when they have woken and have taken that back. */
+  #asleep({ actor }: Agent): Promise<void> {
+    const random = this.#random;
+    const { host } = actor;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turns.add({
+      host: host.name,
+      matches: nthPut('journal', 1 + random.integer(random.pick([3, 20]))),
+      happens: () => {
+        host.freeze(this.#archive.world.leaseMs * random.pick([0.6, 1.2, 2.5, 6]));
+        resolve();
+      },
+    });
+    if (random.chance(0.5)) {
+      this.#turns.add({ host: host.name, matches: nthPut('void'), happens: () => host.kill() });
+    }
+    return promise;
   }
 
   /** Of a host that has lost all that it had kept of its stores. */

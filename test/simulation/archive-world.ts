@@ -1,3 +1,4 @@
+import { takeOver } from '../../src/app/take-over.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 import type { Position } from '../../src/core/position.ts';
@@ -25,6 +26,7 @@ export type ArchiveProtocol = Protocol & {
   /** Where a history is followed on, after a start. */
   readonly known: (position: Position, head: Position | undefined) => Position;
   readonly openPoint: typeof openPoint | undefined;
+  readonly takeOver: typeof takeOver;
 };
 
 export const realArchiveProtocol: ArchiveProtocol = {
@@ -32,6 +34,7 @@ export const realArchiveProtocol: ArchiveProtocol = {
   writer: (writer) => writer,
   known: (position) => position,
   openPoint: undefined,
+  takeOver,
 };
 
 /** A repository at two moments: whoever has made so many calls sees the second. */
@@ -47,6 +50,8 @@ export type ArchiveWorldOptions = {
   readonly protocol: ArchiveProtocol;
   /** What hosts have read before. Undefined: they read all records each time. */
   readonly kept: KeptRecords | undefined;
+  /** An object store that lists at once and stamps what is there. */
+  readonly isPlain?: boolean | undefined;
 };
 
 /** One schedule: a repository, the stores that are archived into it, and what was said to be durable. */

@@ -42,7 +42,7 @@ export async function sweepToTheEnd(world: World, actors: readonly Actor[]): Pro
   world.violate('sweeps find something to do without end');
 }
 
-/** Everything that is owed, and everything that is listed, restores byte by byte; nothing looks damaged. */
+/** Everything that is owed, and everything that is listed, restores byte by byte; nothing looks damaged, and nothing is pinned that was unpinned. */
 export async function checkMarks(world: World): Promise<void> {
   const access = world.access(0);
   // Where a chunk is not found, the reader looks for it with an index on disk.
@@ -62,6 +62,7 @@ export async function checkMarks(world: World): Promise<void> {
   await using _reader = reader;
   const { catalogue } = reader;
   for (const { message } of catalogue.findings) world.violate(`damage: ${message}`);
+  checkPins(world, catalogue);
   const listed = new Map(catalogue.marks.map((record) => [record.mark.id, record.mark]));
   for (const { id, bases } of world.model.owed) {
     const mark = listed.get(id);
@@ -75,6 +76,10 @@ export async function checkMarks(world: World): Promise<void> {
     const problem = base === undefined ? 'it is missing' : await findDifference(world, reader, base);
     if (problem !== undefined) world.violate(`base ${key} does not restore: ${problem}`);
   }
+}
+
+export function checkPins({ model, violations }: World, { pins }: Catalogue): void {
+  for (const id of pins.keys()) if (model.free.has(id)) violations.push(`mark ${id} was unpinned and is pinned`);
 }
 
 async function findDifference(world: World, reader: RepositoryReader, record: BaseRecord): Promise<string | undefined> {

@@ -16,6 +16,9 @@ export class Model {
   readonly #attempted = new Set<string>();
   readonly #givenUp = new Set<string>();
   readonly #pinned = new Set<string>();
+  readonly #unpinned = new Set<string>();
+  #pinsBegun = 0;
+  #pinsUnderWay = 0;
 
   get markCount(): number {
     return this.#marks.size;
@@ -49,6 +52,29 @@ export class Model {
   /** Called before it is tried. */
   unpin(id: string): void {
     this.#pinned.delete(id);
+  }
+
+  /** Whoever pins or unpins: says in the end whether nobody else pinned meanwhile. */
+  beginPinning(): { readonly isAlone: () => boolean; readonly end: () => void } {
+    const isFirst = this.#pinsUnderWay === 0;
+    const own = ++this.#pinsBegun;
+    this.#pinsUnderWay++;
+    return { isAlone: () => isFirst && this.#pinsBegun === own, end: () => this.#pinsUnderWay-- };
+  }
+
+  /** Success was said. */
+  unpinned(id: string): void {
+    this.#unpinned.add(id);
+  }
+
+  /** Called before it is tried. */
+  mayPin(id: string): void {
+    this.#unpinned.delete(id);
+  }
+
+  /** Marks that no pin may hold any more. */
+  get free(): ReadonlySet<string> {
+    return this.#unpinned;
   }
 
   /** Marks that must be there, whole. */

@@ -7,6 +7,7 @@ import { loadCondemned } from '../../src/repository/records/record-log.ts';
 import type { CondemnedList } from '../../src/repository/records/record-log.ts';
 import type { Session } from '../../src/repository/records/session.ts';
 import type { SweepReport } from '../../src/repository/sweep.ts';
+import { findGarbage } from '../../src/repository/sweep/garbage.ts';
 import { neededBases, refuseDamage, viewRepository } from '../../src/repository/sweep/view.ts';
 import type { SweepView } from '../../src/repository/sweep/view.ts';
 import { planSweep } from '../../src/repository/sweep/plan.ts';
@@ -76,6 +77,15 @@ function withoutSpareBases(view: SweepView): SweepView {
   return { ...view, catalogue: { ...view.catalogue, bases: new Map(bases) } };
 }
 
+/** What ends a record goes when its own list is due, whatever waits in others. */
+async function withEarlyEnds(view: SweepView, run: Run): Promise<SweepPlan> {
+  const plan = await planSweep(view, run);
+  const due = new Set((await withoutLookingAgain(view, run)).remove.map(({ key }) => key));
+  const ends = (await findGarbage(view, run)).filter(({ key }) => due.has(key) && /^(?:void|unpins)\//.test(key));
+  const planned = new Set(plan.remove.map(({ key }) => key));
+  return { ...plan, remove: [...plan.remove, ...ends.filter(({ key }) => !planned.has(key))] };
+}
+
 const keysOf = ({ remove }: SweepPlan): readonly string[] => remove.map(({ key }) => key);
 
 const sweeps: Readonly<Record<string, Protocol>> = {
@@ -108,6 +118,7 @@ const sweeps: Readonly<Record<string, Protocol>> = {
   'a sweep takes packs before their manifest is condemned': sweepWith({
     plan: (view, run) => planSweep(withoutSpareBases(view), run),
   }),
+  'a sweep takes an unpin or a void before what it ends': sweepWith({ plan: withEarlyEnds }),
   'a sweep deletes its list first': sweepWith({
     async remove(view, plan, session, run) {
       await announceRemoval(view, plan.remove, session, run);

@@ -337,6 +337,28 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'a list waits with a pin for a writer that comes back, and the next one with its unpin does not',
+    async play(stage) {
+      const [writer, tender, sweeper] = [stage.actor('writer'), stage.actor('tender'), stage.actor('sweeper')];
+      await stage.pin(tender, 'template-1-north');
+      const pack = stage.hold(writer, puts('packs'));
+      const beat = stage.hold(writer, beats);
+      const backup = stage.backUp(writer, { alpha: FRESH });
+      await beat.reached;
+      await stage.pass(0.7);
+      await stage.pin(tender, 'template-1-north');
+      await stage.pass(0.9);
+      await stage.sweep(sweeper);
+      await stage.pass(0.3);
+      await stage.sweep(sweeper);
+      beat.release();
+      await stage.pass(1.1);
+      await stage.sweep(sweeper);
+      pack.release();
+      await backup;
+    },
+  },
+  {
     name: 'a sweep fails where it puts its ledger',
     async play(stage) {
       const sweeper = stage.actor('sweeper');

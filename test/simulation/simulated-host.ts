@@ -46,7 +46,7 @@ export type HostOptions = {
 
 export type Phase = 'before' | 'after';
 
-const FOLDERS = ['sessions', 'manifests', 'journal', 'condemned', 'ledger'];
+const FOLDERS = ['sessions', 'manifests', 'journal', 'void', 'pins', 'unpins', 'condemned', 'ledger'];
 /** What a host that stands still may wait for. */
 const EVENTS = ['before', 'after'].flatMap((phase) => [
   `${phase} delete packs`,
@@ -67,7 +67,7 @@ function isPrompt({ name, keys }: SimulatedCall): boolean {
 }
 
 /** Records after which, or before which, an outcome turns. */
-const TURNING = /^(?:manifests|journal|pins|condemned)\//;
+const TURNING = /^(?:manifests|journal|void|pins|unpins|condemned|ledger)\//;
 /** A call that is prompt takes up to this part of a lease, where it takes long. */
 const PROMPT_PART = 1 / 8;
 
@@ -129,7 +129,7 @@ export class SimulatedHost {
       monotonicMs: () => clock.monotonicMs() * rate,
       sleep: async (delayMs, run) => {
         await clock.sleep(delayMs / rate, run);
-        if (this.#isFrozen) await this.#awake(run);
+        if (this.isFrozen) await this.#awake(run);
       },
     };
   }
@@ -174,7 +174,7 @@ export class SimulatedHost {
   async #call<T>(name: SimulatedCall['name'], keys: readonly string[], effect: () => Promise<T>, run: Run): Promise<T> {
     run.signal.throwIfAborted();
     const call = { host: this.name, name, keys };
-    if (this.#isFrozen) await this.#awake(run);
+    if (this.isFrozen) await this.#awake(run);
     this.#refuseDead();
     const { faults, onCall } = this.#options;
     const random = this.#random;
@@ -184,23 +184,23 @@ export class SimulatedHost {
     const fails = random.chance(faults.failChance * weight);
     const dies = random.chance(faults.deathChance * weight);
     const isBefore = random.chance(0.5);
-    await this.#pause(call, run);
+    await this.#pause(call, { isPrompt: isPrompt(call) }, run);
     if (dies && isBefore) this.#die();
     if (fails && isBefore) this.#fail();
     const result = await effect();
     void onCall(call, 'after');
     if (name === 'create') for (const key of keys) this.made.add(key);
-    await this.#pause(call, run);
+    await this.#pause(call, { isPrompt: false }, run);
     if (dies) this.#die();
     if (fails) this.#fail();
     return result;
   }
 
-  async #pause(call: SimulatedCall, run: Run): Promise<void> {
+  async #pause(call: SimulatedCall, { isPrompt }: { readonly isPrompt: boolean }, run: Run): Promise<void> {
     const { clock, faults } = this.#options;
     const random = this.#random;
     if (random.chance(0.4)) await clock.sleep(random.integer(faults.latencyMs), run);
-    if (isPrompt(call)) {
+    if (isPrompt) {
       if (random.chance(0.2)) await clock.sleep(random.integer(faults.leaseMs * PROMPT_PART), run);
     } else {
       if (random.chance(faults.freezeChance * weightOf(call))) this.#freeze();
@@ -209,21 +209,26 @@ export class SimulatedHost {
         await clock.sleep(random.integer(faults.freezeMs), run);
       }
     }
-    if (this.#isFrozen) await this.#awake(run);
+    if (this.isFrozen) await this.#awake(run);
     this.#refuseDead();
   }
 
-  get #isFrozen(): boolean {
+  get isFrozen(): boolean {
     return this.#frozenUntilMs > this.#options.clock.monotonicMs();
   }
 
-  #freeze(): void {
-    const { clock, faults, next } = this.#options;
-    const random = this.#random;
+  /** The whole host stands still for so long. */
+  freeze(forMs: number): void {
     this.disturbed = true;
+    this.#frozenUntilMs = this.#options.clock.monotonicMs() + forMs;
+    this.#thaw = undefined;
+  }
+
+  #freeze(): void {
+    const { faults, next } = this.#options;
+    const random = this.#random;
     const waits = random.chance(0.6);
-    const longestMs = waits ? LONGEST_WAIT_LEASES * faults.leaseMs : faults.freezeMs;
-    this.#frozenUntilMs = clock.monotonicMs() + random.integer(longestMs);
+    this.freeze(random.integer(waits ? LONGEST_WAIT_LEASES * faults.leaseMs : faults.freezeMs));
     this.#thaw = waits ? next(random.pick(EVENTS)) : undefined;
   }
 

@@ -271,12 +271,20 @@ export async function pinOnce(
   choose: (marks: readonly MarkRecord[]) => MarkRecord,
 ): Promise<void> {
   const { remembered } = actor;
+  const { model } = world;
   const access = { ...actor.access, objects: world.protocol.pinStore(actor.access.objects) };
-  const catalogue = await loadCatalogue(access, remembered, world.run);
-  if (catalogue.marks.length === 0) return;
-  const { mark, pinned } = choose(catalogue.marks);
-  if (pinned) world.model.unpin(mark.id);
-  const options = { access, remembered, info: infoOf(actor, 'pin'), catalogue, mark: mark.id, pinned: !pinned };
-  actor.remembered = await setPinned(options, world.run);
-  if (!pinned) world.model.pin(mark.id);
+  const pinning = model.beginPinning();
+  try {
+    const catalogue = await loadCatalogue(access, remembered, world.run);
+    if (catalogue.marks.length === 0) return;
+    const { mark, pinned } = choose(catalogue.marks);
+    if (pinned) model.unpin(mark.id);
+    else model.mayPin(mark.id);
+    const options = { access, remembered, info: infoOf(actor, 'pin'), catalogue, mark: mark.id, pinned: !pinned };
+    actor.remembered = await setPinned(options, world.run);
+    if (!pinned) model.pin(mark.id);
+    else if (pinning.isAlone() && !world.lags) model.unpinned(mark.id);
+  } finally {
+    pinning.end();
+  }
 }

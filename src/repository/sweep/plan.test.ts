@@ -36,10 +36,10 @@ async function putVoided(fixture: RepositoryFixture): Promise<void> {
   await writer.end(fixture.run);
 }
 
-/** Whether what ends a record may be deleted while the list that names the record still waits, and when it does not. */
+/** Whether a record may be deleted while the list that names what it goes with still waits, and when it does not. Each is the first in a folder. */
 async function goes(
   prepare: (fixture: RepositoryFixture) => Promise<void>,
-  [ended, ending]: readonly [ended: string, ending: string],
+  [folder, ...others]: readonly [folder: string, ...others: readonly string[]],
 ): Promise<readonly boolean[]> {
   await using fixture = await RepositoryFixture.create('plan', { leaseMs: LEASE_MS });
   await prepare(fixture);
@@ -49,12 +49,12 @@ async function goes(
     undefined,
     fixture.run,
   );
-  const keyIn = (folder: string): string =>
+  const keyIn = (name: string): string =>
     must(
-      fixture.memory.keys().find((key) => key.startsWith(folder)),
-      folder,
+      fixture.memory.keys().find((object) => object.startsWith(name)),
+      name,
     );
-  const key = keyIn(ending);
+  const key = keyIn(folder);
   const listOf = (name: string, objects: readonly string[], sessions: readonly string[]) => {
     return { key: `condemned/${name}`, modifiedMs: view.nowMs - 2 * LEASE_MS, objects, sessions };
   };
@@ -62,7 +62,7 @@ async function goes(
   const due = listOf('due', [key], []);
   const results: boolean[] = [];
   for (const sessions of [['slow'], []]) {
-    const lists = [due, listOf('other', [keyIn(ended)], sessions)];
+    const lists = [due, listOf('other', others.map(keyIn), sessions)];
     const plan = await planSweep({ ...view, lists, live }, fixture.run);
     const isGoing = plan.remove.some((object) => object.key === key);
     assert.equal(plan.lists.includes(due.key), isGoing, 'the list stays as long as what it names');
@@ -72,6 +72,10 @@ async function goes(
 }
 
 test('an unpin does not go before the pin that it ends, nor a void before what it takes back', async () => {
-  assert.deepEqual(await goes(pinAndUnpin, ['pins/', 'unpins/']), [false, true]);
-  assert.deepEqual(await goes(putVoided, ['manifests/', 'void/']), [false, true]);
+  assert.deepEqual(await goes(pinAndUnpin, ['unpins/', 'pins/']), [false, true]);
+  assert.deepEqual(await goes(putVoided, ['void/', 'manifests/']), [false, true]);
+});
+
+test('the start of a session does not go before its other records', async () => {
+  assert.deepEqual(await goes(putVoided, ['sessions/', 'manifests/', 'void/']), [false, true]);
 });

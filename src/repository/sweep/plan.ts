@@ -44,13 +44,14 @@ function sortLists({ lists, live, nowMs, access }: SweepView): {
   return { due: lists.filter(isDue), waiting: lists.filter((list) => !isDue(list)) };
 }
 
-/** What ends a record stays as long as that does, which another list may name: without it the record would count again. */
+/** What ends a record stays as long as that does, which another list may name: without it the record would count again. So does the start of what stays. */
 function withoutEarlyEnds(view: SweepView, remove: readonly SweepObject[]): readonly SweepObject[] {
   const mayGo = mayGoWith(view, new Set(remove.map(({ key }) => key)));
-  return remove.filter(({ key }) => {
+  const left = remove.filter(({ key }) => {
     const trusted = view.catalogue.log.byKey.get(key);
     return trusted === undefined || mayGo(trusted);
   });
+  return left.length < remove.length ? withoutEarlyEnds(view, left) : left;
 }
 
 /**

@@ -69,15 +69,24 @@ function pastRuns({ catalogue }: SweepView): readonly string[] {
   return runs.toSorted((left, right) => right.modifiedMs - left.modifiedMs).map(({ record }) => record.key);
 }
 
-/** Whether a record may go with these: a void only with what it voids, an unpin only with the pins that it ends. */
+/** Whether a record may go with these: a void only with what it voids, an unpin only with the pins that it ends, start and end of a session only with the rest. */
 export function mayGoWith(view: SweepView, going: ReadonlySet<string>): (trusted: TrustedRecord) => boolean {
-  const stays = (key: string): boolean => view.catalogue.log.byKey.has(key) && !going.has(key);
+  const { chains, ledger, log } = view.catalogue;
+  const stays = (key: string): boolean => log.byKey.has(key) && !going.has(key);
   return (trusted) => {
-    const { kind } = trusted.record.header;
+    const { kind, session, counter } = trusted.record.header;
+    if (isFrame(trusted) && !ledger.isRemoved(session, counter)) {
+      const rest = [...(chains.get(session)?.values() ?? [])].filter((other) => !isFrame(other));
+      return !rest.some(({ record }) => stays(record.key));
+    }
     if (kind === 'void') return !stays(openTrusted(view.access, trusted, ['plain'])?.text('record') ?? '');
     if (kind === 'unpin') return !(openTrusted(view.access, trusted, ['maintenance'])?.texts('pins') ?? []).some(stays);
     return true;
   };
+}
+
+function isFrame({ record }: TrustedRecord): boolean {
+  return record.header.kind === 'start' || record.header.kind === 'end';
 }
 
 /** Start and end of sessions of which nothing else is left. */
@@ -87,7 +96,7 @@ function finishedSessions(view: SweepView, going: ReadonlySet<string>): readonly
   for (const [session, chain] of view.catalogue.chains) {
     if (view.live.has(session)) continue;
     const left = [...chain.values()].filter(({ record }) => !going.has(record.key));
-    const frame = left.filter(({ record }) => record.header.kind === 'start' || record.header.kind === 'end');
+    const frame = left.filter(isFrame);
     if (frame.length < left.length) continue;
     if (left.length < chain.size) emptied.push(...frame);
     else bare.push(frame);

@@ -1,0 +1,34 @@
+import type { SimulatedCall } from './simulated-host.ts';
+import type { World } from './world.ts';
+
+/** What becomes of a host right after its next such call took effect. */
+export type Turn = {
+  readonly host: string;
+  readonly matches: (call: SimulatedCall) => boolean;
+  readonly happens: () => void;
+};
+
+/** Things that happen where an outcome turns, each once. */
+export class Turns {
+  readonly #turns: Turn[] = [];
+
+  constructor(world: World) {
+    world.script = (call, phase) => {
+      if (phase === 'before') return undefined;
+      const at = this.#turns.findIndex(({ host, matches }) => host === call.host && matches(call));
+      const [turn] = at < 0 ? [] : this.#turns.splice(at, 1);
+      turn?.happens();
+      return undefined;
+    };
+  }
+
+  add(turn: Turn): void {
+    this.#turns.push(turn);
+  }
+}
+
+/** The `count`th of the calls that put something into a folder. */
+export function nthPut(folder: string, count = 1): Turn['matches'] {
+  let left = count;
+  return ({ name, keys }) => name === 'create' && keys.some((key) => key.startsWith(`${folder}/`)) && --left === 0;
+}
