@@ -77,14 +77,14 @@ async function check(
   );
 }
 
-/** The connectors that this version has; of others it is told once that there are some. */
+/** The connectors that this version has; that there are stores of others is told once. */
 function decodersOr(warn: (message: string) => void): DecoderOf {
   const unknown = new Set<string>();
   return async (kind) => {
     if (connectorKinds.some(({ name }) => name === kind)) return await loadConnector(kind);
-    if (!unknown.has(kind))
-      warn(`stores of ${kind} are not known here: whether their entries can be decoded was not checked`);
+    if (unknown.has(kind)) return undefined;
     unknown.add(kind);
+    warn(`stores of ${kind} are not known here: whether what is stored of them can be decoded was not checked`);
     return undefined;
   };
 }

@@ -208,9 +208,9 @@ class Verification {
       );
       return [];
     }
-    if (!writer.isProven(packs) || !(await this.#hasGoodContents(base, { writer, decoder, root, level }, run)))
-      return [];
-    return [{ base, chunks: tree.chunks, bytes: tree.bytes }];
+    const isProven =
+      writer.isProven(packs) && (await this.#hasGoodContents(base, { writer, decoder, root, level }, run));
+    return isProven ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
   }
 
   /** Of a base of which every byte is good. False where a restore can't make anything of them, which is noted. */
