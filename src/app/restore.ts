@@ -29,6 +29,7 @@ import type { RestorePlan, RestoreRequest } from './restore-plan.ts';
 import type { PlanResult, RestoreResult, RestoreStoreResult } from './results.ts';
 import { recorded } from './run-record.ts';
 import { restoreWhole } from './salvage.ts';
+import type { EntryDecoder } from './salvage.ts';
 import { isoTime, markResult, shownName } from './shown.ts';
 
 const ID_BYTES = 4;
@@ -213,7 +214,12 @@ function withWayOn(error: unknown, journal: RestoreJournal, givable: readonly Lo
   });
 }
 
-type OpenedStore = { readonly item: JournalStore; readonly point: Point; readonly restorer: Restorer };
+type OpenedStore = {
+  readonly item: JournalStore;
+  readonly point: Point;
+  readonly restorer: Restorer;
+  readonly decoder: EntryDecoder;
+};
 
 /**
  * The order of durable steps: the journal says `writing`; every store is written beside and verified; the journal says `swapping`; every store is
@@ -239,6 +245,7 @@ async function restoreAll(
       item,
       point,
       restorer: stack.use(await connector.openRestorer(options, context, run)),
+      decoder: connector,
     });
   }
   const reports = new Map<string, RestoreStoreResult>();
@@ -338,7 +345,7 @@ async function writeBeside(
   store: OpenedStore & { readonly journal: RestoreJournal },
   run: Run,
 ): Promise<RestoreStoreResult> {
-  const { item, point, restorer, journal } = store;
+  const { item, point, restorer, decoder, journal } = store;
   const { progress } = application.context;
   const shown = { phase: `restoring ${item.store}`, store: item.store, progress };
   const tellPhase = (phase: string): void =>
@@ -348,8 +355,8 @@ async function writeBeside(
     restorer.rollForward === undefined ? await openPoint(reader, point, run) : await openBare(reader, point, run);
   const base = withProgress(opened, shown);
   const { report, damaged } =
-    journal.skipDamaged && restorer.rollForward === undefined
-      ? await restoreWhole(restorer, base, run)
+    journal.skipDamaged && item.canSkipDamaged
+      ? await restoreWhole(restorer, base, decoder, run)
       : { report: await restorer.restoreBase(base, run), damaged: [] };
   if (restorer.rollForward !== undefined) {
     tellPhase('rolling forward');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openRecorderOf } from '../archive/source-recorder.ts';
+import { loadConnector } from '../connectors/load.ts';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { resolvedManifestWithoutSecrets } from '../config/resolved-manifest.ts';
 import type { Position } from '../core/position.ts';
@@ -78,6 +79,7 @@ async function writeOver(
   const { store, recorder, writer } = work;
   const { progress } = application.context;
   const last = newestBase(writer.catalogue, store.name)?.summary;
+  const { checkEntry } = await loadConnector(store.kind);
   await using base = await recorder.openBase(run, earlier);
   const report = (news: BaseProgress): void => {
     const { entries, bytes } = news;
@@ -94,6 +96,7 @@ async function writeOver(
       url: store.url,
       base,
       earlier,
+      checkEntry,
       manifest: resolvedManifestWithoutSecrets(work.configuration),
       allowEmpty: store.allowEmpty || work.allowEmpty,
       onProgress: report,

@@ -1,3 +1,5 @@
+import { loadConnector } from '../connectors/load.ts';
+import { connectorKinds } from '../connectors/registry.ts';
 import type { Run } from '../core/run.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
@@ -6,6 +8,7 @@ import type { Verification } from '../repository/known-damage.ts';
 import { inMaintainerSession } from '../repository/maintainer.ts';
 import { verifyRepository } from '../repository/verify.ts';
 import type { VerifyReport } from '../repository/verify.ts';
+import type { DecoderOf } from '../repository/verify/decoding.ts';
 import type { OpenApplication } from './application.ts';
 import type { VerifyResult } from './results.ts';
 import { recorded } from './run-record.ts';
@@ -67,10 +70,23 @@ async function check(
       share,
       random: runtime.random,
       openChecker: () => engines.openChecker(access),
+      decoderOf: decodersOr((message) => application.context.warn(message)),
       onProgress: ({ packs, totalPacks, bytes }) => progress.report({ phase: 'verifying', packs, totalPacks, bytes }),
     },
     run,
   );
+}
+
+/** The connectors that this version has; that there are stores of others is told once. */
+function decodersOr(warn: (message: string) => void): DecoderOf {
+  const unknown = new Set<string>();
+  return async (kind) => {
+    if (connectorKinds.some(({ name }) => name === kind)) return await loadConnector(kind);
+    if (unknown.has(kind)) return undefined;
+    unknown.add(kind);
+    warn(`stores of ${kind} are not known here: whether what is stored of them can be decoded was not checked`);
+    return undefined;
+  };
 }
 
 /** What it found. What no mark needs was not looked at: where it is known to be damaged, and still there, it stays so. */

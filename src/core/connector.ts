@@ -1,3 +1,4 @@
+import type { EntryCheck } from './entry-check.ts';
 import type { Finding } from './finding.ts';
 import type { Position } from './position.ts';
 import type { Recorder } from './recorder.ts';
@@ -129,6 +130,22 @@ export interface Connector<Options> {
   giveUp?(options: Options, context: RestorerContext, run: Run): Promise<void>;
   /** Of a log of bytes: the position of an order between two of its commits, of which `next` is the later one. */
   positionBetween?(order: string, next: Position): Position;
+  /**
+   * Whether a restore can make something of what is stored of an entry: its name, its attributes, and that its content fits them. It decodes them with what
+   * restores, and reads no content. Asked of every entry of a base, and of a log that is laid over one.
+   * @throws REPOSITORY_DAMAGED, REPOSITORY_NEWER, PATH_ESCAPES, UNSUPPORTED
+   */
+  checkEntry: EntryCheck;
+  /**
+   * The same of a base as a whole, and of contents that a restore looks into: reads them to their end. Absent where to a restore contents are bytes.
+   * @throws as `checkEntry`, and what reading fails with
+   */
+  checkContents?(base: BaseReader, run: Run): Promise<void>;
+  /**
+   * What takes the place of an entry that can't be decoded where others can't be restored without it, such as a folder. Undefined where it can be left
+   * out. Absent where that always holds, or where a part of a base is of no use.
+   */
+  standIn?(base: BaseReader, name: Uint8Array, run: Run): Promise<StoredEntry | undefined>;
   /** The name of the entry at a path as an operator types it. */
   entryName(path: Uint8Array): Uint8Array;
   /** The inverse of `entryName`. */

@@ -1,4 +1,4 @@
-import { must } from './must.ts';
+import { TidemarkError } from './errors.ts';
 import type { LoggedChange } from './recorder.ts';
 import type { LoggedEntry } from './restorer.ts';
 
@@ -11,12 +11,12 @@ export function logBytes(start: bigint, bytes: Uint8Array): LoggedChange {
   return { name, attributes: bytes };
 }
 
-/** What `logBytes` made a change of. */
+/** What `logBytes` made a change of. @throws REPOSITORY_DAMAGED for what it did not */
 export function readLogBytes(entry: LoggedEntry): { readonly start: bigint; readonly bytes: Uint8Array } {
   const { name } = entry;
-  const bytes = must(
-    'removed' in entry || name.byteLength !== NAME_BYTES ? undefined : entry.attributes,
-    'a run of bytes in the log',
-  );
+  if ('removed' in entry || name.byteLength !== NAME_BYTES) {
+    throw new TidemarkError('REPOSITORY_DAMAGED', 'the log holds something else than runs of bytes');
+  }
+  const bytes = entry.attributes;
   return { start: Buffer.from(name.buffer, name.byteOffset, name.byteLength).readBigUInt64BE(), bytes };
 }

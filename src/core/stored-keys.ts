@@ -86,6 +86,11 @@ function direct(
   return { listed, next: undefined };
 }
 
+/** As `Connector.checkEntry`. */
+export function checkValue({ attributes }: StoredEntry): void {
+  decodeStoredValue(attributes);
+}
+
 /** Patterns of keys are prefixes. */
 export function keyMatcher(patterns: readonly string[]): (entry: ListedEntry) => boolean {
   const prefixes = patterns.map(parseNameText);

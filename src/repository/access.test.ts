@@ -67,6 +67,14 @@ test('what is foreign among key slots and certificates is passed over', async ()
   );
   const openChecker = async () => checkInPlace(fixture.owner);
   const { random } = fixture.runtime;
-  const options = { access: fixture.owner, remembered: [], share: 0, random, openChecker, onProgress: () => undefined };
+  const options = {
+    access: fixture.owner,
+    remembered: [],
+    share: 0,
+    random,
+    openChecker,
+    decoderOf: async () => undefined,
+    onProgress: () => undefined,
+  };
   assert.deepEqual((await verifyRepository(options, fixture.run)).damage, []);
 });

@@ -1,6 +1,9 @@
+import { undecodable } from '../core/entry-check.ts';
+import type { EntryCheck } from '../core/entry-check.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import type { Base, BaseEnd, Description, Entry, Patch } from '../core/recorder.ts';
+import type { StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 import type { StoredEarlierBase } from './earlier-base.ts';
 import type { EntryMemory, RememberedEntry } from './entry-memory.ts';
@@ -40,6 +43,8 @@ export type BaseWriterDeps = {
   readonly content: PackWriter;
   readonly nodes: PackWriter;
   readonly memory: EntryMemory;
+  /** What is remembered has to pass it. Without it nothing is taken over. */
+  readonly checkEntry?: EntryCheck | undefined;
   /** What patches are of. */
   readonly earlier?: StoredEarlierBase | undefined;
   /** Of contents that are cut in pages. */
@@ -222,12 +227,12 @@ class BaseWriting implements BlockSink {
     this.#foundAll = true;
   }
 
-  /** What is remembered of an unchanged entry, provided that all its chunks are still there. */
+  /** What is remembered of an unchanged entry, provided that it can be decoded and all its chunks are still there. */
   #recall(entry: Entry): StoreSource<Item> | undefined {
-    const { memory, index } = this.#deps;
-    if (entry.fingerprint === undefined) return undefined;
+    const { memory, checkEntry, index } = this.#deps;
+    if (entry.fingerprint === undefined || checkEntry === undefined) return undefined;
     const remembered = memory.match(entry.name, entry.fingerprint);
-    if (remembered === undefined) return undefined;
+    if (remembered === undefined || undecodable(checkEntry, asStored(remembered)) !== undefined) return undefined;
     for (const chunk of remembered.chunks ?? []) {
       const pack = index.findPack(chunk.id);
       if (pack < 0) return undefined;
@@ -368,6 +373,11 @@ class BaseWriting implements BlockSink {
       foundAll: this.#foundAll,
     });
   }
+}
+
+function asStored({ name, attributes, chunks }: RememberedEntry): StoredEntry {
+  const sizeBytes = chunks?.reduce((sum, chunk) => sum + chunk.sizeBytes, 0);
+  return { name, attributes, content: sizeBytes === undefined ? undefined : { sizeBytes } };
 }
 
 /** Of a base whose next entry comes only when this one has been read. */

@@ -113,6 +113,18 @@ test('a writer stores anew what is in a pack that was found damaged, and makes n
   assert.equal(third.stored.newBytes, 0);
 });
 
+test('a writer makes no base over one that was itself found damaged, until there is another', async () => {
+  await using fixture = await RepositoryFixture.create();
+  const stores = { uploads: storeOf('a') };
+  const first = must((await fixture.backup({ writer: 'anna', stores })).bases.get('uploads'), 'a base');
+  await tell(fixture, { objects: [first.key] });
+  await using writer = await fixture.openWriter({ writer: 'anna' });
+  assert.equal(writer.earlierBase('uploads'), undefined);
+  await fixture.backup({ writer: 'anna', stores });
+  await using next = await fixture.openWriter({ writer: 'anna' });
+  assert.notEqual(next.earlierBase('uploads'), undefined);
+});
+
 test('a pack that was found whole again counts for a writer', async () => {
   await using fixture = await RepositoryFixture.create();
   const stores = { uploads: storeOf('a') };

@@ -108,7 +108,15 @@ test('a host with a writer’s credential alone backs up, deduplicates and remem
     RepositoryReader.open({ access, remembered: [], stateFolder: undefined, extract: extractInPlace }, run),
     openPackDirectory(access, { key: pack, credential: credential.id, idKey: credential.keys.idKey }, run),
     verifyRepository(
-      { access, remembered: [], share: 1, random: runtime.random, openChecker, onProgress: () => undefined },
+      {
+        access,
+        remembered: [],
+        share: 1,
+        random: runtime.random,
+        openChecker,
+        decoderOf: async () => undefined,
+        onProgress: () => undefined,
+      },
       run,
     ),
     forget({ ...options, policy: KEEP_LAST, timezone: 'UTC' }, run),

@@ -12,15 +12,23 @@ import type { SegmentRecord } from './log-view.ts';
 import { verifyRepository } from './verify.ts';
 import type { VerifyReport } from './verify.ts';
 import { checkInPlace } from './verify/check-in-place.ts';
+import type { DecoderOf } from './verify/decoding.ts';
 
 const STORE = 'orders';
 
-async function verify(fixture: RepositoryFixture, share: number): Promise<VerifyReport> {
+async function verify(
+  fixture: RepositoryFixture,
+  share: number,
+  decoderOf: DecoderOf = async () => undefined,
+): Promise<VerifyReport> {
   const access = await fixture.open();
   const openChecker = async (): Promise<ReturnType<typeof checkInPlace>> => checkInPlace(access);
   const { random } = fixture.runtime;
   const { remembered, run } = fixture;
-  return await verifyRepository({ access, remembered, share, random, openChecker, onProgress: () => undefined }, run);
+  return await verifyRepository(
+    { access, remembered, share, random, openChecker, decoderOf, onProgress: () => undefined },
+    run,
+  );
 }
 
 /** One entry with attributes that do not pack, and one with a content, at each place. */

@@ -29,7 +29,16 @@ async function verify(fixture: RepositoryFixture, share: number, options: Option
   const openChecker = async (): Promise<ReturnType<typeof checkInPlace>> => checkInPlace(access);
   const { random } = fixture.runtime;
   return verifyRepository(
-    { access, remembered: fixture.remembered, share, random, openChecker, onProgress: () => undefined, ...options },
+    {
+      access,
+      remembered: fixture.remembered,
+      share,
+      random,
+      openChecker,
+      decoderOf: async () => undefined,
+      onProgress: () => undefined,
+      ...options,
+    },
     fixture.run,
   );
 }

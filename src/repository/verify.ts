@@ -1,4 +1,5 @@
 import { fromHex, toHex } from '../core/bytes.ts';
+import { isUndecodable } from '../core/entry-check.ts';
 import { must } from '../core/must.ts';
 import type { RandomBytes, Run } from '../core/run.ts';
 import { writerKeysOf } from './access.ts';
@@ -18,6 +19,8 @@ import { Affected } from './verify/affected.ts';
 import { addCatalogueDamage } from './verify/catalogue-damage.ts';
 import { DamageList } from './verify/damage.ts';
 import type { Damage } from './verify/damage.ts';
+import { undecodableText } from './verify/decoding.ts';
+import type { Decoder, DecoderOf } from './verify/decoding.ts';
 import { addKeyDamage, badIndexObjects } from './verify/hints.ts';
 import { LogCheck } from './verify/log-check.ts';
 import type { PackChecker } from './verify/pack-check.ts';
@@ -51,12 +54,13 @@ export type VerifyOptions = {
   readonly share: number;
   readonly random: RandomBytes;
   readonly openChecker: () => Promise<PackChecker>;
+  readonly decoderOf: DecoderOf;
   readonly onProgress: (progress: PackProgress) => void;
 };
 
 /**
  * Checks all that can be restored: records and their chains, that the packs of every base that a mark names are there and open, every node of its tree,
- * that every chunk is in one of its packs, that the frames of every segment that leads to a mark are there, and with `share` the bytes themselves. Nothing is taken from local caches. What no mark needs is not looked
+ * that every chunk is in one of its packs, that what is stored of every entry can be decoded, that the frames of every segment that leads to a mark are there, and with `share` the bytes themselves. Nothing is taken from local caches. What no mark needs is not looked
  * at. Never throws for damage. @throws KEY_MISSING without a reader's key
  */
 export async function verifyRepository(options: VerifyOptions, run: Run): Promise<VerifyReport> {
@@ -104,8 +108,9 @@ class Verification {
       // Before anything else is in memory: index objects are large.
       if (share >= 1) for await (const note of badIndexObjects(access, writer, run)) notes.push(note);
       await pass.check(writer, run);
-      for (const base of bases) proven.push(...(await this.#checkBase(base, writer, run)));
-      await this.#logCheck(writer).all(logs, run);
+      const decoders = new Map<string, Decoder>();
+      for (const base of bases) proven.push(...(await this.#checkBase(base, { writer, decoders }, run)));
+      await this.#logCheck(writer, decoders).all(logs, run);
       writer.assertWhole();
       known += writer.chunkCount;
     }
@@ -116,11 +121,12 @@ class Verification {
     return { catalogue: this.#catalogue, ...counts, damage, notes, proven };
   }
 
-  #logCheck(writer: WriterCheck): LogCheck {
+  #logCheck(writer: WriterCheck, decoders: ReadonlyMap<string, Decoder>): LogCheck {
     const { access, share, random } = this.#options;
     const draw = (): number => new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) / 2 ** 32;
     const readsData = (): boolean => share >= 1 || (share > 0 && draw() < share);
-    return new LogCheck({ access, writer, affected: this.#affected, damage: this.#damage, readsData });
+    const decoderOf = (history: string): Decoder | undefined => decoders.get(history);
+    return new LogCheck({ access, writer, affected: this.#affected, damage: this.#damage, readsData, decoderOf });
   }
 
   /** Undefined where its certificate lacks what a reader needs, which is noted. */
@@ -154,10 +160,16 @@ class Verification {
     }
   }
 
-  /** The base, if it is proven. */
-  async #checkBase(base: BaseRecord, writer: WriterCheck, run: Run): Promise<readonly ProvenBase[]> {
+  /** The base, if it is proven. `decoders`: of the histories of which a base was looked at, to which its own is added. */
+  async #checkBase(
+    base: BaseRecord,
+    { writer, decoders }: { readonly writer: WriterCheck; readonly decoders: Map<string, Decoder> },
+    run: Run,
+  ): Promise<readonly ProvenBase[]> {
     const content = this.#content(base);
     if (content === undefined) return [];
+    const decoder = await this.#options.decoderOf(content.connector);
+    if (decoder !== undefined) decoders.set(base.summary.history, decoder);
     const packs = writer.packSet(base.maintenance?.packs ?? []);
     const hurt = [...writer.damagedOf(packs)];
     const closed = hurt.flatMap(({ key, isOpen }) => (isOpen ? [] : key));
@@ -168,7 +180,13 @@ class Verification {
       blamed.add(this.#noteProblem({ base, pack: writer.packOf(problem), closed }, problem));
     };
     const { root, level } = content;
-    const tree = await writer.tree({ root, level, entries: base.summary.entries, packs, onProblem }, run);
+    const decoding = decoder && {
+      kind: content.connector,
+      check: decoder.checkEntry,
+      onFault: (name: Uint8Array, reason: string) => this.#noteUndecodable(base, reason, name),
+    };
+    const { entries } = base.summary;
+    const tree = await writer.tree({ root, level, entries, packs, onProblem, decoding }, run);
     for (const { key, isOpen } of hurt) {
       // Below a node that can't be read anything may be lost.
       const isLost = blamed.has(key) || (!tree.isWhole && (isBlind || !isOpen));
@@ -181,7 +199,7 @@ class Verification {
       });
     }
     if (!tree.isWhole) return [];
-    const { entries, bytes } = base.summary;
+    const { bytes } = base.summary;
     if (tree.entries !== entries || tree.bytes !== bytes) {
       const found = `${tree.entries} and ${tree.bytes}`;
       this.#noteManifest(
@@ -190,7 +208,43 @@ class Verification {
       );
       return [];
     }
-    return writer.isProven(packs) ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
+    const isProven =
+      writer.isProven(packs) && (await this.#hasGoodContents(base, { writer, decoder, root, level }, run));
+    return isProven ? [{ base, chunks: tree.chunks, bytes: tree.bytes }] : [];
+  }
+
+  /** Of a base of which every byte is good. False where a restore can't make anything of them, which is noted. */
+  async #hasGoodContents(
+    base: BaseRecord,
+    of: { readonly writer: WriterCheck; readonly decoder: Decoder | undefined } & Pick<
+      ManifestContent,
+      'root' | 'level'
+    >,
+    run: Run,
+  ): Promise<boolean> {
+    const { writer, decoder, root, level } = of;
+    const { entries, bytes } = base.summary;
+    try {
+      await decoder?.checkContents?.(writer.reader({ root, level, entries, bytes }), run);
+      return true;
+    } catch (error) {
+      if (!isUndecodable(error)) throw error;
+      this.#noteUndecodable(base, error.message);
+      return false;
+    }
+  }
+
+  /** `name`: of the entry; without one it is the base as a whole. */
+  #noteUndecodable(base: BaseRecord, reason: string, name?: Uint8Array): void {
+    const names = name === undefined ? [] : this.#affected.entriesOf(base.summary, [{ first: name }]);
+    this.#damage.add({
+      object: base.key,
+      kind: 'entry',
+      message: undecodableText(names[0] ?? base.summary.store, reason),
+      base: base.key,
+      marks: this.#affected.marksOf(base.key),
+      names,
+    });
   }
 
   /** Adds what a base lacks to what is to blame for it, and returns that. `closed`: packs of the base that can't be opened. */

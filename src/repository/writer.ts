@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { systemCode, TidemarkError } from '../core/errors.ts';
+import type { EntryCheck } from '../core/entry-check.ts';
 import { assume } from '../core/must.ts';
 import { fromHex, toHex } from '../core/bytes.ts';
 import type { Exactness, Position } from '../core/position.ts';
@@ -70,6 +71,8 @@ export type BaseRequest = {
   readonly base: Base;
   /** What it is made over: as `earlierBase` gave it in this session. */
   readonly earlier?: StoredEarlierBase | undefined;
+  /** What is taken over of the base before, of entries that have not changed, has to pass it. Absent: nothing is. */
+  readonly checkEntry?: EntryCheck | undefined;
   /** The application's manifest without secrets. */
   readonly manifest: string;
   readonly allowEmpty: boolean;
@@ -227,6 +230,7 @@ export class RepositoryWriter implements AsyncDisposable {
         {
           ...this.#deps(content, nodes),
           memory: memory ?? noMemory,
+          checkEntry: request.checkEntry,
           earlier: request.earlier,
           remember: (entry) => next?.add(entry),
           onProgress: request.onProgress,
@@ -414,7 +418,7 @@ export class RepositoryWriter implements AsyncDisposable {
   }
 
   #isDamaged(base: BaseRecord): boolean {
-    return this.#damaged.size > 0 && packKeysOf(base).some((key) => this.#damaged.has(key));
+    return this.#damaged.size > 0 && [base.key, ...packKeysOf(base)].some((key) => this.#damaged.has(key));
   }
 
   get #packFolder(): string {

@@ -1,10 +1,11 @@
 import { readerOf } from '../core/byte-reader.ts';
 import { compareBytes } from '../core/bytes.ts';
+import { TidemarkError } from '../core/errors.ts';
 import { assume } from '../core/must.ts';
 import { orderOf } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Base, BaseEnd, Entry, Recorder, Skipped } from '../core/recorder.ts';
-import type { BaseReader } from '../core/restorer.ts';
+import type { BaseReader, StoredEntry } from '../core/restorer.ts';
 import type { Run } from '../core/run.ts';
 
 type Value = { readonly bytes: Uint8Array; readonly revision: number };
@@ -43,6 +44,12 @@ export class MemoryStore {
   #position(): Position {
     return { lineage: this.lineage, order: orderOf(this.#revision), resume: String(this.#revision) };
   }
+}
+
+/** As `Connector.checkEntry`, of a base of a `MemoryStore`. */
+export function checkMemoryEntry({ attributes }: StoredEntry): void {
+  if (/^revision [0-9]+$/.test(Buffer.from(attributes).toString())) return;
+  throw new TidemarkError('REPOSITORY_DAMAGED', 'the attributes of an entry are no revision');
 }
 
 /** What a base of a `MemoryStore` holds, by key. */

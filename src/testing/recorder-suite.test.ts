@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Base, Content, Entry, Recorder } from '../core/recorder.ts';
-import { MemoryStore, valuesOf } from './memory-store.ts';
+import { checkMemoryEntry, MemoryStore, valuesOf } from './memory-store.ts';
 import { recorderChecks, registerRecorderSuite, runRecorderCheck } from './recorder-suite.ts';
-import type { RecorderSuite } from './recorder-suite.ts';
+import type { RecorderSuite, StoredChecks } from './recorder-suite.ts';
 
 type Wrap = (recorder: Recorder, store: MemoryStore) => Recorder;
 
-function suiteOf(name: string, wrap: Wrap = (recorder) => recorder): RecorderSuite {
+const honest: StoredChecks = { checkEntry: checkMemoryEntry };
+
+function suiteOf(name: string, wrap: Wrap = (recorder) => recorder, connector = honest): RecorderSuite {
   return {
     name,
     traits: { exact: 'position', recognizes: true },
+    connector,
     seed: 1,
     async open() {
       const store = new MemoryStore('l1');
@@ -62,7 +65,7 @@ function withContent(change: (content: Content & { readonly kind: 'reader' }) =>
   ]);
 }
 
-type Liar = readonly [name: string, noticedBy: string, wrap: Wrap];
+type Liar = readonly [name: string, noticedBy: string, wrap: Wrap | undefined, connector?: StoredChecks];
 
 const liars: readonly Liar[] = [
   ['is less exact than it says', 'as exact as', (recorder) => ({ ...recorder, exact: 'observation' })],
@@ -212,17 +215,31 @@ const liars: readonly Liar[] = [
     withEntries((entry) => [{ ...entry, fingerprint: Buffer.of(entry.estimatedBytes & 0xff) }]),
   ],
   ['recognizes nothing', 'is recognized', withEntries((entry) => [{ ...entry, fingerprint: undefined }])],
+  [
+    'writes what its connector does not know',
+    'can be decoded by its connector',
+    withEntries((entry) => [
+      { ...entry, describe: () => ({ ...entry.describe(), attributes: Buffer.from('revision of long ago') }) },
+    ]),
+  ],
+  ['has a connector that takes everything', 'nothing can be made of', undefined, { checkEntry: () => undefined }],
+  [
+    'has a connector that takes all contents',
+    'are looked into',
+    undefined,
+    { ...honest, checkContents: async () => undefined },
+  ],
 ];
 
 function endsIn({ name }: Entry, end: string): boolean {
   return Buffer.from(name).toString().endsWith(end);
 }
 
-for (const [name, noticedBy, wrap] of liars) {
+for (const [name, noticedBy, wrap, connector] of liars) {
   test(`a recorder that ${name} is noticed`, async (t) => {
     const check = recorderChecks.find(({ title }) => title.includes(noticedBy));
     assert.ok(check !== undefined, `a check about “${noticedBy}”`);
-    await assert.rejects(runRecorderCheck(check, suiteOf('liar', wrap), t.signal), /^Error: seed 1: /);
+    await assert.rejects(runRecorderCheck(check, suiteOf('liar', wrap, connector), t.signal), /^Error: seed 1: /);
   });
 }
 

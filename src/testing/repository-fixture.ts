@@ -180,12 +180,12 @@ export class RepositoryFixture implements AsyncDisposable {
     return { mark, bases };
   }
 
-  /** `at`: where the base is cut, and from where on its log is needed; the next place in order unless given. */
+  /** `at`: where the base is cut, and from where on its log is needed; the next place in order unless given. `connector`: the kind of its store. */
   writeBase(
     writer: RepositoryWriter,
     store: string,
     content: FixtureStore,
-    at: { readonly cut?: number | undefined; readonly logFrom?: number | undefined } = {},
+    at: { readonly cut?: number; readonly logFrom?: number; readonly connector?: string } = {},
   ): Promise<WrittenBase> {
     this.#order = at.cut ?? this.#order + 1;
     return writer.writeBase(
@@ -193,7 +193,7 @@ export class RepositoryFixture implements AsyncDisposable {
         store,
         history: store,
         exact: 'position',
-        connector: 'test',
+        connector: at.connector ?? 'test',
         url: `test:${store}`,
         base: baseOf(content, this.#order, at.logFrom),
         manifest: 'application: test\n',

@@ -29,7 +29,15 @@ export async function assertSound(
   const openChecker = async () => checkInPlace(access);
   const { random } = access.runtime;
   const { damage, catalogue } = await verifyRepository(
-    { access, remembered, share: 1, random, openChecker, onProgress: () => undefined },
+    {
+      access,
+      remembered,
+      share: 1,
+      random,
+      openChecker,
+      decoderOf: async () => undefined,
+      onProgress: () => undefined,
+    },
     run,
   );
   assert.deepEqual(damage, []);

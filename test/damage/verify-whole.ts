@@ -13,6 +13,7 @@ export async function verifyWhole({ fixture }: World, share: number): Promise<Ve
       share,
       random: fixture.runtime.random,
       openChecker: async () => checkInPlace(access),
+      decoderOf: async () => undefined,
       onProgress: () => undefined,
     },
     fixture.run,

@@ -215,6 +215,7 @@ export async function verifyPhotographs({ world, photographs, random, totals }: 
         share: 1,
         random: random.bytes,
         openChecker: async () => checkInPlace(seen),
+        decoderOf: async () => undefined,
         onProgress: () => undefined,
       },
       run,

@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path';
 import type { Connector, PreviewContext, RestorePreview } from '../../core/connector.ts';
 import { isTidemarkError, systemMeaning, systemCode } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
-import { compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
+import { checkValue, compareValues, describeKey, keyMatcher, listKeys, valueContent } from '../../core/stored-keys.ts';
 import { isDamagedDatabase } from '../../io/sqlite-errors.ts';
 import { removeDatabase } from '../../io/sqlite-files.ts';
 import { openDatabase } from './database.ts';
@@ -59,6 +59,7 @@ export const embeddedConnector: Connector<EmbeddedPlace> & Required<Pick<Connect
     const order = parseRevision(text);
     return order === undefined ? undefined : { order };
   },
+  checkEntry: checkValue,
   entryName: (path) => path,
   entryPath: (name) => name,
   content: valueContent,

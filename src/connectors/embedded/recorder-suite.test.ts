@@ -4,6 +4,7 @@ import type { Runtime } from '../../core/run.ts';
 import { createSystemClock } from '../../flow/clock.ts';
 import { registerRecorderSuite } from '../../testing/recorder-suite.ts';
 import { temporaryFolder } from '../../testing/tree/temporary-folder.ts';
+import { embeddedConnector } from './connector.ts';
 import { openEmbedded } from './embedded-store.ts';
 import { openEmbeddedRestorer } from './restorer.ts';
 import { openEmbeddedSource } from './source.ts';
@@ -18,6 +19,7 @@ const runtime: Runtime = {
 registerRecorderSuite({
   name: 'embedded, by its source',
   traits: { exact: 'position', recognizes: false },
+  connector: embeddedConnector,
   async open() {
     const folder = temporaryFolder();
     const file = folder.at('store.db');

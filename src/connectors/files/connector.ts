@@ -1,5 +1,6 @@
 import type { Connector } from '../../core/connector.ts';
 import { compareEntries } from './compare-entries.ts';
+import { checkEntry, standIn } from './decode-entry.ts';
 import { diagnoseStore } from './diagnose.ts';
 import { fileContent } from './file-content.ts';
 import { describeEntry, entryName, entryPath, listEntries } from './list.ts';
@@ -29,6 +30,8 @@ export const filesConnector: Connector<FilesStore> & Required<Pick<Connector<Fil
   discard: discardRestore,
   ifGivenUp,
   giveUp,
+  checkEntry,
+  standIn,
   entryName,
   entryPath,
   content: fileContent,

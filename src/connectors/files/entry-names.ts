@@ -27,30 +27,40 @@ export class EntryNames {
       throw new TidemarkError('REPOSITORY_DAMAGED', `the base has ${shown(name)} out of order`);
     }
     this.#previous = name;
-    const checked = { name, parent: parentOf(name), component: name.slice(name.lastIndexOf('\0') + 1) };
+    const checked = { name, parent: parentOf(name), component: componentOf(name) };
     if (name !== '') this.#check(checked);
     if (isFolder) this.#folders.push(name);
     return checked;
   }
 
-  #check({ name, parent, component }: CheckedName): void {
-    if (
-      component === '' ||
-      component === '.' ||
-      component === '..' ||
-      component.includes('/') ||
-      isAsideName(component)
-    ) {
-      throw new TidemarkError('PATH_ESCAPES', `the base names ${shown(name)}, which is no place inside the folder`);
-    }
-    if (name.length >= PATH_MAX_BYTES) {
-      throw new TidemarkError('PATH_ESCAPES', `the base has a name of ${name.length} bytes`);
-    }
+  #check({ name, parent }: CheckedName): void {
+    assertPlain(name);
     while (this.#folders.length > 0 && this.#folders.at(-1) !== parent) this.#folders.pop();
     if (this.#folders.length === 0) {
       throw new TidemarkError('PATH_ESCAPES', `the base has ${shown(name)}, but not the folder that holds it`);
     }
   }
+}
+
+/** @throws PATH_ESCAPES for what no name of anything in a folder ends in */
+export function assertPlain(name: ByteText): void {
+  const component = componentOf(name);
+  if (
+    component === '' ||
+    component === '.' ||
+    component === '..' ||
+    component.includes('/') ||
+    isAsideName(component)
+  ) {
+    throw new TidemarkError('PATH_ESCAPES', `the base names ${shown(name)}, which is no place inside the folder`);
+  }
+  if (name.length >= PATH_MAX_BYTES) {
+    throw new TidemarkError('PATH_ESCAPES', `the base has a name of ${name.length} bytes`);
+  }
+}
+
+function componentOf(name: ByteText): ByteText {
+  return name.slice(name.lastIndexOf('\0') + 1);
 }
 
 function shown(name: ByteText): string {

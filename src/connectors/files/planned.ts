@@ -5,6 +5,7 @@ import { byteText, bytesOf, printablePath } from './byte-text.ts';
 import type { ByteText } from './byte-text.ts';
 import type { Found } from './describe.ts';
 import { describe } from './describe.ts';
+import { decodeEntry } from './decode-entry.ts';
 import { reasonOf } from './errors.ts';
 import type { Notes } from './notes.ts';
 import type { Patterns } from './patterns.ts';
@@ -23,7 +24,7 @@ export async function* planBase(
 ): AsyncGenerator<readonly Planned[]> {
   for await (const batch of roots === undefined ? base.entries(run) : entriesBelow(base, roots, run)) {
     yield batch.map((stored) => {
-      const attributes = decodeAttributes(stored.attributes);
+      const attributes = decodeEntry(stored);
       return { entry: { name: stored.name, attributes, encoded: stored.attributes, origin: 'base', stored } };
     });
   }

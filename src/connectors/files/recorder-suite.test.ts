@@ -78,6 +78,7 @@ registerRecorderSuite({
   name: 'files',
   open: () => openFixture(false),
   traits: { exact: 'observation', recognizes: true },
+  connector: filesConnector,
 });
 
 registerObservationSuite({ name: 'files', open: () => openFixture(true) });

@@ -1,6 +1,8 @@
 import type { Connector } from '../../core/connector.ts';
 import { orderOf } from '../../core/position.ts';
 import { readBaseFacts } from './base-facts.ts';
+import { checkContents } from './check-contents.ts';
+import { checkEntry } from './data-directory.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { compareEntries, describeEntry, entryContent, entryMatcher, entryName, listEntries } from './list.ts';
 import { parseLsn, positionBetween } from './lsn.ts';
@@ -39,6 +41,8 @@ export const postgresConnector: Connector<PostgresPlace> & Required<Pick<Connect
     return timeline === undefined ? { order } : { order, isMeant: ({ resume }) => resume.startsWith(`${timeline}/`) };
   },
   positionBetween,
+  checkEntry,
+  checkContents,
   entryName,
   entryPath: (name) => name,
   content: entryContent,

@@ -82,6 +82,12 @@ export async function writeDataDirectory(base: BaseReader, options: DataDirector
   return { entries: writer.entryCount, bytes, reusedBytes };
 }
 
+/** As `Connector.checkEntry`. */
+export function checkEntry(entry: StoredEntry): void {
+  pathOf(entry);
+  decodeAttributes(entry.attributes);
+}
+
 class DirectoryWriter {
   readonly #options: DataDirectoryOptions;
   readonly #folders = new Set<string>();

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { startsWithBytes } from '../../core/bytes.ts';
 import { assume } from '../../core/must.ts';
 import type { Base, BaseEnd, Description, Entry, FileState, Skipped } from '../../core/recorder.ts';
 import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
@@ -12,6 +13,7 @@ export const RDB_ENTRY = 'dump.rdb';
 const SHARDS = 'shards/';
 
 const SHARD_DIGITS = 4;
+const OFFSET = /^[0-9]{1,19}$/;
 
 export function shardEntry(shard: number): string {
   return `${SHARDS}${String(shard).padStart(SHARD_DIGITS, '0')}/${RDB_ENTRY}`;
@@ -21,6 +23,11 @@ export function shardEntry(shard: number): string {
 export function shardOf(name: Uint8Array): number | undefined {
   const [, shard] = /^shards\/(\d{4,})\/dump\.rdb$/.exec(Buffer.from(name).toString('latin1')) ?? [];
   return shard === undefined ? undefined : Number(shard);
+}
+
+/** Whether an entry of that name is to be a shard's. */
+export function isShardName(name: Uint8Array): boolean {
+  return startsWithBytes(name, Buffer.from(SHARDS));
 }
 
 /** The RDBs of the shards of a base; none where it is no cluster's. */
@@ -57,8 +64,11 @@ export function encodeOrigin(origin: RdbOrigin): Uint8Array {
   return Buffer.from(JSON.stringify({ format: 1, ...origin }));
 }
 
+/** An origin as it is read. */
+export type StoredOrigin = Omit<RdbOrigin, 'offset'> & { readonly offset?: bigint | undefined };
+
 /** Undefined for what `encodeOrigin` did not write. */
-export function decodeOrigin(attributes: Uint8Array): RdbOrigin | undefined {
+export function decodeOrigin(attributes: Uint8Array): StoredOrigin | undefined {
   try {
     const found: unknown = JSON.parse(Buffer.from(attributes).toString());
     if (typeof found !== 'object' || found === null || !('format' in found) || found.format !== 1) return undefined;
@@ -68,7 +78,15 @@ export function decodeOrigin(attributes: Uint8Array): RdbOrigin | undefined {
     };
     const server = text('server') === 'valkey' ? 'valkey' : 'redis';
     const version = text('version') ?? '';
-    return { server, version, replId: text('replId'), offset: text('offset'), slots: text('slots') };
+    const offset = text('offset');
+    if (offset !== undefined && !OFFSET.test(offset)) return undefined;
+    return {
+      server,
+      version,
+      replId: text('replId'),
+      offset: offset === undefined ? undefined : BigInt(offset),
+      slots: text('slots'),
+    };
   } catch {
     return undefined;
   }

@@ -11,6 +11,7 @@ import type { RedisPlace } from './place.ts';
 import { previewRestore } from './preview.ts';
 import { openRedisRecorder } from './recorder.ts';
 import { openRedisRestorer } from './restorer.ts';
+import { checkContents, checkEntry } from './stored-rdb.ts';
 import { discardRestore, ifGivenUp, undoRestore } from './undo.ts';
 
 /** Redis servers, recorded as their replica. */
@@ -45,6 +46,8 @@ export const redisConnector: Connector<RedisPlace> & Required<Pick<Connector<Red
     const { replId } = must(parseResume(next.resume), 'a position of a Redis server');
     return { lineage: next.lineage, order, resume: `${replId}:${BigInt(order)}` };
   },
+  checkEntry,
+  checkContents,
   entryName: (path) => path,
   entryPath: (name) => name,
   content: rdbContent,

@@ -1,4 +1,7 @@
 import { toHex } from '../../core/bytes.ts';
+import { undecodable } from '../../core/entry-check.ts';
+import { readLogBytes } from '../../core/log-bytes.ts';
+import type { LoggedEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { startedAhead } from '../../flow/started-ahead.ts';
 import type { RepositoryAccess } from '../access.ts';
@@ -9,6 +12,8 @@ import { BODIES_AHEAD, placeOf, readSegment } from '../log-reader.ts';
 import type { SegmentRecord } from '../log-view.ts';
 import type { Affected } from './affected.ts';
 import type { DamageList } from './damage.ts';
+import { undecodableText } from './decoding.ts';
+import type { Decoder } from './decoding.ts';
 import type { TreeProblem } from './tree-check.ts';
 import type { WriterCheck } from './writer-check.ts';
 
@@ -19,6 +24,8 @@ export type LogCheckOptions = {
   readonly damage: DamageList;
   /** Whether the frames of this segment are read; else only that they are there. */
   readonly readsData: () => boolean;
+  /** Of the store of a history; undefined where that is not known. */
+  readonly decoderOf: (history: string) => Decoder | undefined;
 };
 
 /** Checks segments of one writer's logs, once its packs have been checked. */
@@ -93,17 +100,35 @@ export class LogCheck {
     { body, blamed }: { readonly body: Uint8Array; readonly blamed: Set<string> },
     run: Run,
   ): Promise<void> {
-    const { access, writer } = this.#options;
+    const { access, writer, decoderOf } = this.#options;
     const packs = writer.packSet(segment.packs);
+    const decoder = decoderOf(segment.history);
     const onProblem = (problem: TreeProblem): void => {
       blamed.add(this.#noteContent(segment, problem));
     };
     for (const { entries } of readSegment(access, segment, body)) {
       for (const entry of entries) {
+        if (decoder !== undefined) this.#decode(segment, entry, decoder);
         if ('removed' in entry || entry.content === undefined) continue;
         await writer.content(nodeContentOf(entry.content), entry.name, { packs, onProblem }, run);
       }
     }
+  }
+
+  #decode(segment: SegmentRecord, entry: LoggedEntry, { log, checkEntry }: Decoder): void {
+    const { affected, damage } = this.#options;
+    const isBytes = log === 'bytes';
+    const fault = isBytes
+      ? undecodable(readLogBytes, entry)
+      : 'removed' in entry
+        ? undefined
+        : undecodable(checkEntry, entry);
+    if (fault === undefined) return;
+    // The names of runs of bytes are no text.
+    const names = isBytes ? [] : affected.entriesOf(segment, [{ first: entry.name }]);
+    const message = undecodableText(names[0] ?? `the log of ${segment.store}`, fault.message);
+    const of = { base: segment.key, marks: affected.marksOn(segment), names };
+    damage.add({ object: placeOf(segment), kind: 'entry', message, ...of });
   }
 
   /** Adds what a segment lacks to what is to blame for it, and returns that. */

@@ -1,5 +1,8 @@
 import { compareBytes, equalBytes, toHex } from '../../core/bytes.ts';
+import { undecodable } from '../../core/entry-check.ts';
+import type { EntryCheck } from '../../core/entry-check.ts';
 import type { Run } from '../../core/run.ts';
+import { storedEntry } from '../base-reader.ts';
 import type { BlockSource } from '../block-source.ts';
 import { damaged, isDamage } from '../format/byte-cursor.ts';
 import { readList, readNode } from '../format/node.ts';
@@ -21,6 +24,13 @@ export type TreeProblem = {
   readonly pack?: string | undefined;
   readonly message: string;
   readonly lost: LostNames;
+};
+
+/** How entries are decoded. `kind`: of their store; what was found good for another one is looked at again. `onFault`: with each that can't be, and why. */
+export type EntryDecoding = {
+  readonly kind: string;
+  readonly check: EntryCheck;
+  readonly onFault: (name: Uint8Array, reason: string) => void;
 };
 
 export type TreeReport = {
@@ -45,6 +55,8 @@ export type TreeToCheck = {
   readonly packs: PackSet;
   /** Called with each problem, in the order of names. */
   readonly onProblem: (problem: TreeProblem) => void;
+  /** Without it nothing is known of what entries say. */
+  readonly decoding?: EntryDecoding | undefined;
 };
 
 /** Walks the trees of one writer's bases: every node is read and its id recomputed, and every chunk must be in a pack of the base. */
@@ -70,7 +82,7 @@ export class TreeCheck {
 }
 
 /** What a walk needs to know of the tree that it is in. */
-type Checked = Pick<TreeToCheck, 'packs' | 'onProblem'>;
+type Checked = Pick<TreeToCheck, 'packs' | 'onProblem' | 'decoding'>;
 
 type Shared = { readonly source: BlockSource; readonly places: ChunkPlaces; readonly checked: CheckedNodes };
 
@@ -96,7 +108,7 @@ class Walk {
   async node(place: NodePlace, above: Sums, run: Run): Promise<Sums & Ends> {
     run.signal.throwIfAborted();
     const { id, level, lost } = place;
-    const shape = `node ${level}`;
+    const shape = `node ${level} ${this.#tree.decoding?.kind ?? ''}`;
     const known = this.#known(id, shape, above);
     if (known !== undefined) return known;
     const sums = newSums();
@@ -128,9 +140,16 @@ class Walk {
     return { first: leaves[0]?.name ?? children[0]?.name, last };
   }
 
-  async #leaf({ name, content }: LeafItem, sums: Sums, run: Run): Promise<void> {
+  async #leaf(leaf: LeafItem, sums: Sums, run: Run): Promise<void> {
+    const { name, content } = leaf;
+    const { decoding } = this.#tree;
     sums.entries++;
     sums.bytes += content?.sizeBytes ?? 0;
+    const fault = decoding && undecodable(decoding.check, storedEntry(leaf));
+    if (fault !== undefined) {
+      sums.isWhole = false;
+      decoding?.onFault(name, fault.message);
+    }
     if (content !== undefined) await this.content(content, { first: name }, sums, run);
   }
 

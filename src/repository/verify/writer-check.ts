@@ -1,8 +1,12 @@
 import { toHex } from '../../core/bytes.ts';
 import type { Run } from '../../core/run.ts';
+import type { BaseReader } from '../../core/restorer.ts';
 import type { RepositoryAccess } from '../access.ts';
+import { RepositoryBaseReader } from '../base-reader.ts';
+import type { BaseRoot } from '../base-reader.ts';
 import { BlockSource } from '../block-source.ts';
 import { chunkId } from '../format/chunk-table.ts';
+import { extractInPlace } from '../extract/in-place.ts';
 import type { NodeContent } from '../format/node.ts';
 import type { WriterKeys } from '../keys/keyring.ts';
 import { openPackDirectory } from '../pack-directory.ts';
@@ -116,6 +120,11 @@ export class WriterCheck implements AsyncDisposable {
     run: Run,
   ): Promise<void> {
     return this.#trees.content(content, name, checked, run);
+  }
+
+  /** Of a base whose tree is whole. */
+  reader(root: BaseRoot): BaseReader {
+    return new RepositoryBaseReader({ source: this.#source, root, extract: extractInPlace });
   }
 
   /** Whether every byte of these packs was read and found good. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Connector } from '../../core/connector.ts';
 import { must } from '../../core/must.ts';
 import type { Exactness, Position } from '../../core/position.ts';
 import type { Base, Entry, Recorder } from '../../core/recorder.ts';
@@ -30,9 +31,13 @@ export type RecorderTraits = {
   readonly passesOnce?: boolean | undefined;
 };
 
+/** What its connector knows of what a recorder stores. */
+export type StoredChecks = Pick<Connector<unknown>, 'checkEntry' | 'checkContents'>;
+
 export type RecorderCheckContext = {
   readonly fixture: RecorderFixture;
   readonly traits: RecorderTraits;
+  readonly connector: StoredChecks;
   readonly run: Run;
   /** Of what the check does at random. */
   readonly seed: number;

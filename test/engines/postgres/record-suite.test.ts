@@ -7,6 +7,7 @@ import { must } from '../../../src/core/must.ts';
 import type { BaseReader } from '../../../src/core/restorer.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { decodeAttributes } from '../../../src/connectors/postgres/attributes.ts';
+import { postgresConnector } from '../../../src/connectors/postgres/connector.ts';
 import { parseLsn } from '../../../src/connectors/postgres/lsn.ts';
 import { openPostgresRecorder } from '../../../src/connectors/postgres/recorder.ts';
 import { registerRecorderSuite } from '../../../src/testing/recorder-suite.ts';
@@ -50,6 +51,7 @@ function copyWal(server: PostgresServer, folder: string): void {
 registerRecorderSuite({
   name: 'PostgreSQL, physical',
   traits: { exact: 'position', recognizes: false, passesOnce: true },
+  connector: postgresConnector,
   async open() {
     await using left = new AsyncDisposableStack();
     const server = left.use(await startPostgres({ settings: { wal_keep_size: '1GB', autovacuum: 'off' } }));

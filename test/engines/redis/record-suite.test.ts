@@ -1,3 +1,4 @@
+import { redisConnector } from '../../../src/connectors/redis/connector.ts';
 import { openRedisRestorer } from '../../../src/connectors/redis/restorer.ts';
 import { openClient } from '../../../src/connectors/redis/resp-client.ts';
 import { registerRecorderSuite } from '../../../src/testing/recorder-suite.ts';
@@ -35,13 +36,20 @@ async function fixture(
   };
 }
 
+const connector = redisConnector;
 const traits = { exact: 'position', recognizes: false } as const;
 
-registerRecorderSuite({ name: 'redis, diskless', traits, open: () => fixture({}) });
-registerRecorderSuite({ name: 'redis, by a file of the server', traits, open: () => fixture({ transfer: 'disk' }) });
+registerRecorderSuite({ name: 'redis, diskless', traits, connector, open: () => fixture({}) });
+registerRecorderSuite({
+  name: 'redis, by a file of the server',
+  traits,
+  connector,
+  open: () => fixture({ transfer: 'disk' }),
+});
 registerRecorderSuite({
   name: 'redis, by TLS with a password',
   traits,
+  connector,
   async open() {
     const certificates = await makeCertificates();
     return await fixture({ password: 'geheim', tls: { certificates } }, certificates);
@@ -51,12 +59,14 @@ registerRecorderSuite({
 registerRecorderSuite({
   name: 'redis, key by key',
   traits: { exact: 'observation', recognizes: false },
+  connector,
   open: () => fixture({}, undefined, 'scan'),
 });
 
 registerRecorderSuite({
   name: 'redis, a cluster',
   traits,
+  connector,
   async open() {
     await using opened = new AsyncDisposableStack();
     const cluster = opened.use(await startRedisCluster({ masters: 2 }));

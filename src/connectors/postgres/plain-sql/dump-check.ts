@@ -8,15 +8,17 @@ const NOTHING = new Uint8Array(0);
 /** Looks at the start and the end of a dump as it passes: a program that is cut off may end as if all were well. */
 export class DumpCheck {
   readonly #what: string;
+  readonly #code: 'FAILED' | 'REPOSITORY_DAMAGED';
   #start: Uint8Array = NOTHING;
   #end: Uint8Array = NOTHING;
 
-  /** `what`: for messages. */
-  constructor(what: string) {
+  /** `what`: for messages. `code`: of the error for what is no dump. */
+  constructor(what: string, code: 'FAILED' | 'REPOSITORY_DAMAGED' = 'FAILED') {
     this.#what = what;
+    this.#code = code;
   }
 
-  /** @throws FAILED when it does not begin as a dump does */
+  /** @throws `code` when it does not begin as a dump does */
   add(piece: Uint8Array): void {
     if (this.#start.byteLength < LOOKED_AT) {
       this.#start = Buffer.concat([this.#start, piece.subarray(0, LOOKED_AT)]);
@@ -27,7 +29,7 @@ export class DumpCheck {
     this.#end = last.subarray(-LOOKED_AT);
   }
 
-  /** @throws FAILED when it does not end as a dump does */
+  /** @throws `code` when it does not end as a dump does */
   finish(): void {
     if (!Buffer.from(this.#start).toString().includes(HEADER)) throw this.#refused('begin');
     const lines = Buffer.from(this.#end)
@@ -38,6 +40,6 @@ export class DumpCheck {
   }
 
   #refused(where: string): TidemarkError {
-    return new TidemarkError('FAILED', `${this.#what} does not ${where} as a dump of a PostgreSQL cluster does`);
+    return new TidemarkError(this.#code, `${this.#what} does not ${where} as a dump of a PostgreSQL cluster does`);
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { RestorerContext } from '../../../core/connector.ts';
 import { TidemarkError } from '../../../core/errors.ts';
 import { must } from '../../../core/must.ts';
-import type { BaseReader, Restorer, RestoreReport, StoredContent } from '../../../core/restorer.ts';
+import type { BaseReader, Restorer, RestoreReport } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
 import { ensureFolder } from '../../../io/atomic-file.ts';
 import { placeName } from '../place.ts';
@@ -36,7 +36,7 @@ export class DumpFolderRestorer implements Restorer {
     await ensureFolder(home, 0o755);
     await rm(fresh, { recursive: true, force: true });
     await mkdir(fresh, { mode: 0o700 });
-    this.#bytes = await writeStream(join(fresh, DUMP), checkedDump(base, await storedDump(base, run), run), run);
+    this.#bytes = await writeStream(join(fresh, DUMP), storedDump(base, run), run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
 
@@ -68,7 +68,7 @@ export class DumpServerRestorer implements Restorer {
   async restoreBase(base: BaseReader, run: Run): Promise<RestoreReport> {
     if (this.#folder.state()?.phase === 'loading') throw begun(this.#server);
     await this.#folder.make();
-    const dump = checkedDump(base, await storedDump(base, run), run);
+    const dump = storedDump(base, run);
     this.#bytes = await writeStream(this.#folder.restored, dump, run);
     return { entries: 1, bytes: this.#bytes, reusedBytes: 0, notes: [], noteCount: 0 };
   }
@@ -145,15 +145,12 @@ async function loadTurn(place: PostgresPlace, folder: LoadFolder, turn: number, 
   await folder.note({ phase: 'loaded', turn }, run);
 }
 
-async function storedDump(base: BaseReader, run: Run): Promise<StoredContent> {
+/** The dump that a base holds, looked at as it passes. @throws REPOSITORY_DAMAGED when it is none */
+export async function* storedDump(base: BaseReader, run: Run): AsyncGenerator<Uint8Array> {
   const entry = await base.find(Buffer.from(DUMP), run);
-  if (entry?.content !== undefined) return entry.content;
-  throw new TidemarkError('REPOSITORY_DAMAGED', `the base has no ${DUMP}`);
-}
-
-async function* checkedDump(base: BaseReader, content: StoredContent, run: Run): AsyncGenerator<Uint8Array> {
-  const check = new DumpCheck(`the ${DUMP} of the base`);
-  for await (const piece of base.read(content, run)) {
+  if (entry?.content === undefined) throw new TidemarkError('REPOSITORY_DAMAGED', `the base has no ${DUMP}`);
+  const check = new DumpCheck(`the ${DUMP} of the base`, 'REPOSITORY_DAMAGED');
+  for await (const piece of base.read(entry.content, run)) {
     check.add(piece);
     yield piece;
   }

@@ -5,7 +5,6 @@ import { must } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
 import type { BaseReader, LogReader, StoredEntry } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
-import { decodeOrigin, shardOf } from '../base.ts';
 import { encodeFrame, FrameReader } from '../cluster/frames.ts';
 import type { Frame } from '../cluster/frames.ts';
 import { parseClusterResume } from '../cluster/positions.ts';
@@ -13,6 +12,7 @@ import type { Vector } from '../cluster/positions.ts';
 import { CommandScanner } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
 import { CRC64_BYTES, createCrc64 } from '../rdb/crc64.ts';
+import { shardRdbOf } from '../stored-rdb.ts';
 import { filePieces, makeWorkFolder, shardFiles, writeFileFrom } from './work-files.ts';
 import { MoveCollector } from './slot-claims.ts';
 import type { StagedMove } from './slot-claims.ts';
@@ -35,19 +35,12 @@ export async function stageShards(
   const shards: BaseShard[] = [];
   let sizeBytes = 0;
   await rm(files.commands, { force: true });
-  for (const { name, content, attributes } of entries) {
-    const shard = shardOf(name);
-    const { offset, slots } = decodeOrigin(attributes) ?? {};
-    if (shard === undefined || content === undefined || offset === undefined || slots === undefined) {
-      throw new TidemarkError(
-        'REPOSITORY_DAMAGED',
-        `the base holds no RDB of a shard as ${Buffer.from(name).toString()}`,
-      );
-    }
+  for (const entry of entries) {
+    const { shard, content, offset, slots } = shardRdbOf(entry);
     const own = shardFiles(files, shard);
     await makeWorkFolder(own);
     sizeBytes += await writeFileFrom(own.rdb, base.read(content, run), run);
-    shards.push({ shard, offset: BigInt(offset), slots });
+    shards.push({ shard, offset, slots });
   }
   return { shards, sizeBytes };
 }

@@ -5,7 +5,7 @@ import type { Position } from '../../../core/position.ts';
 import { quoted } from '../../../core/printable.ts';
 import type { BaseReader, LogReader } from '../../../core/restorer.ts';
 import type { Run } from '../../../core/run.ts';
-import { decodeOrigin, RDB_ENTRY } from '../base.ts';
+import { RDB_ENTRY } from '../base.ts';
 import { CommandScanner, commandName, readCommands } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
 import { highestDatabase } from '../commands/databases-used.ts';
@@ -13,6 +13,7 @@ import type { KeyFilter } from '../key-patterns.ts';
 import { keyOf, readRdb } from '../rdb/rdb-reader.ts';
 import type { RdbKey } from '../rdb/rdb-reader.ts';
 import { valueVersion } from '../rdb/value-skipper.ts';
+import { wholeRdbOf } from '../stored-rdb.ts';
 import { isUnmovable } from './load-rdb.ts';
 import { filePieces, lentPieces, writeFileFrom } from './work-files.ts';
 import type { WorkFiles } from './work-files.ts';
@@ -40,15 +41,10 @@ export type StagedBase = { readonly offset: bigint | undefined; readonly sizeByt
 
 /** Writes the RDB of a base. @throws REPOSITORY_DAMAGED when it has none */
 export async function stageBase(base: BaseReader, files: WorkFiles, run: Run): Promise<StagedBase> {
-  const entry = await base.find(Buffer.from(RDB_ENTRY), run);
-  const content = entry?.content;
-  const origin = entry && decodeOrigin(entry.attributes);
-  if (content === undefined || origin === undefined) {
-    throw new TidemarkError('REPOSITORY_DAMAGED', 'the base holds no RDB');
-  }
+  const { content, offset } = wholeRdbOf(await base.find(Buffer.from(RDB_ENTRY), run));
   await rm(files.commands, { force: true });
   const sizeBytes = await writeFileFrom(files.rdb, base.read(content, run), run);
-  return { offset: origin.offset === undefined ? undefined : BigInt(origin.offset), sizeBytes };
+  return { offset, sizeBytes };
 }
 
 export type StagedLog = { readonly sizeBytes: number; readonly atMs: number | undefined };
