@@ -28,7 +28,9 @@ function targetLines({ mark, at, distanceMs, stores }: PlanResult, printer: Line
   const asked =
     at === undefined || distanceMs === undefined
       ? []
-      : [`  the newest complete mark at or before ${printer.time(at)}, ${formatDuration(distanceMs)} before it`];
+      : [
+          `  the newest ${mark.state === 'complete' ? 'complete mark' : 'mark with all that is named'} at or before ${printer.time(at)}, ${formatDuration(distanceMs)} before it`,
+        ];
   return [`to mark ${markText(mark, printer)}`, ...asked];
 }
 

@@ -36,7 +36,7 @@ const PER_STORE =
   'A time means the newest complete mark at or before it, to which all stores were in step. With --per-store each store goes to its own newest commit at or before the time: nearer, but no longer in step; without a mark in the result, `nearest` says how near.';
 
 const LATEST =
-  'latest and times go by the marks that have all stores that are named, or else all of the manifest. A store of the manifest that no such mark has yet is named in a warning.';
+  'latest and times go by the complete marks that have all stores of the manifest. A store of the manifest that no such mark has yet is named in a warning. Of stores that are named they go by all marks that have these, also by those that are partial for others, which is told.';
 
 const stores = { kind: 'any', value: 'STORE', says: 'only these stores' } as const;
 
