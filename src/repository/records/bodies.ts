@@ -9,6 +9,8 @@ import type { Json, JsonFields } from '../format/json.ts';
 export type ManifestSummary = {
   readonly store: string;
   readonly history: string;
+  /** Of whom the store is; absent in bases from before it was said here. */
+  readonly application?: string | undefined;
   readonly logFrom: Position;
   readonly cut: Position;
   readonly exact: Exactness;
@@ -74,15 +76,26 @@ export function readStore(fields: JsonFields): string {
 }
 
 export function writeSummary(summary: ManifestSummary): { readonly [key: string]: Json } {
-  const { store, history, exact, entries, bytes, startedAtMs, createdAtMs } = summary;
-  const logFrom = writePosition(summary.logFrom);
-  return { store, history, logFrom, cut: writePosition(summary.cut), exact, entries, bytes, startedAtMs, createdAtMs };
+  const { store, history, application, exact, entries, bytes, startedAtMs, createdAtMs } = summary;
+  return {
+    store,
+    history,
+    ...(application === undefined ? {} : { application }),
+    logFrom: writePosition(summary.logFrom),
+    cut: writePosition(summary.cut),
+    exact,
+    entries,
+    bytes,
+    startedAtMs,
+    createdAtMs,
+  };
 }
 
 export function readSummary(fields: JsonFields): ManifestSummary {
   return {
     store: readStore(fields),
     history: fields.text('history'),
+    application: fields.optionalText('application'),
     logFrom: readPosition(fields.object('logFrom')),
     cut: readPosition(fields.object('cut')),
     exact: fields.oneOf('exact', ['position', 'time', 'observation']),
