@@ -207,7 +207,7 @@ const FIELD_TYPES = {
   byStore: (value) => isObject(value) && Object.keys(value).every((name) => STORE.test(name)),
   markId: matches(/^[a-z0-9-]{1,100}$/),
   part: (value) => typeof value === 'string' && Buffer.byteLength(value) <= MOST_PART_BYTES,
-  order: (value) => FIELD_TYPES.part(value) && /^[\0-\x7f]*$/.test(value),
+  order: (value) => typeof value === 'string' && isOrder(value),
   packs: (value) => FIELD_TYPES.base64(value) && Buffer.byteLength(value, 'base64') % 32 === 0,
   base64: isBase64(),
   nonce: isBase64(12),
@@ -217,6 +217,11 @@ const FIELD_TYPES = {
   list: Array.isArray,
   object: isObject,
 };
+
+/** The digits of a number below 2^64. */
+function isOrder(text) {
+  return /^[0-9]{1,20}$/.test(text) && (text.length < 20 || text <= '18446744073709551615');
+}
 
 /** Checks an object against a line of `name:type`, where `?` allows the field to be absent. Other fields are ignored. */
 function checkFields(value, what, fields) {
@@ -1334,6 +1339,7 @@ function* transactionsOf(repo, segment) {
       if (hasCommit === 0) continue;
       const last = order;
       order = takeText(parser);
+      need(isOrder(order), 'the order of a position is no number');
       const resume = takeText(parser);
       parser.varint();
       need(order > last, 'its commits do not ascend');

@@ -68,7 +68,9 @@ export function decodeOrigin(attributes: Uint8Array): RdbOrigin | undefined {
     };
     const server = text('server') === 'valkey' ? 'valkey' : 'redis';
     const version = text('version') ?? '';
-    return { server, version, replId: text('replId'), offset: text('offset'), slots: text('slots') };
+    const offset = text('offset');
+    if (offset !== undefined && !/^\d{1,19}$/.test(offset)) return undefined;
+    return { server, version, replId: text('replId'), offset, slots: text('slots') };
   } catch {
     return undefined;
   }
