@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  createMomentFormat,
   createTimeFormat,
   formatAge,
   formatCount,
@@ -70,6 +71,11 @@ test('times are shown in the zone that is asked for', () => {
   assert.equal(createTimeFormat('UTC')('2026-11-20T23:05:07.123Z'), '2026-11-20 23:05:07');
   assert.equal(createTimeFormat('Europe/Berlin')('2026-11-20T23:05:07.123Z'), '2026-11-21 00:05:07');
   assert.equal(createTimeFormat('Asia/Kolkata')(0), '1970-01-01 05:30:00');
+});
+
+test('a moment is shown to the millisecond, in the zone', () => {
+  assert.equal(createMomentFormat('Asia/Kathmandu')('2026-11-20T23:05:07.012Z'), '2026-11-21 04:50:07.012');
+  assert.equal(createMomentFormat('UTC')('2026-11-20T23:05:07Z'), '2026-11-20 23:05:07.000');
 });
 
 test('permission bits read as ls shows them', () => {

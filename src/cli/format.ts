@@ -69,6 +69,12 @@ export function createTimeFormat(zone: string): (time: string | number) => strin
   };
 }
 
+/** Writes times as `2026-11-20 14:05:00.123` in a zone: to the millisecond, as the times of marks are, so that one that is given back means the same. */
+export function createMomentFormat(zone: string): (time: string | number) => string {
+  const format = createTimeFormat(zone);
+  return (time) => `${format(time)}.${String(new Date(time).getUTCMilliseconds()).padStart(3, '0')}`;
+}
+
 /** Permission bits as `ls -l` shows them, without the type. */
 export function formatMode(mode: number): string {
   const letters = 'rwxrwxrwx';
