@@ -81,4 +81,8 @@ test('a moment is shown to the millisecond, in the zone', () => {
 test('permission bits read as ls shows them', () => {
   assert.equal(formatMode(0o755), 'rwxr-xr-x');
   assert.equal(formatMode(0o640), 'rw-r-----');
+  assert.equal(formatMode(0o4755), 'rwsr-xr-x');
+  assert.equal(formatMode(0o2640), 'rw-r-S---');
+  assert.equal(formatMode(0o1777), 'rwxrwxrwt');
+  assert.equal(formatMode(0o7000), '--S--S--T');
 });

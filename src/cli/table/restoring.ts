@@ -169,7 +169,7 @@ export const diffSpec = {
   group,
   says: 'list what changed between two marks',
   details: [
-    '+ is added, - is removed, M has another content, U the same content and other attributes (mode, owner, time, …).',
+    '+ is added, - is removed, M has another content, T is of another type, U the same content and other attributes (mode, owner, time, …).',
   ],
   needs: 'manifest',
   arguments: {
@@ -178,7 +178,8 @@ export const diffSpec = {
     stores,
   },
   options: {},
-  result: 'from mark, to mark, differences [{store, name, nameBase64, type, change, sizeBefore, sizeAfter}]',
+  result:
+    'from mark, to mark, differences [{store, name, nameBase64, type, typeBefore, change, sizeBefore, sizeAfter}]',
   examples: [{ line: 'tidemark diff before-upgrade latest uploads', says: 'what changed in one store since' }],
 } as const satisfies CommandSpec;
 
