@@ -33,7 +33,8 @@ const USAGE = `Tidemark recovery kit: restores from a copy of a repository in a 
                                                                of a server: a data folder to start it on
   node tidemark-kit.mjs verify  REPOSITORY                     reads and proves every byte
 
-MARK is an id or a name that list shows, or: latest. In a PATH, \\xHH stands for the byte HH, as ls prints it.
+MARK is an id or a name that list shows, or: latest; of stores that are named the newest that has all of them.
+In a PATH, \\xHH stands for the byte HH, as ls prints it.
 The passphrase comes from the file that TIDEMARK_PASSPHRASE_FILE names, from TIDEMARK_PASSPHRASE, or is asked for.
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 something could not be written, or the mark is partial; 4 no such mark,
@@ -206,7 +207,7 @@ const FIELD_TYPES = {
   byStore: (value) => isObject(value) && Object.keys(value).every((name) => STORE.test(name)),
   markId: matches(/^[a-z0-9-]{1,100}$/),
   part: (value) => typeof value === 'string' && Buffer.byteLength(value) <= MOST_PART_BYTES,
-  order: (value) => FIELD_TYPES.part(value) && /^[\0-\x7f]*$/.test(value),
+  order: (value) => typeof value === 'string' && isOrder(value),
   packs: (value) => FIELD_TYPES.base64(value) && Buffer.byteLength(value, 'base64') % 32 === 0,
   base64: isBase64(),
   nonce: isBase64(12),
@@ -216,6 +217,11 @@ const FIELD_TYPES = {
   list: Array.isArray,
   object: isObject,
 };
+
+/** The digits of a number below 2^64. */
+function isOrder(text) {
+  return /^[0-9]{1,20}$/.test(text) && (text.length < 20 || text <= '18446744073709551615');
+}
 
 /** Checks an object against a line of `name:type`, where `?` allows the field to be absent. Other fields are ignored. */
 function checkFields(value, what, fields) {
@@ -795,12 +801,24 @@ function gaps(there, last) {
   return missing;
 }
 
-function findMark({ marks, latest }, text) {
-  if (text === 'latest') return latest ?? stop(4, 'there is no complete mark');
+/** `stores`: those that are named, of which `latest` is then, also where it is partial for others. */
+function findMark({ marks, latest }, text, stores) {
+  if (text === 'latest') {
+    const having = marks.filter((mark) => !mark.isForgotten && stores.every((store) => hasWhole(mark, store)));
+    const newest = stores.length === 0 ? latest : (newestOf(having) ?? latest);
+    if (newest === undefined) return stop(4, 'there is no complete mark');
+    const without = [...new Set([...newest.missing, ...newest.lacking])];
+    if (without.length > 0) tell(`latest is ${newest.id}, which is partial: without ${without.map(safe).join(', ')}`);
+    return newest;
+  }
   const exact = marks.filter(({ id }) => id === text);
   const hits = exact.length > 0 ? exact : marks.filter(({ id, name }) => name === text || id.startsWith(text));
   if (hits.length > 1) stop(4, `"${safe(text)}" fits ${hits.length} marks, such as ${hits[0].id} and ${hits[1].id}`);
   return hits[0] ?? stop(4, `there is no mark "${safe(text)}"; the command list shows those that are there`);
+}
+
+function hasWhole({ stands, missing }, store) {
+  return !missing.includes(store) && stands.some(({ history, plan }) => history === store && plan !== undefined);
 }
 
 // ── Logs: which segments lead where (section 13) ────────────────────────────────────────────────────────────────────
@@ -1321,6 +1339,7 @@ function* transactionsOf(repo, segment) {
       if (hasCommit === 0) continue;
       const last = order;
       order = takeText(parser);
+      need(isOrder(order), 'the order of a position is no number');
       const resume = takeText(parser);
       parser.varint();
       need(order > last, 'its commits do not ascend');
@@ -2718,7 +2737,7 @@ function onlyKnown({ store, connector }) {
 
 function ls(repo, markText, store, pathText = '') {
   const history = readHistory(repo);
-  const mark = findMark(history, markText);
+  const mark = findMark(history, markText, [store]);
   const standing = basesOf(repo, mark).find((other) => other.store === store)?.base;
   if (standing !== undefined) onlyKnown(standing);
   const isServer = SERVERS.includes(standing?.connector);
@@ -2764,7 +2783,7 @@ function printEntry(name, { type, mode, uid, gid, size, seconds, nanoseconds, ta
 
 function restore(repo, { mark: markText, folder, stores, only }) {
   const history = readHistory(repo);
-  const mark = findMark(history, markText);
+  const mark = findMark(history, markText, stores);
   const chosen = basesOf(repo, mark).filter(({ store }) => stores.length === 0 || stores.includes(store));
   const unknown = stores.find((store) => !chosen.some((other) => other.store === store));
   if (unknown !== undefined) stop(4, `there is no store ${safe(unknown)} in the mark ${mark.id}`);

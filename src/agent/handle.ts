@@ -38,6 +38,7 @@ export async function handle(
   tell: (message: string) => void,
   run: Run,
 ): Promise<Json> {
+  if (request.command !== 'status') refuseOthers(parts, request.application);
   switch (request.command) {
     case 'status':
       return asJson(liveStatus(parts));
@@ -46,6 +47,15 @@ export async function handle(
     case 'backup':
       return asJson(await takeBases(parts, request, tell, run));
   }
+}
+
+/** This host has one folder for a repository, whichever application asks. @throws BUSY */
+function refuseOthers({ application: { name } }: HandlerParts, asking: string | undefined): void {
+  if (asking === undefined || asking === name) return;
+  const message = `the \`up\` that runs on this host records ${name} into this repository, not ${asking}`;
+  throw new TidemarkError('BUSY', message, {
+    hint: `Stop it meanwhile, or give ${asking} a repository of its own.`,
+  });
 }
 
 /** A result is what JSON can hold. */

@@ -9,12 +9,15 @@ export type AgentRequest =
   | { readonly command: 'status' }
   | {
       readonly command: 'mark';
+      /** Whose stores are meant; any where nobody said. */
+      readonly application?: string | undefined;
       readonly name?: string | undefined;
       readonly tags: readonly string[];
       readonly sealed: boolean;
     }
   | {
       readonly command: 'backup';
+      readonly application?: string | undefined;
       readonly stores: readonly string[];
       readonly name?: string | undefined;
       readonly tags: readonly string[];
@@ -33,7 +36,12 @@ export function parseRequest(line: string): AgentRequest {
     const fields = JsonFields.parse(Buffer.from(line), 'a request');
     const command = fields.oneOf('command', ['status', 'mark', 'backup']);
     if (command === 'status') return { command };
-    const labels = { name: fields.optionalText('name'), tags: fields.texts('tags') };
+    const application = fields.optionalText('application');
+    const labels = {
+      ...(application === undefined ? {} : { application }),
+      name: fields.optionalText('name'),
+      tags: fields.texts('tags'),
+    };
     if (command === 'mark') return { command, ...labels, sealed: fields.flag('sealed') };
     return { command, ...labels, stores: fields.texts('stores'), allowEmpty: fields.texts('allowEmpty') };
   } catch (error) {

@@ -16,6 +16,7 @@ import { refuseLabels, refuseUsedName } from './mark-labels.ts';
 import type { BackupResult, BackupStoreResult } from './results.ts';
 import { baseResult, markResult } from './shown.ts';
 import { refuseRollback } from './rollback.ts';
+import { refuseTakenNames } from './taken-names.ts';
 import { openWriter } from './open-writer.ts';
 import { endFailed } from './run-record.ts';
 import { openStoreRecorder, writeStoreBase } from './store-base.ts';
@@ -28,6 +29,8 @@ export type BackupRequest = {
   readonly dryRun: boolean;
   /** Stores that may be empty or far smaller than last time. */
   readonly allowEmpty: readonly string[];
+  /** Stores that another application backed up so far, which is what this one was called. */
+  readonly takeOver: readonly string[];
   /** Overrides of connector options for this run, such as `oneFileSystem`. */
   readonly overrides: Readonly<Record<string, unknown>>;
 };
@@ -49,7 +52,7 @@ export function isStoreFailure(error: unknown): error is TidemarkError {
 export async function backup(application: OpenApplication, request: BackupRequest, run: Run): Promise<BackupResult> {
   const configuration = needConfiguration(application.context);
   const stores = chosenStores(configuration, request.stores);
-  chosenStores(configuration, request.allowEmpty);
+  for (const named of [request.allowEmpty, request.takeOver]) chosenStores(configuration, named);
   refuseLabels(request);
   const access = await application.openAsWriter(run, { dryRun: request.dryRun });
   // Before anything is started; a backup without a name need not look.
@@ -79,6 +82,13 @@ async function backupOnce(application: OpenApplication, work: BackupWork, run: R
   await using writer = await openWriter(application, access, { command: 'backup', dryRun, inPlace: false }, run);
   try {
     refuseRollback(writer.catalogue, remembered);
+    refuseTakenNames({
+      access,
+      catalogue: writer.catalogue,
+      application: application.name,
+      stores: work.configuration.stores.map(({ name }) => name),
+      takeOver: request.takeOver,
+    });
     for (const finding of writer.catalogue.findings) context.warn(finding.message);
     const { taken, failed } = await takeBases(application, work, writer, run);
     const mark = composeMark({

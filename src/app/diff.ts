@@ -91,7 +91,18 @@ async function* differencesOf(
         return described?.type === 'file' ? described.sizeBytes : undefined;
       };
       const { name, type } = connector.describe(must(item.after ?? item.before, 'an entry on one side'));
-      return [{ store, ...shownName(name), type, change, sizeBefore: size(item.before), sizeAfter: size(item.after) }];
+      const typeBefore = item.before && connector.describe(item.before).type;
+      return [
+        {
+          store,
+          ...shownName(name),
+          type,
+          ...(typeBefore === undefined || typeBefore === type ? {} : { typeBefore }),
+          change,
+          sizeBefore: size(item.before),
+          sizeAfter: size(item.after),
+        },
+      ];
     });
     if (shown.length > 0) yield shown;
   }

@@ -16,6 +16,7 @@ import { checkRestores } from './doctor/restores.ts';
 import type { AlarmResult, DoctorResult } from './results.ts';
 import { lostHeads, rolledBack } from './rollback.ts';
 import { resolveStore } from './store-place.ts';
+import { takenNameFindings } from './taken-names.ts';
 
 const SEVERITY: Readonly<Record<Finding['severity'], number>> = { error: 0, warning: 1, note: 2 };
 
@@ -80,6 +81,7 @@ async function diagnoseContents(
     ...lostHeads(catalogue, remembered).map(rolledBack),
     ...catalogue.findings,
     ...foundDamage({ catalogue, damage, knowsNeeds: !isWriterOnly }).map(asError),
+    ...takenNameFindings({ access, catalogue, application: application.name, stores }),
     ...checkBases({ catalogue, stores, nowMs, knowsProofs: !isWriterOnly }),
   ];
 }

@@ -31,11 +31,9 @@ test('nothing is said of a mark that has what is meant', () => {
   assert.deepEqual(notes(shop, {}, [shop, cut]), []);
 });
 
-test('a newer mark that is partial for a store that is not named is told of', () => {
-  const told = 'mark bbbb is newer, and partial, without files: name it to go to it';
-  assert.deepEqual(notes(shop, { stores: ['db'] }), [told]);
-  assert.deepEqual(notes(shop, { stores: ['db'], upToMs: 1.5 * 3_600_000 }), []);
-  assert.deepEqual(notes(shop, { stores: ['db'], target: 'aaaa' }), []);
+test('of a mark that was taken for the stores that are named it is told what else it is without', () => {
+  assert.deepEqual(notes(cut, { stores: ['db'] }), ['mark bbbb has db; it is partial, without files']);
+  assert.deepEqual(notes(cut, { stores: ['db'], target: 'bbbb' }), []);
 });
 
 test('the stores of the manifest that a mark does not have are named', () => {

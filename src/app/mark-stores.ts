@@ -22,6 +22,14 @@ export function hasStore({ positions }: Mark, store: string): boolean {
   return Object.hasOwn(positions, store);
 }
 
+/** Of these marks those from which all of the stores can be restored, whatever else they are without. */
+export function marksWhole<Record extends Marked>(
+  marks: readonly Record[],
+  stores: readonly string[],
+): readonly Record[] {
+  return marks.filter(({ mark }) => stores.every((store) => hasStore(mark, store) && !mark.missing.includes(store)));
+}
+
 /** All stores that these marks have a position of, by name. */
 export function storesOf(marks: readonly Marked[]): readonly string[] {
   return [...new Set(marks.flatMap(({ mark }) => Object.keys(mark.positions)))].toSorted();
@@ -48,26 +56,18 @@ export function storeNotes(marks: readonly Marked[], chosen: Marked, meant: Mean
   const wanted = stores.length === 0 ? manifest : stores;
   if (wanted.length === 0) return elsewhereNotes(complete, chosen);
   const lacking = stores.length === 0 ? lackingNotes(chosen, manifest) : [];
-  return [
-    ...lacking,
-    ...newerNotes(complete, chosen, { ...meant, stores: wanted }),
-    ...partialNotes(marks, chosen, meant),
-  ];
+  return [...lacking, ...newerNotes(complete, chosen, { ...meant, stores: wanted }), ...partialNotes(chosen, meant)];
 }
 
-/** The newest mark that has all stores that are named, where it was passed over because it is partial for another store. */
-function partialNotes(
-  marks: readonly Marked[],
-  chosen: Marked,
-  { target, stores, upToMs = Infinity }: MeantStores,
-): readonly string[] {
-  const { id, name } = chosen.mark;
-  if (stores.length === 0 || (target !== 'latest' && (name === target || id.startsWith(target)))) return [];
-  const having = marks.filter(({ mark }) => stores.every((store) => hasStore(mark, store)) && mark.atMs <= upToMs);
-  const newest = newestMark(having);
-  if (newest === undefined || newest.mark.id === id || markState(newest.mark) === 'complete') return [];
-  const { missing } = newest.mark;
-  return [`mark ${newest.mark.id} is newer, and partial, without ${missing.join(', ')}: name it to go to it`];
+/** That the mark was taken for what is named, although it is without other stores. */
+function partialNotes({ mark }: Marked, { target, stores }: MeantStores): readonly string[] {
+  if (stores.length === 0 || mark.missing.length === 0 || isCalled(mark, target)) return [];
+  return [`mark ${mark.id} has ${stores.join(', ')}; it is partial, without ${mark.missing.join(', ')}`];
+}
+
+/** Whether the target names the mark, rather than what it has or when it was. */
+function isCalled({ id, name }: Mark, target: string): boolean {
+  return target !== 'latest' && (name === target || id.startsWith(target));
 }
 
 function lackingNotes({ mark }: Marked, manifest: readonly string[]): readonly string[] {
@@ -96,8 +96,7 @@ function newerNotes(
   chosen: Marked,
   { target, stores, upToMs = Infinity }: MeantStores,
 ): readonly string[] {
-  const { id, name } = chosen.mark;
-  if (target !== 'latest' && (name === target || id.startsWith(target))) return [];
+  if (isCalled(chosen.mark, target)) return [];
   const newest = newestMark(marksOf(complete, stores).filter(({ mark }) => mark.atMs <= upToMs));
   if (newest === undefined) return [];
   const lacking = stores.filter((store) => hasStore(chosen.mark, store) && !hasStore(newest.mark, store));

@@ -18,6 +18,7 @@ import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
 import { knownHistory } from './known-history.ts';
 import { refuseRollback } from './rollback.ts';
+import { refuseTakenNames } from './taken-names.ts';
 import { openWriter } from './open-writer.ts';
 import { endDone, endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
@@ -83,18 +84,21 @@ export class Recording {
     );
   }
 
-  /** @throws REPOSITORY_ROLLED_BACK */
+  /** @throws REPOSITORY_ROLLED_BACK, STORE_NAME_TAKEN */
   static async open(options: RecordingOptions, run: Run): Promise<Recording> {
     const remembered = await options.application.rememberedHeads(run);
     const catalogue = await loadCatalogue(options.access, remembered, run);
     refuseRollback(catalogue, remembered);
-    for (const { message } of catalogue.findings) options.application.context.warn(message);
+    const { access, application, configuration } = options;
+    const stores = configuration.stores.map(({ name }) => name);
+    refuseTakenNames({ access, catalogue, application: application.name, stores, takeOver: [] });
+    for (const { message } of catalogue.findings) application.context.warn(message);
     const sure = await takeOver(
       catalogue,
       {
-        credential: options.access.writer?.id ?? '',
+        credential: access.writer?.id ?? '',
         openWriter: (inner) => openJournalWriter(options, inner),
-        endWriter: (writer, inner) => endWriter(options.application, writer, inner),
+        endWriter: (writer, inner) => endWriter(application, writer, inner),
       },
       run,
     );

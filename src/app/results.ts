@@ -243,6 +243,8 @@ export type LsResult = { readonly entries: Streamed<ListedResult> };
 export type DifferenceResult = ShownName & {
   readonly store: string;
   readonly type: ListedResult['type'];
+  /** Where it was of another one. */
+  readonly typeBefore?: ListedResult['type'] | undefined;
   readonly change: 'added' | 'removed' | 'changed' | 'attributes';
   /** Of the content; absent where there is none on that side. */
   readonly sizeBefore?: number | undefined;

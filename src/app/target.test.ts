@@ -129,13 +129,41 @@ test('latest and times are of the marks that have the stores of the manifest, or
     ['latest', { stores: ['files'] }, 'dddd'],
     ['2026-11-19T09:30:00Z', {}, 'cccc'],
     ['2026-11-19T09:30:00Z', shop, 'aaaa'],
-    ['2026-11-19T09:30:00Z', { stores: ['db'] }, 'aaaa'],
+    ['2026-11-19T09:30:00Z', { stores: ['db'] }, 'bbbb'],
+    ['2026-11-19T09:30:00Z', { stores: ['db', 'files'] }, 'aaaa'],
     ['20261120-100000-eeee', shop, 'eeee'],
   ];
   for (const [target, stores, expected] of cases) assert.equal(shared(target, stores), expected, target);
   assert.throws(() => shared('2026-11-19T08:59:59Z', { manifest: ['wiki'] }), {
     code: 'TARGET_OUTSIDE_WINDOW',
     hint: /window goes from 2026-11-19T09:00.* to 2026-11-20T10:00.*its first marks are 20261119-090000-cccc/,
+  });
+});
+
+test('latest and times of stores that are named are of marks that have all of them, also of one that is partial for others', () => {
+  const marks = [
+    ...SHARED,
+    record('20261120-110000-ffff', '2026-11-20T11:00:00Z', { ...over('db', 'cache'), missing: ['files'] }),
+    record('20261120-113000-9999', '2026-11-20T11:30:00Z', { ...over('db', 'files'), missing: ['db', 'files'] }),
+  ];
+  const cases: readonly (readonly [target: string, stores: Stores, expected: string])[] = [
+    ['latest', { stores: ['db'] }, 'ffff'],
+    ['latest', { stores: ['cache', 'db'], manifest: ['db', 'files', 'cache'] }, 'ffff'],
+    ['latest', { stores: ['db', 'files'] }, 'dddd'],
+    ['latest', { manifest: ['db'] }, 'dddd'],
+    ['2026-11-20T11:45:00Z', { stores: ['db'] }, 'ffff'],
+    ['2026-11-20T10:59:59Z', { stores: ['db'] }, 'dddd'],
+  ];
+  for (const [target, stores, expected] of cases) {
+    assert.equal(shared(target, stores, marks), expected, JSON.stringify([target, stores]));
+  }
+  assert.throws(() => shared('2026-11-20T10:59:59Z', { stores: ['cache'] }, marks), {
+    code: 'TARGET_OUTSIDE_WINDOW',
+    message: /^no mark of cache at or before/,
+  });
+  assert.throws(() => shared('latest', { stores: ['db', 'files'] }, marks.slice(-2, -1)), {
+    code: 'TARGET_OUTSIDE_WINDOW',
+    hint: /^None has all that is named; the newest that has some of it is 20261120-110000-ffff, without files/,
   });
 });
 

@@ -4,7 +4,7 @@ import { parseDuration } from '../core/units.ts';
 import type { Catalogue, MarkRecord } from '../repository/catalogue.ts';
 import { historyGaps, historySpans } from '../repository/history-spans.ts';
 import { markState, newestMark } from '../repository/mark.ts';
-import { hasStore, marksOf, marksWith, storesOf } from './mark-stores.ts';
+import { hasStore, marksOf, marksWhole, marksWith, storesOf } from './mark-stores.ts';
 import { isoTime } from './shown.ts';
 
 const NEAREST_SHOWN = 2;
@@ -26,15 +26,16 @@ export type TargetOptions = {
 
 /**
  * The mark that an operator means: `latest` (the newest complete one), an id or its beginning, a name, or a time, which means the newest complete
- * mark at or before it. Complete is one that has all stores that are meant; where none has, the newest that has one of them is taken. A mark of
- * other stores alone is taken only by its id or name, and by an id only where no other mark has it.
+ * mark at or before it. Of stores that are named it is the newest that has all of them, also one that is partial for others; of those of the
+ * manifest the newest complete one that has all of them, or where none has, one of them. A mark of other stores alone is taken only by its id or
+ * name, and by an id only where no other mark has it.
  * @throws TARGET_UNKNOWN, TARGET_AMBIGUOUS, TARGET_OUTSIDE_WINDOW and TARGET_IN_GAP naming the window and the nearest marks
  */
 export function resolveTarget(catalogue: Known, target: string, options: TargetOptions): MarkRecord {
   const { marks } = catalogue;
   const meant = meantMarks(marks, options);
   if (target === 'latest') {
-    const newest = newestMark(marksWith(meant.complete, meant.wanted));
+    const newest = newestMark(marksWith(meant.candidates, meant.wanted));
     if (newest !== undefined) return newest;
     throw noneYet(marks, meant);
   }
@@ -55,13 +56,14 @@ type Meant = {
   readonly named: readonly string[];
   /** Those that are named, or else those of the manifest. */
   readonly wanted: readonly string[];
-  /** Complete marks that are about one of them. */
-  readonly complete: readonly MarkRecord[];
+  /** Marks that have all that are named, or else complete ones that are about one of those that are wanted. */
+  readonly candidates: readonly MarkRecord[];
 };
 
 function meantMarks(marks: readonly MarkRecord[], { stores: named = [], manifest = [] }: TargetOptions): Meant {
   const wanted = named.length > 0 ? named : manifest;
-  return { named, wanted, complete: completeOf(marksOf(marks, wanted)) };
+  const whole = named.length > 0 ? marksWhole(marks, named) : [];
+  return { named, wanted, candidates: whole.length > 0 ? whole : completeOf(marksOf(marks, wanted)) };
 }
 
 function completeOf(marks: readonly MarkRecord[]): readonly MarkRecord[] {
@@ -77,7 +79,7 @@ function noneYet(marks: readonly MarkRecord[], { named, wanted }: Meant): Tidema
     const hint =
       partial === undefined
         ? 'Take one with `tidemark backup`.'
-        : `The newest that has ${storesOf([partial]).join(', ')} is partial, without ${partial.mark.missing.join(', ')}: \`--to ${partial.mark.id}\` goes to it.`;
+        : `None has all that is named; the newest that has some of it is ${partial.mark.id}, without ${partial.mark.missing.join(', ')}.`;
     return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark${which} yet`, { hint });
   }
   const others = `The marks that are there are of ${storesOf(marks).join(', ')}`;
@@ -103,23 +105,24 @@ function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
 type AtTime = { readonly target: string; readonly atMs: number };
 
 function atOrBefore(catalogue: Known, meant: Meant, { target, atMs }: AtTime): MarkRecord {
-  const { complete, wanted } = meant;
-  if (complete.length === 0 && marksOf(catalogue.marks, wanted).length === 0) throw noneYet(catalogue.marks, meant);
+  const { candidates, named, wanted } = meant;
+  if (candidates.length === 0 && marksOf(catalogue.marks, wanted).length === 0) throw noneYet(catalogue.marks, meant);
   const isBefore = ({ mark }: MarkRecord): boolean => mark.atMs <= atMs;
-  const found = marksWith(complete.filter(isBefore), wanted).at(-1);
+  const found = marksWith(candidates.filter(isBefore), wanted).at(-1);
   if (found === undefined) {
-    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no complete mark at or before ${target} (${isoTime(atMs)})`, {
-      hint: windowHint(complete, 'its first marks are', complete.slice(0, NEAREST_SHOWN)),
+    const which = named.length > 0 ? `mark of ${named.join(', ')}` : 'complete mark';
+    throw new TidemarkError('TARGET_OUTSIDE_WINDOW', `no ${which} at or before ${target} (${isoTime(atMs)})`, {
+      hint: windowHint(candidates, 'its first marks are', candidates.slice(0, NEAREST_SHOWN)),
     });
   }
-  const gap = gapAt(catalogue, found, { atMs, stores: meant.named });
+  const gap = gapAt(catalogue, found, { atMs, stores: named });
   if (gap === undefined) return found;
   const [next] = marksWith(
-    complete.filter((record) => !isBefore(record)),
+    candidates.filter((record) => !isBefore(record)),
     wanted,
   );
   throw new TidemarkError('TARGET_IN_GAP', `${target} (${isoTime(atMs)}) lies in a gap of ${gap}`, {
-    hint: windowHint(complete, 'the nearest marks are', next === undefined ? [found] : [found, next]),
+    hint: windowHint(candidates, 'the nearest marks are', next === undefined ? [found] : [found, next]),
   });
 }
 
@@ -157,9 +160,9 @@ function unknownHint(target: string, marks: readonly MarkRecord[]): string {
 
 const NO_MARKS = 'There are no complete marks yet; take one with `tidemark backup`.';
 
-function windowHint(complete: readonly MarkRecord[], says: string, near: readonly MarkRecord[]): string {
-  const [first] = complete;
-  const last = complete.at(-1);
+function windowHint(candidates: readonly MarkRecord[], says: string, near: readonly MarkRecord[]): string {
+  const [first] = candidates;
+  const last = candidates.at(-1);
   if (first === undefined || last === undefined) return NO_MARKS;
   const marks = near.map(({ mark }) => `${mark.id} of ${isoTime(mark.atMs)}`).join(' and ');
   return `The window goes from ${isoTime(first.mark.atMs)} to ${isoTime(last.mark.atMs)}; ${says} ${marks}.`;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  createMomentFormat,
   createTimeFormat,
   formatAge,
   formatCount,
@@ -72,7 +73,16 @@ test('times are shown in the zone that is asked for', () => {
   assert.equal(createTimeFormat('Asia/Kolkata')(0), '1970-01-01 05:30:00');
 });
 
+test('a moment is shown to the millisecond, in the zone', () => {
+  assert.equal(createMomentFormat('Asia/Kathmandu')('2026-11-20T23:05:07.012Z'), '2026-11-21 04:50:07.012');
+  assert.equal(createMomentFormat('UTC')('2026-11-20T23:05:07Z'), '2026-11-20 23:05:07.000');
+});
+
 test('permission bits read as ls shows them', () => {
   assert.equal(formatMode(0o755), 'rwxr-xr-x');
   assert.equal(formatMode(0o640), 'rw-r-----');
+  assert.equal(formatMode(0o4755), 'rwsr-xr-x');
+  assert.equal(formatMode(0o2640), 'rw-r-S---');
+  assert.equal(formatMode(0o1777), 'rwxrwxrwt');
+  assert.equal(formatMode(0o7000), '--S--S--T');
 });

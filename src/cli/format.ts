@@ -1,4 +1,10 @@
 const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+/** Setuid, setgid and sticky, with the place of the letter that they change. */
+const SPECIAL_BITS = [
+  [0o4000, 's', 2],
+  [0o2000, 's', 5],
+  [0o1000, 't', 8],
+] as const;
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -69,10 +75,19 @@ export function createTimeFormat(zone: string): (time: string | number) => strin
   };
 }
 
-/** Permission bits as `ls -l` shows them, without the type. */
+/** Writes times as `2026-11-20 14:05:00.123` in a zone: to the millisecond, as the times of marks are, so that one that is given back means the same. */
+export function createMomentFormat(zone: string): (time: string | number) => string {
+  const format = createTimeFormat(zone);
+  return (time) => `${format(time)}.${String(new Date(time).getUTCMilliseconds()).padStart(3, '0')}`;
+}
+
+/** Permission bits as `ls -l` shows them, without the type: `s` and `t` for setuid, setgid and sticky, in capitals where nobody may execute. */
 export function formatMode(mode: number): string {
-  const letters = 'rwxrwxrwx';
-  return Array.from(letters, (letter, index) => ((mode >> (8 - index)) & 1 ? letter : '-')).join('');
+  const letters = Array.from('rwxrwxrwx', (letter, index) => ((mode >> (8 - index)) & 1 ? letter : '-'));
+  for (const [bit, letter, at] of SPECIAL_BITS) {
+    if ((mode & bit) !== 0) letters[at] = letters[at] === '-' ? letter.toUpperCase() : letter;
+  }
+  return letters.join('');
 }
 
 function twoUnits(

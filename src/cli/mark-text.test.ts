@@ -50,6 +50,6 @@ test('what a mark says of itself can’t move the cursor', () => {
     tags: [],
     pinned: false,
   };
-  const text = markText(mark, { paint: (_style, painted) => painted, time: (at) => at });
+  const text = markText(mark, { paint: (_style, painted) => painted, moment: (at) => at });
   assert.equal(text.includes('\u001b'), false);
 });

@@ -6,9 +6,9 @@ import type { Printer } from './printer.ts';
 import { safeName, shortened } from './shown-name.ts';
 
 /** A mark in one line. Its class and skew are always told: they say how much the stores agree. */
-export function markText(mark: MarkResult, printer: Pick<Printer, 'paint' | 'time'>): string {
+export function markText(mark: MarkResult, printer: Pick<Printer, 'paint' | 'moment'>): string {
   const name = mark.name === undefined ? '' : ` ${printer.paint('bold', printable(mark.name))}`;
-  return `${printer.paint('bold', printable(mark.id))}${name}  ${printer.time(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
+  return `${printer.paint('bold', printable(mark.id))}${name}  ${printer.moment(mark.at)}  ${agreementText(mark)}, ${stateText(mark, printer)}`;
 }
 
 /** `clock, skew 3.2 s`: the skew is how far apart the stores were read. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MarkResult, PlanResult } from '../app/results.ts';
-import { createTimeFormat } from './format.ts';
+import { createMomentFormat, createTimeFormat } from './format.ts';
 import { printPlan } from './plan-text.ts';
 
 const mark: MarkResult = {
@@ -44,6 +44,7 @@ function printed(plan: PlanResult): string {
     table: () => undefined,
     paint: (_style, text) => text,
     time: createTimeFormat('UTC'),
+    moment: createMomentFormat('UTC'),
     drained: async () => undefined,
   });
   return `\n${lines.join('\n')}\n`;
@@ -63,8 +64,8 @@ test('a plan says what is taken, what it needs, what is lost, and what is in the
   assert.equal(
     printed(plan),
     `
-to mark 20261120-140448-ab12  2026-11-20 14:04:48  clock, skew 12 ms, complete
-  the newest complete mark at or before 2026-11-20 14:05:00, 12 s before it
+to mark 20261120-140448-ab12  2026-11-20 14:04:48.000  clock, skew 12 ms, complete
+  the newest complete mark at or before 2026-11-20 14:05:00.000, 12 s before it
 orders into /srv/orders.db
   base of 2026-11-20 03:00:00, then 14 segments of log (3.1 MiB), exact to the position
   to bring back: 1.8 GiB at most; 37 GiB are free there
@@ -97,17 +98,17 @@ test('without a mark each store says how near it comes', () => {
       sideEffects: [],
       blockers: [],
     }).split('\n');
-    assert.equal(first, 'each store as near to 2026-11-20 14:05:00 as its own log allows');
+    assert.equal(first, 'each store as near to 2026-11-20 14:05:00.000 as its own log allows');
     return second.trim();
   };
-  assert.equal(near(0, true, 'position'), 'as of 2026-11-20 14:04:00, exactly');
+  assert.equal(near(0, true, 'position'), 'as of 2026-11-20 14:04:00.000, exactly');
   assert.equal(
     near(60_000, true, 'position'),
-    'as of 2026-11-20 14:04:00, 1 min before: nothing is recorded in between',
+    'as of 2026-11-20 14:04:00.000, 1 min before: nothing is recorded in between',
   );
   assert.equal(
     near(60_000, true, 'observation'),
-    'as of 2026-11-20 14:04:00, 1 min before: nothing was seen to change in between',
+    'as of 2026-11-20 14:04:00.000, 1 min before: nothing was seen to change in between',
   );
   assert.match(near(60_000, false, 'position'), /what happened in between is not in the repository$/);
 });

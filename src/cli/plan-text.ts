@@ -4,7 +4,7 @@ import { formatDuration, formatNumberOf, formatSize } from './format.ts';
 import { markText } from './mark-text.ts';
 import type { Printer } from './printer.ts';
 
-type Lines = Pick<Printer, 'line' | 'paint' | 'time'>;
+type Lines = Pick<Printer, 'line' | 'paint' | 'time' | 'moment'>;
 type PlanStore = PlanResult['stores'][number];
 
 /** What a restore would do, for `plan` and before `restore` asks. */
@@ -28,16 +28,18 @@ function targetLines({ mark, at, distanceMs, stores }: PlanResult, printer: Line
   const asked =
     at === undefined || distanceMs === undefined
       ? []
-      : [`  the newest complete mark at or before ${printer.time(at)}, ${formatDuration(distanceMs)} before it`];
+      : [
+          `  the newest ${mark.state === 'complete' ? 'complete mark' : 'mark with all that is named'} at or before ${printer.moment(at)}, ${formatDuration(distanceMs)} before it`,
+        ];
   return [`to mark ${markText(mark, printer)}`, ...asked];
 }
 
 /** How a restore without a mark is called. */
 export function ownAimText(
   { at, stores }: Pick<PlanResult, 'at'> & { readonly stores: readonly Pick<PlanStore, 'store' | 'position'>[] },
-  printer: Pick<Printer, 'time'>,
+  printer: Pick<Printer, 'moment'>,
 ): string {
-  if (at !== undefined) return `each store as near to ${printer.time(at)} as its own log allows`;
+  if (at !== undefined) return `each store as near to ${printer.moment(at)} as its own log allows`;
   return stores.map(({ store, position }) => `${printable(store)} to its position ${position.resume}`).join(', ');
 }
 
@@ -59,11 +61,11 @@ export function nearestText(
   exact: PlanStore['exact'],
   printer: Lines,
 ): string {
-  if (distanceMs === 0) return `as of ${printer.time(at)}, exactly`;
+  if (distanceMs === 0) return `as of ${printer.moment(at)}, exactly`;
   const between = covered
     ? `nothing ${exact === 'observation' ? 'was seen to change' : 'is recorded'} in between`
     : printer.paint('yellow', 'what happened in between is not in the repository');
-  return `as of ${printer.time(at)}, ${formatDuration(distanceMs)} before: ${between}`;
+  return `as of ${printer.moment(at)}, ${formatDuration(distanceMs)} before: ${between}`;
 }
 
 function lostLines({ lostAfterMs, newerMs }: PlanStore): readonly string[] {

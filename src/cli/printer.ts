@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { createTimeFormat } from './format.ts';
+import { createMomentFormat, createTimeFormat } from './format.ts';
 import type { OutputStream } from './output-stream.ts';
 import { padded, widthOf } from './text-width.ts';
 
@@ -20,6 +20,8 @@ export interface Printer {
   paint(style: Style, text: string): string;
   /** A time as `2026-11-20 14:05:00` in the manifest's zone. */
   time(at: string): string;
+  /** The same to the millisecond, for what may be given back as a target. */
+  moment(at: string): string;
   /** To be awaited between the batches of a long list. */
   drained(): Promise<void>;
 }
@@ -32,6 +34,7 @@ export function createPrinter(options: {
 }): Printer {
   const { stream, colours } = options;
   let format: ((time: string) => string) | undefined;
+  let momentFormat: ((time: string) => string) | undefined;
   const paint = (style: Style, text: string): string =>
     colours ? styleText(style, text, { validateStream: false }) : text;
   const line = (text = ''): void => stream.write(`${text}\n`);
@@ -46,6 +49,10 @@ export function createPrinter(options: {
     time(at) {
       format ??= createTimeFormat(options.zone);
       return format(at);
+    },
+    moment(at) {
+      momentFormat ??= createMomentFormat(options.zone);
+      return momentFormat(at);
     },
     drained: () => stream.drained(),
   };

@@ -33,7 +33,14 @@ test('arguments and options come out by name, complete and converted', () => {
   );
   assert.equal(entry.spec.name, 'backup');
   assert.deepEqual(input.args, { stores: ['a', 'b'] });
-  assert.deepEqual(input.options, { name: 'n', tag: ['x', 'y'], dryRun: false, allowEmpty: [], oneFileSystem: false });
+  assert.deepEqual(input.options, {
+    name: 'n',
+    tag: ['x', 'y'],
+    dryRun: false,
+    allowEmpty: [],
+    takeOver: [],
+    oneFileSystem: false,
+  });
   assert.deepEqual(
     [globals.json, globals.quiet, globals.noColor, globals.limitUpload, globals.file, globals.logLevel],
     [true, false, true, 8 * 2 ** 20, undefined, undefined],

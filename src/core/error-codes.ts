@@ -25,6 +25,13 @@ export const errorCodes = {
     meaning: 'There is no manifest where one was looked for.',
     action: 'Name it with -f, run `tidemark init` to write one, or use --repository URL.',
   },
+  STORE_NAME_TAKEN: {
+    exit: 2,
+    meaning:
+      'Another application backs up a store of the same name into this repository: their histories would become one.',
+    action:
+      'Give the store another name in the manifest, or the application a repository of its own. Only if the application itself was renamed: `tidemark backup --take-over STORE`, once.',
+  },
   SECRET_MISSING: {
     exit: 2,
     meaning: 'A secret has no source, or its file or variable is absent.',

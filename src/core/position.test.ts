@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { comparePositions, isSamePlace, isWithin, orderOf } from './position.ts';
+import { comparePositions, isOrder, isSamePlace, isWithin, orderOf } from './position.ts';
 import type { Position } from './position.ts';
 
 const counts = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -28,6 +28,13 @@ test('positions of two lineages can’t be compared', () => {
 test('what is no count has no order', () => {
   for (const count of [-1, -1n, 2n ** 64n]) assert.throws(() => orderOf(count), RangeError);
   assert.throws(() => orderOf(0.5), RangeError);
+});
+
+test('an order is the digits of a count, and nothing else is one', () => {
+  fc.assert(fc.property(counts, (count) => isOrder(orderOf(count)) && isOrder(String(count))));
+  for (const text of ['', 'x', '1x', ' 1', '-1', '1.0', '0x1', '1n', '१', '18446744073709551616', '1'.repeat(21)]) {
+    assert.ok(!isOrder(text), text);
+  }
 });
 
 test('one order with another token, or in another lineage, is another place', () => {

@@ -19,12 +19,19 @@ export type Lineage = {
 export type Exactness = 'position' | 'time' | 'observation';
 
 const ORDER_DIGITS = 20;
+const LARGEST_ORDER = '18446744073709551615';
+const DIGITS = /^[0-9]{1,20}$/;
 
 /** The `order` of a count, such that text order is numeric order. @throws RangeError outside of 0 to 2^64-1. */
 export function orderOf(count: number | bigint): string {
   const value = BigInt(count);
   if (value < 0n || value > 0xffffffffffffffffn) throw new RangeError(`not a count: ${value}`);
   return value.toString().padStart(ORDER_DIGITS, '0');
+}
+
+/** Whether a text can be an `order`: the decimal digits of a number from 0 to 2^64-1. */
+export function isOrder(text: string): boolean {
+  return DIGITS.test(text) && (text.length < ORDER_DIGITS || text <= LARGEST_ORDER);
 }
 
 /** Negative, 0 or positive; undefined when the lineages differ and nothing can be said. */

@@ -130,7 +130,7 @@ async function withDraft(change: (draft: SegmentDraft, writer: RepositoryWriter)
 
 test('frames that do not begin where the segment does, do not end there, or do not follow on each other are damage', async () => {
   await withDraft((draft) => ({ ...draft, upTo: positionAt(5) }));
-  await withDraft((draft) => ({ ...draft, after: { ...draft.after, order: `${draft.after.order}0` } }));
+  await withDraft((draft) => ({ ...draft, after: { ...draft.after, order: '0' } }));
   await withDraft((draft) => ({ ...draft, frames: Buffer.concat([draft.frames, draft.frames]) }));
   await withDraft((draft) => ({ ...draft, frames: draft.frames.subarray(0, -1) }));
   await withDraft((draft) => ({ ...draft, frames: new Uint8Array(0) }));

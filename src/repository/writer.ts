@@ -498,9 +498,11 @@ export class RepositoryWriter implements AsyncDisposable {
   async #putManifest(request: BaseRequest, stored: StoredBase, startedAtMs: number, run: Run): Promise<string> {
     const packs = this.#packIds(stored.packs);
     const { end } = stored;
+    const { info } = this.#options;
     const maintenance: ManifestMaintenance = {
       store: request.store,
       history: request.history,
+      application: info.application,
       logFrom: end.logFrom,
       cut: end.cut,
       exact: request.exact,
@@ -514,7 +516,6 @@ export class RepositoryWriter implements AsyncDisposable {
       incompleteCount: end.incompleteCount,
       packs,
     };
-    const { info } = this.#options;
     const content = writeContent({
       root: stored.root,
       level: stored.level,

@@ -269,6 +269,11 @@ test('a store that is missing fails; others are backed up and the mark is partia
   assert.equal(restored.status, 3, restored.err);
   const named = shop.run(['backup', 'uploads']);
   assert.deepEqual([named.status, objectOf(named.json, 'mark')['partial']], [3, ['photos']]);
+  const again = shop.run(['plan', 'uploads', '--to', 'latest', '--into', 'copy']);
+  assert.equal(markId(again.json), markId(named.json), again.err);
+  const told = `mark ${markId(named.json)} has uploads; it is partial, without photos`;
+  assert.deepEqual(again.json['warnings'], [told]);
+  assert.deepEqual(shop.run(['ls', 'latest', 'uploads']).json['warnings'], [told]);
   const alone = shop.run(['backup', 'photos']);
   assert.deepEqual([alone.status, alone.json['code']], [7, 'STORE_UNREACHABLE']);
   mkdirSync(shop.at('photos'));

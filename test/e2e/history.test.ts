@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { openEmbedded } from '../../src/connectors/embedded/connector.ts';
-import { listOf, objectOf, openShop, until } from './shop.ts';
+import { listOf, markId, objectOf, openShop, until } from './shop.ts';
 import type { Shop, Started } from './shop.ts';
 
 const MANIFEST = `application: shop
@@ -238,4 +238,21 @@ test('find tells of every mark, also of those on logs, what ls shows there', asy
   }
   const versions = listOf(shop.ok(['find', 'changed']), 'found');
   assert.equal(versions.length, 3);
+});
+
+test('a time that is copied from the list of marks means that mark', async () => {
+  await using shop = await openShop({
+    manifest: 'application: shop\nrepository: ./backups\ntimezone: Asia/Kathmandu\nstores:\n  uploads: files:./data\n',
+  });
+  const taken = ['one', 'two'].map((name) => {
+    writeFileSync(shop.at('data', 'file'), name);
+    return markId(shop.ok(['backup']));
+  });
+  const { out } = shop.run(['marks', '--quiet']);
+  const times = out.split('\n').flatMap((line) => /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S*/.exec(line)?.[0] ?? []);
+  assert.deepEqual(
+    times.map((time) => markId(shop.ok(['plan', '--to', time, '--into', './out']))),
+    taken,
+    out,
+  );
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { listOf, markId, objectOf, openShop } from './shop.ts';
+import { listOf, markId, objectOf, openShop, until } from './shop.ts';
 import type { Shop } from './shop.ts';
 
 const SHOP = 'application: shop\nrepository: ./backups\nstores:\n  uploads: files:./data\n';
@@ -75,11 +75,54 @@ test('what another application has under the same name is not restored over the 
   writeFileSync(two.at('data', 'cat'), 'an upload');
   writeFileSync(two.at('pages', 'home'), 'a page');
   two.ok(shop('backup'));
-  two.ok(wiki('backup'));
+  two.ok(wiki('backup', '--take-over', 'uploads'));
   const refused = two.run(shop('restore', '--to', 'latest', '--yes'));
   assert.equal(refused.status, 2, refused.err);
   assert.match(refused.err, /uploads: it was backed up by the application wiki, and this is shop/);
   assert.equal(readFileSync(two.at('data', 'cat'), 'utf8'), 'an upload');
   two.ok(shop('restore', '--to', 'latest', '--into', './out', '--yes'));
   assert.equal(readFileSync(two.at('out', 'uploads', 'home'), 'utf8'), 'a page');
+});
+
+test('an application does not back up a store under a name that another one has, unless it takes it over', async () => {
+  await using two = await openShop({ manifest: SHOP });
+  mkdirSync(two.at('pages'));
+  writeFileSync(two.at('wiki.yaml'), `${WIKI}  uploads: files:./data\n`);
+  writeFileSync(two.at('data', 'cat'), 'an upload');
+  writeFileSync(two.at('pages', 'home'), 'a page');
+  const first = markId(two.ok(shop('backup')));
+  // First where this host only has the credential that it keeps, which is shop's.
+  const withoutKey = { env: { TIDEMARK_PASSPHRASE: undefined } };
+  for (const [args, options] of [[['backup', 'pages'], withoutKey], [['backup']], [['up']]] as const) {
+    const refused = two.run(wiki(...args), options);
+    assert.deepEqual([refused.status, refused.json['code']], [2, 'STORE_NAME_TAKEN'], refused.err);
+    assert.match(refused.err, /uploads: the application shop backs up a store of this name into this repository/);
+    assert.match(refused.err, /tidemark backup --take-over uploads/);
+  }
+  assert.equal(listOf(two.ok(shop('marks')), 'marks').at(-1)?.['id'], first);
+  const found = listOf(two.run(wiki('doctor')).json, 'findings').filter(({ code }) => code === 'STORE_NAME_TAKEN');
+  assert.deepEqual(
+    found.map(({ store, severity }) => [store, severity]),
+    [['uploads', 'error']],
+  );
+  two.ok(shop('backup'));
+  two.ok(wiki('backup', '--take-over', 'uploads'));
+  two.ok(wiki('backup'));
+  const back = two.run(shop('backup'));
+  assert.deepEqual([back.status, back.json['code']], [2, 'STORE_NAME_TAKEN'], back.err);
+});
+
+test('an up of another application is not asked for marks and backups', async () => {
+  await using two = await openShop({ manifest: SHOP });
+  backUpBoth(two);
+  const up = two.start(shop('up'));
+  await until('it answers', () => two.run(shop('status')).json['up'] !== undefined);
+  for (const args of [wiki('mark'), wiki('backup')]) {
+    const refused = two.run(args);
+    assert.deepEqual([refused.status, refused.json['code']], [8, 'BUSY'], refused.err);
+    assert.match(refused.err, /records shop into this repository, not wiki/);
+  }
+  two.ok(shop('backup'));
+  up.child.kill('SIGINT');
+  await up.ended;
 });

@@ -427,10 +427,12 @@ test('what nobody with the right to it signed does not count', async (t) => {
   await check('a mark whose id could clear a terminal', /field "id" is missing or wrong/, ({ session }) => {
     session.mark([], { id: '\u001b[2J' });
   });
-  await check('a mark at an order that is not ASCII', /field "order" is missing or wrong/, ({ session }) => {
-    const base = session.base({ entries: [folder('')] });
-    session.mark([{ ...base, position: { lineage: 'l1', order: '\u0661', resume: 'r' } }], { id: 'mark-2' });
-  });
+  for (const order of ['\u0661', '', 'x', '1x', '0x1', '-1', '18446744073709551616']) {
+    await check('a mark at an order that is no number', /field "order" is missing or wrong/, ({ session }) => {
+      const base = session.base({ entries: [folder('')] });
+      session.mark([{ ...base, position: { lineage: 'l1', order, resume: 'r' } }], { id: 'mark-2' });
+    });
+  }
   await check('a position that is too large', /field "resume" is missing or wrong/, ({ session }) => {
     const base = session.base({ entries: [folder('')] });
     session.mark([{ ...base, position: { lineage: 'l1', order: '9', resume: 'r'.repeat(65_537) } }], { id: 'mark-2' });

@@ -11,6 +11,7 @@ import {
   readlinkSync,
   renameSync,
   statSync,
+  rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -268,6 +269,29 @@ test('a partial mark restores what it has and says so with status 3', async () =
   assert.match(ended.err, /not written: orders/);
   assert.ok(existsSync(temporary.at('out', 'uploads', 'a')));
   assert.equal(runKit(['restore', temporary.at('repository'), 'part', temporary.at('one'), 'uploads']).status, 0);
+});
+
+test('latest of stores that are named is the newest mark that has them, also where it is partial for others', async () => {
+  await using temporary = temporaryFolder();
+  const repository = temporary.at('repository');
+  const { session } = HandMade.withBase(repository, { entries: [folder(''), file('a')] });
+  const newer = session.base({ entries: [folder(''), file('b')] });
+  const orders = session.base({ store: 'orders', entries: [folder('')] });
+  const lost = session.base({ entries: [folder(''), file('c')] });
+  session.mark([newer], { id: 'part', missing: ['orders'], atMs: 1_900_000_000_000 });
+  session.mark([lost, orders], { id: 'torn', atMs: 1_900_000_000_001 });
+  rmSync(join(repository, lost.key));
+  const listed = runKit(['ls', repository, 'latest', 'uploads']);
+  assert.match(listed.out, / b$/m);
+  assert.match(listed.err, /latest is part, which is partial: without orders/);
+  const restored = runKit(['restore', repository, 'latest', temporary.at('one'), 'uploads']);
+  assert.ok(existsSync(temporary.at('one', 'uploads', 'b')), restored.err);
+  assert.match(runKit(['restore', repository, 'latest', temporary.at('all')]).err, /restoring the mark mark-1/);
+  assert.match(runKit(['restore', repository, 'latest', temporary.at('two'), 'orders']).err, /restoring the mark torn/);
+  assert.match(
+    runKit(['restore', repository, 'latest', temporary.at('both'), 'orders', 'uploads']).err,
+    /no store orders in the mark mark-1/,
+  );
 });
 
 test('each mistake ends with one line and its own status', async () => {

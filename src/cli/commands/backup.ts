@@ -13,10 +13,10 @@ import { markText, printSkipped } from '../mark-text.ts';
 import type { backupSpec } from '../table/backing-up.ts';
 
 export const backup: Command<typeof backupSpec, BackupResult> = {
-  async run(context, { stores }, { name, tag, dryRun, allowEmpty, oneFileSystem }) {
+  async run(context, { stores }, { name, tag, dryRun, allowEmpty, takeOver, oneFileSystem }) {
     await using application = await openApplication(context);
     const overrides = oneFileSystem ? { oneFileSystem } : {};
-    const request = { stores, name, tags: tag, dryRun, allowEmpty, overrides };
+    const request = { stores, name, tags: tag, dryRun, allowEmpty, takeOver, overrides };
     const result =
       (await askUp(application, request, context)) ?? (await takeBackup(application, request, context.run));
     for (const { store, message, hint } of result.failed) context.warn(`${store} is left out: ${message}. ${hint}`);
@@ -57,14 +57,15 @@ export const backup: Command<typeof backupSpec, BackupResult> = {
 
 /** A process that records takes the bases itself: what it follows goes on from them. A dry run writes nothing that it could meet. */
 async function askUp(
-  { stateFolder }: OpenApplication,
+  { stateFolder, context: { configuration } }: OpenApplication,
   { dryRun, overrides, stores, name, tags, allowEmpty }: BackupRequest,
   context: CommandContext,
 ): Promise<BackupResult | undefined> {
   if (dryRun) return undefined;
   const { askAgent } = await import('../../agent/socket-client.ts');
   const onNews = (message: string): void => context.show((printer) => printer.line(message));
-  const request = { command: 'backup', stores, name, tags, allowEmpty } as const;
+  const own = configuration?.application;
+  const request = { command: 'backup', application: own, stores, name, tags, allowEmpty } as const;
   if (Object.keys(overrides).length > 0) {
     if ((await askAgent(stateFolder, { command: 'status' }, { onNews }, context.run)) === undefined) return undefined;
     throw new TidemarkError('USAGE', '--one-file-system can’t be given while `tidemark up` runs', {

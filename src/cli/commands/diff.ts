@@ -15,6 +15,8 @@ const SIGNS: Readonly<Record<DifferenceResult['change'], readonly [string, Style
   attributes: ['U', 'dim'],
 };
 
+const OTHER_TYPE: readonly [string, Style] = ['T', 'yellow'];
+
 export const diff: Command<typeof diffSpec, DiffResult> = {
   async run(context, { from, to, stores }) {
     const opened = await openReading(context);
@@ -55,9 +57,14 @@ function countsText({
 
 /** The root has no name: it is shown as the folder that it is. */
 function differenceLine(difference: DifferenceResult, printer: Printer): string {
-  const { change, store, type, sizeBefore, sizeAfter } = difference;
-  const [sign, style] = SIGNS[change];
-  const sizes = change === 'attributes' ? [] : [sizeBefore, sizeAfter].filter((size) => size !== undefined);
+  const { change, store, type, typeBefore } = difference;
+  const [sign, style] = typeBefore === undefined ? SIGNS[change] : OTHER_TYPE;
   const name = `${safeName(difference) || '.'}${type === 'folder' ? '/' : ''}`;
-  return `${printer.paint(style, sign)} ${store}  ${name}${sizes.length === 0 ? '' : `  ${sizes.map(formatSize).join(' → ')}`}`;
+  return [`${printer.paint(style, sign)} ${store}`, name, ...sidesText(difference)].join('  ');
+}
+
+function sidesText({ change, type, typeBefore, sizeBefore, sizeAfter }: DifferenceResult): readonly string[] {
+  if (typeBefore !== undefined) return [`${typeBefore} → ${type}`];
+  const sizes = change === 'attributes' ? [] : [sizeBefore, sizeAfter].filter((size) => size !== undefined);
+  return sizes.length === 0 ? [] : [sizes.map(formatSize).join(' → ')];
 }

@@ -11,7 +11,8 @@ export const mark: Command<typeof markSpec, MarkTakenResult> = {
     await using application = await openApplication(context);
     const { askAgent } = await import('../../agent/socket-client.ts');
     const { stateFolder } = application;
-    const request = { command: 'mark', name, tags: tag, sealed } as const;
+    const own = application.context.configuration?.application;
+    const request = { command: 'mark', application: own, name, tags: tag, sealed } as const;
     const onNews = (message: string): void => context.warn(message);
     const answer = await askAgent(stateFolder, request, { onNews }, context.run);
     if (answer === undefined) {

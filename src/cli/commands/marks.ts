@@ -30,7 +30,7 @@ export const marks: Command<typeof marksSpec, MarksResult> = {
       list.map((mark) => [
         printable(mark.id),
         printable(mark.name ?? ''),
-        printer.time(mark.at),
+        printer.moment(mark.at),
         agreementText(mark),
         `${stateText(mark, printer)}${mark.pinned ? ', pinned' : ''}`,
         mark.tags.map(printable).join(' '),

@@ -22,6 +22,11 @@ export const backupSpec = {
       value: 'STORE',
       says: 'this store may be empty or far smaller than last time; may be repeated',
     },
+    takeOver: {
+      kind: 'list',
+      value: 'STORE',
+      says: 'go on with this store although another application backed it up so far: for one that was renamed; may be repeated',
+    },
     oneFileSystem: { kind: 'flag', says: 'leave out other file systems that are mounted inside a store' },
   },
   result:

@@ -36,7 +36,7 @@ const PER_STORE =
   'A time means the newest complete mark at or before it, to which all stores were in step. With --per-store each store goes to its own newest commit at or before the time: nearer, but no longer in step; without a mark in the result, `nearest` says how near.';
 
 const LATEST =
-  'latest and times go by the marks that have all stores that are named, or else all of the manifest. A store of the manifest that no such mark has yet is named in a warning.';
+  'latest and times go by the complete marks that have all stores of the manifest. A store of the manifest that no such mark has yet is named in a warning. Of stores that are named they go by all marks that have these, also by those that are partial for others, which is told.';
 
 const stores = { kind: 'any', value: 'STORE', says: 'only these stores' } as const;
 
@@ -169,7 +169,7 @@ export const diffSpec = {
   group,
   says: 'list what changed between two marks',
   details: [
-    '+ is added, - is removed, M has another content, U the same content and other attributes (mode, owner, time, …).',
+    '+ is added, - is removed, M has another content, T is of another type, U the same content and other attributes (mode, owner, time, …).',
   ],
   needs: 'manifest',
   arguments: {
@@ -178,7 +178,8 @@ export const diffSpec = {
     stores,
   },
   options: {},
-  result: 'from mark, to mark, differences [{store, name, nameBase64, type, change, sizeBefore, sizeAfter}]',
+  result:
+    'from mark, to mark, differences [{store, name, nameBase64, type, typeBefore, change, sizeBefore, sizeAfter}]',
   examples: [{ line: 'tidemark diff before-upgrade latest uploads', says: 'what changed in one store since' }],
 } as const satisfies CommandSpec;
 

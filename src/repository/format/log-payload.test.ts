@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { isTidemarkError } from '../../core/errors.ts';
+import { orderOf } from '../../core/position.ts';
 import { PayloadBuilder, payloadOf, readPayload } from './log-payload.ts';
 import type { StoredChange, StoredPiece } from './log-payload.ts';
 
@@ -22,7 +23,8 @@ const change: fc.Arbitrary<StoredChange> = fc.oneof(
   fc.record({ name: fc.uint8Array(), removed: fc.constant(true as const) }),
   fc.record({ name: fc.uint8Array(), attributes: fc.uint8Array(), content }),
 );
-const position = fc.record({ lineage: fc.constant('l'), order: fc.string(), resume: fc.string({ unit: 'grapheme' }) });
+const order = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(orderOf);
+const position = fc.record({ lineage: fc.constant('l'), order, resume: fc.string({ unit: 'grapheme' }) });
 const piece: fc.Arbitrary<StoredPiece> = fc.oneof(
   fc.record({ changes: fc.array(change, { maxLength: 4 }) }),
   fc.record({ changes: fc.array(change, { maxLength: 4 }), commit: fc.record({ position, atMs: fc.nat() }) }),
@@ -84,6 +86,14 @@ test('kinds and ends that there are not, and positions that are too long, are da
   const head = payloadOf(START, []);
   damagedPayload(Buffer.concat([head, Buffer.from([1, 2, 0])]));
   damagedPayload(Buffer.concat([head, Buffer.from([0, 2])]));
-  const long = { position: { lineage: 'l', order: 'x'.repeat(65_537), resume: '' }, atMs: 0 };
-  damagedPayload(payloadOf(START, [written([{ changes: [], commit: long }])]));
+  const committed = (place: { readonly order: string; readonly resume: string }): Uint8Array =>
+    payloadOf(START, [written([{ changes: [], commit: { position: { lineage: 'l', ...place }, atMs: 0 } }])]);
+  damagedPayload(committed({ order: '0006', resume: 'x'.repeat(65_537) }));
+  for (const wrong of ['', 'x', '6x', '-6', '0x6', '18446744073709551616']) {
+    damagedPayload(committed({ order: wrong, resume: '' }));
+    assert.throws(
+      () => readPayload(payloadOf({ lineage: 'l', order: wrong }, []), 'a payload'),
+      (error) => isTidemarkError(error, 'REPOSITORY_DAMAGED'),
+    );
+  }
 });

@@ -1,4 +1,5 @@
 import type { Commit } from '../../core/change.ts';
+import { isOrder } from '../../core/position.ts';
 import type { Position } from '../../core/position.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { ByteCursor } from './byte-cursor.ts';
@@ -88,7 +89,7 @@ export function readPayload(
 ): { readonly start: PayloadStart; readonly pieces: Iterable<StoredPiece> } {
   const cursor = new ByteCursor(bytes, what);
   const lineage = readText(cursor);
-  const order = readText(cursor);
+  const order = readOrder(cursor);
   return { start: { lineage, order }, pieces: readPieces(cursor, lineage) };
 }
 
@@ -112,7 +113,7 @@ function readChange(cursor: ByteCursor): StoredChange {
 }
 
 function readCommit(cursor: ByteCursor, lineage: string): Commit {
-  const order = readText(cursor);
+  const order = readOrder(cursor);
   const resume = readText(cursor);
   return { position: { lineage, order, resume }, atMs: cursor.varint() };
 }
@@ -120,6 +121,11 @@ function readCommit(cursor: ByteCursor, lineage: string): Commit {
 function writeText(builder: ByteBuilder, text: string): void {
   const bytes = Buffer.from(text, 'utf8');
   builder.varint(bytes.byteLength).bytes(bytes);
+}
+
+function readOrder(cursor: ByteCursor): string {
+  const order = readText(cursor);
+  return isOrder(order) ? order : cursor.fail('the order of a position in it is no number');
 }
 
 function readText(cursor: ByteCursor): string {

@@ -50,6 +50,7 @@ test('a manifest with another form of store, position or packs than it can have 
     { store: 'o'.repeat(64) },
     { cut: { ...CUT, order: '१' } },
     { cut: { ...CUT, order: '1'.repeat(65_537) } },
+    ...['', 'x', '3x', ' 3', '-3', '3.0', '0x3', '18446744073709551616'].map((order) => ({ cut: { ...CUT, order } })),
     { logFrom: { ...CUT, lineage: 'ü'.repeat(32_769) } },
     { cut: { ...CUT, resume: 'r'.repeat(65_537) } },
     { packs: Buffer.alloc(63).toString('base64') },
@@ -60,7 +61,7 @@ test('a manifest with another form of store, position or packs than it can have 
 });
 
 test('a position may be as large as the format allows', () => {
-  const cut = { lineage: 'ü'.repeat(32_768), order: '1'.repeat(65_536), resume: 'r'.repeat(65_536) };
+  const cut = { lineage: 'ü'.repeat(32_768), order: '18446744073709551615', resume: 'r'.repeat(65_536) };
   const { packs: _packs, ...written } = fieldsOf(writeMaintenance({ ...MANIFEST, cut })).all;
   assert.deepEqual(readMaintenance(fieldsOf({ ...written, packs: '' })).cut, cut);
 });
@@ -75,6 +76,8 @@ test('a mark whose id or name of a store could not be one is damage', () => {
     { id: '20261121-100502-3F9A' },
     { id: 'a'.repeat(101) },
     { positions: { '../orders': CUT } },
+    { positions: { orders: { ...CUT, order: 'x' } } },
+    { floors: { orders: { ...CUT, order: 'x' } } },
     { bases: { '': 'manifests/a' } },
     { floors: { 'a b': CUT } },
     { missing: ['a\nb'] },

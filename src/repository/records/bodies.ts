@@ -1,3 +1,4 @@
+import { isOrder } from '../../core/position.ts';
 import type { Exactness, Position } from '../../core/position.ts';
 import { STORE_NAME } from '../../core/store-name.ts';
 import type { SkipReason, Skipped } from '../../core/recorder.ts';
@@ -9,6 +10,8 @@ import type { Json, JsonFields } from '../format/json.ts';
 export type ManifestSummary = {
   readonly store: string;
   readonly history: string;
+  /** Of whom the store is; absent in bases from before it was said here. */
+  readonly application?: string | undefined;
   readonly logFrom: Position;
   readonly cut: Position;
   readonly exact: Exactness;
@@ -45,7 +48,6 @@ export type ManifestContent = {
 const PACK_ID_BYTES = 32;
 /** The most that a part of a position takes. */
 const MAX_PART_BYTES = 64 * 1024;
-const ORDER = /^[\u0000-\u007f]{0,65536}$/;
 const MARK_ID = /^[a-z0-9-]{1,100}$/;
 const skipReasons: readonly SkipReason[] = ['unreadable', 'changed', 'vanished', 'special', 'too-long', 'filesystem'];
 
@@ -53,13 +55,19 @@ export function writePosition({ lineage, order, resume }: Position): Json {
   return { lineage, order, resume };
 }
 
-/** @throws REPOSITORY_DAMAGED, also when a part of it is larger than any is, or its order is not ASCII */
+/** @throws REPOSITORY_DAMAGED, also when a part of it is larger than any is, or its order is no number */
 export function readPosition(fields: JsonFields): Position {
   return {
     lineage: readPart(fields, 'lineage'),
-    order: fields.formed('order', ORDER, `ASCII of at most ${MAX_PART_BYTES} bytes`),
+    order: readOrder(fields),
     resume: readPart(fields, 'resume'),
   };
+}
+
+function readOrder(fields: JsonFields): string {
+  const order = fields.text('order');
+  if (isOrder(order)) return order;
+  throw fields.wrong('order', 'the digits of a number below 2^64');
 }
 
 function readPart(fields: JsonFields, key: string): string {
@@ -74,15 +82,26 @@ export function readStore(fields: JsonFields): string {
 }
 
 export function writeSummary(summary: ManifestSummary): { readonly [key: string]: Json } {
-  const { store, history, exact, entries, bytes, startedAtMs, createdAtMs } = summary;
-  const logFrom = writePosition(summary.logFrom);
-  return { store, history, logFrom, cut: writePosition(summary.cut), exact, entries, bytes, startedAtMs, createdAtMs };
+  const { store, history, application, exact, entries, bytes, startedAtMs, createdAtMs } = summary;
+  return {
+    store,
+    history,
+    ...(application === undefined ? {} : { application }),
+    logFrom: writePosition(summary.logFrom),
+    cut: writePosition(summary.cut),
+    exact,
+    entries,
+    bytes,
+    startedAtMs,
+    createdAtMs,
+  };
 }
 
 export function readSummary(fields: JsonFields): ManifestSummary {
   return {
     store: readStore(fields),
     history: fields.text('history'),
+    application: fields.optionalText('application'),
     logFrom: readPosition(fields.object('logFrom')),
     cut: readPosition(fields.object('cut')),
     exact: fields.oneOf('exact', ['position', 'time', 'observation']),

@@ -206,7 +206,8 @@ async function runIdOf(client: RedisClient, run: Run): Promise<string | undefine
 }
 
 async function offsetOf(client: RedisClient, run: Run): Promise<bigint> {
-  return BigInt((await infoOf(client, 'replication', run)).get('master_repl_offset') ?? 0);
+  const [offset] = /^\d{1,19}$/.exec((await infoOf(client, 'replication', run)).get('master_repl_offset') ?? '') ?? [];
+  return BigInt(offset ?? 0);
 }
 
 function needsOf({ version, highestDatabase, largestBytes }: StagedFacts): Needs {
