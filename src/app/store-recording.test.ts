@@ -114,6 +114,7 @@ function recordingOf(
     failedBases = 0,
     failedBaseMs = 0,
     logFrom = undefined as Position | undefined,
+    isCollapsed = false,
   } = {},
 ) {
   const clock = createVirtualClock(1_000_000);
@@ -146,8 +147,9 @@ function recordingOf(
     openSpool: async () => ownSpool,
     journal,
     known,
-    writeBase: async (_, run) => {
+    writeBase: async ({ allowEmpty }, run) => {
       bases.push(clock.nowMs());
+      if (isCollapsed && !allowEmpty) throw collapsed;
       if (bases.length <= failedBases) {
         await clock.sleep(failedBaseMs, run);
         throw away;
@@ -163,6 +165,7 @@ function recordingOf(
 }
 
 const away = new TidemarkError('STORE_UNREACHABLE', 'it is away', { disposition: 'retry', hint: 'Wait.' });
+const collapsed = new TidemarkError('BASE_COLLAPSED', 'it has collapsed', { hint: 'Allow it.' });
 const lost = new TidemarkError('POSITION_LOST', 'it was compacted', { disposition: 'resync' });
 
 /** Runs it while `work` is done, and stops it then. */
@@ -234,6 +237,32 @@ test('the first base is tried again soon where it failed soon, and seldom where 
   const [soon, seldom] = [await restsAfter(50), await restsAfter(20_000)];
   assert.ok(soon.length === 3 && soon.every((restMs) => restMs < 5_000), String(soon));
   assert.ok(seldom.length === 3 && seldom.every((restMs) => restMs >= 10_000), String(seldom));
+});
+
+test('a store whose first base has collapsed is recorded at once when that is allowed, and is in marks then', async () => {
+  for (const kind of [{ begins: true }, { isObserved: true }, { hasOnlyBases: true }]) {
+    const world = recordingOf([kind], { isCollapsed: true });
+    await during(world, async (advance) => {
+      await advance(600_000);
+      const refused = { code: 'STORE_UNREACHABLE', hint: 'Allow it.' };
+      await assert.rejects(world.recording.takeBase({ allowEmpty: false }, noRun), refused);
+      const askedMs = world.clock.nowMs();
+      const { base } = await world.recording.takeBase({ allowEmpty: true }, noRun);
+      assert.equal(base.key, `base ${world.bases.length}`);
+      assert.equal(world.clock.nowMs(), askedMs);
+      await world.recording.position(noRun);
+    });
+    assert.equal(world.news.at(-1), 'orders: recording');
+  }
+});
+
+test('who allows a collapsed base hears why the store is not recorded all the same', async () => {
+  const world = recordingOf([{}, { opens: away }], { isCollapsed: true });
+  await during(world, async (advance) => {
+    await advance(10);
+    const asking = world.recording.takeBase({ allowEmpty: true }, noRun);
+    await assert.rejects(asking, { code: 'STORE_UNREACHABLE', message: 'it is away' });
+  });
 });
 
 test('a base that needs log from before what is recorded does not count, and that is told', async () => {

@@ -1,4 +1,4 @@
-import { pumpLog } from '../archive/log-pump.ts';
+import { keptAtTheEnd, pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
 import { PlaceTimes } from '../archive/place-times.ts';
@@ -8,13 +8,14 @@ import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
 import { comparePositions, isSamePlace } from '../core/position.ts';
 import type { Exactness, Position } from '../core/position.ts';
-import type { Log, ObservationLog, Recorder } from '../core/recorder.ts';
+import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
 import { backOffDelayMs } from '../flow/back-off.ts';
 import type { Spool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
 import type { WrittenBase } from '../repository/writer.ts';
+import { Allowance } from './allowance.ts';
 import type { Journal, JournaledHistory } from './journal.ts';
 import type { StoreState } from './results.ts';
 
@@ -34,6 +35,8 @@ const SETTLE_STEP_MS = 50;
 
 /** A base that a mark names. `fromMs`: when it was begun. */
 export type StandingBase = { readonly key: string; readonly cut: Position; readonly fromMs: number };
+
+type TakenBase = { readonly base: WrittenBase; readonly exact: Exactness };
 
 /** Where the repository stands with a store. */
 export type KnownHistory = {
@@ -106,6 +109,9 @@ export class StoreRecording implements AsyncDisposable {
   #failedBases = 0;
   /** How long those took. */
   #failedBaseMs = 0;
+  /** Of a first base, without which it is not recorded. */
+  readonly #allowed = new Allowance<TakenBase>();
+  #newestBase: TakenBase | undefined;
   #looking: Promise<unknown> = Promise.resolve();
   #history: JournaledHistory | undefined;
   #times = new PlaceTimes();
@@ -159,6 +165,7 @@ export class StoreRecording implements AsyncDisposable {
       this.#attempt = new AbortController();
       const attempt: Run = { signal: AbortSignal.any([run.signal, this.#attempt.signal]) };
       this.#attemptRun = attempt;
+      this.#allowed.begin();
       try {
         await this.#record(attempt, () => {
           recordingMs = Math.min(recordingMs, clock.monotonicMs());
@@ -177,7 +184,7 @@ export class StoreRecording implements AsyncDisposable {
         const baseDelayMs = this.#failedBases === 0 ? 0 : backOffDelayMs(this.#failedBases, BASE_BACK_OFF, random);
         const restMs = Math.min(baseDelayMs, this.#failedBaseMs * REST_AFTER_BASE);
         const delayMs = Math.max(backOffDelayMs(failures, BACK_OFF, random), restMs);
-        await clock.sleep(delayMs, run).catch(() => undefined);
+        await this.#allowed.rest(clock, delayMs, run);
       }
     }
   }
@@ -224,12 +231,15 @@ export class StoreRecording implements AsyncDisposable {
     }
   }
 
-  /** Takes a base while everything else goes on. @throws STORE_UNREACHABLE when it is not recorded now */
-  async takeBase(
-    options: { readonly allowEmpty: boolean },
-    run: Run,
-  ): Promise<{ readonly base: WrittenBase; readonly exact: Exactness }> {
+  /**
+   * Takes a base while everything else goes on. One that is not recorded because its first base is empty or far smaller than the last is recorded
+   * once that is allowed. @throws STORE_UNREACHABLE when it is not recorded now
+   */
+  async takeBase(options: { readonly allowEmpty: boolean }, run: Run): Promise<TakenBase> {
     const recorder = this.#recorder;
+    if (this.#state !== 'recording' && options.allowEmpty && this.#trouble?.code === 'BASE_COLLAPSED') {
+      return await this.#allowed.ask(run);
+    }
     if (recorder === undefined || this.#state !== 'recording') throw this.#notRecorded();
     const taken = this.#base(recorder, { signal: AbortSignal.any([run.signal, this.#released.signal]) }, options);
     this.#bases.add(taken);
@@ -256,8 +266,8 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   #notRecorded(): TidemarkError {
-    const why = this.#trouble?.message ?? 'its first base is being taken';
-    return new TidemarkError('STORE_UNREACHABLE', `${this.store.name} is not recorded now: ${why}`);
+    const { message = 'its first base is being taken', hint } = this.#trouble ?? {};
+    return new TidemarkError('STORE_UNREACHABLE', `${this.store.name} is not recorded now: ${message}`, { hint });
   }
 
   #fail(error: TidemarkError): void {
@@ -265,6 +275,7 @@ export class StoreRecording implements AsyncDisposable {
     if (!isTold) this.#tell(`${this.store.name}: ${error.message}. ${error.hint}`);
     this.#state = 'retrying';
     this.#trouble = error;
+    this.#allowed.failed(error);
   }
 
   /** What has not changed since is told once. */
@@ -492,13 +503,14 @@ export class StoreRecording implements AsyncDisposable {
     this.#state = 'recording';
     this.#trouble = undefined;
     this.#told = undefined;
+    if (this.#newestBase !== undefined) this.#allowed.recorded(this.#newestBase);
     onRecording();
   }
 
   async #base(
     recorder: Recorder,
     run: Run,
-    { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: false },
+    { allowEmpty }: { readonly allowEmpty: boolean } = { allowEmpty: this.#allowed.holds },
   ): Promise<WrittenBase> {
     const isCostly = recorder.begin !== undefined && !this.#reach.hasBase;
     const { clock } = this.#runtime;
@@ -515,6 +527,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#failedBases = 0;
     this.#failedBaseMs = 0;
     this.#lastBaseMs = clock.nowMs();
+    this.#newestBase = { base, exact: recorder.exact };
     if (!this.#reach.hasBase) this.#reach.from = base.cut;
     this.#reach.hasBase = true;
     this.#reach.logFrom = base.stored.end.logFrom;
@@ -570,22 +583,6 @@ export class StoreRecording implements AsyncDisposable {
     this.#options.journal.touch(startMs);
     return block.upTo;
   }
-}
-
-/** What waits in memory goes to the disk when the log is left: so its store may forget, and the next one begin there. */
-function keptAtTheEnd(log: Log, queue: LogQueue): AsyncDisposable {
-  return {
-    async [Symbol.asyncDispose]() {
-      try {
-        await queue.keep({ signal: new AbortController().signal });
-      } catch (error) {
-        // The store still has it.
-        if (operatorError(error, 'what waits can’t be kept') === undefined) throw error;
-        return;
-      }
-      log.retention?.onDisk(queue.received);
-    },
-  };
 }
 
 function unstored(cause?: TidemarkError): TidemarkError {

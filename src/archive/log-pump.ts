@@ -1,4 +1,4 @@
-import { TidemarkError } from '../core/errors.ts';
+import { operatorError, TidemarkError } from '../core/errors.ts';
 import { comparePositions } from '../core/position.ts';
 import type { Position } from '../core/position.ts';
 import type { Log, LogPiece } from '../core/recorder.ts';
@@ -40,6 +40,22 @@ export async function pumpLog(
     if (queue.isSpooling) log.retention?.onDisk(queue.received);
     if (isSmall) await clock.sleep(REST_MS, run);
   }
+}
+
+/** Disposed: what waits in memory goes to the disk when the log is left: so its store may forget, and the next one begin there. */
+export function keptAtTheEnd(log: Log, queue: LogQueue): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        await queue.keep({ signal: new AbortController().signal });
+      } catch (error) {
+        // The store still has it.
+        if (operatorError(error, 'what waits can’t be kept') === undefined) throw error;
+        return;
+      }
+      log.retention?.onDisk(queue.received);
+    },
+  };
 }
 
 class OpenBlock {

@@ -147,7 +147,7 @@ export const errorCodes = {
   BASE_COLLAPSED: {
     exit: 1,
     meaning: 'The store is empty or far smaller than at its last base.',
-    action: 'Check the store; if this is right, run again with --allow-empty STORE.',
+    action: 'Check the store; if this is right, run `tidemark backup STORE --allow-empty STORE`.',
   },
   RESTORE_UNFINISHED: {
     exit: 1,

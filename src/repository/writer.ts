@@ -483,7 +483,7 @@ export class RepositoryWriter implements AsyncDisposable {
 
   #refuseCollapsed(request: BaseRequest, stored: StoredBase): void {
     const last = newestBase(this.catalogue, request.history)?.summary;
-    const hint = `Check ${request.url}; if this is right, run again with --allow-empty ${request.store}.`;
+    const hint = `Check ${request.url}; if this is right, run \`tidemark backup ${request.store} --allow-empty ${request.store}\`.`;
     if (stored.isEmpty) {
       throw new TidemarkError('BASE_COLLAPSED', `the store ${request.store} is empty`, { hint });
     }

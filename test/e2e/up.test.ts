@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { listOf, objectOf, openShop, until } from './shop.ts';
 
@@ -83,4 +83,21 @@ test('a backup asked of up leaves out a store that fails, fails when all do, and
   assert.equal(shop.run(['backup', '--allow-empty', 'nowhere']).status, 2);
   up.child.kill('SIGINT');
   await up.ended;
+});
+
+test('a store that is empty when up begins is recorded once that is allowed, and the mark of that backup has it', async () => {
+  await using shop = await openShop({ manifest: MANIFEST.replace(/  catalog.*\n/, '') });
+  rmSync(shop.at('data'), { recursive: true });
+  mkdirSync(shop.at('data'));
+  const up = shop.start(['up']);
+  await until('the base is refused', () =>
+    listOf(shop.run(['status']).json, 'alarms').some(({ code }) => code === 'BASE_COLLAPSED'),
+  );
+  const refused = shop.run(['backup', 'uploads']);
+  assert.equal(refused.status, 7);
+  assert.match(refused.err, /tidemark backup uploads --allow-empty uploads/);
+  const { status, json } = shop.run(['backup', 'uploads', '--allow-empty', 'uploads']);
+  assert.deepEqual([status, objectOf(json, 'mark')['state']], [0, 'complete']);
+  up.child.kill('SIGINT');
+  assert.equal((await up.ended).status, 0);
 });

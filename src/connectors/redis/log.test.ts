@@ -14,8 +14,8 @@ const SET = encodeCommand(['SET', 'key', 'value']);
 /** Looking at all PINGs again at each would take longer by far. */
 const LIMIT_MS = 60_000;
 
-/** A log of what a master sends at once, piece by piece, until it ends. */
-function logOf(chunks: Iterable<Uint8Array>): RedisLog {
+/** A log of what a master sends at once, piece by piece, until it ends. `then`: what it does first. */
+function logOf(chunks: Iterable<Uint8Array>, then: () => Promise<void> = async () => undefined): RedisLog {
   const left = chunks[Symbol.iterator]();
   let offset = 0n;
   let next = left.next();
@@ -33,7 +33,9 @@ function logOf(chunks: Iterable<Uint8Array>): RedisLog {
       return [chunk];
     },
     async arrivedWithin() {
-      if (next.done === true) throw new Error('it has ended');
+      if (next.done !== true) return;
+      await then();
+      throw new Error('it has ended');
     },
     acknowledge: () => undefined,
     async [Symbol.asyncDispose]() {},
@@ -71,6 +73,21 @@ suite('the log of a master', { timeout: LIMIT_MS }, () => {
     log.want(BigInt(2 * PING.byteLength));
     const twice = Buffer.concat([PING, PING]);
     assert.deepEqual(bytesOf(await piecesOf(log)), [twice, Buffer.concat([twice, SET])]);
+  });
+
+  test('stands before the PINGs that it holds back, but behind those that somebody waits for', async () => {
+    const standing: bigint[] = [];
+    const log = logOf([SET, PING, PING], async () => {
+      const end = BigInt(SET.byteLength + 2 * PING.byteLength);
+      standing.push(log.standing(end));
+      for (const wanted of [BigInt(SET.byteLength + PING.byteLength), end]) {
+        log.want(wanted);
+        standing.push(log.standing(end));
+      }
+    });
+    await piecesOf(log);
+    const wanted = [0, 1, 2].map((pings) => BigInt(SET.byteLength + pings * PING.byteLength));
+    assert.deepEqual(standing, wanted);
   });
 
   test('lets PINGs go when they are many, and looks at each once', async () => {

@@ -59,12 +59,13 @@ export class RedisLog implements Log {
     this.#tell();
   }
 
-  /** The same state as at an offset that the master has told: before the PINGs that lie before it, where they are held back. */
+  /** The same state as at an offset that the master has told: before the PINGs that lie before it, where nobody wants them. */
   standing(offset: bigint): bigint {
-    const { link } = this.#options;
-    if (offset === link.offset) return offset - BigInt(this.#heldBytes);
-    this.want(offset);
-    return offset;
+    if (offset !== this.#options.link.offset) {
+      this.want(offset);
+      return offset;
+    }
+    return this.#wanted > this.#start && this.#wanted <= offset ? this.#wanted : this.#start;
   }
 
   /** Nothing up to an offset is held back any more. */

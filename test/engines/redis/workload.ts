@@ -52,6 +52,7 @@ export function* workload(random: SeededRandom): Generator<Words, undefined> {
     () => ['BITOP', 'XOR', key('a'), key('a'), key('a')],
     () => ['GEOADD', key('g'), String(random.next() * 90), '10', text()],
     () => ['XADD', key('x'), 'MAXLEN', '~', '50', '*', 'f', text()],
+    () => ['XADD', key('x'), 'MAXLEN', '~', '50', 'LIMIT', '20', '*', 'f', text()],
     () => [
       'XGROUP',
       'CREATE',

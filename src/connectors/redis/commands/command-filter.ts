@@ -36,6 +36,10 @@ const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGET
 const MOST_FIELD_MS = 2 ** 46 - 1;
 /** They bring a value as DUMP gives it. */
 const RESTORES: ReadonlySet<string> = new Set(['RESTORE', 'RESTORE-ASKING']);
+/** Of an approximate trimming a server makes an exact one for its replicas, and leaves its LIMIT, which nobody but a replica may say then. */
+const TRIMS: ReadonlySet<string> = new Set(['XADD', 'XTRIM']);
+const TRIM_FROM = 2;
+const TRIM_FLAGS: ReadonlySet<string> = new Set(['NOMKSTREAM', 'KEEPREF', 'DELREF', 'ACKED']);
 const LONGEST_NAME = 14;
 
 /**
@@ -54,7 +58,7 @@ export function effectiveCommands(batch: CommandBatch, expiry: MovedExpiry | und
       continue;
     }
     const isDropped = DROPPED.has(name);
-    const changed = isDropped || expiry === undefined ? undefined : mapExpiry(name, bytes, start, expiry);
+    const changed = isDropped ? undefined : changedCommand(name, bytes, start, expiry);
     if (!isDropped && changed === undefined) {
       sent?.push(index);
       continue;
@@ -92,15 +96,38 @@ function shortName(bytes: Buffer, start: number): string | undefined {
   return name.length <= LONGEST_NAME && isConcerned(name) ? name : undefined;
 }
 
-const [P, S, R, H, E, G, M, C] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d, 0x43];
+const [P, S, R, H, E, G, M, C, X] = [0x50, 0x53, 0x52, 0x48, 0x45, 0x47, 0x4d, 0x43, 0x58];
 
 function isFirstLetter(letter: number): boolean {
   if (letter === P || letter === S || letter === R || letter === H) return true;
-  return letter === E || letter === G || letter === M || letter === C;
+  return letter === E || letter === G || letter === M || letter === C || letter === X;
 }
 
 function isConcerned(name: string): boolean {
-  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || RESTORES.has(name);
+  return DROPPED.has(name) || EXPIRIES.has(name) || OPTIONS_FROM.has(name) || RESTORES.has(name) || TRIMS.has(name);
+}
+
+/** Undefined where it stays as it came. */
+function changedCommand(
+  name: string,
+  bytes: Buffer,
+  start: number,
+  expiry: MovedExpiry | undefined,
+): Uint8Array | undefined {
+  if (TRIMS.has(name)) return withoutLimit(bytes, start);
+  return expiry === undefined ? undefined : mapExpiry(name, bytes, start, expiry);
+}
+
+/** `XADD key MAXLEN = threshold LIMIT count id …`: without the limit. The threshold says already how much was trimmed. */
+function withoutLimit(bytes: Buffer, start: number): Uint8Array | undefined {
+  const args = argumentsOf(bytes, start);
+  for (let at = TRIM_FROM; ; ) {
+    const option = textOf(args[at]).toUpperCase();
+    if (option === 'LIMIT') return encodeCommand(args.toSpliced(at, 2));
+    if (option === 'MAXLEN' || option === 'MINID') at += /^[=~]$/.test(textOf(args[at + 1])) ? 3 : 2;
+    else if (TRIM_FLAGS.has(option)) at += 1;
+    else return undefined;
+  }
 }
 
 function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpiry): Uint8Array | undefined {

@@ -182,6 +182,21 @@ suite('commands that are sent to a server', () => {
     );
   });
 
+  test('trim streams without the limit that only a replica takes', async () => {
+    const cases: readonly (readonly [string, string])[] = [
+      ['XADD key MAXLEN = 5 LIMIT 100 1-1 f v', 'XADD key MAXLEN = 5 1-1 f v'],
+      ['xadd key nomkstream limit 9 minid = 1-1 2-1 LIMIT 5', 'xadd key nomkstream minid = 1-1 2-1 LIMIT 5'],
+      ['XADD key KEEPREF MAXLEN 5 1-1 LIMIT 5', 'XADD key KEEPREF MAXLEN 5 1-1 LIMIT 5'],
+      ['XADD key 1-1 MAXLEN LIMIT', 'XADD key 1-1 MAXLEN LIMIT'],
+      ['XTRIM key MINID = 1-1 LIMIT 7', 'XTRIM key MINID = 1-1'],
+      ['XTRIM key MAXLEN = 5', 'XTRIM key MAXLEN = 5'],
+    ];
+    const commands = cases.map(([command]) => command.split(' '));
+    const wanted = cases.map(([, sent]) => sent);
+    assert.deepEqual(await filtered(commands), wanted);
+    assert.deepEqual(await filtered(commands, 7), wanted);
+  });
+
   test('tell the highest database that any of them names', async () => {
     const cases: readonly (readonly [string, number])[] = [
       ['SET SELECT 99', -1],
