@@ -50,7 +50,7 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
   await using server = new ScratchServer({
     ...options,
     settings: {
-      ...facts.control.settings,
+      ...roomy(facts.control.settings),
       // The least that it takes.
       min_wal_size: `${(2 * facts.shape.segmentBytes) / (1 << 20)}MB`,
       restore_command: restoreCommand(fileOf(facts.checkpoint, facts)),
@@ -67,7 +67,10 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
   for await (const { name } of feed.files(log, run)) {
     // Up to there it wants a later file before the earlier ones.
     hasCheckpoint ||= name.endsWith(fileOf(facts.checkpoint, facts));
-    while (hasCheckpoint && server.isRunning && isAhead(walFolder, facts)) await clock.sleep(POLL_MS, run);
+    while (hasCheckpoint && server.isRunning && isAhead(walFolder, facts)) {
+      server.assertGoesOn();
+      await clock.sleep(POLL_MS, run);
+    }
     if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
   }
   writeFileSync(join(work, 'end'), '');
@@ -77,6 +80,20 @@ export async function recover(log: LogReader, options: RecoveryOptions, run: Run
   const login = await lookInto(server, options, run);
   await options.use?.(server, login);
   await server.stop(run);
+}
+
+/** What a server may have been given more of after the base was taken, which whoever goes on from its log must not fall below. */
+const ROOM: Readonly<Record<string, number>> = {
+  max_connections: 500,
+  max_worker_processes: 64,
+  max_wal_senders: 64,
+  max_prepared_transactions: 500,
+  max_locks_per_transaction: 64,
+};
+
+function roomy(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const room = Object.entries(ROOM).map(([name, least]) => [name, String(Math.max(least, Number(settings[name])))]);
+  return { ...settings, ...Object.fromEntries(room), track_commit_timestamp: 'on' };
 }
 
 /** Whether more than enough waits for the server. What lies before the place where it begins it never takes. */
@@ -139,6 +156,7 @@ async function untilReplayed(server: ScratchServer, end: bigint, options: Recove
     if (replayed !== undefined && isSamePlace(replayed, end, options.facts)) return;
     if (replayed !== undefined && replayed > end) throw server.failure(`has replayed up to ${text}`);
     if (server.hasEnded) throw server.failure('ended in the middle of its recovery');
+    server.assertGoesOn();
     await options.clock.sleep(POLL_MS, run);
   }
 }
@@ -146,11 +164,15 @@ async function untilReplayed(server: ScratchServer, end: bigint, options: Recove
 /** Every server has it. */
 export const FIRST_DATABASE = 'template1';
 
+/** But for those that nobody can get into: the server did not come to the end of dropping one with that limit. */
+const DATABASES = `
+SELECT datname FROM pg_catalog.pg_database
+WHERE datallowconn AND datconnlimit OPERATOR(pg_catalog.<>) -2 AND pg_catalog.has_database_privilege(oid, 'CONNECT')`;
+
 /** Each database can be connected to, and its catalogue be read. Returns who did it. */
 async function lookInto(server: ScratchServer, options: RecoveryOptions, run: Run): Promise<Login> {
   const login = await knownUser(server, options, run);
-  const sql = 'SELECT datname FROM pg_catalog.pg_database WHERE datallowconn';
-  for (const [database = ''] of await server.query(FIRST_DATABASE, login, sql, run)) {
+  for (const [database = ''] of await server.query(FIRST_DATABASE, login, DATABASES, run)) {
     await server.query(database, login, 'SELECT count(*) FROM pg_catalog.pg_class', run).catch((error: unknown) => {
       run.signal.throwIfAborted();
       const told = error instanceof Error ? error.message : String(error);
@@ -169,6 +191,8 @@ const NOTHING_RUNS = '-c session_preload_libraries=';
 const NO_TRIGGERS = '-c event_triggers=off';
 const FIRST_WITH_LOGIN_TRIGGERS = 17;
 const NOT_PERMITTED = '42501';
+/** What is to be looked into, or taken out, may be nobody else’s to see. */
+const SUPERUSERS = 'SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1';
 
 async function knownUser(server: ScratchServer, { users, facts }: RecoveryOptions, run: Run): Promise<Login> {
   const told: unknown[] = [];
@@ -177,8 +201,8 @@ async function knownUser(server: ScratchServer, { users, facts }: RecoveryOption
   const superuser = [READ_ONLY, NOTHING_RUNS, ...(hasTriggers ? [NO_TRIGGERS] : [])].join(' ');
   for (const login of [superuser, READ_ONLY].flatMap((options) => known.map((user) => ({ user, options })))) {
     try {
-      await server.query(FIRST_DATABASE, login, 'SELECT 1', run);
-      return login;
+      const [first] = await server.query(FIRST_DATABASE, login, SUPERUSERS, run);
+      return first?.[0] === undefined ? login : { user: first[0], options: superuser };
     } catch (error) {
       run.signal.throwIfAborted();
       if (!(error instanceof Error && 'code' in error && error.code === NOT_PERMITTED)) told.push(error);

@@ -62,7 +62,7 @@ const PRIVATE: Readonly<Record<string, string>> = {
   logging_collector: 'off',
   log_destination: 'stderr',
   log_line_prefix: '',
-  log_min_messages: 'log',
+  log_min_messages: 'warning',
   log_checkpoints: 'off',
   lc_messages: 'C',
   dynamic_shared_memory_type: 'mmap',
@@ -156,10 +156,20 @@ export class ScratchServer implements AsyncDisposable {
     }
   }
 
-  failure(what: string): TidemarkError {
-    const lines = this.#log.split('\n').filter((line) => /^(?:FATAL|PANIC|ERROR|HINT|DETAIL|postgres):/.test(line));
+  /** One that can be read while it recovers waits for ever where its log says that the server before it had more of something. @throws RESTORE_FAILED */
+  assertGoesOn(): void {
+    if (!/recovery has paused/.test(this.#log)) return;
+    throw this.failure(
+      'has come to where the other one was given more than it has itself',
+      'Restore with `endRecovery: promote`, or to a moment with a base from after that.',
+    );
+  }
+
+  failure(what: string, hint?: string): TidemarkError {
+    const told = /^(?:FATAL|PANIC|ERROR|WARNING|HINT|DETAIL|postgres):/;
+    const lines = this.#log.split('\n').filter((line) => told.test(line));
     const said = lines.slice(-SHOWN_LINES).map((line) => excerpt(line, 200));
-    return new TidemarkError('RESTORE_FAILED', [`the restored server ${what}`, ...said].join('; '));
+    return new TidemarkError('RESTORE_FAILED', [`the restored server ${what}`, ...said].join('; '), { hint });
   }
 
   /** Rows as text. @throws pg's errors */

@@ -11,7 +11,7 @@ import { compareBytes } from '../../../src/core/bytes.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
 import { memoryReader, recordInMemory } from '../../../src/testing/tree/memory-base.ts';
 import type { TemporaryFolder } from '../../../src/testing/tree/temporary-folder.ts';
-import { serverOwner, startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
+import { promote, serverOwner, startPostgres, untilCaughtUp } from '../../servers/postgres.ts';
 import type { PostgresServer } from '../../servers/postgres.ts';
 import { flush, insertPosition, LINEAGE, logOf, run, runtime, takeBase } from './fixture.ts';
 import { placeOfUrl } from './recording.ts';
@@ -257,4 +257,41 @@ test('a log with a hole, or that ends too early, restores nothing', async () => 
   await assert.rejects(restorer.swap(run), (error) => isTidemarkError(error, 'RESTORE_UNFINISHED'));
   await discardDataDirectory(folder.at('restored'), { runtime, id: 'r1' }, run);
   assert.deepEqual(readdirSync(folder.path), ['base']);
+});
+
+for (const endRecovery of ['promote', 'pause'] as const) {
+  test(`a server that was given more after its base is restored, with ${endRecovery}`, {
+    timeout: 120_000,
+  }, async () => {
+    await using server = await startPostgres({ settings: { wal_keep_size: '1GB' } });
+    await using folder = sharedFolder();
+    const taken = await takeBase(server, folder.at('base'));
+    await server.query('ALTER SYSTEM SET max_connections = 150');
+    await server.query('ALTER SYSTEM SET max_prepared_transactions = 3');
+    await server.restart();
+    await server.query("BEGIN; CREATE TABLE made (n int); PREPARE TRANSACTION 'one'");
+    const lsn = await insertPosition(server);
+    await flush(server);
+    await restoreTo({ server, taken, target: folder.at('a'), lsn }, { ...SETTINGS, endRecovery });
+    const settings = { max_prepared_transactions: '3', max_connections: '150' };
+    await using restored = await startPostgres({ folder: folder.at('a'), settings });
+    if (endRecovery === 'pause') await promote(restored);
+    assert.equal(await restored.value('SELECT gid FROM pg_prepared_xacts'), 'one');
+  });
+}
+
+test('a restore that is to be looked at, for which a server would need more than it can guess, fails', {
+  timeout: 120_000,
+}, async () => {
+  await using server = await startPostgres({ settings: { wal_keep_size: '1GB' } });
+  await using folder = sharedFolder();
+  const taken = await takeBase(server, folder.at('base'));
+  await server.query('ALTER SYSTEM SET max_connections = 600');
+  await server.restart();
+  const restore = { server, taken, target: folder.at('a'), lsn: await insertPosition(server) };
+  await assert.rejects(
+    restoreTo(restore, { ...SETTINGS, endRecovery: 'pause' }),
+    (error) => isTidemarkError(error, 'RESTORE_FAILED') && /max_connections = 500 is a lower/.test(error.message),
+  );
+  await restoreTo(restore);
 });

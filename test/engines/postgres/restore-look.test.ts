@@ -62,6 +62,25 @@ test('a server of which no superuser is known is looked into all the same', asyn
   await restoreTo({ ...restore, lsn: must(parseLsn(lsn), 'a position'), users: ['backup'] });
 });
 
+test('what nobody may see but a superuser whose name is not known is looked into, too', async () => {
+  await using server = await shopServer('15');
+  await using folder = sharedFolder();
+  await server.query('CREATE ROLE backup LOGIN REPLICATION; CREATE ROLE other LOGIN SUPERUSER');
+  const restore = await recorded(server, folder.at('a'));
+  await server.query('REVOKE CONNECT ON DATABASE shop FROM public');
+  const asOther = ['-h', '127.0.0.1', '-p', String(server.port), '-U', 'other', '-d', 'postgres', '-Atq'];
+  const rename = ['-c', 'ALTER ROLE postgres RENAME TO "Big Boss"', '-c', 'SELECT pg_current_wal_insert_lsn()'];
+  const lsn = must(parseLsn((await server.runClient('psql', [...asOther, ...rename])).trim()), 'a position');
+  await restoreTo({ ...restore, lsn, users: ['backup'] });
+});
+
+test('a database that was being dropped is in nobody’s way', async () => {
+  await using server = await shopServer('15');
+  await using folder = sharedFolder();
+  await server.query("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'shop'");
+  await restoreTo(await recorded(server, folder.at('a')));
+});
+
 test('files keep their names, whatever bytes these are, and what is told of the server beside it is no file of it', async () => {
   await using server = await shopServer('15');
   await using folder = sharedFolder();

@@ -6,6 +6,7 @@ import { streamProgram } from '../../../io/program.ts';
 import type { LoadFolder } from '../plain-sql/server-state.ts';
 import { writeStream } from '../plain-sql/write-file.ts';
 import type { Login, ScratchServer } from '../scratch-server.ts';
+import { descendantsSql } from './descendants.ts';
 import type { Wanted } from './wanted.ts';
 
 const ENVIRONMENT = { PATH: '/usr/bin:/bin', LC_ALL: 'C' };
@@ -24,19 +25,26 @@ export async function dumpPart(
     const connection = ['--host', socket.path, '--port', String(socket.port), '--username', login.user];
     const environment = { ...ENVIRONMENT, PGOPTIONS: login.options };
     const call = (args: readonly string[]): Parameters<typeof streamProgram>[0] => ({
-      command: [dumper, ...connection, '--no-password', ...dumpArguments(wanted), ...args],
+      command: [dumper, ...connection, '--no-password', ...args],
       environment,
     });
-    if (wanted.tables.length > 0) {
+    const list = async (tables: readonly string[]): Promise<readonly string[]> => {
       const contents = join(files.path, 'contents.dump');
-      await writeStream(contents, streamProgram(call(['--schema-only', '--format=custom']), run), run);
+      const args = [...dumpArguments({ ...wanted, tables }), '--schema-only', '--format=custom'];
+      await writeStream(contents, streamProgram(call(args), run), run);
       const oids = await relationsIn(contents, dumper, run);
       await rm(contents);
       const rows = await server.query(wanted.database, login, namesOf(oids), run);
-      const text = JSON.stringify(rows.map(([name = '']) => name));
-      await writeFile(relationsFile(files), text, { mode: 0o600, flush: true });
-    }
-    return await writeStream(files.restored, streamProgram(call([]), run), run);
+      return rows.map(([name = '']) => name);
+    };
+    const { tables } = wanted;
+    if (tables.length === 0)
+      return await writeStream(files.restored, streamProgram(call(dumpArguments(wanted)), run), run);
+    // Of a table the program takes no partitions, and so no rows of one that has some.
+    const all = { ...wanted, tables: [...tables, ...(await list(tables))] };
+    const text = JSON.stringify(await list(all.tables));
+    await writeFile(relationsFile(files), text, { mode: 0o600, flush: true });
+    return await writeStream(files.restored, streamProgram(call(dumpArguments(all)), run), run);
   } finally {
     socket.close();
   }
@@ -70,7 +78,6 @@ async function relationsIn(contents: string, dumper: string, run: Run): Promise<
 }
 
 function namesOf(oids: readonly string[]): string {
-  return `SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE c.oid::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{${oids.join(',')}}'::pg_catalog.int8[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')`;
+  const roots = `SELECT oid FROM pg_catalog.pg_class WHERE oid::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{${oids.join(',')}}'::pg_catalog.int8[])`;
+  return descendantsSql(roots);
 }

@@ -21,7 +21,7 @@ import { chooseOwner } from '../owner.ts';
 import type { Owner } from '../owner.ts';
 import { placeName } from '../place.ts';
 import type { PostgresPlace } from '../place.ts';
-import { writerOf } from '../plain-sql/dump-facts.ts';
+import { isEndOfDrops, writerOf } from '../plain-sql/dump-facts.ts';
 import { loadDump } from '../plain-sql/load.ts';
 import { assertLoadable } from '../plain-sql/server.ts';
 import { LoadFolder } from '../plain-sql/server-state.ts';
@@ -32,6 +32,7 @@ import { endLeftover } from '../running-server.ts';
 import type { Login, ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
 import { withBaseLog } from '../wal/base-log.ts';
+import { descendantsSql, needlessDrops } from './descendants.ts';
 import { dumpArguments, dumpedRelations, dumpPart } from './part-dump.ts';
 import { scratchFolder } from './scratch-folder.ts';
 import type { Wanted } from './wanted.ts';
@@ -242,8 +243,10 @@ async function assertUnderstood(place: PostgresPlace, wanted: Wanted, file: stri
 
 /** Tables in one transaction; a database can't be. It drops what it brings, so that it may be done again. */
 async function loadPart(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<void> {
-  const options = wanted.tables.length === 0 ? [] : ['--single-transaction'];
-  await loadDump(askedAt(server, wanted), files.source(turn), run, options);
+  const isDatabase = wanted.tables.length === 0;
+  const options = isDatabase ? [] : ['--single-transaction'];
+  const without = isDatabase ? new Set<string>() : await needlessDrops(server, run);
+  await loadDump(askedAt(server, wanted), { file: files.source(turn), options, without }, run);
   await files.note({ phase: 'loaded', turn, hadNothing: files.state()?.hadNothing }, run);
 }
 
@@ -269,7 +272,11 @@ export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run)
   return await presentParts(server, wanted, names, run);
 }
 
-/** What of it is in the live server: the database, or relations of it. */
+const PRESENT = descendantsSql(
+  'SELECT pg_catalog.to_regclass(name)::pg_catalog.oid FROM pg_catalog.json_array_elements_text($1::pg_catalog.json) name',
+);
+
+/** What of it is in the live server: the database, or relations of it with their partitions, also later ones. */
 async function presentParts(
   server: PostgresPlace,
   wanted: Wanted,
@@ -284,19 +291,15 @@ async function presentParts(
     ]);
     return rows.map((row) => row['datname'] ?? '');
   }
-  const present: string[] = [];
-  for (const name of relations) {
-    const [row] = await sql.query('SELECT pg_catalog.to_regclass($1)::text AS found', run, [name]);
-    if (typeof row?.['found'] === 'string') present.push(name);
-  }
-  return present;
+  const rows = await sql.query(PRESENT, run, [JSON.stringify(relations)]);
+  return rows.map((row) => row['name'] ?? '');
 }
 
 /** The commands at a dump's start that drop what it brings. */
 async function removalOf(file: string): Promise<string> {
   const lines: string[] = [];
   for await (const line of createInterface({ input: createReadStream(file) })) {
-    if (/^(?:CREATE|COPY) /.test(line)) break;
+    if (isEndOfDrops(line)) break;
     if (/^(?:DROP|ALTER TABLE IF EXISTS ONLY \S+ DROP|ALTER TABLE .* DROP) /.test(line)) lines.push(line);
   }
   return `${lines.join('\n')}\n`;

@@ -17,6 +17,11 @@ export function isEndOfHead(line: string): boolean {
   return line.startsWith('\\connect ');
 }
 
+/** Where a dump of one database or of tables has dropped what it brings. What looks like a command later may be data. */
+export function isEndOfDrops(line: string): boolean {
+  return /^(?:CREATE|COPY) /.test(line);
+}
+
 /** The role that a line of the head drops or creates. */
 export function roleOf(line: string): string | undefined {
   return nameIn(/^(?:DROP ROLE IF EXISTS|CREATE ROLE) (?:([^"; ]+)|"((?:[^"]|"")+)");$/.exec(line));
