@@ -138,7 +138,7 @@ export async function forget(
 }
 
 /**
- * Pins a mark, or ends all its pins. When a pin resolves, the mark stays.
+ * Pins a mark, or ends all its pins. When a pin resolves, the mark stays, unless its writer has not said yet that it is whole and takes it back.
  * @throws TARGET_UNKNOWN when retention gave the mark up meanwhile and a sweep may be taking it
  */
 export async function setPinned(
