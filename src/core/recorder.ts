@@ -30,7 +30,10 @@ export type Content = { readonly cut: 'stream' | 'pages' } & (
       readonly path: Uint8Array;
       readonly state: FileState;
       readonly extents?: readonly Extent[] | undefined;
-      /** Store what was read even if it changed meanwhile; `retry` is not asked again. */
+      /**
+       * Store what was read even if it changed meanwhile; `retry` is not asked again. Of a file that became shorter less is stored, but with `extents` zeros
+       * in the place of what went: whoever has them counts on all their bytes.
+       */
       readonly tolerant?: boolean | undefined;
     }
   | { readonly kind: 'reader'; open(run: Run): Promise<ByteReader> }

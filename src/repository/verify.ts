@@ -228,7 +228,8 @@ class Verification {
       await decoder?.checkContents?.(writer.reader({ root, level, entries, bytes }), run);
       return true;
     } catch (error) {
-      if (!isUndecodable(error)) throw error;
+      // What was swept away meanwhile is asked for later.
+      if (!(isUndecodable(error) || isDamage(error)) || !(error instanceof Error)) throw error;
       this.#noteUndecodable(base, error.message);
       return false;
     }

@@ -8,6 +8,7 @@ export type Mutant = {
 };
 
 const VERIFY_TESTS = { tests: 'src/repository/verify.test.ts' } as const;
+const DECODING_TESTS = { tests: 'src/repository/verify-decoding.test.ts' } as const;
 const LOG_TESTS = { tests: 'src/repository/verify-logs.test.ts' } as const;
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -95,6 +96,36 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: '',
     noticedBy: VERIFY_TESTS,
   },
+  'nobody asks whether entries can be decoded': {
+    file: 'src/repository/verify/tree-check.ts',
+    from: 'const fault = decoding && undecodable(',
+    to: 'const fault = decoding && this.#tree === undefined && undecodable(',
+    noticedBy: DECODING_TESTS,
+  },
+  'a base with an entry that can’t be decoded counts as whole': {
+    file: 'src/repository/verify/tree-check.ts',
+    from: 'sums.isWhole = false;\n      decoding?',
+    to: 'decoding?',
+    noticedBy: DECODING_TESTS,
+  },
+  'what one kind of store can decode counts for every other': {
+    file: 'src/repository/verify/tree-check.ts',
+    from: '${this.#tree.decoding?.kind',
+    to: "${'' as string | undefined",
+    noticedBy: DECODING_TESTS,
+  },
+  'entries of logs are not decoded': {
+    file: 'src/repository/verify/log-check.ts',
+    from: 'if (decoder !== undefined) this.#decode(',
+    to: 'if (decoder === null) this.#decode(',
+    noticedBy: DECODING_TESTS,
+  },
+  'contents that restores look into are not': {
+    file: 'src/repository/verify.ts',
+    from: 'await decoder?.checkContents?.(',
+    to: 'await ({} as Decoder | undefined)?.checkContents?.(',
+    noticedBy: DECODING_TESTS,
+  },
   'certificates need no signature': {
     file: 'src/repository/format/certificate.ts',
     from: 'if (!verifyParts(',
@@ -115,7 +146,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'logs are not checked': {
     file: 'src/repository/verify.ts',
-    from: 'await this.#logCheck(writer).all(logs, run);',
+    from: 'await this.#logCheck(writer, decoders).all(logs, run);',
     to: '',
     noticedBy: { damages: ['body/flip', 'body/delete'] },
   },

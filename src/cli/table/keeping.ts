@@ -7,7 +7,7 @@ export const verifySpec = {
   group,
   says: 'prove that what was backed up can be restored',
   details: [
-    'Without options it checks the structure: every object is there, of the right size, signed and linked. With --data every byte is read, decrypted and compared. It needs a reader’s key and never answers from this host’s own caches.',
+    'Without options it checks the structure: every object is there, of the right size, signed and linked, and what is stored of each entry can be decoded. With --data every byte is read, decrypted and compared. It needs a reader’s key and never answers from this host’s own caches.',
     'What it finds damaged stays an alarm of `status` and an error of `doctor`, and the next backup stores it anew.',
   ],
   needs: 'manifest',

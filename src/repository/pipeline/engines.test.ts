@@ -104,6 +104,11 @@ function changedFiles(folder: string): Sample[] {
   mkdirSync(`${folder}/folder`);
   const missing = { ...fileContent(small), path: Buffer.from(`${folder}/missing`) };
   const tolerant = { tolerant: true } as const;
+  const holes = [
+    { offset: 100, sizeBytes: 100 },
+    { offset: 2500, sizeBytes: 5000 },
+    { offset: 8000, sizeBytes: 100 },
+  ];
   return [
     { name: 'other time', content: fileContent(small, { mtimeNs: 1n }), expected: /ContentChangedError/ },
     { name: 'other change time', content: fileContent(small, { ctimeNs: 1n }), expected: /ContentChangedError/ },
@@ -144,18 +149,36 @@ function changedFiles(folder: string): Sample[] {
       expected: bytesOf('changed', 3000),
     },
     {
-      name: 'tolerant, emptied',
+      name: 'tolerant with holes, emptied',
       content: {
         ...fileContent(small, { sizeBytes: 5000 }),
         ...tolerant,
         extents: [{ offset: 4000, sizeBytes: 1000 }],
       },
-      expected: Buffer.alloc(0),
+      expected: Buffer.alloc(1000),
     },
     {
       name: 'tolerant, large, shorter',
       content: { ...fileContent(large, { sizeBytes: 200_000 }), ...tolerant },
       expected: bytesOf('changed', 100_000),
+    },
+    {
+      name: 'tolerant with holes, shorter',
+      content: { ...fileContent(small, { sizeBytes: 9000 }), extents: holes, ...tolerant },
+      expected: Buffer.concat([
+        bytesOf('changed', 3000).subarray(100, 200),
+        bytesOf('changed', 3000).subarray(2500),
+        Buffer.alloc(4600),
+      ]),
+    },
+    {
+      name: 'tolerant with holes, large, shorter',
+      content: {
+        ...fileContent(large, { sizeBytes: 300_000 }),
+        extents: [{ offset: 0, sizeBytes: 250_000 }],
+        ...tolerant,
+      },
+      expected: Buffer.concat([bytesOf('changed', 100_000), Buffer.alloc(150_000)]),
     },
     { name: 'tolerant, vanished', content: { ...missing, ...tolerant }, expected: /ENOENT/ },
     {

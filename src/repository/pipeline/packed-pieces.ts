@@ -24,6 +24,7 @@ const PAGES = 1;
 const FINAL = 2;
 const FILE = 4;
 const TOLERANT = 8;
+const PADDED = 16;
 
 export function packPieces(pieces: readonly Piece[]): PackedPieces {
   const numbers = new Float64Array(pieces.length * NUMBERS);
@@ -36,8 +37,8 @@ export function packPieces(pieces: readonly Piece[]): PackedPieces {
   for (const { cut, offset, sizeBytes, final, file } of pieces) {
     let flags = (cut === 'pages' ? PAGES : 0) | (final ? FINAL : 0);
     if (file !== undefined) {
-      const { path, state, tolerant } = file;
-      flags |= FILE | (tolerant ? TOLERANT : 0);
+      const { path, state, tolerant, padded } = file;
+      flags |= FILE | (tolerant ? TOLERANT : 0) | (padded ? PADDED : 0);
       paths.set(path, pathEnd);
       pathEnd += path.byteLength;
       for (const run of file.runs) runs.push(run.offset, run.sizeBytes);
@@ -102,6 +103,7 @@ function unpackFile({ numbers, states, paths, runs }: PackedPieces, at: number, 
       inode: states[state + INODE] ?? 0n,
     },
     tolerant: ((numbers[at] ?? 0) & TOLERANT) !== 0,
+    padded: ((numbers[at] ?? 0) & PADDED) !== 0,
     runs: extents,
   };
 }

@@ -22,6 +22,7 @@ const pieces: fc.Arbitrary<Piece> = fc.oneof(
       path: fc.uint8Array(),
       state: fc.record({ sizeBytes: place, mtimeNs: time, ctimeNs: time, inode: signed64 }),
       tolerant: fc.boolean(),
+      padded: fc.boolean(),
       runs: fc.array(fc.record({ offset: place, sizeBytes: place }), { maxLength: 5 }),
     }),
   }),
@@ -37,7 +38,7 @@ test('pieces are the same after they were packed', () => {
 
 test('an inode above the signed range keeps its bits', () => {
   const state = { sizeBytes: 0, mtimeNs: 0n, ctimeNs: 0n, inode: 2n ** 64n - 1n };
-  const file = { path: new Uint8Array(), state, tolerant: false, runs: [] };
+  const file = { path: new Uint8Array(), state, tolerant: false, padded: false, runs: [] };
   const [piece] = unpackPieces(packPieces([{ cut: 'stream', offset: 0, sizeBytes: 0, final: true, file }]));
   assert.equal(BigInt.asUintN(64, piece?.file?.state.inode ?? 0n), state.inode);
 });

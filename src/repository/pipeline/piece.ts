@@ -14,11 +14,12 @@ export type Piece = {
   readonly file?: FilePiece | undefined;
 };
 
-/** `runs`: what of the file to read, one after another. */
+/** `runs`: what of the file to read, one after another. `padded`: whoever tells of them counts on all their bytes, so that of a tolerant file zeros stand for those that went. */
 export type FilePiece = {
   readonly path: Uint8Array;
   readonly state: FileState;
   readonly tolerant: boolean;
+  readonly padded: boolean;
   readonly runs: readonly Extent[];
 };
 

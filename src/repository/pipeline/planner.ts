@@ -125,14 +125,20 @@ export class Planner<Tag> {
 
   #addPiece(
     source: SourceProgress<Tag>,
-    { path, state, tolerant = false, cut }: FileContent,
+    { path, state, extents, tolerant = false, cut }: FileContent,
     {
       runs,
       sizeBytes,
       final,
     }: { readonly runs: FilePiece['runs']; readonly sizeBytes: number; readonly final: boolean },
   ): void {
-    this.#files.push({ source, cut, sizeBytes, final, file: { path, state, tolerant, runs } });
+    this.#files.push({
+      source,
+      cut,
+      sizeBytes,
+      final,
+      file: { path, state, tolerant, padded: extents !== undefined, runs },
+    });
     this.#fileBytes += sizeBytes;
   }
 

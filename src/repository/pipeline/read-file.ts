@@ -15,7 +15,7 @@ const REPLACED = 'something else took the file’s place';
 const WITHOUT_ACCESS_TIME = (constants.O_NOATIME as number | undefined) ?? 0;
 
 /**
- * Reads synchronously. Fewer bytes than the runs have come only of a tolerant file that has become shorter: they end
+ * Reads synchronously. Fewer bytes than the runs have come only of a tolerant file that has become shorter and is not padded: they end
  * where it first ends.
  * @throws ContentChangedError when the file is no longer as described once it has been read; what the system says
  */
@@ -57,14 +57,20 @@ function readRuns(file: number, piece: FilePiece, into: Uint8Array): number {
     for (let done = 0; done < run.sizeBytes; ) {
       const size = readSync(file, into, filled, run.sizeBytes - done, run.offset + done);
       if (size === 0) {
-        if (piece.tolerant) return filled;
-        throw new ContentChangedError('the file became shorter while it was read');
+        if (!piece.tolerant) throw new ContentChangedError('the file became shorter while it was read');
+        return piece.padded ? pad(piece, into, filled) : filled;
       }
       done += size;
       filled += size;
     }
   }
   return filled;
+}
+
+function pad({ runs }: FilePiece, into: Uint8Array, filled: number): number {
+  const sizeBytes = runs.reduce((sum, run) => sum + run.sizeBytes, 0);
+  into.fill(0, filled, sizeBytes);
+  return sizeBytes;
 }
 
 function assertUnchanged(stats: BigIntStats, { state, tolerant }: FilePiece): void {
