@@ -5,6 +5,9 @@ import { verify } from '../app/verify.ts';
 import { operatorError } from '../core/errors.ts';
 import type { Run } from '../core/run.ts';
 import { runOnSchedule } from '../flow/schedule.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
+import { knownDamage } from '../repository/known-damage.ts';
+import type { Damage } from '../repository/verify/damage.ts';
 
 const HOURLY = '17 * * * *';
 const DAILY = '40 4 * * *';
@@ -46,17 +49,27 @@ async function retain({ application, onNews, onAlarm }: UpkeepOptions, run: Run)
   });
 }
 
-/** Damage stays an alarm: the next sample is another one. */
-async function verifySample({ application, onNews, onAlarm }: UpkeepOptions, run: Run): Promise<void> {
+/**
+ * What it finds damaged the repository tells from then on, until it is found whole. Where that could not be written down it stays an alarm of this
+ * process: the next sample is another one.
+ */
+export async function verifySample({ application, onNews, onAlarm }: UpkeepOptions, run: Run): Promise<void> {
   await told({ code: 'VERIFY', onAlarm, onNews }, run, async () => {
     const { damage } = await verify(application, { share: SAMPLE }, run);
     const [first] = damage;
     if (first === undefined) return;
     const message = `${damage.length} objects of the repository are damaged, such as ${first.object}`;
-    const hint = 'Run `tidemark verify --data` to see what is affected; this stands until `up` is started anew.';
-    onAlarm('DAMAGE', { code: 'DAMAGE', message, hint });
-    onNews(`${message}. ${hint}`);
+    const hint = 'Run `tidemark verify --data` to see what is affected';
+    onNews(`${message}. ${hint}.`);
+    const alarm = { code: 'DAMAGE', message, hint: `${hint}; this stands until \`up\` is started anew.` };
+    onAlarm('DAMAGE', (await isWrittenDown(application, damage, run)) ? undefined : alarm);
   });
+}
+
+async function isWrittenDown(application: OpenApplication, damage: readonly Damage[], run: Run): Promise<boolean> {
+  const access = await application.openAsReader(run);
+  const { objects, others } = knownDamage(access, await loadCatalogue(access, [], run));
+  return others > 0 || damage.every(({ object }) => objects.has(object));
 }
 
 async function told(

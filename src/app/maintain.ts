@@ -168,9 +168,7 @@ export async function pinMark(
 
 export async function listKeys(application: OpenApplication, run: Run): Promise<KeysListResult> {
   const access = await application.openAsReader(run);
-  const keys = (await listSlots(access, run)).map(
-    ({ id, kind, role, name, createdAtMs }): KeyResult => ({ id, kind, role, name, createdAt: isoTime(createdAtMs) }),
-  );
+  const keys = await listPassphrases(application, access, run);
   const catalogue = await loadCatalogue(access, [], run);
   const credentials = [...catalogue.log.certificates.byId.values()].map(
     ({ id, role, name, createdAtMs }): KeyResult => ({
@@ -184,6 +182,22 @@ export async function listKeys(application: OpenApplication, run: Run): Promise<
   return { keys: [...keys, ...credentials] };
 }
 
+/** Those that can't be read are told of, and come last. */
+async function listPassphrases(
+  { context }: OpenApplication,
+  access: RepositoryAccess,
+  run: Run,
+): Promise<readonly KeyResult[]> {
+  const { slots, unreadable } = await listSlots(access, run);
+  for (const { id, problem } of unreadable) {
+    context.warn(`a passphrase opens nothing: ${problem}; \`tidemark keys remove ${id}\` takes it away`);
+  }
+  const readable = slots.map(({ id, kind, role, name, createdAtMs }): KeyResult => {
+    return { id, kind, role, name, createdAt: isoTime(createdAtMs) };
+  });
+  return [...readable, ...unreadable.map(({ id }): KeyResult => ({ id, kind: 'unreadable' }))];
+}
+
 /** The new passphrase is asked for once the repository is open. @throws USAGE when a passphrase has that name already: one name, one passphrase to remove */
 export async function addKey(
   application: OpenApplication,
@@ -191,7 +205,7 @@ export async function addKey(
   run: Run,
 ): Promise<KeyResult> {
   const access = await application.openAsReader(run);
-  if ((await listSlots(access, run)).some((slot) => slot.name === options.name)) {
+  if ((await listPassphrases(application, access, run)).some((slot) => slot.name === options.name)) {
     throw new TidemarkError('USAGE', `there is a passphrase ${options.name} already`, {
       hint: `Choose another name, or take the old one away with \`tidemark keys remove ${options.name}\`.`,
     });
@@ -207,7 +221,7 @@ export async function addKey(
 /** The passphrase of that name, or whose id begins so. @throws USAGE when there is none, TARGET_AMBIGUOUS */
 export async function findKey(application: OpenApplication, key: string, run: Run): Promise<KeyResult> {
   const access = await application.openAsReader(run);
-  const slots = await listSlots(access, run);
+  const slots = await listPassphrases(application, access, run);
   const exact = slots.filter((slot) => slot.id === key || slot.name === key);
   const found = exact.length > 0 ? exact : slots.filter((slot) => slot.id.startsWith(key));
   const [slot] = found;
@@ -220,7 +234,7 @@ export async function findKey(application: OpenApplication, key: string, run: Ru
       hint: `Name one by its id: ${ids}.`,
     });
   }
-  return { id: slot.id, kind: slot.kind, role: slot.role, name: slot.name, createdAt: isoTime(slot.createdAtMs) };
+  return slot;
 }
 
 /** @throws USAGE for the last passphrase that opens everything */

@@ -203,12 +203,13 @@ export type RetentionResult = {
 
 export type PinResult = { readonly mark: MarkResult };
 
+/** Of one that can't be read (`unreadable`) nothing else is known. */
 export type KeyResult = {
   readonly id: string;
   readonly kind: string;
-  readonly role: string;
-  readonly name: string;
-  readonly createdAt: string;
+  readonly role?: string | undefined;
+  readonly name?: string | undefined;
+  readonly createdAt?: string | undefined;
 };
 
 export type KeysListResult = { readonly keys: readonly KeyResult[] };

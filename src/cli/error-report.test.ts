@@ -18,6 +18,11 @@ test('an error is what happened and what to do', () => {
   );
 });
 
+test('where there is nothing to do about an error, nothing is said', () => {
+  const error = new TidemarkError('INTERRUPTED', 'interrupted', { hint: '' });
+  assert.deepEqual(errorText(error), ['error: interrupted']);
+});
+
 test('mistakes in a manifest are a line each, and fields each', () => {
   const place = { line: 2, column: 3 };
   const error = new ManifestError([

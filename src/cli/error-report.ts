@@ -36,7 +36,7 @@ export function errorText(thrown: unknown): readonly string[] {
     return more > 0 ? [...lines, `and ${more} more`] : lines;
   }
   const { message, hint } = errorLine(error);
-  return [`error: ${message}`, `hint: ${printable(hint)}`];
+  return hint === '' ? [`error: ${message}`] : [`error: ${message}`, `hint: ${printable(hint)}`];
 }
 
 function mistakesIn({ mistakes }: ManifestError): ErrorLine['mistakes'] {

@@ -76,13 +76,13 @@ test('only yes is yes', async () => {
 test('Ctrl-C, the end of the input and an abort end the question, and the terminal is as before', async () => {
   for (const key of ['\u0003', '\u0004']) {
     const { prompter, modes } = typing(`half${key}`);
-    await assert.rejects(prompter.hidden('? ', run), { code: 'INTERRUPTED' });
+    await assert.rejects(prompter.hidden('? ', run), { code: 'INTERRUPTED', message: 'interrupted', hint: '' });
     assert.deepEqual(modes, [true, false]);
   }
   const ended = typing();
   const question = ended.prompter.hidden('? ', run);
   ended.input.emit('end');
-  await assert.rejects(question, { code: 'INTERRUPTED' });
+  await assert.rejects(question, { code: 'INTERRUPTED', message: 'interrupted', hint: '' });
   const stop = new AbortController();
   const aborted = typing();
   const answer = aborted.prompter.hidden('? ', { signal: stop.signal });

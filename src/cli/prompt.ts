@@ -59,7 +59,8 @@ async function readLine(
   run.signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const editor = createLineEditor(hide ? () => undefined : show);
-  const onEnd = (): void => reject(new TidemarkError('INTERRUPTED', 'interrupted while asking'));
+  // Who does not answer knows what to do.
+  const onEnd = (): void => reject(new TidemarkError('INTERRUPTED', 'interrupted', { hint: '' }));
   const onAbort = (): void => reject(run.signal.reason);
   const onData = (chunk: Buffer): void => {
     const end = editor.type(chunk);

@@ -187,7 +187,7 @@ export const errorCodes = {
   INTERRUPTED: {
     exit: 130,
     meaning: 'The command was interrupted. What was committed stays.',
-    action: 'Run it again; it goes on from what was uploaded.',
+    action: 'Run it again; a backup goes on from what was uploaded.',
   },
   FAILED: {
     exit: 1,

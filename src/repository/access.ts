@@ -12,10 +12,10 @@ import { HEADER_KEY, isIdKey } from './format/names.ts';
 import type { SectionAccess } from './format/record.ts';
 import { issueCredential } from './keys/credential.ts';
 import type { Credential, MaintainerCredential, WriterCredential } from './keys/credential.ts';
-import { findKeyring, listSlotKeys, MAX_SLOT_BYTES } from './keys/find-keyring.ts';
+import { findKeyring, listSlotKeys, readIfSound } from './keys/find-keyring.ts';
 import { createKeyring, writerKeys } from './keys/keyring.ts';
 import type { Keyring, SlotRole, WriterKeys } from './keys/keyring.ts';
-import { DEFAULT_KDF_COST, readSlotInfo, slotKey, writeSlot } from './keys/slot.ts';
+import { DEFAULT_KDF_COST, slotKey, writeSlot } from './keys/slot.ts';
 import type { KdfCost, SlotInfo } from './keys/slot.ts';
 import { readWhole } from './read-whole.ts';
 import { KeptRecords } from './records/kept-records.ts';
@@ -199,19 +199,32 @@ export async function addPassphrase(
   return info;
 }
 
-/** What the slots say of themselves. @throws REPOSITORY_DAMAGED when one can't be read */
-export async function listSlots(access: RepositoryAccess, run: Run): Promise<readonly SlotInfo[]> {
+/** A key slot that opens nothing, and why it can't be read. */
+export type UnreadableSlot = { readonly id: string; readonly problem: string };
+
+/** What the slots say of themselves, which nothing proves before they are opened. */
+export type ListedSlots = { readonly slots: readonly SlotInfo[]; readonly unreadable: readonly UnreadableSlot[] };
+
+export async function listSlots({ objects }: RepositoryAccess, run: Run): Promise<ListedSlots> {
   const slots: SlotInfo[] = [];
-  for await (const key of listSlotKeys(access.objects, run)) {
-    slots.push(readSlotInfo(await readWhole(access.objects, key, MAX_SLOT_BYTES, run), key));
+  const unreadable: UnreadableSlot[] = [];
+  for await (const key of listSlotKeys(objects, run)) {
+    const found = await readIfSound(objects, key, run);
+    if (found === undefined) continue;
+    if ('problem' in found) {
+      unreadable.push({ id: key.slice(key.indexOf('/') + 1), problem: found.problem });
+      continue;
+    }
+    const { id, kind, role, name, createdAtMs } = found.slot;
+    slots.push({ id, kind, role, name, createdAtMs });
   }
-  return slots;
+  return { slots, unreadable };
 }
 
-/** Removes a key slot. @throws USAGE when it is the last one that opens everything */
+/** Removes a key slot, also one that can't be read. @throws USAGE when no other one would be left that opens everything */
 export async function removeSlot(access: RepositoryAccess, id: string, run: Run): Promise<void> {
-  const slots = await listSlots(access, run);
-  if (!slots.some((slot) => slot.id === id)) {
+  const { slots, unreadable } = await listSlots(access, run);
+  if (![...slots, ...unreadable].some((slot) => slot.id === id)) {
     throw new TidemarkError('USAGE', `no key ${id}; see \`tidemark keys list\``);
   }
   if (!slots.some((slot) => slot.id !== id && slot.role === 'all')) {

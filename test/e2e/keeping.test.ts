@@ -163,6 +163,33 @@ test('passphrases are added, opened with, listed and removed', async () => {
   assert.equal(shop.run(['marks'], asAnna).status, 6);
 });
 
+test('a passphrase whose slot is damaged is named and can be removed, and hinders no other', async () => {
+  await using shop = await openShop();
+  writeFileSync(shop.at('anna'), 'anna’s own\n', { mode: 0o600 });
+  const { id } = objectOf(shop.ok(['keys', 'add', 'anna', '--new-passphrase-file', 'anna']), 'key');
+  writeFileSync(shop.at('backups', 'keys', String(id)), 'what is left of it');
+  const listed = shop.ok(['keys', 'list']);
+  assert.deepEqual(
+    listOf(listed, 'keys').flatMap(({ kind, name, id: slot }) => (kind === 'credential' ? [] : [[kind, name ?? slot]])),
+    [
+      ['passphrase', 'test'],
+      ['unreadable', id],
+    ],
+  );
+  const told = new RegExp(`keys/${String(id)} is damaged: .*tidemark keys remove ${String(id)}`);
+  assert.match(String(listed['warnings']), told);
+  assert.match(String(shop.ok(['keys', 'add', 'anna', '--new-passphrase-file', 'anna'])['warnings']), told);
+  shop.ok(['keys', 'remove', 'anna', '--yes']);
+  const removed = objectOf(shop.ok(['keys', 'remove', String(id), '--yes']), 'key');
+  assert.deepEqual([removed['id'], removed['kind']], [id, 'unreadable']);
+  const after = shop.ok(['keys', 'list']);
+  assert.deepEqual(
+    [listOf(after, 'keys').filter(({ kind }) => kind !== 'credential').length, after['warnings']],
+    [1, []],
+  );
+  assert.equal(shop.run(['keys', 'remove', 'test', '--yes']).status, 2);
+});
+
 test('marks are targets by id, by its beginning, by name and by time, and can be pinned', async () => {
   await using shop = await openShop();
   fill(shop);

@@ -16,7 +16,13 @@ export const keysList: Command<typeof keysListSpec, KeysListResult> = {
   print({ keys }, printer) {
     printer.table(
       [{ title: 'key' }, { title: 'name' }, { title: 'kind' }, { title: 'role' }, { title: 'since' }],
-      keys.map(({ id, name, kind, role, createdAt }) => [id, printable(name), kind, role, printer.time(createdAt)]),
+      keys.map(({ id, name = '', kind, role = '', createdAt }) => [
+        id,
+        printable(name),
+        kind,
+        role,
+        createdAt === undefined ? '' : printer.time(createdAt),
+      ]),
     );
   },
 };
@@ -59,5 +65,5 @@ async function confirmRemoval(context: CommandContext, key: KeyResult): Promise<
 }
 
 function keyText({ id, name, kind, role }: KeyResult): string {
-  return `${printable(name)} (${id}): ${kind}, ${role}`;
+  return name === undefined ? `${id}: ${kind}` : `${printable(name)} (${id}): ${kind}, ${role}`;
 }

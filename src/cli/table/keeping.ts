@@ -115,7 +115,9 @@ export const keysRemoveSpec = {
     'It asks first; in a pipe it needs --yes. The last one can’t be removed. Who has read the repository with it may have kept its keys.',
   ],
   needs: 'manifest',
-  arguments: { key: { kind: 'one', value: 'KEY', says: 'its id or name' } },
+  arguments: {
+    key: { kind: 'one', value: 'KEY', says: 'its id or name; of one that can’t be read the id, or how it begins' },
+  },
   options: { yes: { kind: 'flag', short: 'y', says: 'do not ask' } },
   result: 'key',
   examples: [{ line: 'tidemark keys remove anna', says: 'it opens nothing from now on' }],

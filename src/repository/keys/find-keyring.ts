@@ -48,8 +48,11 @@ async function* readSlots(objects: ObjectStore, run: Run): AsyncGenerator<SlotWi
   let heldBytes = 0;
   for await (const key of listSlotKeys(objects, run)) {
     const found = await readIfSound(objects, key, run);
-    if (found === 'damaged') damagedCount += 1;
-    if (found === 'damaged' || found === undefined) continue;
+    if (found === undefined) continue;
+    if ('problem' in found) {
+      damagedCount += 1;
+      continue;
+    }
     slots.push(found.slot);
     heldBytes += found.sizeBytes;
     if (slots.length < WINDOW_SLOTS && heldBytes < WINDOW_BYTES) continue;
@@ -66,18 +69,18 @@ export async function* listSlotKeys(objects: ObjectStore, run: Run): AsyncGenera
   }
 }
 
-/** A slot that was removed meanwhile is none. */
-async function readIfSound(
+/** A slot that was removed meanwhile is none. `problem`: why it can't be read. */
+export async function readIfSound(
   objects: ObjectStore,
   key: string,
   run: Run,
-): Promise<{ readonly slot: Slot; readonly sizeBytes: number } | 'damaged' | undefined> {
+): Promise<{ readonly slot: Slot; readonly sizeBytes: number } | { readonly problem: string } | undefined> {
   try {
     const bytes = await readWhole(objects, key, MAX_SLOT_BYTES, run);
     return { slot: readSlot(bytes, key), sizeBytes: bytes.byteLength };
   } catch (error) {
     if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) return undefined;
-    if (isTidemarkError(error, 'REPOSITORY_DAMAGED') || isTidemarkError(error, 'REPOSITORY_NEWER')) return 'damaged';
-    throw error;
+    if (!isTidemarkError(error, 'REPOSITORY_DAMAGED') && !isTidemarkError(error, 'REPOSITORY_NEWER')) throw error;
+    return { problem: error.message };
   }
 }

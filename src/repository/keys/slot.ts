@@ -115,12 +115,6 @@ function readCost(kdf: JsonFields, key: string): KdfCost {
   return { memoryKiB, passes, parallelism };
 }
 
-/** What a slot says of itself, which nothing proves before it is opened. @throws REPOSITORY_DAMAGED */
-export function readSlotInfo(bytes: Uint8Array, key: string): SlotInfo {
-  const { id, kind, role, name, createdAtMs } = readSlot(bytes, key);
-  return { id, kind, role, name, createdAtMs };
-}
-
 /** The keyring under this slot, or undefined when the passphrase is another one's. @throws REPOSITORY_DAMAGED */
 export async function openSlot(
   slot: Slot,

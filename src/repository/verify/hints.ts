@@ -1,7 +1,7 @@
 import { isTidemarkError } from '../../core/errors.ts';
 import type { Run } from '../../core/run.ts';
 import { listSlotKeys, MAX_SLOT_BYTES } from '../keys/find-keyring.ts';
-import { readSlotInfo } from '../keys/slot.ts';
+import { readSlot } from '../keys/slot.ts';
 import type { RepositoryAccess } from '../access.ts';
 import { isDamage } from '../format/byte-cursor.ts';
 import { fetchIndexObject, listIndexObjects } from '../index/object-listing.ts';
@@ -13,7 +13,7 @@ import type { WriterCheck } from './writer-check.ts';
 export async function addKeyDamage({ objects }: RepositoryAccess, damage: DamageList, run: Run): Promise<void> {
   for await (const key of listSlotKeys(objects, run)) {
     try {
-      readSlotInfo(await readWhole(objects, key, MAX_SLOT_BYTES, run), key);
+      readSlot(await readWhole(objects, key, MAX_SLOT_BYTES, run), key);
     } catch (error) {
       if (isTidemarkError(error, 'OBJECT_NOT_FOUND')) continue;
       if (!(error instanceof Error) || !(isDamage(error) || isTidemarkError(error, 'REPOSITORY_NEWER'))) throw error;
