@@ -241,3 +241,23 @@ test(
     assert.equal(await single.call('keys', '*'), 'mine');
   },
 );
+
+test('what Valkey did to keys that a command names behind their number is done again where they are', options, async () => {
+  const program = await valkeyServer();
+  await using cluster = await startRedisCluster({ program, masters: 2 });
+  await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+  const from = await begin(recorder);
+  await using followed = await follow(recorder, from);
+  const base = await recordInMemory(await recorder.openBase(forever), forever);
+  await using client = new ClusterClient(cluster);
+  await client.refresh();
+  for (let tag = 0; tag < 20; tag += 1) {
+    await client.run(String(tag), [['MSETEX', '2', `{${tag}}one`, '1', `{${tag}}two`, '2', 'EX', '1000']]);
+  }
+  const to = await head(recorder);
+  await followed.upTo(to);
+  await using other = await startRedisCluster({ program, masters: 3 });
+  await using folder = temporaryFolder();
+  await restoreInto(urlOf(other), { base, followed, to, workFolder: folder.at('work') });
+  assertSame(await stateOfCluster(other), await stateOfCluster(cluster), 'into three masters');
+});

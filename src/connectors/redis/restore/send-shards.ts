@@ -28,6 +28,7 @@ const KEY_AT: ReadonlyMap<string, number> = new Map([
   ['BITOP', 2],
   ['LMPOP', 2],
   ['ZMPOP', 2],
+  ['MSETEX', 2],
   ['BLMPOP', 3],
   ['BZMPOP', 3],
   ['EVAL', 3],
