@@ -28,6 +28,8 @@ import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
 const IDLE_MARK_MS = 10 * 60_000;
+/** A store to which nobody writes says so more often. */
+const QUIET_MS = 5_000;
 const SPOOL_BYTES = 1024 * 1024 * 1024;
 
 export type RecordingOptions = {
@@ -136,8 +138,10 @@ export class Recording {
     if (history === undefined || recording?.state !== 'recording' || recording.lastSeenMs === undefined) {
       return undefined;
     }
-    const waitingMs = history.queue.waitingSinceMs;
-    return waitingMs === undefined ? 0 : Math.max(0, nowMs - waitingMs);
+    const waitingMs = history.queue.waitingSinceMs ?? nowMs;
+    // What a store that says nothing has meanwhile nobody knows.
+    const heardMs = nowMs - recording.lastSeenMs > QUIET_MS ? recording.lastSeenMs : nowMs;
+    return Math.max(0, nowMs - Math.min(waitingMs, heardMs));
   }
 
   /**

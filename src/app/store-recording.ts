@@ -364,7 +364,7 @@ export class StoreRecording implements AsyncDisposable {
     await using log = await openLog.call(recorder, queue.received, scope.run);
     using _left = this.#acknowledging(log);
     const onAlive = (): void => {
-      this.#lastSeenMs = this.#runtime.clock.nowMs();
+      this.#lastSeenMs = log.heardMs ?? this.#runtime.clock.nowMs();
     };
     await using _kept = keptAtTheEnd(log, queue);
     const pumped = scope.spawn((inner) => pumpLog(log, { queue, clock: this.#runtime.clock, onAlive }, inner));

@@ -138,6 +138,8 @@ export interface Log extends AsyncIterable<readonly LogPiece[]>, AsyncDisposable
   acknowledge(durable: Position): void;
   /** Where the store keeps what is not acknowledged, so that this host's disk need not. */
   readonly retention?: LogRetention | undefined;
+  /** By this host's clock, when the store was last heard. Where it is absent: whenever pieces are given. */
+  readonly heardMs?: number | undefined;
 }
 
 /** What a store keeps for whoever follows its log. */

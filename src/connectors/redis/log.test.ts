@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { readLogBytes } from '../../core/log-bytes.ts';
 import { orderOf } from '../../core/position.ts';
 import type { LogPiece } from '../../core/recorder.ts';
+import type { Clock } from '../../core/run.ts';
 import { createSystemClock } from '../../flow/clock.ts';
 import { RedisLog } from './log.ts';
 import type { RedisLogOptions } from './log.ts';
@@ -15,7 +16,11 @@ const SET = encodeCommand(['SET', 'key', 'value']);
 const LIMIT_MS = 60_000;
 
 /** A log of what a master sends at once, piece by piece, until it ends. `then`: what it does first. */
-function logOf(chunks: Iterable<Uint8Array>, then: () => Promise<void> = async () => undefined): RedisLog {
+function logOf(
+  chunks: Iterable<Uint8Array>,
+  then: () => Promise<void> = async () => undefined,
+  clock: Clock = createSystemClock(),
+): RedisLog {
   const left = chunks[Symbol.iterator]();
   let offset = 0n;
   let next = left.next();
@@ -42,7 +47,7 @@ function logOf(chunks: Iterable<Uint8Array>, then: () => Promise<void> = async (
   };
   const options = {
     link,
-    clock: createSystemClock(),
+    clock,
     positionAt: (at: bigint) => ({ lineage: 'a', order: orderOf(at), resume: `a:${at}` }),
     headOffset: async () => offset,
     assertMaster: async () => undefined,
@@ -88,6 +93,20 @@ suite('the log of a master', { timeout: LIMIT_MS }, () => {
     await piecesOf(log);
     const wanted = [0, 1, 2].map((pings) => BigInt(SET.byteLength + pings * PING.byteLength));
     assert.deepEqual(standing, wanted);
+  });
+
+  test('says of a master that was silent before it was given up when it was heard, and of nothing that it was later', async () => {
+    let nowMs = 1_000;
+    const silent = async (): Promise<void> => {
+      nowMs += 60_000;
+    };
+    const log = logOf([SET, PING], silent, { ...createSystemClock(), nowMs: () => nowMs });
+    const pieces = await piecesOf(log);
+    assert.deepEqual(
+      pieces.map(({ commit }) => commit?.atMs),
+      [1_000, 1_000],
+    );
+    assert.equal(log.heardMs, 1_000);
   });
 
   test('lets PINGs go when they are many, and looks at each once', async () => {

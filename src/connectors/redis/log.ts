@@ -48,10 +48,16 @@ export class RedisLog implements Log {
   /** Somebody waits for all up to here. */
   #wanted = 0n;
   #durable = 0n;
+  #heardMs: number;
 
   constructor(options: RedisLogOptions, run: Run) {
     this.#options = options;
+    this.#heardMs = options.clock.nowMs();
     this.#run = { signal: AbortSignal.any([run.signal, this.#closed.signal]) };
+  }
+
+  get heardMs(): number {
+    return this.#heardMs;
   }
 
   acknowledge(durable: Position): void {
@@ -82,6 +88,7 @@ export class RedisLog implements Log {
       const chunks = link.take();
       const atMs = clock.nowMs();
       idle.check(chunks.length > 0, run);
+      if (chunks.length > 0) this.#heardMs = atMs;
       this.#hold(chunks);
       if (this.#isDue) {
         yield [...this.#pieces(atMs)];
@@ -96,13 +103,15 @@ export class RedisLog implements Log {
         await link.arrivedWithin(HEARTBEAT_MS, run);
       } catch (error) {
         run.signal.throwIfAborted();
-        // From a master that was stopped in good order and comes back it goes on after its last byte only.
-        if (this.#heldBytes > 0) yield [...this.#pieces(atMs)];
+        // From a master that was stopped in good order and comes back it goes on after its last byte only. It may have been silent for long.
+        if (this.#heldBytes > 0) yield [...this.#pieces(this.#heardMs)];
         throw error;
       }
       if (link.hasMore) continue;
-      const heartbeat = await idle.heartbeat(this.#start, run);
-      if (heartbeat !== undefined) yield [heartbeat];
+      const endedMs = await idle.endedMs(run);
+      if (endedMs === undefined) continue;
+      this.#heardMs = endedMs;
+      yield [{ changes: [], commit: { position: this.#options.positionAt(this.#start), atMs: endedMs } }];
     }
   }
 
@@ -199,9 +208,9 @@ class Idle {
     await this.#checking;
   }
 
-  /** A commit at `end` where the log is at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */
-  async heartbeat(end: bigint, run: Run): Promise<LogPiece | undefined> {
-    const { link, clock, headOffset, positionAt } = this.#options;
+  /** When the log was at its end, as the master says it; undefined where it does not answer or has more. @throws STORE_UNREACHABLE */
+  async endedMs(run: Run): Promise<number | undefined> {
+    const { link, clock, headOffset } = this.#options;
     const atMs = clock.nowMs();
     let head: bigint;
     try {
@@ -213,7 +222,7 @@ class Idle {
     }
     if (head === link.offset) {
       this.#behindSinceMs = undefined;
-      return { changes: [], commit: { position: positionAt(end), atMs } };
+      return atMs;
     }
     const nowMs = clock.monotonicMs();
     this.#behindSinceMs ??= nowMs;

@@ -16,6 +16,7 @@ import { movedBy, shiftOf } from './restore/expiry.ts';
 import { besideFolder, swapFolders } from './restore/files-swap.ts';
 import { countMatching, moduleAux, unmovable } from './restore/load-rdb.ts';
 import { swapIntoServer } from './restore/server-swap.ts';
+import { hasFlushedSlot } from './restore/slot-claims.ts';
 import type { StagedMove } from './restore/slot-claims.ts';
 import { addSamples, checkCommands, checkRdb, stageBase, stageLog } from './restore/staging.ts';
 import type { StagedBase, StagedFacts } from './restore/staging.ts';
@@ -228,7 +229,10 @@ class RedisRestorer implements Restorer {
     return { entries: keys, bytes: must(this.#base, 'a base was restored').sizeBytes + this.#logBytes };
   }
 
-  /** One of each command of the log. @throws UNSUPPORTED where it is of several databases, which a cluster of Valkey may have: commands of shards go to one */
+  /**
+   * One of each command of the log. @throws UNSUPPORTED where it is of several databases, which a cluster of Valkey may have: commands of shards go to one;
+   * and where it empties a slot, which no server does that loads its own file
+   */
   async #checkShardCommands(run: Run): Promise<ReadonlyMap<string, string>> {
     const samples = new Map<string, string>();
     for await (const { batch } of stagedCommands(this.#files, this.#staged, run)) {
@@ -236,6 +240,15 @@ class RedisRestorer implements Restorer {
         throw new TidemarkError('UNSUPPORTED', 'the log of the cluster holds what was done in several databases', {
           hint: 'Restore to the moment of a base, or into files, a folder for each shard.',
         });
+      }
+      if (('folder' in this.#destination || this.#only !== undefined) && hasFlushedSlot(batch)) {
+        throw new TidemarkError(
+          'UNSUPPORTED',
+          'the log of the cluster holds CLUSTER FLUSHSLOT, which files can’t hold',
+          {
+            hint: 'Restore all of it into a server or a cluster, or to the moment of a base.',
+          },
+        );
       }
       addSamples(batch, samples);
     }

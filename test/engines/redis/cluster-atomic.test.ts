@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { parseSlotRanges, showSlotRanges } from '../../../src/connectors/redis/cluster/slots.ts';
+import { parseSlotRanges, showSlotRanges, slotOf } from '../../../src/connectors/redis/cluster/slots.ts';
 import type { SlotRange } from '../../../src/connectors/redis/cluster/slots.ts';
 import { itemsOf, textOf } from '../../../src/connectors/redis/resp.ts';
 import { isTidemarkError } from '../../../src/core/errors.ts';
@@ -239,5 +239,41 @@ test(
       (error) => isTidemarkError(error, 'UNSUPPORTED') && /in several databases/.test(error.message),
     );
     assert.equal(await single.call('keys', '*'), 'mine');
+  },
+);
+
+test(
+  'what Valkey tells of keys behind their number, or of a slot that is emptied, is done again where the keys are',
+  options,
+  async () => {
+    const program = await valkeyServer();
+    await using cluster = await startRedisCluster({ program, masters: 2 });
+    await using recorder = await openAt(placeOfUrl(urlOf(cluster)));
+    const from = await begin(recorder);
+    await using followed = await follow(recorder, from);
+    const base = await recordInMemory(await recorder.openBase(forever), forever);
+    await using client = new ClusterClient(cluster);
+    await client.refresh();
+    for (let tag = 0; tag < 20; tag += 1) {
+      await client.run(String(tag), [['MSETEX', '2', `{${tag}}one`, '1', `{${tag}}two`, '2', 'EX', '1000']]);
+    }
+    await client.run('3', [['CLUSTER', 'FLUSHSLOT', String(slotOf(Buffer.from('3')))]]);
+    await client.run('3', [['SET', '{3}three', '3']]);
+    const to = await head(recorder);
+    await followed.upTo(to);
+    await using other = await startRedisCluster({ program, masters: 3 });
+    await using folder = temporaryFolder();
+    await restoreInto(urlOf(other), { base, followed, to, workFolder: folder.at('work') });
+    assertSame(await stateOfCluster(other), await stateOfCluster(cluster), 'into three masters');
+    await assert.rejects(
+      restoreInto(urlOf(other), {
+        base,
+        followed,
+        to,
+        workFolder: folder.at('files'),
+        context: { target: folder.at('data') },
+      }),
+      (error) => isTidemarkError(error, 'UNSUPPORTED') && /FLUSHSLOT/.test(error.message),
+    );
   },
 );

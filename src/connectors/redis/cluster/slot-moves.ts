@@ -52,3 +52,9 @@ export function slotMoveOf(args: readonly Uint8Array[]): SlotMove | undefined {
   if (verb.toUpperCase() !== 'FINISH') return undefined;
   return { kind: 'ended', name: job, hasMoved: options.get('STATE')?.toUpperCase() === 'SUCCESS' };
 }
+
+/** The slot that a master empties by `CLUSTER FLUSHSLOT`, which is told as it is and not as what it removes. Undefined for other commands. */
+export function flushedSlotOf(args: readonly Uint8Array[]): number | undefined {
+  const [name, verb, slot = ''] = args.slice(0, 3).map((arg) => Buffer.from(arg).toString('latin1').toUpperCase());
+  return name === 'CLUSTER' && verb === 'FLUSHSLOT' ? parseSlotRange(slot)?.[0] : undefined;
+}

@@ -1,6 +1,6 @@
 import type { Run } from '../../../core/run.ts';
 import { must } from '../../../core/must.ts';
-import { slotMoveOf } from '../cluster/slot-moves.ts';
+import { flushedSlotOf, slotMoveOf } from '../cluster/slot-moves.ts';
 import { ownersOf, parseSlotRanges, slotOf } from '../cluster/slots.ts';
 import type { SlotRange } from '../cluster/slots.ts';
 import { effectiveCommands } from '../commands/command-filter.ts';
@@ -28,6 +28,7 @@ const KEY_AT: ReadonlyMap<string, number> = new Map([
   ['BITOP', 2],
   ['LMPOP', 2],
   ['ZMPOP', 2],
+  ['MSETEX', 2],
   ['BLMPOP', 3],
   ['BZMPOP', 3],
   ['EVAL', 3],
@@ -47,7 +48,7 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
   'EXEC',
 ]);
 
-/** `CLUSTER` tells of slots that move. */
+/** `CLUSTER` tells of slots that move, or are emptied. */
 const KEYLESS: ReadonlySet<string> = new Set(['FUNCTION', 'FLUSHALL', 'FLUSHDB', 'CLUSTER']);
 
 export type SendShards = {
@@ -90,22 +91,31 @@ export async function sendShards(options: SendShards, run: Run): Promise<void> {
         continue;
       }
       if (command.name === undefined) continue;
-      if (command.name === 'CLUSTER') {
-        noteMove(options, shard, argumentsOf(batch.bytes, start));
-        continue;
-      }
+      const args = argumentsOf(batch.bytes, start);
+      const flushed = flushedSlotOf(args);
+      if (command.name === 'CLUSTER') noteMove(options, shard, args);
+      if (command.name === 'CLUSTER' && flushed === undefined) continue;
       await flush();
       await settleAll(into);
-      if (command.name === 'FUNCTION') await doFunction(targets, argumentsOf(batch.bytes, start), run);
-      else {
-        const isOwn = (key: Uint8Array): boolean =>
-          (owners === undefined ? targets.routeOf(key) : owners[slotOf(key)]) === shard;
-        for (const { client } of targets.all) await removeKeys(client, isOwn, run);
-      }
+      if (command.name === 'FUNCTION') await doFunction(targets, args, run);
+      else await removeOwn(options, { shard, slot: flushed }, run);
     }
     await flush();
   }
   await settleAll(into);
+}
+
+/** What a shard has, or of it what is in one slot. */
+async function removeOwn(
+  { owners, targets }: SendShards,
+  { shard, slot }: { readonly shard: number; readonly slot: number | undefined },
+  run: Run,
+): Promise<void> {
+  const isMeant = (key: Uint8Array): boolean => {
+    const at = slotOf(key);
+    return (slot ?? at) === at && (owners === undefined ? targets.routeOf(key) : owners[at]) === shard;
+  };
+  for (const { client } of targets.all) await removeKeys(client, isMeant, run);
 }
 
 /** Of slots that move at once a shard says so itself. */

@@ -1,6 +1,6 @@
 import { slotOf } from '../cluster/slots.ts';
 import type { SlotRange } from '../cluster/slots.ts';
-import { SLOT_MOVE, slotMoveOf } from '../cluster/slot-moves.ts';
+import { flushedSlotOf, SLOT_MOVE, slotMoveOf } from '../cluster/slot-moves.ts';
 import type { SlotMove } from '../cluster/slot-moves.ts';
 import { argumentsOf, commandName } from '../commands/command-reader.ts';
 import type { CommandBatch } from '../commands/command-reader.ts';
@@ -24,6 +24,13 @@ export function* movesIn({ bytes, starts }: CommandBatch): Generator<SlotMove> {
     const move = commandName(bytes, start) === 'CLUSTER' ? slotMoveOf(argumentsOf(bytes, start)) : undefined;
     if (move !== undefined) yield move;
   }
+}
+
+/** Whether a slot is emptied. */
+export function hasFlushedSlot({ bytes, starts }: CommandBatch): boolean {
+  return starts.some(
+    (start) => commandName(bytes, start) === 'CLUSTER' && flushedSlotOf(argumentsOf(bytes, start)) !== undefined,
+  );
 }
 
 /** Finds the moves that were done, in the order in which that ended. */
