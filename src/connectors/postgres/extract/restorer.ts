@@ -12,7 +12,7 @@ import { ensureFolder } from '../../../io/atomic-file.ts';
 import { streamProgram } from '../../../io/program.ts';
 import { readBaseFacts } from '../base-facts.ts';
 import type { BaseFacts } from '../base-facts.ts';
-import { findBinaries, findClientProgram } from '../binaries.ts';
+import { findBinaries, findDumper } from '../binaries.ts';
 import { clientCall } from '../client-program.ts';
 import { connectSql } from '../connection.ts';
 import { writeDataDirectory } from '../data-directory.ts';
@@ -86,7 +86,7 @@ export class ExtractRestorer implements Restorer {
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
     // Of the same version: what a later one writes an older server may refuse.
-    const dumper = findClientProgram('pg_dump', binFolder);
+    const dumper = await findDumper(majorVersion, binFolder);
     if (binFolder === undefined || dumper === undefined) {
       throw new TidemarkError(
         'UNSUPPORTED',
