@@ -50,6 +50,11 @@ export async function clientCall(
   };
 }
 
+/** A database by its name alone: one that has `=` in it, or begins as a URL does, programs would take for more than a name. */
+export function databaseArguments(name: string): readonly string[] {
+  return ['--dbname', `dbname='${name.replaceAll(/[\\']/g, '\\$&')}'`];
+}
+
 async function chosenServer(
   place: PostgresPlace,
   run: Run,

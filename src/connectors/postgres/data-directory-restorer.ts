@@ -1,9 +1,10 @@
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RestorerContext } from '../../core/connector.ts';
 import { fromSystem, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
+import { printable } from '../../core/printable.ts';
 import type { Position } from '../../core/position.ts';
 import type { BaseReader, LogReader, Restorer, RestoreReport } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
@@ -76,7 +77,7 @@ export class DataDirectoryRestorer implements Restorer {
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, this.#settings.binFolder);
     this.#restored = { base, facts, owner, binFolder, written };
-    const notes = notesOf(facts, binFolder);
+    const notes = [...notesOf(facts, binFolder), ...(exists ? linkNotes(target) : [])];
     return { ...written, notes, noteCount: notes.length };
   }
 
@@ -149,16 +150,24 @@ export class DataDirectoryRestorer implements Restorer {
       return;
     }
     putOwned(join(folder, 'recovery.signal'), '', owner);
-    const settings = Object.entries({
-      restore_command: 'false',
-      recovery_target: '',
-      recovery_target_timeline: String(to.timeline),
-    });
-    appendSettings(folder, settings.map(setting).join(''), owner);
+    const settings = { ...NOTHING_ELSE, restore_command: 'false', recovery_target_timeline: String(to.timeline) };
+    appendSettings(folder, Object.entries(settings).map(setting).join(''), owner);
   }
 }
 
 type WalFeedPlace = ConstructorParameters<typeof WalFeed>[0]['to'];
+
+/** An earlier recovery of the server, or whoever took it, may have left other ends and commands in its settings. */
+const NOTHING_ELSE = {
+  recovery_target: '',
+  recovery_target_lsn: '',
+  recovery_target_name: '',
+  recovery_target_time: '',
+  recovery_target_xid: '',
+  recovery_min_apply_delay: '0',
+  recovery_end_command: '',
+  archive_cleanup_command: '',
+};
 
 /**
  * Of a server that stands still at a place, where nothing but what it has is replayed and nothing else is followed; or of one that follows the
@@ -166,6 +175,7 @@ type WalFeedPlace = ConstructorParameters<typeof WalFeed>[0]['to'];
  */
 function standbySettings(timeline: number, followBy: readonly string[] | undefined): string {
   const settings = {
+    ...NOTHING_ELSE,
     primary_conninfo: '',
     primary_slot_name: '',
     restore_command: followBy === undefined ? '' : followBy.map(shellWord).join(' '),
@@ -189,6 +199,13 @@ function notesOf({ shape }: BaseFacts, binFolder: string | undefined): string[] 
     );
   }
   return notes;
+}
+
+/** A base has what is behind it, and not that it lies elsewhere. */
+function linkNotes(target: string): string[] {
+  const log = join(target, 'pg_wal');
+  if (lstatSync(log, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return [];
+  return [`pg_wal was a link to ${printable(readlinkSync(log))}, and is a folder of the restored data directory`];
 }
 
 /** @throws RESTORE_CONFLICT when the target can't be exchanged */

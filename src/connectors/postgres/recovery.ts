@@ -92,7 +92,10 @@ const ROOM: Readonly<Record<string, number>> = {
 };
 
 function roomy(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const room = Object.entries(ROOM).map(([name, least]) => [name, String(Math.max(least, Number(settings[name])))]);
+  const room = Object.entries(ROOM).map(([name, least]): [string, string] => [
+    name,
+    String(Math.max(least, Number(settings[name]))),
+  ]);
   return { ...settings, ...Object.fromEntries(room), track_commit_timestamp: 'on' };
 }
 

@@ -32,6 +32,9 @@ export const MessageType = {
   copyDone: 0x63, // c
 } as const;
 
+/** `routine`: the function of the server that says it, which has the same name in all languages. */
+export type OnNotice = (message: string, routine: string) => void;
+
 /** A message of the server, or a piece of one. `body` belongs to the receiver, and is never overwritten. */
 export type Message = { readonly type: number; readonly body: Buffer; readonly isContinued?: true };
 
@@ -89,18 +92,20 @@ export class ReplicationSocket implements AsyncDisposable {
   }
 
   /** The next message. Notices go to `onNotice`. @throws STORE_UNREACHABLE at the end, pg's DatabaseError for what the server refuses */
-  async next(run: Run, onNotice?: (message: string) => void): Promise<Message> {
+  async next(run: Run, onNotice?: OnNotice): Promise<Message> {
     for (;;) {
       while (!this.isReady) await this.#arrival(run);
       const { type, body } = this.#takeMessage();
       if (type === MessageType.error) throw serverSaid(body);
-      if (type === MessageType.notice) onNotice?.(fieldsOf(body).get('M') ?? '');
-      else if (type !== MessageType.parameterStatus) return { type, body };
+      if (type === MessageType.notice) {
+        const fields = fieldsOf(body);
+        onNotice?.(fields.get('M') ?? '', fields.get('R') ?? '');
+      } else if (type !== MessageType.parameterStatus) return { type, body };
     }
   }
 
   /** As `next`, but a large message comes in pieces, as it arrives: nothing is put together. A body is valid until the next call. */
-  async nextPiece(run: Run, onNotice?: (message: string) => void): Promise<Message> {
+  async nextPiece(run: Run, onNotice?: OnNotice): Promise<Message> {
     if (this.#spent !== undefined) this.#inbox.giveBack(this.#spent);
     this.#spent = undefined;
     if (this.#openBytes > 0) {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import pg from 'pg';
+import { isTidemarkError } from '../../../src/core/errors.ts';
 import { extract, shop } from './extract-fixture.ts';
 
 const PARTITIONED = `
@@ -37,4 +39,46 @@ test('a partitioned table comes back with its partitions, and what was there of 
   assert.equal(await orders(), '2,4');
   await undo('gone', 'public.orders');
   assert.equal(await server.value("SELECT to_regclass('orders') IS NULL", 'shop'), 'true');
+});
+
+test('a database may have any name', async () => {
+  const name = 'it\'s "host=nowhere" \\é';
+  const { server, folder, undo, of } = await shop(`CREATE DATABASE "${name.replaceAll('"', '""')}"`);
+  await using _server = server;
+  await using _folder = folder;
+  await server.query('CREATE TABLE later (n int)', name);
+  const isGone = async (): Promise<string> => await server.value("SELECT to_regclass('later') IS NULL", name);
+  await extract({ ...of, only: `${name}/`, workFolder: folder.at('work'), replace: true });
+  assert.equal(await isGone(), 'true');
+  await undo('work', `${name}/`);
+  assert.equal(await isGone(), 'false');
+});
+
+test('a database to which somebody is connected is left as it is', async () => {
+  const { server, folder, undo, of } = await shop('CREATE TABLE orders (n int)');
+  await using _server = server;
+  await using _folder = folder;
+  const restore = { ...of, only: 'shop/', workFolder: folder.at('work'), replace: true };
+  const refused = (error: unknown): boolean =>
+    isTidemarkError(error, 'RESTORE_CONFLICT') && / is in use by postgres in shop \(till\)$/.test(error.message);
+  const connect = async (): Promise<pg.Client> => {
+    const till = new pg.Client({
+      host: '127.0.0.1',
+      port: server.port,
+      user: 'postgres',
+      database: 'shop',
+      application_name: 'till',
+    });
+    await till.connect();
+    return till;
+  };
+  const till = await connect();
+  await assert.rejects(extract(restore), refused);
+  await assert.rejects(undo('work', 'shop/'), (error) => isTidemarkError(error, 'NOTHING_TO_RESUME'));
+  await till.end();
+  await extract(restore);
+  const other = await connect();
+  await assert.rejects(undo('work', 'shop/'), refused);
+  await other.end();
+  await undo('work', 'shop/');
 });

@@ -6,13 +6,15 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
   closeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { must } from '../../../src/core/must.ts';
 import type { Base, BaseEnd } from '../../../src/core/recorder.ts';
@@ -141,6 +143,33 @@ for (const version of ['13', '14', '15', '16', '17', '18'] as const) {
     },
   );
 }
+
+test('what the server leaves out of a base is told, and makes it incomplete where it is data', TIMEOUT, async () => {
+  await using server = await startPostgres();
+  using folder = serverFolder();
+  await server.query('CREATE TABLE t (n int); CHECKPOINT');
+  const table = await server.value("SELECT pg_relation_filepath('t')");
+  await server.stop();
+  for (const name of [table, 'pg_ident.conf']) {
+    const elsewhere = join(folder.path, basename(name));
+    renameSync(join(server.folder, name), elsewhere);
+    symlinkSync(elsewhere, join(server.folder, name));
+  }
+  await server.start();
+  const run = { signal: new AbortController().signal };
+  await using recorder = await openPostgresRecorder(placeOfUrl(server.url), { runtime }, run);
+  await using base = await recorder.openBase(run);
+  const { skipped, skippedCount, incompleteCount } = await writeBase(base, join(folder.path, 'base'), run);
+  assert.deepEqual([skippedCount, incompleteCount], [2, 1]);
+  const told = skipped.map(({ name, incomplete }) => [Buffer.from(name).toString(), incomplete]);
+  assert.deepEqual(
+    new Map(told as [string, boolean][]),
+    new Map([
+      [table, true],
+      ['pg_ident.conf', false],
+    ]),
+  );
+});
 
 test('a page whose checksum is wrong fails the base, by the name of its file', TIMEOUT, async (t) => {
   await using server = await startPostgres({ initdb: ['--data-checksums'] });

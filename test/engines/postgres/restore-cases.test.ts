@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { positionOf } from '../../../src/connectors/postgres/lsn.ts';
@@ -191,6 +200,36 @@ test('without programs of the server a plain start recovers', async () => {
   await restoreTo({ server, taken, target: folder.at('restored'), lsn }, { ...SETTINGS, binFolder });
   assert.ok(existsSync(folder.at('restored', 'recovery.signal')));
   assert.deepEqual(await numbersIn(folder.at('restored')), [1]);
+});
+
+test('what an earlier recovery of the server left in its settings ends no later one', async () => {
+  await using server = await stampedServer();
+  await using folder = sharedFolder();
+  await stamp(server, 1);
+  await server.query("ALTER SYSTEM SET recovery_target_time = '2026-01-01'");
+  await server.query("ALTER SYSTEM SET recovery_end_command = 'exit 200'");
+  const taken = await takeBase(server, folder.at('base'));
+  const lsn = await stamp(server, 2);
+  const binFolder = folder.at('nothing-here');
+  await restoreTo({ server, taken, target: folder.at('restored'), lsn }, { ...SETTINGS, binFolder });
+  assert.deepEqual(await numbersIn(folder.at('restored')), [1, 2]);
+});
+
+test('where the log lay elsewhere by a link it is told that it does not any more', async () => {
+  await using server = await stampedServer();
+  await using folder = sharedFolder();
+  const taken = await takeBase(server, folder.at('base'));
+  mkdirSync(folder.at('restored'));
+  symlinkSync('/mnt/fast/wal', folder.at('restored', 'pg_wal'));
+  const binFolder = folder.at('nothing-here');
+  await using restorer = new DataDirectoryRestorer(
+    folder.at('restored'),
+    { ...SETTINGS, binFolder, owner: '1:1' },
+    { runtime, id: 'r1' },
+    [],
+  );
+  const { notes } = await restorer.restoreBase(taken.base, run);
+  assert.match(notes.at(-1) ?? '', /^pg_wal was a link to \/mnt\/fast\/wal/);
 });
 
 test('what is there is reused and kept aside, comes back by an undo, and is gone after a discard', async () => {

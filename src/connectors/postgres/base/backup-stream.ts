@@ -4,7 +4,7 @@ import { unreachable } from '../errors.ts';
 import { parseLsn } from '../lsn.ts';
 import type { WalPlace } from '../lsn.ts';
 import { MessageType, readRow } from '../replication-socket.ts';
-import type { Message, ReplicationSocket } from '../replication-socket.ts';
+import type { Message, OnNotice, ReplicationSocket } from '../replication-socket.ts';
 
 /** From this version on all archives come in one stream, each message saying what it is. */
 const FRAMED_SINCE = 150_000;
@@ -25,13 +25,13 @@ const PART_KIND = { archive: 0x6e, manifest: 0x6d, data: 0x64, progress: 0x70 } 
 export class BackupStream {
   readonly #socket: ReplicationSocket;
   readonly #isFramed: boolean;
-  readonly #onWarning: (message: string) => void;
+  readonly #onWarning: OnNotice;
   /** The tablespaces whose archives are still to come, where the stream does not say which is which. */
   #coming: (string | undefined)[] = [];
   #next: Happening | undefined;
   #stop: WalPlace | undefined;
 
-  constructor(socket: ReplicationSocket, versionNumber: number, onWarning: (message: string) => void) {
+  constructor(socket: ReplicationSocket, versionNumber: number, onWarning: OnNotice) {
     this.#socket = socket;
     this.#isFramed = versionNumber >= FRAMED_SINCE;
     this.#onWarning = onWarning;

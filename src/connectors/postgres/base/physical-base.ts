@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../../core/errors.ts';
 import { assume, BugError } from '../../../core/must.ts';
 import type { Position } from '../../../core/position.ts';
-import type { Base, BaseEnd, ByteReader, Entry } from '../../../core/recorder.ts';
+import type { Base, BaseEnd, ByteReader, Entry, Skipped } from '../../../core/recorder.ts';
 import type { Run } from '../../../core/run.ts';
 import { serverError, SqlState, sqlState, unreachable } from '../errors.ts';
 import type { WalPlace } from '../lsn.ts';
@@ -16,10 +16,12 @@ import { arrivingEntry, extraEntry, manifestEntry, patchedEntry, ReadOnce } from
 import type { ExtraFile } from './entries.ts';
 import { changesPath, readIncrementalHeader, reconstruct, wholeLabel, wholePath } from './incremental-file.ts';
 import { isWalSegment } from '../wal/base-log.ts';
+import { skippedFile } from './skipped.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarEntry } from './tar-reader.ts';
 
 const MOST_WARNINGS = 20;
+const MOST_SKIPPED = 1_000;
 const LABEL_NAME = 'backup_label';
 const MOST_LABEL_BYTES = 64 * 1024;
 
@@ -71,6 +73,9 @@ class PhysicalBase implements Base {
   readonly #run: Run;
   readonly #crc = createCrc32c();
   readonly #warnings: string[] = [];
+  readonly #skipped: Skipped[] = [];
+  #skippedCount = 0;
+  #incompleteCount = 0;
   readonly #sums = new Map<string, ReceivedFile>();
   readonly #missing: Map<string, ExtraFile>;
   #start: WalPlace | undefined;
@@ -82,8 +87,8 @@ class PhysicalBase implements Base {
     this.#options = options;
     this.#missing = new Map(options.more.map((file) => [file.name, file]));
     this.#run = run;
-    this.#stream = new BackupStream(options.socket, options.versionNumber, (message) => {
-      if (this.#warnings.length < MOST_WARNINGS) this.#warnings.push(message);
+    this.#stream = new BackupStream(options.socket, options.versionNumber, (message, routine) => {
+      this.#noteWarning(message, routine);
     });
     this.entries = this.#batches();
   }
@@ -110,11 +115,23 @@ class PhysicalBase implements Base {
     const start = this.#start;
     assume(this.#isDrained && start !== undefined, 'all entries were pulled and read');
     const { logFrom, cut } = await this.#options.ends({ start, stop: this.#stream.stop }, run);
-    return { logFrom, cut, skipped: [], skippedCount: 0, incompleteCount: 0 };
+    const [skippedCount, incompleteCount] = [this.#skippedCount, this.#incompleteCount];
+    return { logFrom, cut, skipped: this.#skipped, skippedCount, incompleteCount };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#options.socket[Symbol.asyncDispose]();
+  }
+
+  #noteWarning(message: string, routine: string): void {
+    const skipped = skippedFile(message, routine);
+    if (skipped === undefined) {
+      if (this.#warnings.length < MOST_WARNINGS) this.#warnings.push(message);
+      return;
+    }
+    this.#skippedCount++;
+    if (skipped.incomplete) this.#incompleteCount++;
+    if (this.#skipped.length < MOST_SKIPPED) this.#skipped.push(skipped);
   }
 
   async *#batches(): AsyncGenerator<readonly Entry[]> {

@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Run } from '../../../core/run.ts';
 import { streamProgram } from '../../../io/program.ts';
+import { databaseArguments } from '../client-program.ts';
 import type { LoadFolder } from '../plain-sql/server-state.ts';
 import { writeStream } from '../plain-sql/write-file.ts';
 import type { Login, ScratchServer } from '../scratch-server.ts';
@@ -52,7 +53,7 @@ export async function dumpPart(
 
 export function dumpArguments({ database, tables }: Wanted): readonly string[] {
   const named = tables.flatMap((table) => ['--table', table]);
-  return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), '--dbname', database];
+  return ['--clean', '--if-exists', ...(tables.length === 0 ? ['--create'] : named), ...databaseArguments(database)];
 }
 
 /** Tables, views and sequences that a dump of tables brings: names with their schema, quoted where they must be. */

@@ -12,7 +12,7 @@ import { ensureFolder } from '../../../io/atomic-file.ts';
 import { streamProgram } from '../../../io/program.ts';
 import { readBaseFacts } from '../base-facts.ts';
 import type { BaseFacts } from '../base-facts.ts';
-import { findBinaries, findClientProgram } from '../binaries.ts';
+import { findBinaries, findDumper } from '../binaries.ts';
 import { clientCall } from '../client-program.ts';
 import { connectSql } from '../connection.ts';
 import { writeDataDirectory } from '../data-directory.ts';
@@ -32,7 +32,7 @@ import { endLeftover } from '../running-server.ts';
 import type { Login, ScratchServer } from '../scratch-server.ts';
 import { removeTablespaces, tablespaceHome } from '../tablespaces.ts';
 import { withBaseLog } from '../wal/base-log.ts';
-import { descendantsSql, needlessDrops } from './descendants.ts';
+import { askedAt, assertUnused, needlessDrops, presentParts } from './live-parts.ts';
 import { dumpArguments, dumpedRelations, dumpPart } from './part-dump.ts';
 import { scratchFolder } from './scratch-folder.ts';
 import type { Wanted } from './wanted.ts';
@@ -86,7 +86,7 @@ export class ExtractRestorer implements Restorer {
     const { majorVersion } = facts.shape;
     const binFolder = await findBinaries(majorVersion, settings.binFolder);
     // Of the same version: what a later one writes an older server may refuse.
-    const dumper = findClientProgram('pg_dump', binFolder);
+    const dumper = await findDumper(majorVersion, binFolder);
     if (binFolder === undefined || dumper === undefined) {
       throw new TidemarkError(
         'UNSUPPORTED',
@@ -164,6 +164,7 @@ export class ExtractRestorer implements Restorer {
   async #assertFree(run: Run): Promise<void> {
     const { server, wanted } = this.#options;
     await assertUnderstood(server, wanted, this.#files.restored, run);
+    await assertUnused(server, wanted, run);
     if (this.#context.replace === true) return;
     const found = await presentParts(server, wanted, dumpedRelations(this.#files, wanted), run);
     if (found.length === 0) return;
@@ -208,6 +209,7 @@ export async function undoExtract(
   }
   const part = { wanted, files, turn };
   if (state.turn < turn) {
+    await assertUnused(server, wanted, run);
     const hadNothing = !(await keepLive(server, part, run));
     await files.note({ phase: 'loading', turn, hadNothing }, run);
   }
@@ -258,41 +260,6 @@ function isRolledBack({ tables }: Wanted, error: unknown): boolean {
 /** A whole database keeps its name; tables go into the one that the URL names. */
 function liveWanted({ database }: PostgresPlace, wanted: Wanted): Wanted {
   return wanted.tables.length === 0 ? wanted : { ...wanted, database };
-}
-
-/** The live server with the database in which one asks for what is wanted: a whole one may not be there. */
-export function askedAt(server: PostgresPlace, wanted: Wanted): PostgresPlace {
-  if (wanted.tables.length > 0) return server;
-  return { ...server, database: wanted.database === 'postgres' ? 'template1' : 'postgres' };
-}
-
-/** What is in the live server already of what is wanted, as far as its names tell: which tables a pattern means only the base knows. */
-export async function presentOf(server: PostgresPlace, wanted: Wanted, run: Run): Promise<readonly string[]> {
-  const names = wanted.tables.filter((table) => /^(?:\w+|"[^"]+")(?:\.(?:\w+|"[^"]+"))?$/.test(table));
-  return await presentParts(server, wanted, names, run);
-}
-
-const PRESENT = descendantsSql(
-  'SELECT pg_catalog.to_regclass(name)::pg_catalog.oid FROM pg_catalog.json_array_elements_text($1::pg_catalog.json) name',
-);
-
-/** What of it is in the live server: the database, or relations of it with their partitions, also later ones. */
-async function presentParts(
-  server: PostgresPlace,
-  wanted: Wanted,
-  relations: readonly string[],
-  run: Run,
-): Promise<readonly string[]> {
-  const isDatabase = wanted.tables.length === 0;
-  await using sql = await connectSql(askedAt(server, wanted), { name: 'tidemark' }, run);
-  if (isDatabase) {
-    const rows = await sql.query('SELECT datname FROM pg_catalog.pg_database WHERE datname = $1', run, [
-      wanted.database,
-    ]);
-    return rows.map((row) => row['datname'] ?? '');
-  }
-  const rows = await sql.query(PRESENT, run, [JSON.stringify(relations)]);
-  return rows.map((row) => row['name'] ?? '');
 }
 
 /** The commands at a dump's start that drop what it brings. */

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { Run } from '../../../core/run.ts';
 import { streamProgram } from '../../../io/program.ts';
-import { clientCall } from '../client-program.ts';
+import { clientCall, databaseArguments } from '../client-program.ts';
 import type { PostgresPlace } from '../place.ts';
 import { isEndOfDrops, isEndOfHead, roleOf } from './dump-facts.ts';
 
@@ -46,7 +46,7 @@ export async function loadCluster(place: PostgresPlace, { file, before, roles }:
 type Load = { readonly options: readonly string[]; readonly input: (run: Run) => AsyncIterable<Uint8Array> };
 
 async function load(place: PostgresPlace, { options, input }: Load, run: Run): Promise<void> {
-  const call = await clientCall(place, 'psql', [...options, ...FIXED, '--dbname', place.database], run);
+  const call = await clientCall(place, 'psql', [...options, ...FIXED, ...databaseArguments(place.database)], run);
   for await (const _ of streamProgram({ ...call, input }, run)) run.signal.throwIfAborted();
 }
 

@@ -71,20 +71,25 @@ export async function assertEmpty(server: LoadServer, run: Run): Promise<void> {
 
 const OTHERS = `
 SELECT usename AS who, datname AS place, application_name AS name FROM pg_catalog.pg_stat_activity
-WHERE datname IS NOT NULL AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name <> '${NAME}'
+WHERE datname = COALESCE($1, datname) AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name <> '${NAME}'
 UNION ALL SELECT owner, database, 'a prepared transaction' FROM pg_catalog.pg_prepared_xacts
+WHERE database = COALESCE($1, database)
 LIMIT ${MOST_TOLD}`;
 
 /** As the server itself waits before it drops a database: a session is there for a moment after its client has gone, ours among them. */
 const LOOKS = 50;
 const BETWEEN_LOOKS = 'SELECT pg_catalog.pg_sleep(0.1)';
 
-/** A database can't be dropped while somebody is connected to it. Those who are going have some seconds. @throws RESTORE_CONFLICT */
-export async function assertNobodyElse({ sql, place }: LoadServer, run: Run): Promise<void> {
-  let found = await sql.query(OTHERS, run);
+/** A database can't be dropped while somebody is connected to it. Those who are going have some seconds. `database`: without it, all of them. @throws RESTORE_CONFLICT */
+export async function assertNobodyElse(
+  { sql, place }: Pick<LoadServer, 'sql' | 'place'>,
+  run: Run,
+  database: string | null = null,
+): Promise<void> {
+  let found = await sql.query(OTHERS, run, [database]);
   for (let look = 1; look < LOOKS && found.length > 0; look++) {
     await sql.query(BETWEEN_LOOKS, run);
-    found = await sql.query(OTHERS, run);
+    found = await sql.query(OTHERS, run, [database]);
   }
   if (found.length === 0) return;
   const told = found.map((row) => `${row['who']} in ${row['place']}${row['name'] ? ` (${row['name']})` : ''}`);
