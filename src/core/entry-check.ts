@@ -1,6 +1,5 @@
 import type { ErrorCode } from './error-codes.ts';
-import { isTidemarkError } from './errors.ts';
-import type { TidemarkError } from './errors.ts';
+import { isTidemarkError, TidemarkError } from './errors.ts';
 import type { StoredEntry } from './restorer.ts';
 
 /** Decodes what is stored of an entry, as a restore would. @throws what `isUndecodable` knows where that can't be done */
@@ -26,5 +25,15 @@ export function undecodable<Entry>(check: (entry: Entry) => void, entry: Entry):
   } catch (error) {
     if (!isUndecodable(error)) throw error;
     return error;
+  }
+}
+
+/** What `decode` makes of an entry, for whoever restores: where it can't, the error says which entry it is. */
+export function decoded<T>(decode: () => T, name: () => string): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (!isUndecodable(error)) throw error;
+    throw new TidemarkError(error.code, `${name()}: ${error.message}`, { cause: error });
   }
 }

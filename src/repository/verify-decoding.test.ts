@@ -161,8 +161,23 @@ test('what a log says is gone has nothing to decode, unless the log is bytes', a
   }
 });
 
+/** The name of a run of bytes. */
+function runFrom(start: bigint): string {
+  return Buffer.from(logBytes(start, Buffer.of()).name).toString('latin1');
+}
+
 test('of a log that is bytes its runs are looked at, not what an entry of a base would be', async () => {
-  await using fixture = await RepositoryFixture.create();
-  await logged(fixture, Buffer.from(logBytes(1n, Buffer.of()).name).toString('latin1'), bad);
-  assert.deepEqual((await verify(fixture, 1, { test: { ...decoder, log: 'bytes' } })).damage, []);
+  const byte = { attributes: Buffer.of(7) };
+  for (const [name, entry, expected] of [
+    [runFrom(0n), byte, ''],
+    [runFrom(1n), byte, 'lacks what lies between 0 and 1'],
+    [runFrom(0n), { attributes: Buffer.of() }, 'lacks what lies between 0 and 1'],
+    ['no run', byte, 'something else than runs of bytes'],
+  ] as const) {
+    await using fixture = await RepositoryFixture.create();
+    await logged(fixture, name, entry);
+    const { damage } = await verify(fixture, 1, { test: { ...decoder, log: 'bytes' } });
+    assert.equal(damage.length, expected === '' ? 0 : 1, expected);
+    assert.match(damage[0]?.message ?? '', new RegExp(expected));
+  }
 });

@@ -6,7 +6,7 @@ import type { Position } from '../core/position.ts';
 import { must } from '../core/must.ts';
 import type { Base, Entry, Observation, ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
-import { MemoryStore, valuesOf } from './memory-store.ts';
+import { checkMemoryEntry, MemoryStore, valuesOf } from './memory-store.ts';
 import { observationChecks, registerObservationSuite, runObservationCheck } from './observation-suite.ts';
 import type { ObservationSuite } from './observation-suite.ts';
 
@@ -146,6 +146,7 @@ type Wrap = (recorder: Recorder, store: ObservedStore) => Recorder;
 function suiteOf(name: string, wrap: Wrap = (recorder) => recorder): ObservationSuite {
   return {
     name,
+    connector: { checkEntry: checkMemoryEntry },
     seed: 1,
     async open() {
       const store = new ObservedStore();
@@ -195,6 +196,11 @@ const liars: readonly Liar[] = [
     'leaves an entry out',
     'what was put before',
     withObservation((observation) => ({ entries: withoutFirst(observation) })),
+  ],
+  [
+    'tells what its connector does not know',
+    'can be decoded',
+    withObservation((observation) => ({ entries: withoutAttributes(observation) })),
   ],
   ['tells of nothing', 'where nothing happens', alwaysTelling],
   [
@@ -300,6 +306,15 @@ async function* withoutFirst({ entries }: Observation): AsyncGenerator<readonly 
   for await (const batch of entries) {
     yield first ? batch.slice(1) : batch;
     first = false;
+  }
+}
+
+async function* withoutAttributes({ entries }: Observation): AsyncGenerator<readonly Entry[]> {
+  for await (const batch of entries) {
+    yield batch.map((entry) => ({
+      ...entry,
+      describe: () => ({ ...entry.describe(), attributes: Buffer.of() }),
+    }));
   }
 }
 

@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import type { ObservationCheck, ObservationFixture } from './observation-checks/check.ts';
 import { observationChecks } from './observation-checks/observations.ts';
+import type { StoredChecks } from './recorder-checks/check.ts';
 import { runSeeded } from './seeded-check.ts';
 
 export type { ObservationCheck, ObservationCheckContext, ObservationFixture } from './observation-checks/check.ts';
@@ -11,6 +12,7 @@ export type ObservationSuite = {
   readonly name: string;
   /** A fresh, empty store for each test. */
   open(): Promise<ObservationFixture>;
+  readonly connector: StoredChecks;
   /** Repeats a run; else at random, and told when a test fails. */
   readonly seed?: number | undefined;
 };
@@ -21,7 +23,8 @@ export async function runObservationCheck(
   suite: ObservationSuite,
   signal: AbortSignal,
 ): Promise<void> {
-  await runSeeded(suite, (fixture, seed) => check.verify({ fixture, run: { signal }, seed }));
+  const { connector } = suite;
+  await runSeeded(suite, (fixture, seed) => check.verify({ fixture, connector, run: { signal }, seed }));
 }
 
 /** Registers the conformance suite of `Recorder.openObservations` with `node:test`, a test for each promise. */

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { recorderOfSource } from '../../archive/source-recorder.ts';
 import type { Runtime } from '../../core/run.ts';
 import { createSystemClock } from '../../flow/clock.ts';
-import { recordInMemory } from '../../testing/tree/memory-base.ts';
+import { memoryReader, recordInMemory } from '../../testing/tree/memory-base.ts';
 import type { MemoryBase } from '../../testing/tree/memory-base.ts';
 import { temporaryFolder } from '../../testing/tree/temporary-folder.ts';
 import type { TemporaryFolder } from '../../testing/tree/temporary-folder.ts';
@@ -251,4 +251,16 @@ test('a restore whose new file is gone before it came in can be given up; one th
   assert.equal(await ifGivenUp('r2'), undefined);
   rmSync(folder.at('.store.db.tidemark-new-r2'));
   assert.equal(await ifGivenUp('r2'), `${file} is as it was before the restore`);
+});
+
+test('a value of which nothing can be made is named, and nothing is exchanged', async () => {
+  await using folder = temporaryFolder();
+  const { base, file } = await shopWithBase(folder);
+  const spoilt = base.all.map((entry) =>
+    Buffer.from(entry.name).toString() === 'c/d' ? { ...entry, attributes: Buffer.of(0xff) } : entry,
+  );
+  const isNamed = { code: 'REPOSITORY_DAMAGED', message: 'c/d: the description of a stored value is damaged' };
+  await assert.rejects(restore({ ...base, ...memoryReader(spoilt) }, file), isNamed);
+  using store = openEmbedded(file);
+  assert.deepEqual(textsOf(store), GOOD);
 });

@@ -1,9 +1,10 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { parseNameText } from '../../core/byte-name.ts';
+import { nameText, parseNameText } from '../../core/byte-name.ts';
 import { equalBytes, startsWithBytes } from '../../core/bytes.ts';
 import type { RestorerContext } from '../../core/connector.ts';
+import { decoded } from '../../core/entry-check.ts';
 import { isTidemarkError, TidemarkError } from '../../core/errors.ts';
 import { must } from '../../core/must.ts';
 import type { BaseReader, Restorer, RestoreReport, StoredEntry } from '../../core/restorer.ts';
@@ -11,6 +12,7 @@ import type { Run } from '../../core/run.ts';
 import { disjointPrefixes } from '../../core/source.ts';
 import { valueContent } from '../../core/stored-keys.ts';
 import { decodeStoredValue } from '../../core/stored-value.ts';
+import type { StoredValue } from '../../core/stored-value.ts';
 import { removeDatabase } from '../../io/sqlite-files.ts';
 import { assertWhole, openDatabase } from './database.ts';
 import { withStoreErrors } from './errors.ts';
@@ -66,7 +68,7 @@ class EmbeddedRestorer implements Restorer {
       const rows = rowsFrom(database, prefix);
       for await (const batch of base.entries(run, { prefix })) {
         for (const entry of batch) {
-          const stored = decodeStoredValue(entry.attributes);
+          const stored = storedValueOf(entry);
           const value = stored.inline ?? (await readValue(entry, base, run));
           if (!isRow(rows.next().value, { key: entry.name, value, expiresAt: stored.expiresAtMs ?? null })) {
             const name = Buffer.from(entry.name).toString();
@@ -130,7 +132,7 @@ class EmbeddedRestorer implements Restorer {
     };
     for await (const batch of this.#chosen(base, run)) {
       for (const entry of batch) {
-        const stored = decodeStoredValue(entry.attributes);
+        const stored = storedValueOf(entry);
         // The others are read all the same, so that all that is damaged is found at once.
         const value = stored.inline ?? (await readValue(entry, base, run).catch(onDamage));
         if (value === undefined) continue;
@@ -168,6 +170,13 @@ function isRow(row: unknown, wanted: Row): boolean {
     equalBytes(key, wanted.key) &&
     equalBytes(value, wanted.value) &&
     expiresAt === wanted.expiresAt
+  );
+}
+
+function storedValueOf({ name, attributes }: StoredEntry): StoredValue {
+  return decoded(
+    () => decodeStoredValue(attributes),
+    () => nameText(name),
   );
 }
 

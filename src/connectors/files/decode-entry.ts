@@ -1,4 +1,4 @@
-import { isUndecodable } from '../../core/entry-check.ts';
+import { decoded, undecodable } from '../../core/entry-check.ts';
 import { TidemarkError } from '../../core/errors.ts';
 import type { BaseReader, StoredEntry } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
@@ -20,13 +20,10 @@ function decode({ attributes: bytes, content }: StoredEntry): Attributes {
 
 /** The same for whoever restores: the error says which entry it is. */
 export function decodeEntry(entry: StoredEntry): Attributes {
-  try {
-    return decode(entry);
-  } catch (error) {
-    if (!isUndecodable(error)) throw error;
-    const path = printablePath(byteText(entry.name).replaceAll('\0', '/')) || '.';
-    throw new TidemarkError(error.code, `${path}: ${error.message}`, { cause: error });
-  }
+  return decoded(
+    () => decode(entry),
+    () => printablePath(byteText(entry.name).replaceAll('\0', '/')) || '.',
+  );
 }
 
 /** As `Connector.checkEntry`. */
@@ -46,20 +43,10 @@ export async function standIn(base: BaseReader, name: Uint8Array, run: Run): Pro
     for (const entry of batch) {
       if (entry.name.byteLength === name.byteLength) continue;
       holds = true;
-      const inner = attributesOf(entry);
-      if (inner !== undefined) return folder(name, inner);
+      if (undecodable(decode, entry) === undefined) return folder(name, decode(entry));
     }
   }
   return holds ? folder(name, { uid: 0, gid: 0, mtimeNs: 0n }) : undefined;
-}
-
-function attributesOf(entry: StoredEntry): Attributes | undefined {
-  try {
-    return decode(entry);
-  } catch (error) {
-    if (!isUndecodable(error)) throw error;
-    return undefined;
-  }
 }
 
 function folder(name: Uint8Array, { uid, gid, mtimeNs }: Pick<Attributes, 'uid' | 'gid' | 'mtimeNs'>): StoredEntry {

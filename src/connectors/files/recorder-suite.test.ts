@@ -81,4 +81,4 @@ registerRecorderSuite({
   connector: filesConnector,
 });
 
-registerObservationSuite({ name: 'files', open: () => openFixture(true) });
+registerObservationSuite({ name: 'files', open: () => openFixture(true), connector: filesConnector });

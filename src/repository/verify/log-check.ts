@@ -1,7 +1,8 @@
 import { toHex } from '../../core/bytes.ts';
 import { undecodable } from '../../core/entry-check.ts';
-import { readLogBytes } from '../../core/log-bytes.ts';
-import type { LoggedEntry } from '../../core/restorer.ts';
+import type { EntryCheck } from '../../core/entry-check.ts';
+import { ByteRuns } from '../../core/log-bytes.ts';
+import type { LoggedTransaction } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { startedAhead } from '../../flow/started-ahead.ts';
 import type { RepositoryAccess } from '../access.ts';
@@ -106,26 +107,42 @@ export class LogCheck {
     const onProblem = (problem: TreeProblem): void => {
       blamed.add(this.#noteContent(segment, problem));
     };
-    for (const { entries } of readSegment(access, segment, body)) {
-      for (const entry of entries) {
-        if (decoder !== undefined) this.#decode(segment, entry, decoder);
+    const runs = decoder?.log === 'bytes' ? new ByteRuns(segment.after) : undefined;
+    for (const transaction of readSegment(access, segment, body)) {
+      if (decoder !== undefined) this.#decode(segment, transaction, { checkEntry: decoder.checkEntry, runs });
+      for (const entry of transaction.entries) {
         if ('removed' in entry || entry.content === undefined) continue;
         await writer.content(nodeContentOf(entry.content), entry.name, { packs, onProblem }, run);
       }
     }
   }
 
-  #decode(segment: SegmentRecord, entry: LoggedEntry, { log, checkEntry }: Decoder): void {
-    const { affected, damage } = this.#options;
-    const isBytes = log === 'bytes';
-    const fault = isBytes
-      ? undecodable(readLogBytes, entry)
-      : 'removed' in entry
-        ? undefined
-        : undecodable(checkEntry, entry);
+  /** `runs`: where its log is bytes. */
+  #decode(
+    segment: SegmentRecord,
+    { entries, commit }: LoggedTransaction,
+    { checkEntry, runs }: { readonly checkEntry: EntryCheck; readonly runs: ByteRuns | undefined },
+  ): void {
+    for (const entry of entries) {
+      if (runs !== undefined) {
+        this.#noteUndecodable(
+          segment,
+          undecodable((run) => runs.take(run), entry),
+        );
+      } else if (!('removed' in entry)) {
+        this.#noteUndecodable(segment, undecodable(checkEntry, entry), entry.name);
+      }
+    }
+    this.#noteUndecodable(
+      segment,
+      undecodable((position) => runs?.commit(position), commit.position),
+    );
+  }
+
+  #noteUndecodable(segment: SegmentRecord, fault: Error | undefined, name?: Uint8Array): void {
     if (fault === undefined) return;
-    // The names of runs of bytes are no text.
-    const names = isBytes ? [] : affected.entriesOf(segment, [{ first: entry.name }]);
+    const { affected, damage } = this.#options;
+    const names = name === undefined ? [] : affected.entriesOf(segment, [{ first: name }]);
     const message = undecodableText(names[0] ?? `the log of ${segment.store}`, fault.message);
     const of = { base: segment.key, marks: affected.marksOn(segment), names };
     damage.add({ object: placeOf(segment), kind: 'entry', message, ...of });

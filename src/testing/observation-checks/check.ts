@@ -6,7 +6,7 @@ import type { Position } from '../../core/position.ts';
 import type { Base, Observation, ObservationLog, Recorder } from '../../core/recorder.ts';
 import type { Run } from '../../core/run.ts';
 import { before, textOf } from '../recorder-checks/check.ts';
-import type { RecorderFixture } from '../recorder-checks/check.ts';
+import type { RecorderFixture, StoredChecks } from '../recorder-checks/check.ts';
 import { observeInMemory, overlaid, recordInMemory } from '../tree/memory-base.ts';
 import type { MemoryBase, MemoryObservation } from '../tree/memory-base.ts';
 
@@ -18,6 +18,7 @@ export interface ObservationFixture extends RecorderFixture {
 
 export type ObservationCheckContext = {
   readonly fixture: ObservationFixture;
+  readonly connector: StoredChecks;
   readonly run: Run;
   /** Of what the check does at random. */
   readonly seed: number;

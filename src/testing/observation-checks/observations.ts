@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { undecodable } from '../../core/entry-check.ts';
 import { must } from '../../core/must.ts';
 import { createSeededRandom } from '../../flow/random.ts';
 import type { Base, Entry } from '../../core/recorder.ts';
-import { assertHoldsAll, randomValue } from '../recorder-checks/check.ts';
+import { assertHoldsAll, randomValue, textOf } from '../recorder-checks/check.ts';
 import { overlaid } from '../tree/memory-base.ts';
 import type { MemoryBase } from '../tree/memory-base.ts';
 import { openLog, openObserved, recordWhole } from './check.ts';
@@ -59,6 +60,18 @@ async function tellsAll(context: ObservationCheckContext): Promise<void> {
     assert.ok(await observed.observe(), 'what was put is told');
     await application.assertIsHeldBy(observed);
     observed.log.acknowledge(observed.base.end.cut);
+  }
+}
+
+async function decodes(context: ObservationCheckContext): Promise<void> {
+  const { connector } = context;
+  await using observed = await openObserved(context);
+  await new Application(context).edit(20);
+  await observed.observe();
+  for (const { changes } of observed.told) {
+    for (const entry of changes.all) {
+      assert.equal(undecodable(connector.checkEntry, entry), undefined, `${textOf(entry.name)} can be decoded`);
+    }
   }
 }
 
@@ -248,6 +261,7 @@ async function waits(context: ObservationCheckContext): Promise<void> {
 
 export const observationChecks: readonly ObservationCheck[] = [
   { title: 'what was put before a look is told by it, what was removed too', verify: tellsAll },
+  { title: 'what is told can be decoded by its connector', verify: decodes },
   { title: 'where nothing happens nothing is told', verify: tellsNothing },
   { title: 'an observation that is left early is told again, with what came since', verify: tellsAgain },
   { title: 'what is removed and put again is told as it is now', verify: recreates },
