@@ -290,6 +290,7 @@ function knownHistory(catalogue: Catalogue, history: string, credential: string)
   const standing = newest?.credential === credential ? newest : undefined;
   return {
     position,
+    earlier: view?.endBefore(credential),
     atMs: run?.toMs ?? base?.summary.createdAtMs ?? lastBaseMs ?? 0,
     lastBaseMs,
     base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },

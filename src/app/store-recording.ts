@@ -41,6 +41,8 @@ type TakenBase = { readonly base: WrittenBase; readonly exact: Exactness };
 /** Where the repository stands with a store. */
 export type KnownHistory = {
   readonly position: Position;
+  /** Where its log ended when a base was stored that begins at `position`. */
+  readonly earlier?: Position | undefined;
   readonly atMs: number;
   readonly lastBaseMs?: number | undefined;
   /** The newest. */
@@ -456,6 +458,7 @@ export class StoreRecording implements AsyncDisposable {
         memoryBytes: QUEUE_BYTES,
         clock: this.#runtime.clock,
         received: after,
+        earlier: this.#known?.earlier,
         onPut: (block) => {
           this.#times.note(block);
           journal.touch(this.#happenedMs(block.fromMs));
@@ -468,7 +471,7 @@ export class StoreRecording implements AsyncDisposable {
     const history: JournaledHistory = {
       store: this.store.name,
       queue,
-      durable: after,
+      durable: queue.after,
       onDurable: (upTo) => {
         // Of one that has ended nothing is known any more.
         if (this.#history === history) this.#known = { position: upTo, atMs: this.#runtime.clock.nowMs() };

@@ -40,6 +40,8 @@ export type LogQueueOptions = {
   readonly memoryBytes: number;
   /** Where the history stands. */
   readonly received: Position;
+  /** Where it stands instead, if what waits in the spool leads from there to `received`: as where a base was stored before the log up to it was. */
+  readonly earlier?: Position | undefined;
   /** Hears of every block, also of what is found in the spool when it is opened. */
   readonly onPut: (block: Omit<LogBlock, 'pieces'>) => void;
   readonly spool?: Spool | undefined;
@@ -63,6 +65,7 @@ export class LogQueue {
   /** Blocks in memory are being written. */
   #isKeeping = false;
   readonly #waiting: (() => void)[] = [];
+  #damage: TidemarkError | undefined;
 
   private constructor(options: LogQueueOptions) {
     this.#options = options;
@@ -74,9 +77,20 @@ export class LogQueue {
    * can't be read and all behind it. @throws FAILED when the spool's disk fails
    */
   static async open(options: LogQueueOptions, run: Run): Promise<LogQueue> {
-    const queue = new LogQueue(options);
+    const { earlier, received } = options;
+    let queue = new LogQueue({ ...options, received: earlier ?? received });
     await queue.#recover(run);
+    if (queue.received.order < received.order) {
+      queue = new LogQueue(options);
+      await queue.#recover(run);
+    }
+    await queue.#begin(run);
     return queue;
+  }
+
+  /** Where it began. */
+  get after(): Position {
+    return this.#options.received;
   }
 
   /** Up to where everything has come. */
@@ -234,16 +248,21 @@ export class LogQueue {
   }
 
   async #recover(run: Run): Promise<void> {
-    const { spool, onDamaged } = this.#options;
+    const { spool } = this.#options;
     if (spool === undefined) return;
     try {
       for await (const records of spool.read(undefined, run)) for (const record of records) this.#recoverBlock(record);
     } catch (error) {
       // The store still has what is not in the repository, or says that it has not: it is asked for what comes after the last that was read.
       if (!isTidemarkError(error, 'POSITION_LOST')) throw error;
-      onDamaged?.(error);
+      this.#damage = error;
     }
-    if (this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
+  }
+
+  async #begin(run: Run): Promise<void> {
+    const { spool, onDamaged } = this.#options;
+    if (this.#damage !== undefined) onDamaged?.(this.#damage);
+    if (spool !== undefined && this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
     for (const block of this.#blocks) this.#options.onPut(block);
   }
 

@@ -79,6 +79,22 @@ export class HistoryView {
   }
 
   /**
+   * Where what was recorded ended when the newest base of a writer was taken, if that begins behind it and nothing of the log follows on it: what lies in
+   * between may still wait on the writer's host.
+   */
+  endBefore(credential: string): Position | undefined {
+    const newest = newestOf(this.#basesOf(credential));
+    if (newest === undefined || this.runFrom(newest) !== undefined) return undefined;
+    const { logFrom } = newest.summary;
+    const reached = (this.#bases.get(ownerOf(logFrom, credential)) ?? []).map((base) => this.reachOf(base));
+    const before = reached.filter((position) => position !== undefined && position.order < logFrom.order);
+    return before.reduce(
+      (last, position) => (position !== undefined && position.order > (last?.order ?? '') ? position : last),
+      undefined,
+    );
+  }
+
+  /**
    * Where no base leads to the end of what a writer has recorded, because the newest one needs log that is not there yet: the last place to which another
    * one leads, and the one from which on it will be so again. Undefined where one leads there.
    */

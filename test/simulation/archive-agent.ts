@@ -168,7 +168,8 @@ export class Agent {
     const position = view?.endOf(credential);
     const head = this.#archive.counted.find((store) => store.name === name)?.head;
     const unreached = view?.unreachedEnd(credential);
-    return position && { position: this.#archive.protocol.known(position, head), atMs: 0, unreached };
+    const earlier = view?.endBefore(credential);
+    return position && { position: this.#archive.protocol.known(position, head), earlier, atMs: 0, unreached };
   }
 
   #openRecorder(name: string, previous: KnownHistory['position'] | undefined): Recorder {
