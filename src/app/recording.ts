@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Configuration, StoreConfiguration } from '../config/configuration.ts';
 import { isTidemarkError, TidemarkError } from '../core/errors.ts';
-import { own } from '../core/own.ts';
 import type { Position } from '../core/position.ts';
 import type { Recorder } from '../core/recorder.ts';
 import type { Run } from '../core/run.ts';
@@ -11,18 +10,18 @@ import { openSpool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
 import type { RepositoryAccess } from '../repository/access.ts';
-import { loadCatalogue, newestBase } from '../repository/catalogue.ts';
+import { loadCatalogue } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import type { Mark } from '../repository/mark.ts';
 import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import type { OpenApplication } from './application.ts';
 import { Journal } from './journal.ts';
+import { knownHistory } from './known-history.ts';
 import { refuseRollback } from './rollback.ts';
 import { openWriter } from './open-writer.ts';
 import { endDone, endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
-import type { KnownHistory } from './store-recording.ts';
 import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
@@ -272,38 +271,4 @@ export class Recording {
     await writer.end(run);
     await this.#options.application.rememberHeads(writer.heads, run);
   }
-}
-
-/** Where this writer's own history of a store ends. */
-function knownHistory(catalogue: Catalogue, history: string, credential: string): KnownHistory | undefined {
-  const view = catalogue.histories.get(history);
-  const position = view?.endOf(credential);
-  if (position === undefined) return undefined;
-  const run = view?.runs.findLast(({ upTo }) => upTo.lineage === position.lineage && upTo.order === position.order);
-  const base = [...catalogue.bases.values()].findLast(
-    ({ summary: { store, cut } }) =>
-      store === history && cut.lineage === position.lineage && cut.order === position.order,
-  );
-  const newest = newestBase(catalogue, history);
-  const lastBaseMs = newest?.summary.createdAtMs;
-  const unreached = view?.unreachedEnd(credential);
-  const standing = newest?.credential === credential ? newest : undefined;
-  return {
-    position,
-    earlier: view?.endBefore(credential),
-    atMs: run?.toMs ?? base?.summary.createdAtMs ?? lastBaseMs ?? 0,
-    lastBaseMs,
-    base: standing && { key: standing.key, cut: standing.summary.cut, fromMs: standing.summary.startedAtMs },
-    unreached,
-    hasOnlyBases: run === undefined && unreached === undefined && !isMarkedBeyond(catalogue, history, credential),
-    segments: run?.segments,
-  };
-}
-
-/** Whether a mark found the history where it stands, without a base of its own. */
-function isMarkedBeyond({ marks }: Catalogue, history: string, credential: string): boolean {
-  return marks.some(
-    ({ mark, credential: by }) =>
-      by === credential && own(mark.positions, history) !== undefined && own(mark.bases, history) === undefined,
-  );
 }

@@ -26,16 +26,14 @@ function queueOf(
   options: {
     readonly spool?: Spool;
     readonly memoryBytes?: number;
-    readonly earlier?: number;
     readonly damages?: string[];
     readonly clock?: { monotonicMs(): number };
   } = {},
 ) {
   const { spool, memoryBytes = 1e9, damages = [], clock = createVirtualClock(0) } = options;
   const onDamaged = ({ message }: Error): void => void damages.push(message);
-  const earlier = options.earlier === undefined ? undefined : positionAt(options.earlier);
-  const places = { received: positionAt(received), earlier };
-  return LogQueue.open({ memoryBytes, clock, ...places, onPut: () => undefined, spool, onDamaged }, run);
+  const position = positionAt(received);
+  return LogQueue.open({ memoryBytes, clock, received: position, onPut: () => undefined, spool, onDamaged }, run);
 }
 
 /** Changes a byte of the last record of the spool's `index`th file. */
@@ -109,30 +107,6 @@ test('what is in the spool is there after a crash, from where the repository sta
   await queue.put(block(6, 7), run);
   await queue.drop(5, run);
   assert.ok(readdirSync(folder.at('spool')).length <= 2, 'what the repository has is gone from the spool');
-});
-
-test('where the spool leads from where the log ended to the base behind it, nothing of it is left out', async () => {
-  await using folder = temporaryFolder();
-  {
-    await using spool = await spoolIn(folder.at('spool'));
-    const queue = await queueOf(3, { spool });
-    for (const [after, upTo] of [
-      [3, 5],
-      [5, 8],
-      [8, 10],
-    ] as const) {
-      await queue.put(block(after, upTo), run);
-    }
-  }
-  await using spool = await spoolIn(folder.at('spool'));
-  const found = async (received: number, earlier: number): Promise<readonly unknown[]> => {
-    const queue = await queueOf(received, { spool, earlier });
-    return [queue.after.resume, queue.received.resume, ...(await ends(queue))];
-  };
-  assert.deepEqual(await found(9, 3), ['3', '10', '3-5', '5-8', '8-10']);
-  assert.deepEqual(await found(10, 3), ['3', '10', '3-5', '5-8', '8-10']);
-  assert.deepEqual(await found(9, 2), ['9', '10', '8-10']);
-  assert.deepEqual(await found(11, 3), ['11', '11']);
 });
 
 test('what does not follow on where the repository stands is left out: a hole, or another lineage', async () => {

@@ -40,8 +40,6 @@ export type LogQueueOptions = {
   readonly memoryBytes: number;
   /** Where the history stands. */
   readonly received: Position;
-  /** Where it stands instead, if what waits in the spool leads from there to `received`: as where a base was stored before the log up to it was. */
-  readonly earlier?: Position | undefined;
   /** Hears of every block, also of what is found in the spool when it is opened. */
   readonly onPut: (block: Omit<LogBlock, 'pieces'>) => void;
   readonly spool?: Spool | undefined;
@@ -65,7 +63,6 @@ export class LogQueue {
   /** Blocks in memory are being written. */
   #isKeeping = false;
   readonly #waiting: (() => void)[] = [];
-  #damage: TidemarkError | undefined;
 
   private constructor(options: LogQueueOptions) {
     this.#options = options;
@@ -77,20 +74,9 @@ export class LogQueue {
    * can't be read and all behind it. @throws FAILED when the spool's disk fails
    */
   static async open(options: LogQueueOptions, run: Run): Promise<LogQueue> {
-    const { earlier, received } = options;
-    let queue = new LogQueue({ ...options, received: earlier ?? received });
+    const queue = new LogQueue(options);
     await queue.#recover(run);
-    if (queue.received.order < received.order) {
-      queue = new LogQueue(options);
-      await queue.#recover(run);
-    }
-    await queue.#begin(run);
     return queue;
-  }
-
-  /** Where it began. */
-  get after(): Position {
-    return this.#options.received;
   }
 
   /** Up to where everything has come. */
@@ -248,21 +234,16 @@ export class LogQueue {
   }
 
   async #recover(run: Run): Promise<void> {
-    const { spool } = this.#options;
+    const { spool, onDamaged } = this.#options;
     if (spool === undefined) return;
     try {
       for await (const records of spool.read(undefined, run)) for (const record of records) this.#recoverBlock(record);
     } catch (error) {
       // The store still has what is not in the repository, or says that it has not: it is asked for what comes after the last that was read.
       if (!isTidemarkError(error, 'POSITION_LOST')) throw error;
-      this.#damage = error;
+      onDamaged?.(error);
     }
-  }
-
-  async #begin(run: Run): Promise<void> {
-    const { spool, onDamaged } = this.#options;
-    if (this.#damage !== undefined) onDamaged?.(this.#damage);
-    if (spool !== undefined && this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
+    if (this.#blocks.length === 0) await spool.release(spool.lastSequence, run);
     for (const block of this.#blocks) this.#options.onPut(block);
   }
 

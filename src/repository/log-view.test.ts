@@ -101,12 +101,12 @@ test('a writer goes on where its log ends, and where a fuzzy base begins that th
   assert.equal(end([fakeBase(1)], [], B), NaN);
 });
 
-test('a base that was stored before the log up to it tells where that ended, until log follows on the base', () => {
+test('it is told where the log ended before a base that was taken behind that, until log follows on the base', () => {
   const before = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[], credential = A): number =>
     Number(view(bases, segments).endBefore(credential)?.order);
   const [first, later] = [fakeBase(1), fakeBase(9)];
   assert.equal(before([first, later], [fakeSegment(1, 3)]), 3);
-  assert.equal(before([first, later], []), 1);
+  assert.equal(before([first, later], []), NaN);
   assert.equal(before([first, fakeBase(9, { logFrom: 6 })], [fakeSegment(1, 3)]), 3);
   assert.equal(before([first, later], [fakeSegment(1, 3), fakeSegment(9, 12)]), NaN);
   assert.equal(before([first, later], [fakeSegment(1, 9)]), NaN);

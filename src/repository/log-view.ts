@@ -78,20 +78,14 @@ export class HistoryView {
     return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
   }
 
-  /**
-   * Where what was recorded ended when the newest base of a writer was taken, if that begins behind it and nothing of the log follows on it: what lies in
-   * between may still wait on the writer's host.
-   */
+  /** Where the log of a writer ended when its newest base was taken, if that begins behind it and none of its log follows on it. */
   endBefore(credential: string): Position | undefined {
     const newest = newestOf(this.#basesOf(credential));
     if (newest === undefined || this.runFrom(newest) !== undefined) return undefined;
     const { logFrom } = newest.summary;
-    const reached = (this.#bases.get(ownerOf(logFrom, credential)) ?? []).map((base) => this.reachOf(base));
-    const before = reached.filter((position) => position !== undefined && position.order < logFrom.order);
-    return before.reduce(
-      (last, position) => (position !== undefined && position.order > (last?.order ?? '') ? position : last),
-      undefined,
-    );
+    const followed = (this.#bases.get(ownerOf(logFrom, credential)) ?? []).filter((base) => this.runFrom(base));
+    const ends = followed.flatMap((base) => this.reachOf(base) ?? []).filter(({ order }) => order < logFrom.order);
+    return ends.toSorted(compareOrders).at(-1);
   }
 
   /**
