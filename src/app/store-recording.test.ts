@@ -14,7 +14,7 @@ import type { RepositoryWriter, WrittenBase } from '../repository/writer.ts';
 import { positionAt } from '../testing/repository-fixture.ts';
 import { Journal } from './journal.ts';
 import { StoreRecording } from './store-recording.ts';
-import type { KnownHistory } from './store-recording.ts';
+import type { KnownHistory } from './known-history.ts';
 
 const noRun: Run = { signal: new AbortController().signal };
 
@@ -78,12 +78,10 @@ function observerOf(): Recorder {
   };
 }
 
-function recorderOf({
-  tells = [],
-  log = () => new Promise(() => undefined),
-  onDispose,
-  begins = false,
-}: Attempt): Recorder {
+function recorderOf(
+  { tells = [], log = () => new Promise(() => undefined), onDispose, begins = false }: Attempt,
+  onFollowed: (after: Position) => void,
+): Recorder {
   const openedBy = (run: Run): Log => ({
     async *[Symbol.asyncIterator](): AsyncGenerator<readonly LogPiece[]> {
       for (const piece of tells) yield [piece];
@@ -98,7 +96,10 @@ function recorderOf({
     exact: 'position',
     head: async () => positionAt(1),
     ...(begins && { begin: async () => positionAt(1) }),
-    openLog: async (_, run) => openedBy(run),
+    openLog: async (after, run) => {
+      onFollowed(after);
+      return openedBy(run);
+    },
     openBase: () => Promise.reject(new Error('bases are taken by the test')),
     [Symbol.asyncDispose]: async () => await onDispose,
   };
@@ -122,6 +123,7 @@ function recordingOf(
   const news: string[] = [];
   const bases: number[] = [];
   const asked: (string | undefined)[] = [];
+  const followed: string[] = [];
   let at = 0;
   const journal = new Journal({
     clock,
@@ -142,7 +144,8 @@ function recordingOf(
       at += 1;
       if (attempt.opens !== undefined) throw attempt.opens;
       if (attempt.hasOnlyBases === true) return dumperOf(attempt.ping);
-      return attempt.isObserved === true ? observerOf() : recorderOf(attempt);
+      if (attempt.isObserved === true) return observerOf();
+      return recorderOf(attempt, ({ resume }) => followed.push(resume));
     },
     openSpool: async () => ownSpool,
     journal,
@@ -161,7 +164,7 @@ function recordingOf(
     },
     onNews: (message) => news.push(message),
   });
-  return { clock, journal, recording, news, bases, asked };
+  return { clock, journal, recording, news, bases, asked, followed };
 }
 
 const away = new TidemarkError('STORE_UNREACHABLE', 'it is away', { disposition: 'retry', hint: 'Wait.' });
@@ -347,6 +350,18 @@ test('where a base needs observations that were not stored a gap is noted and a 
   await during(broken, (advance) => advance(10_000));
   assert.deepEqual([broken.bases.length, broken.recording.gapCount], [1, 1]);
   assert.match(broken.news[0] ?? '', /a gap since .*: observations that the newest base needs were not stored/);
+});
+
+test('where a base was stored behind the end of the log, that goes on where it ended, or else from the base with a gap', async () => {
+  const known = { position: positionAt(9), atMs: 9_000, earlier: { position: positionAt(3), atMs: 3_000 } };
+  const there = recordingOf([{}], { known });
+  await during(there, (advance) => advance(10_000));
+  assert.deepEqual([there.followed, there.bases, there.news], [['3'], [], ['orders: recording']]);
+
+  const gone = recordingOf([{ opens: lost }, {}], { known });
+  await during(gone, (advance) => advance(10_000));
+  assert.deepEqual([gone.followed, gone.bases], [['9'], []]);
+  assert.deepEqual(gone.news, ['orders: a gap since 1970-01-01T00:00:03.000Z: it was compacted', 'orders: recording']);
 });
 
 test('what was only backed up before, and can’t be followed from there, begins anew without a gap', async () => {

@@ -2,7 +2,6 @@ import { keptAtTheEnd, pumpLog } from '../archive/log-pump.ts';
 import { LogQueue } from '../archive/log-queue.ts';
 import { storeObserved } from '../archive/observe.ts';
 import { PlaceTimes } from '../archive/place-times.ts';
-import type { Stretch } from '../archive/place-times.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
@@ -14,9 +13,11 @@ import { backOffDelayMs } from '../flow/back-off.ts';
 import type { Spool } from '../io/spool.ts';
 import { openScope } from '../flow/scope.ts';
 import { untilAborted } from '../flow/until-aborted.ts';
+import type { Gap } from '../repository/records/journal-body.ts';
 import type { WrittenBase } from '../repository/writer.ts';
 import { Allowance } from './allowance.ts';
 import type { Journal, JournaledHistory } from './journal.ts';
+import type { KnownHistory, StandingBase } from './known-history.ts';
 import type { StoreState } from './results.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
@@ -33,25 +34,7 @@ const RECEIVE_STEP_MS = 5;
 const MOST_AGE_MS = 250;
 const SETTLE_STEP_MS = 50;
 
-/** A base that a mark names. `fromMs`: when it was begun. */
-export type StandingBase = { readonly key: string; readonly cut: Position; readonly fromMs: number };
-
 type TakenBase = { readonly base: WrittenBase; readonly exact: Exactness };
-
-/** Where the repository stands with a store. */
-export type KnownHistory = {
-  readonly position: Position;
-  readonly atMs: number;
-  readonly lastBaseMs?: number | undefined;
-  /** The newest. */
-  readonly base?: StandingBase | undefined;
-  /** Where no base leads to `position`: the last place to which one does, and the one from which on it is so again. */
-  readonly unreached?: { readonly after: Position | undefined; readonly from: Position } | undefined;
-  /** It was backed up and never followed: so nothing is missing where it can’t be followed from there. */
-  readonly hasOnlyBases?: boolean | undefined;
-  /** What of its log is in the repository. */
-  readonly segments?: readonly Stretch[] | undefined;
-};
 
 /**
  * Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. `logFrom`:
@@ -271,7 +254,7 @@ export class StoreRecording implements AsyncDisposable {
   }
 
   #fail(error: TidemarkError): void {
-    const isTold = error.disposition === 'resync' && this.#noteGap(error.message);
+    const isTold = error.disposition === 'resync' && (this.#skipToBase(error) || this.#noteGap(error.message));
     if (!isTold) this.#tell(`${this.store.name}: ${error.message}. ${error.hint}`);
     this.#state = 'retrying';
     this.#trouble = error;
@@ -282,6 +265,19 @@ export class StoreRecording implements AsyncDisposable {
   #tell(trouble: string): void {
     if (trouble !== this.#told) this.#options.onNews(trouble);
     this.#told = trouble;
+  }
+
+  /** Where the log can’t be followed from where it ended to the base that was stored behind that, it goes on from the base. */
+  #skipToBase({ message: reason }: TidemarkError): boolean {
+    const [known, history] = [this.#known, this.#history];
+    if (known?.earlier === undefined) return false;
+    const { earlier, ...base } = known;
+    const after = history?.queue.received ?? earlier.position;
+    if (after.order >= base.position.order) return false;
+    this.#known = base;
+    this.#history = undefined;
+    this.#endAt(history, { after, fromMs: this.#lastSeenMs ?? earlier.atMs, toMs: base.atMs, reason });
+    return true;
   }
 
   /** The history ends here, or has ended at `partedAt`. False where nothing of it was known, and nothing is told. */
@@ -303,8 +299,6 @@ export class StoreRecording implements AsyncDisposable {
       onNews(`${this.store.name}: a base begins anew, after backups alone, so that nothing is missing: ${reason}`);
       return true;
     }
-    this.#gapCount++;
-    const { name } = this.store;
     // What was received of it and was not given up is not lost, and followed until it was last seen.
     const received =
       history?.queue.received ?? (known.unreached === undefined ? known.position : known.unreached.after);
@@ -312,10 +306,15 @@ export class StoreRecording implements AsyncDisposable {
     const isFork = partedAt !== undefined && received !== undefined && (comparePositions(partedAt, received) ?? 0) < 0;
     const after = isFork ? partedAt : received;
     const fromMs = isFork ? Math.min(seenMs, times.earliestAfter(partedAt) ?? seenMs) : seenMs;
-    const gap = { store: name, history: name, after, fromMs, toMs: this.#runtime.clock.nowMs(), reason };
-    this.#ended = journal.end(history, gap);
-    onNews(`${name}: a gap since ${new Date(fromMs).toISOString()}: ${reason}`);
+    this.#endAt(history, { after, fromMs, toMs: this.#runtime.clock.nowMs(), reason });
     return true;
+  }
+
+  #endAt(history: JournaledHistory | undefined, gap: Omit<Gap, 'store' | 'history'>): void {
+    const { name } = this.store;
+    this.#gapCount++;
+    this.#ended = this.#options.journal.end(history, { store: name, history: name, ...gap });
+    this.#options.onNews(`${name}: a gap since ${new Date(gap.fromMs).toISOString()}: ${gap.reason}`);
   }
 
   async #record(run: Run, onRecording: () => void): Promise<void> {
@@ -351,7 +350,7 @@ export class StoreRecording implements AsyncDisposable {
     const begin = recorder.begin ?? head;
     if (this.#history === undefined && this.#known === undefined) this.#reach.begun = await begin.call(recorder, run);
     this.#history ??= await this.#join(
-      this.#known?.position ?? must(this.#reach.begun, 'where the history begins'),
+      this.#known?.earlier?.position ?? this.#known?.position ?? must(this.#reach.begun, 'where the history begins'),
       // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
       {
         spool: await this.#openSpool(run),
@@ -471,7 +470,7 @@ export class StoreRecording implements AsyncDisposable {
       durable: after,
       onDurable: (upTo) => {
         // Of one that has ended nothing is known any more.
-        if (this.#history === history) this.#known = { position: upTo, atMs: this.#runtime.clock.nowMs() };
+        if (this.#history === history) this.#noteDurable(upTo);
         this.#acknowledge(upTo);
       },
       onLost,
@@ -484,6 +483,13 @@ export class StoreRecording implements AsyncDisposable {
     };
     journal.add(history);
     return history;
+  }
+
+  #noteDurable(upTo: Position): void {
+    const known = this.#known;
+    const atMs = this.#runtime.clock.nowMs();
+    const isBehind = known?.earlier !== undefined && upTo.order < known.position.order;
+    this.#known = isBehind ? { ...known, earlier: { position: upTo, atMs } } : { position: upTo, atMs };
   }
 
   /** By the monotonic clock, of what happened at a time of the store's clock, which may be another one: so it is not long ago. */

@@ -9,7 +9,8 @@ import type { OpenApplication } from './application.ts';
 import { holdStores } from './hold-stores.ts';
 import { newMarkId } from '../repository/mark.ts';
 import type { Mark } from '../repository/mark.ts';
-import type { StandingBase, StoreRecording } from './store-recording.ts';
+import type { StandingBase } from './known-history.ts';
+import type { StoreRecording } from './store-recording.ts';
 import { orderStores } from './store-order.ts';
 
 export type MarkOptions = {

@@ -101,6 +101,20 @@ test('a writer goes on where its log ends, and where a fuzzy base begins that th
   assert.equal(end([fakeBase(1)], [], B), NaN);
 });
 
+test('it is told where the log ended before a base that was taken behind that, until log follows on the base', () => {
+  const before = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[], credential = A): number =>
+    Number(view(bases, segments).endBefore(credential)?.order);
+  const [first, later] = [fakeBase(1), fakeBase(9)];
+  assert.equal(before([first, later], [fakeSegment(1, 3)]), 3);
+  assert.equal(before([first, later], []), NaN);
+  assert.equal(before([first, fakeBase(9, { logFrom: 6 })], [fakeSegment(1, 3)]), 3);
+  assert.equal(before([first, later], [fakeSegment(1, 3), fakeSegment(9, 12)]), NaN);
+  assert.equal(before([first, later], [fakeSegment(1, 9)]), NaN);
+  assert.equal(before([first], [fakeSegment(1, 3)]), NaN);
+  assert.equal(before([later], []), NaN);
+  assert.equal(before([first, later], [fakeSegment(1, 3)], B), NaN);
+});
+
 test('where a fuzzy base needs log that is not there, its writer’s end is reached from no base until the cut', () => {
   const unreached = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[]): readonly unknown[] => {
     const found = view(bases, segments).unreachedEnd(A);

@@ -78,6 +78,16 @@ export class HistoryView {
     return newest && (this.runFrom(newest)?.upTo ?? newest.summary.logFrom);
   }
 
+  /** Where the log of a writer ended when its newest base was taken, if that begins behind it and none of its log follows on it. */
+  endBefore(credential: string): Position | undefined {
+    const newest = newestOf(this.#basesOf(credential));
+    if (newest === undefined || this.runFrom(newest) !== undefined) return undefined;
+    const { logFrom } = newest.summary;
+    const followed = (this.#bases.get(ownerOf(logFrom, credential)) ?? []).filter((base) => this.runFrom(base));
+    const ends = followed.flatMap((base) => this.reachOf(base) ?? []).filter(({ order }) => order < logFrom.order);
+    return ends.toSorted(compareOrders).at(-1);
+  }
+
   /**
    * Where no base leads to the end of what a writer has recorded, because the newest one needs log that is not there yet: the last place to which another
    * one leads, and the one from which on it will be so again. Undefined where one leads there.

@@ -1,7 +1,7 @@
 import { Journal } from '../../src/app/journal.ts';
 import type { JournaledHistory } from '../../src/app/journal.ts';
 import { StoreRecording } from '../../src/app/store-recording.ts';
-import type { KnownHistory } from '../../src/app/store-recording.ts';
+import type { KnownHistory } from '../../src/app/known-history.ts';
 import { takeClockMark } from '../../src/app/take-mark.ts';
 import type { StoreConfiguration } from '../../src/config/configuration.ts';
 import { isTidemarkError, TidemarkError } from '../../src/core/errors.ts';
@@ -176,7 +176,9 @@ export class Agent {
     const position = view?.endOf(credential);
     const head = this.#archive.counted.find((store) => store.name === name)?.head;
     const unreached = view?.unreachedEnd(credential);
-    return position && { position: this.#archive.protocol.known(position, head), atMs: 0, unreached };
+    const end = view?.endBefore(credential);
+    const earlier = end && { position: end, atMs: 0 };
+    return position && { position: this.#archive.protocol.known(position, head), earlier, atMs: 0, unreached };
   }
 
   #openRecorder(name: string, previous: KnownHistory['position'] | undefined): Recorder {

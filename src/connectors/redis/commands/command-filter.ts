@@ -31,6 +31,9 @@ const OPTIONS_FROM: ReadonlyMap<string, number> = new Map([
   ['MSETEX', 2],
 ]);
 
+/** Options of SET whose value may look like one. */
+const COMPARISONS: ReadonlySet<string> = new Set(['IFEQ', 'IFNE', 'IFDEQ', 'IFDNE']);
+
 const OF_FIELDS: ReadonlySet<string> = new Set(['HPEXPIREAT', 'HEXPIREAT', 'HGETEX', 'HSETEX']);
 /** What Redis takes for a field; Valkey takes more. */
 const MOST_FIELD_MS = 2 ** 46 - 1;
@@ -144,6 +147,7 @@ function mapExpiry(name: string, bytes: Buffer, start: number, moved: MovedExpir
   for (let index = from; index + 1 < args.length; index += 1) {
     const option = textOf(args[index]).toUpperCase();
     if (option === 'FIELDS') return undefined;
+    if (COMPARISONS.has(option)) index += 1;
     if (option !== 'PXAT' && option !== 'EXAT') continue;
     args[index] = 'PXAT';
     args[index + 1] = String(expiry(Number(textOf(args[index + 1])) * (option === 'EXAT' ? 1000 : 1)));

@@ -154,6 +154,8 @@ suite('commands that are sent to a server', () => {
       ['expireat key 2', 'PEXPIREAT key 2007'],
       ['SET key PXAT PXAT 5000', 'SET key PXAT PXAT 5007'],
       ['SET key value NX EXAT 5', 'SET key value NX PXAT 5007'],
+      ['SET key value IFEQ PXAT PXAT 5', 'SET key value IFEQ PXAT PXAT 12'],
+      ['SET key value IFNE FIELDS EXAT 5', 'SET key value IFNE FIELDS PXAT 5007'],
       ['SET key value KEEPTTL', 'SET key value KEEPTTL'],
       ['SET key value', 'SET key value'],
       ['GETEX key PXAT 1', 'GETEX key PXAT 8'],
