@@ -82,3 +82,31 @@ test('a database to which somebody is connected is left as it is', async () => {
   await other.end();
   await undo('work', 'shop/');
 });
+
+test('what comes may come into a database that its sessions are not to change', async () => {
+  const { server, folder, of } = await shop('CREATE TABLE orders (n int); INSERT INTO orders VALUES (1)');
+  await using _server = server;
+  await using _folder = folder;
+  await server.query('ALTER DATABASE shop SET default_transaction_read_only = on');
+  await extract({ ...of, only: 'public.orders', workFolder: folder.at('table'), replace: true });
+  await extract({ ...of, only: 'shop/', workFolder: folder.at('whole'), replace: true });
+  assert.equal(await server.value('SELECT n FROM orders', 'shop'), '1');
+});
+
+test('an undo also takes away what was not there before, beside what was', async () => {
+  const { server, folder, undo, of } = await shop(
+    'CREATE TABLE one (n int PRIMARY KEY); CREATE TABLE one_more (n int REFERENCES one); INSERT INTO one VALUES (1)',
+  );
+  await using _server = server;
+  await using _folder = folder;
+  await server.query('DROP TABLE one_more; INSERT INTO one VALUES (2)', 'shop');
+  const only = 'public.one*';
+  const found = async (): Promise<string> =>
+    await server.value("SELECT count(*) || ' ' || (to_regclass('one_more') IS NULL) FROM one", 'shop');
+  await extract({ ...of, only, workFolder: folder.at('work'), replace: true });
+  assert.equal(await found(), '1 false');
+  await undo('work', only);
+  assert.equal(await found(), '2 true');
+  await undo('work', only, 2);
+  assert.equal(await found(), '1 false');
+});
