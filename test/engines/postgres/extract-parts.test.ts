@@ -60,7 +60,7 @@ test('a database to which somebody is connected is left as it is', async () => {
   await using _folder = folder;
   const restore = { ...of, only: 'shop/', workFolder: folder.at('work'), replace: true };
   const refused = (error: unknown): boolean =>
-    isTidemarkError(error, 'RESTORE_CONFLICT') && / is in use by postgres in shop \(till\)$/.test(error.message);
+    isTidemarkError(error, 'RESTORE_CONFLICT') && error.message.endsWith(' is in use by postgres in shop (till)');
   const connect = async (): Promise<pg.Client> => {
     const till = new pg.Client({
       host: '127.0.0.1',

@@ -98,8 +98,8 @@ async function makeFiles(
   const whole: string[] = [];
   const reader = { read: (readRun: Run) => log.read(after, upTo, readRun) };
   for await (const piece of walBytes(reader, end, run)) {
-    for await (const file of writer.add(await patch.apply(piece, run), run))
-      if (file.kind === 'segment') whole.push(file.name);
+    const patched = await patch.apply(piece, run);
+    for await (const file of writer.add(patched, run)) if (file.kind === 'segment') whole.push(file.name);
   }
   let last: string | undefined;
   for await (const file of writer.finish()) last = file.name;
