@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { isTidemarkError } from '../../../src/core/errors.ts';
-import { extract, shop } from './extract-fixture.ts';
+import { previewPostgres } from '../../../src/connectors/postgres/restorer.ts';
+import { extract, placeOf, shop } from './extract-fixture.ts';
+import { run, runtime } from './fixture.ts';
 
 const PARTITIONED = `
 CREATE TABLE buyers (n int PRIMARY KEY);
@@ -73,6 +75,10 @@ test('a database to which somebody is connected is left as it is', async () => {
     return till;
   };
   const till = await connect();
+  const target = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
+  const context = { runtime, id: undefined, target, only: ['shop/'], replace: true };
+  const { blockers } = await previewPostgres(placeOf(server, 'shop'), context, run);
+  assert.match(blockers.join(), / is in use by postgres in shop \(till\)\./);
   await assert.rejects(extract(restore), refused);
   await assert.rejects(undo('work', 'shop/'), (error) => isTidemarkError(error, 'NOTHING_TO_RESUME'));
   await till.end();
