@@ -8,6 +8,10 @@ import type { PostgresPlace, ServerAddress } from './place.ts';
 /** Where programs of the system are, and the only words that are parsed. */
 const ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', PGCONNECT_TIMEOUT: '30' };
 
+/** Over what a role or a database has for its sessions. */
+const OPTIONS =
+  '-c client_min_messages=warning -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0';
+
 /** What a client's program of PostgreSQL is run with against a server. Its password goes by environment. */
 export type ClientCall = Pick<StreamOptions, 'command' | 'via' | 'environment' | 'secrets'>;
 
@@ -43,7 +47,7 @@ export async function clientCall(
     secrets: {
       ...(password !== undefined && { PGPASSWORD: password }),
       PGSSLMODE: sslMode,
-      PGOPTIONS: '-c client_min_messages=warning',
+      PGOPTIONS: OPTIONS,
       // Files of this host mean nothing on another one.
       ...(isFar ? {} : { ...defaultRoot, ...certificates }),
     },

@@ -180,6 +180,8 @@ function standbySettings(timeline: number, followBy: readonly string[] | undefin
     primary_slot_name: '',
     restore_command: followBy === undefined ? '' : followBy.map(shellWord).join(' '),
     recovery_target_timeline: followBy === undefined ? String(timeline) : 'latest',
+    // As the log that it is given has them.
+    ...(followBy !== undefined && { allow_in_place_tablespaces: 'on' }),
   };
   return Object.entries(settings).map(setting).join('');
 }

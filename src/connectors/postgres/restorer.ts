@@ -5,7 +5,7 @@ import { must } from '../../core/must.ts';
 import type { Restorer } from '../../core/restorer.ts';
 import type { Run } from '../../core/run.ts';
 import { connectSql } from './connection.ts';
-import { askedAt, presentOf } from './extract/live-parts.ts';
+import { askedAt, assertUnused, presentOf } from './extract/live-parts.ts';
 import { discardExtract, ExtractRestorer, undoExtract } from './extract/restorer.ts';
 import { parseWanted } from './extract/wanted.ts';
 import type { Wanted } from './extract/wanted.ts';
@@ -94,6 +94,7 @@ async function previewServer(
   const { server } = target;
   const shown = placeName(server);
   const part = target.kind === 'part' ? target.wanted : undefined;
+  if (part !== undefined && replace) await assertUnused(server, part, run);
   const there = await (part === undefined ? contentOf(server, run) : presentOf(server, part, run));
   const sideEffects = [
     ...(replace && there.length > 0

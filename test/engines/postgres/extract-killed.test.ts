@@ -21,13 +21,13 @@ import { serversBelow } from './restore-fixture.ts';
 
 const SETTINGS = { max_slot_wal_keep_size: '512MB' };
 
-/** Programs of which pg_dump stands still while there is a file `hold` beside them, and then says which process it is in `held`. */
+/** Programs of which pg_dump, when it dumps, stands still while there is a file `hold` beside them, and then says which process it is in `held`. */
 function makePrograms(folder: string, { binFolder }: PostgresServer): void {
   mkdirSync(folder, { mode: 0o755 });
   for (const name of ['postgres', 'pg_restore', 'psql']) symlinkSync(join(binFolder, name), join(folder, name));
   const [hold, held] = [join(folder, 'hold'), join(folder, 'held')];
   const script = `#!/bin/sh
-if [ -e ${hold} ]; then echo $$ > ${held}.new; mv ${held}.new ${held}; exec sleep 600; fi
+if [ "$1" != --version ] && [ -e ${hold} ]; then echo $$ > ${held}.new; mv ${held}.new ${held}; exec sleep 600; fi
 exec ${join(binFolder, 'pg_dump')} "$@"
 `;
   writeFileSync(join(folder, 'pg_dump'), script, { mode: 0o755 });

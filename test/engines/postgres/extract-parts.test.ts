@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { isTidemarkError } from '../../../src/core/errors.ts';
-import { extract, shop } from './extract-fixture.ts';
+import { previewPostgres } from '../../../src/connectors/postgres/restorer.ts';
+import { extract, placeOf, shop } from './extract-fixture.ts';
+import { run, runtime } from './fixture.ts';
 
 const PARTITIONED = `
 CREATE TABLE buyers (n int PRIMARY KEY);
@@ -60,7 +62,7 @@ test('a database to which somebody is connected is left as it is', async () => {
   await using _folder = folder;
   const restore = { ...of, only: 'shop/', workFolder: folder.at('work'), replace: true };
   const refused = (error: unknown): boolean =>
-    isTidemarkError(error, 'RESTORE_CONFLICT') && / is in use by postgres in shop \(till\)$/.test(error.message);
+    isTidemarkError(error, 'RESTORE_CONFLICT') && error.message.endsWith(' is in use by postgres in shop (till)');
   const connect = async (): Promise<pg.Client> => {
     const till = new pg.Client({
       host: '127.0.0.1',
@@ -73,6 +75,10 @@ test('a database to which somebody is connected is left as it is', async () => {
     return till;
   };
   const till = await connect();
+  const target = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
+  const context = { runtime, id: undefined, target, only: ['shop/'], replace: true };
+  const { blockers } = await previewPostgres(placeOf(server, 'shop'), context, run);
+  assert.match(blockers.join(), / is in use by postgres in shop \(till\)\./);
   await assert.rejects(extract(restore), refused);
   await assert.rejects(undo('work', 'shop/'), (error) => isTidemarkError(error, 'NOTHING_TO_RESUME'));
   await till.end();
@@ -81,4 +87,32 @@ test('a database to which somebody is connected is left as it is', async () => {
   await assert.rejects(undo('work', 'shop/'), refused);
   await other.end();
   await undo('work', 'shop/');
+});
+
+test('what comes may come into a database that its sessions are not to change', async () => {
+  const { server, folder, of } = await shop('CREATE TABLE orders (n int); INSERT INTO orders VALUES (1)');
+  await using _server = server;
+  await using _folder = folder;
+  await server.query('ALTER DATABASE shop SET default_transaction_read_only = on');
+  await extract({ ...of, only: 'public.orders', workFolder: folder.at('table'), replace: true });
+  await extract({ ...of, only: 'shop/', workFolder: folder.at('whole'), replace: true });
+  assert.equal(await server.value('SELECT n FROM orders', 'shop'), '1');
+});
+
+test('an undo also takes away what was not there before, beside what was', async () => {
+  const { server, folder, undo, of } = await shop(
+    'CREATE TABLE one (n int PRIMARY KEY); CREATE TABLE one_more (n int REFERENCES one); INSERT INTO one VALUES (1)',
+  );
+  await using _server = server;
+  await using _folder = folder;
+  await server.query('DROP TABLE one_more; INSERT INTO one VALUES (2)', 'shop');
+  const only = 'public.one*';
+  const found = async (): Promise<string> =>
+    await server.value("SELECT count(*) || ' ' || (to_regclass('one_more') IS NULL) FROM one", 'shop');
+  await extract({ ...of, only, workFolder: folder.at('work'), replace: true });
+  assert.equal(await found(), '1 false');
+  await undo('work', only);
+  assert.equal(await found(), '2 true');
+  await undo('work', only, 2);
+  assert.equal(await found(), '1 false');
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chownSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openShop, PASSPHRASE, until } from '../../e2e/shop.ts';
@@ -49,8 +49,16 @@ test(
     process.env['XDG_STATE_HOME'] = shop.at('state');
     await using standby = await startPostgres({ folder: shop.at('copy', 'orders') });
     assert.equal(await standby.value('SELECT pg_is_in_recovery()'), 'true');
+    mkdirSync(shop.at('fast'));
+    giveTo(shop);
+    await primary.query(`CREATE TABLESPACE fast LOCATION '${shop.at('fast')}'`);
+    await primary.query('CREATE TABLE there TABLESPACE fast AS SELECT 7 AS n');
     await primary.query('UPDATE counter SET value = 2');
     await untilItHas(standby, '2');
+    assert.equal(await standby.value('SELECT n FROM there'), '7');
+    const [oid = ''] = readdirSync(shop.at('copy', 'orders', 'pg_tblspc'));
+    const place = lstatSync(shop.at('copy', 'orders', 'pg_tblspc', oid));
+    assert.ok(place.isDirectory(), 'the standby writes into no folder of the primary');
     up.child.kill('SIGINT');
     const { status, err } = await up.ended;
     assert.equal(status, 0, err);

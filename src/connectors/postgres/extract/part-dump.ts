@@ -29,23 +29,28 @@ export async function dumpPart(
       command: [dumper, ...connection, '--no-password', ...args],
       environment,
     });
-    const list = async (tables: readonly string[]): Promise<readonly string[]> => {
+    const oidsOf = async (tables: readonly string[]): Promise<readonly string[]> => {
       const contents = join(files.path, 'contents.dump');
       const args = [...dumpArguments({ ...wanted, tables }), '--schema-only', '--format=custom'];
       await writeStream(contents, streamProgram(call(args), run), run);
       const oids = await relationsIn(contents, dumper, run);
       await rm(contents);
-      const rows = await server.query(wanted.database, login, namesOf(oids), run);
+      return oids;
+    };
+    const namesOf = async (roots: string): Promise<readonly string[]> => {
+      const rows = await server.query(wanted.database, login, descendantsSql(roots), run);
       return rows.map(([name = '']) => name);
     };
-    const { tables } = wanted;
-    if (tables.length === 0)
-      return await writeStream(files.restored, streamProgram(call(dumpArguments(wanted)), run), run);
-    // Of a table the program takes no partitions, and so no rows of one that has some.
-    const all = { ...wanted, tables: [...tables, ...(await list(tables))] };
-    const text = JSON.stringify(await list(all.tables));
-    await writeFile(relationsFile(files), text, { mode: 0o600, flush: true });
-    return await writeStream(files.restored, streamProgram(call(dumpArguments(all)), run), run);
+    let { tables } = wanted;
+    if (tables.length > 0) {
+      const oids = await oidsOf(tables);
+      // Of a table the program takes no partitions, and so no rows of one that has some.
+      const below = await namesOf(childrenOf(oids));
+      tables = [...tables, ...below];
+      const text = JSON.stringify(await namesOf(relationsOf(below.length === 0 ? oids : await oidsOf(tables))));
+      await writeFile(relationsFile(files), text, { mode: 0o600, flush: true });
+    }
+    return await writeStream(files.restored, streamProgram(call(dumpArguments({ ...wanted, tables })), run), run);
   } finally {
     socket.close();
   }
@@ -78,7 +83,14 @@ async function relationsIn(contents: string, dumper: string, run: Run): Promise<
     .map(([, , oid = '']) => oid);
 }
 
-function namesOf(oids: readonly string[]): string {
-  const roots = `SELECT oid FROM pg_catalog.pg_class WHERE oid::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{${oids.join(',')}}'::pg_catalog.int8[])`;
-  return descendantsSql(roots);
+function relationsOf(oids: readonly string[]): string {
+  return `SELECT oid FROM pg_catalog.pg_class WHERE oid::pg_catalog.int8 ${isOneOf(oids)}`;
+}
+
+function childrenOf(oids: readonly string[]): string {
+  return `SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent::pg_catalog.int8 ${isOneOf(oids)}`;
+}
+
+function isOneOf(oids: readonly string[]): string {
+  return `OPERATOR(pg_catalog.=) ANY ('{${oids.join(',')}}'::pg_catalog.int8[])`;
 }

@@ -221,18 +221,26 @@ function keptOf(files: LoadFolder, turn: number): { readonly keptAside?: string 
   return files.state()?.hadNothing === true ? {} : { keptAside: files.kept(turn) };
 }
 
-/** A dump of what the server has of it now; where it has nothing, which is false, the commands that remove what comes. */
+/**
+ * What brings the server back to what it has of it now: the commands that remove what comes, and a dump of what is there. False where that is nothing.
+ */
 async function keepLive(server: PostgresPlace, { wanted, files, turn }: Part, run: Run): Promise<boolean> {
   const live = liveWanted(server, wanted);
   const present = await presentParts(server, wanted, dumpedRelations(files, wanted), run);
   const path = files.kept(turn);
+  const isDatabase = wanted.tables.length === 0;
+  const removal = isDatabase && present.length > 0 ? '' : await removalOf(files.source(turn));
   if (present.length === 0) {
-    await writeFile(path, await removalOf(files.source(turn)), { mode: 0o600, flush: true });
+    await writeFile(path, removal, { mode: 0o600, flush: true });
     return false;
   }
-  const tables = wanted.tables.length === 0 ? [] : present;
+  const tables = isDatabase ? [] : present;
   const call = await clientCall(server, 'pg_dump', dumpArguments({ database: live.database, tables }), run);
-  await writeStream(path, streamProgram(call, run), run);
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(removal);
+    yield* streamProgram(call, run);
+  };
+  await writeStream(path, pieces(), run);
   await assertUnderstood(server, wanted, path, run);
   return true;
 }

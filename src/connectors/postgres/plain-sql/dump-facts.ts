@@ -54,7 +54,7 @@ export async function writerOf(file: string): Promise<number | undefined> {
   for await (const line of createInterface({ input: createReadStream(file) })) {
     const [, major] = WRITER.exec(line) ?? [];
     if (major !== undefined) return Number(major);
-    if (line !== '' && !/^(?:--|\\restrict )/.test(line)) return undefined;
+    if (line !== '' && !/^(?:--|\\restrict |DROP |ALTER TABLE )/.test(line)) return undefined;
   }
   return undefined;
 }

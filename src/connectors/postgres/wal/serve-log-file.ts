@@ -10,9 +10,12 @@ import { placeOf, positionOf } from '../lsn.ts';
 import type { WalPlace } from '../lsn.ts';
 import { formatHistory, parseHistoryName } from './history.ts';
 import type { TimelineSwitch } from './history.ts';
+import { RecordWalk } from './record-walk.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { parseSegmentName } from './shape.ts';
 import type { WalShape } from './shape.ts';
+import { TablespacePatch } from './tablespace-patch.ts';
+import { isTablespaceRecord } from './tablespace-record.ts';
 import { Timelines } from './timelines.ts';
 import { walBytes } from './wal-bytes.ts';
 
@@ -91,10 +94,12 @@ async function makeFiles(
   const upTo = positionOf({ timeline: timelineAt(switches, end, newest.timeline), lsn: end }, lineage);
   const timelines = new Timelines(oldest.timeline, undefined);
   await using writer = new SegmentWriter({ folder, shape, timelines, durable: false });
+  const patch = new TablespacePatch(new RecordWalk({ shape, isWanted: isTablespaceRecord }), writer);
   const whole: string[] = [];
   const reader = { read: (readRun: Run) => log.read(after, upTo, readRun) };
   for await (const piece of walBytes(reader, end, run)) {
-    for await (const file of writer.add(piece, run)) if (file.kind === 'segment') whole.push(file.name);
+    const patched = await patch.apply(piece, run);
+    for await (const file of writer.add(patched, run)) if (file.kind === 'segment') whole.push(file.name);
   }
   let last: string | undefined;
   for await (const file of writer.finish()) last = file.name;
