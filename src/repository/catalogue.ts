@@ -362,9 +362,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
     const { certificate } = trusted;
     const standsOn = basesByHistory({ bases, histories }, { mark, credential });
     const found = [...findBroken(mark, { key, credential, certificate, standsOn, bases, histories })];
-    // What a sweep took of a mark that was given up is no damage: who pinned it after that died before it was noticed.
-    const isGivenUp = ledger.forgotten.has(mark.id);
-    broken.push(...found.filter(({ isRefused }) => isRefused || !isGivenUp));
+    // What a sweep took of a mark that was given up, or before the mark could be seen, is no damage: who pinned or put it died before it was noticed.
+    const isOwed = sure.length > 0 && !ledger.forgotten.has(mark.id);
+    broken.push(...found.filter(({ isRefused }) => isRefused || isOwed));
     if (found.some(({ isRefused }) => isRefused)) continue;
     const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
     // When it was is the writer's word, but it can't have been after it was stored first.
