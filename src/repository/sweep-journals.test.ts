@@ -249,6 +249,22 @@ test('marks of one id that say different things are told apart', async () => {
   assert.equal(marks.length, 2);
 });
 
+test('a mark that was put again with less, because nobody knew whether it had been put, is one mark', async () => {
+  await using fixture = await opened();
+  await using cut = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(cut, STORE, new Map(), { cut: 0 });
+  const mark = markAt(fixture, 0);
+  await cut.putJournal({ marks: [mark], segments: [], gaps: [] }, fixture.run);
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const less = { ...mark, positions: {}, missing: [STORE] };
+  await writer.putJournal({ marks: [less], segments: [], gaps: [] }, fixture.run);
+  const { marks } = await ended(fixture, writer);
+  assert.deepEqual(
+    marks.map(({ signed }) => signed.missing),
+    [[STORE]],
+  );
+});
+
 test('a merge keeps what a mark is, though a part of it can’t be restored just now', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });
