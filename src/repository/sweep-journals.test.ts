@@ -178,6 +178,27 @@ test('what was merged stays as long as the merge may be taken back, and after th
   assert.deepEqual(await restored(fixture), [60, 130]);
 });
 
+test('what a sweep saw long ago it does not condemn: sessions that began since may use it', async () => {
+  await using fixture = await opened();
+  const { clock, memory } = fixture;
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.segment(writer, { store: STORE, after: 0, transactions: transactions(0, 2) });
+  await writer.end(fixture.run);
+  await clock.advance(3 * LEASE_MS);
+  const objects: ObjectStore = {
+    ...forward(memory),
+    async *list(prefix, after, run) {
+      yield* memory.list(prefix, after, run);
+      if (prefix === 'packs/') await clock.advance(LEASE_MS);
+    },
+  };
+  const access = { ...(await fixture.maintainerAccess()), objects };
+  const { condemned } = await sweep({ access, info: INFO, remembered: [], apply: true }, fixture.run);
+  const lists = memory.keys().filter((key) => key.startsWith('condemned/'));
+  assert.deepEqual([condemned, lists], [[], []]);
+  assert.ok((await pass(fixture)).condemned.length > 0);
+});
+
 test('a mark whose time its host’s clock put ahead is one mark after a merge', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });
