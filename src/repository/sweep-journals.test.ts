@@ -199,6 +199,31 @@ test('what a sweep saw long ago it does not condemn: sessions that began since m
   assert.ok((await pass(fixture)).condemned.length > 0);
 });
 
+test('what is about to be deleted is merged with nothing', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  for (const [after, upTo] of [
+    [0, 2],
+    [2, 4],
+  ] as const) {
+    const segment = await fixture.segment(writer, { store: STORE, after, transactions: transactions(after, upTo) });
+    await writer.putJournal({ marks: [], segments: [segment], gaps: [] }, fixture.run);
+  }
+  const base = await fixture.writeBase(writer, STORE, new Map(), { cut: 9 });
+  await writer.putMark(fixture.markOf(new Map([[STORE, base]])), fixture.run);
+  await writer.end(fixture.run);
+  const ownSegments = async (): Promise<number> => {
+    await using next = await fixture.openWriter({ writer: 'one' });
+    const { runs } = await next.ownJournal(fixture.run);
+    await next.end(fixture.run);
+    return runs.flat().length;
+  };
+  assert.equal(await ownSegments(), 2);
+  await pass(fixture);
+  assert.equal(await ownSegments(), 0);
+});
+
 test('a mark whose time its host’s clock put ahead is one mark after a merge', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });
