@@ -47,7 +47,11 @@ type Setup = {
   readonly unled: Set<string>;
   /** Sessions that have been silent for long. */
   readonly away: Set<number>;
-  history(store: string, options?: { readonly onLost?: () => void; readonly spool?: Spool }): Promise<JournaledHistory>;
+  /** `at`: the order of the place where it begins. */
+  history(
+    store: string,
+    options?: { readonly onLost?: () => void; readonly spool?: Spool; readonly at?: number },
+  ): Promise<JournaledHistory>;
   /** Aborts the run, and lets time pass until all is done. */
   stop(): Promise<void>;
 };
@@ -75,16 +79,16 @@ function setUp(t: TestContext): Setup {
       endWriter: async (writer) => void setup.ended.push(sessionOf(writer)),
       onTrouble: (error) => void setup.troubles.push(error?.code),
     }),
-    async history(store, { onLost = () => undefined, spool } = {}) {
+    async history(store, { onLost = () => undefined, spool, at = 0 } = {}) {
       const memoryBytes = spool === undefined ? 1e9 : 0;
       const queue = await LogQueue.open(
-        { memoryBytes, clock, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
+        { memoryBytes, clock, received: positionAt(at), onPut: () => setup.journal.touch(), spool },
         run,
       );
       const history: JournaledHistory = {
         store,
         queue,
-        durable: positionAt(0),
+        durable: positionAt(at),
         onDurable: () => undefined,
         onLost,
         isRestorable: ({ order }) => order >= orderOf(setup.restorableFrom),
@@ -425,6 +429,21 @@ test('a mark whose positions were read before something was dropped lacks the st
     ['orders 0-4, early without orders, late'],
   );
   await stop();
+});
+
+test('a history that begins anew where what was dropped ended can be marked there', async (t) => {
+  const setup = setUp(t);
+  const { clock, journal } = setup;
+  const first = await setup.history('orders');
+  await first.queue.put(block(0, 3), run);
+  journal.drop(first);
+  setup.restorableFrom = 3;
+  await setup.history('orders', { at: 3 });
+  void journal.putMark(markAt('early', { orders: 2 }));
+  void journal.putMark(markAt('there', { orders: 3 }));
+  await clock.advance(31_000);
+  assert.deepEqual(told(setup), ['there', 'early without orders']);
+  await setup.stop();
 });
 
 test('what was received of a history that ended is put before its gap, and marks on it are complete', async (t) => {

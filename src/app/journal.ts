@@ -105,7 +105,7 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #histories = new Map<string, JournaledHistory>();
   #ended: EndedHistory[] = [];
-  readonly #dropped: Dropped[] = [];
+  #dropped: Dropped[] = [];
   #marks: PendingMark[] = [];
   #session: OpenSession | undefined;
   readonly #opening = createLimiter(1);
@@ -125,6 +125,10 @@ export class Journal {
 
   add(history: JournaledHistory): void {
     this.#histories.set(history.store, history);
+    // One that begins behind what was dropped says itself what of it can be restored: where it begins, once its base is there.
+    const isBehind = ({ store, upTo }: Dropped): boolean =>
+      store === history.store && (comparePositions(upTo, history.durable) ?? 1) <= 0;
+    this.#dropped = this.#dropped.filter((dropped) => !isBehind(dropped));
     if (history.queue.sizeBytes > 0) this.touch();
   }
 

@@ -9,7 +9,7 @@ import type { RepositoryAccess } from './access.ts';
 import { newestOf } from './base-order.ts';
 import { storeBase, storeObservation } from './base-writer.ts';
 import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from './base-writer.ts';
-import { loadCatalogue, newestBase, packKeysOf } from './catalogue.ts';
+import { loadCatalogue, newestBase, packKeysOf, viewHistories } from './catalogue.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
 import { objectsOf } from './log-needs.ts';
 import { segmentPackKeys } from './log-view.ts';
@@ -213,12 +213,11 @@ export class RepositoryWriter implements AsyncDisposable {
   /** Tells whether a base of this writer leads to a position of a history now. Where listings lag nobody can say that none does. */
   async leads(run: Run): Promise<(history: string, position: Position) => boolean> {
     if (!this.#options.access.objects.capabilities.listsAtOnce) return () => true;
-    const { histories } = await this.#readAnew(run);
+    const { bases, segments } = await this.#readAnew(run);
+    const left = [...bases].filter(([key]) => !this.#lease.isCondemned(key));
+    const histories = viewHistories(new Map(left), segments);
     const credential = this.#credential.id;
-    return (history, position) => {
-      const base = histories.get(history)?.baseFor({ position, credential });
-      return base !== undefined && !this.#lease.isCondemned(base.key);
-    };
+    return (history, position) => histories.get(history)?.baseFor({ position, credential }) !== undefined;
   }
 
   /** Renews the lease when it is time; for whoever works between two calls. */
