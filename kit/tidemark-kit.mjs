@@ -652,13 +652,14 @@ function readMarks(repo, standing, stays) {
   for (const { session, counter } of standing.filter(isChained)) {
     last.set(session, Math.max(counter, last.get(session) ?? 0));
   }
-  for (const { key, credential, session, counter, content } of of('manifest')) {
+  const isSure = ({ session, counter }) => last.get(session) > counter || !stays({ session, counter: counter + 1 });
+  for (const record of of('manifest')) {
+    const { key, credential, content } = record;
     if (voided.has(key)) continue;
     orDamaged(key, () => {
       need(mayWrite(repo, credential, content.store), `its writer may not write the store ${content.store}`);
       need(content.history === content.store, 'its history is not one of its store');
-      const isSure = last.get(session) > counter || !stays({ session, counter: counter + 1 });
-      bases.set(key, { ...content, key, credential, isSure });
+      bases.set(key, { ...content, key, credential, isSure: isSure(record) });
     });
   }
   const journals = of('journal').filter(({ key }) => !voided.has(key));
@@ -669,12 +670,22 @@ function readMarks(repo, standing, stays) {
     const [, session, digits] = /^manifests\/([0-9a-f]{32})-([0-9a-f]{8})$/.exec(key) ?? [];
     return voided.has(key) || !stays({ session, counter: Number.parseInt(digits, 16) });
   };
+  const sureIds = new Set();
+  const sureMarks = new Set();
+  for (const { credential, content } of journals.filter(isSure)) {
+    for (const mark of content.marks) {
+      sureIds.add(`${credential} ${mark.id}`);
+      sureMarks.add(`${credential} ${JSON.stringify(mark)}`);
+    }
+  }
   const marks = new Map();
   for (const { key, credential, content } of journals) {
     const mayWriteStore = (store) => mayWrite(repo, credential, store);
     for (const mark of content.marks) {
       // One that was put again when its record was joined with others is one mark.
       const place = `${credential} ${JSON.stringify(mark)}`;
+      // Or it was put again with less, because nobody knew whether it had been put.
+      if (sureIds.has(`${credential} ${mark.id}`) && !sureMarks.has(place)) continue;
       if (marks.has(place) || Object.values(mark.bases).some(isTakenBack)) continue;
       const isForgotten = given.has(mark.id) && !pinned.has(mark.id);
       const check = () => checkMark(mark, { bases, logs, credential, mayWriteStore, isForgotten });

@@ -43,7 +43,15 @@ type Setup = {
   slowMs: number;
   /** The order of the first place that a base leads to, in all histories. */
   restorableFrom: number;
-  history(store: string, options?: { readonly onLost?: () => void; readonly spool?: Spool }): Promise<JournaledHistory>;
+  /** Histories to which nothing in the repository leads any more. */
+  readonly unled: Set<string>;
+  /** Sessions that have been silent for long. */
+  readonly away: Set<number>;
+  /** `at`: the order of the place where it begins. */
+  history(
+    store: string,
+    options?: { readonly onLost?: () => void; readonly spool?: Spool; readonly at?: number },
+  ): Promise<JournaledHistory>;
   /** Aborts the run, and lets time pass until all is done. */
   stop(): Promise<void>;
 };
@@ -61,6 +69,8 @@ function setUp(t: TestContext): Setup {
     failures: [],
     slowMs: 0,
     restorableFrom: 0,
+    unled: new Set(),
+    away: new Set(),
     journal: new Journal({
       clock,
       random: createSeededRandom(1).bytes,
@@ -69,16 +79,16 @@ function setUp(t: TestContext): Setup {
       endWriter: async (writer) => void setup.ended.push(sessionOf(writer)),
       onTrouble: (error) => void setup.troubles.push(error?.code),
     }),
-    async history(store, { onLost = () => undefined, spool } = {}) {
+    async history(store, { onLost = () => undefined, spool, at = 0 } = {}) {
       const memoryBytes = spool === undefined ? 1e9 : 0;
       const queue = await LogQueue.open(
-        { memoryBytes, clock, received: positionAt(0), onPut: () => setup.journal.touch(), spool },
+        { memoryBytes, clock, received: positionAt(at), onPut: () => setup.journal.touch(), spool },
         run,
       );
       const history: JournaledHistory = {
         store,
         queue,
-        durable: positionAt(0),
+        durable: positionAt(at),
         onDurable: () => undefined,
         onLost,
         isRestorable: ({ order }) => order >= orderOf(setup.restorableFrom),
@@ -101,6 +111,10 @@ function fakeWriter(setup: Setup, session: number): RepositoryWriter {
   const writer = {
     sessionId: String(session),
     sealFrame: (_store: string, payload: Uint8Array) => payload,
+    leads: async () => (store: string) => !setup.unled.has(store),
+    get wasAway() {
+      return setup.away.has(session);
+    },
     async putJournal(draft: JournalDraft) {
       await setup.clock.sleep(setup.slowMs, run);
       const failure = setup.failures.shift();
@@ -163,6 +177,37 @@ test('what comes is put together after the time of a flush, at once when there i
   assert.deepEqual([orders.durable, orders.queue.sizeBytes], [positionAt(3), 0]);
   await setup.stop();
   assert.deepEqual([setup.puts.length, setup.ended, setup.disposed], [2, [1], [1]]);
+});
+
+test('after a time away a new session begins, and what nothing leads to any more is lost and not put', async (t) => {
+  const setup = setUp(t);
+  const { clock, journal, puts } = setup;
+  const lost: string[] = [];
+  const orders = await setup.history('orders', {
+    onLost: () => {
+      lost.push('orders');
+      journal.drop(orders);
+    },
+  });
+  const catalog = await setup.history('catalog', { onLost: () => lost.push('catalog') });
+  const putBoth = async (order: number): Promise<void> => {
+    for (const { queue } of [orders, catalog]) await queue.put(block(order, order + 1), run);
+    await clock.advance(1_000);
+  };
+  await putBoth(0);
+  setup.away.add(1);
+  await putBoth(1);
+  assert.deepEqual(lost, []);
+  setup.away.add(2);
+  setup.unled.add('orders');
+  await putBoth(2);
+  assert.deepEqual(lost, ['orders']);
+  assert.deepEqual(
+    puts.map((put) => `${put.session}: ${put.told}`),
+    ['1: orders 0-1, catalog 0-1', '2: orders 1-2, catalog 1-2', '3: catalog 2-3'],
+  );
+  await setup.stop();
+  assert.deepEqual([setup.ended, setup.disposed], [[3], [1, 2, 3]]);
 });
 
 test('after a slow flush it rests for longer', async (t) => {
@@ -384,6 +429,21 @@ test('a mark whose positions were read before something was dropped lacks the st
     ['orders 0-4, early without orders, late'],
   );
   await stop();
+});
+
+test('a history that begins anew where what was dropped ended can be marked there', async (t) => {
+  const setup = setUp(t);
+  const { clock, journal } = setup;
+  const first = await setup.history('orders');
+  await first.queue.put(block(0, 3), run);
+  journal.drop(first);
+  setup.restorableFrom = 3;
+  await setup.history('orders', { at: 3 });
+  void journal.putMark(markAt('early', { orders: 2 }));
+  void journal.putMark(markAt('there', { orders: 3 }));
+  await clock.advance(31_000);
+  assert.deepEqual(told(setup), ['there', 'early without orders']);
+  await setup.stop();
 });
 
 test('what was received of a history that ended is put before its gap, and marks on it are complete', async (t) => {

@@ -81,6 +81,8 @@ type OpenSession = {
   readonly openedMs: number;
   users: number;
   readonly whenIdle: (() => void)[];
+  /** Histories to whose end a base was seen to lead in it. */
+  readonly led: Set<JournaledHistory>;
 };
 
 export type JournalOptions = {
@@ -103,7 +105,7 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #histories = new Map<string, JournaledHistory>();
   #ended: EndedHistory[] = [];
-  readonly #dropped: Dropped[] = [];
+  #dropped: Dropped[] = [];
   #marks: PendingMark[] = [];
   #session: OpenSession | undefined;
   readonly #opening = createLimiter(1);
@@ -123,6 +125,10 @@ export class Journal {
 
   add(history: JournaledHistory): void {
     this.#histories.set(history.store, history);
+    // One that begins behind what was dropped says itself what of it can be restored: where it begins, once its base is there.
+    const isBehind = ({ store, upTo }: Dropped): boolean =>
+      store === history.store && (comparePositions(upTo, history.durable) ?? 1) <= 0;
+    this.#dropped = this.#dropped.filter((dropped) => !isBehind(dropped));
     if (history.queue.sizeBytes > 0) this.touch();
   }
 
@@ -184,10 +190,14 @@ export class Journal {
   }
 
   /** Does work with the session that is open. @throws what opening one fails with */
-  async withWriter<T>(work: (writer: RepositoryWriter) => Promise<T>, run: Run): Promise<T> {
+  withWriter<T>(work: (writer: RepositoryWriter) => Promise<T>, run: Run): Promise<T> {
+    return this.#withSession(({ writer }) => work(writer), run);
+  }
+
+  async #withSession<T>(work: (session: OpenSession) => Promise<T>, run: Run): Promise<T> {
     const session = await this.#acquire(run);
     try {
-      return await work(session.writer);
+      return await work(session);
     } finally {
       session.users--;
       if (session.users === 0) for (const idle of session.whenIdle.splice(0)) idle();
@@ -311,6 +321,7 @@ export class Journal {
 
   async #flush(run: Run): Promise<void> {
     const beganMs = this.#options.clock.monotonicMs();
+    if (this.#hasSomething) await this.#findUnled(run);
     const dirtyMs = this.#dirtyMs;
     this.#dirtyMs = undefined;
     const parts: Part[] = [];
@@ -343,6 +354,22 @@ export class Journal {
     const tookMs = endedMs - beganMs;
     this.#restUntilMs = endedMs + tookMs * REST_FACTOR;
     this.#leadMs = Math.min(tookMs * LEAD_FACTOR, this.#options.flush.afterMs / 4);
+  }
+
+  /** While this host was away retention may have given up what a history goes on from, for another one that recorded it: it is looked for once in each session. */
+  async #findUnled(run: Run): Promise<void> {
+    await this.#withSession(async ({ writer, led }) => {
+      // What becomes restorable from now on may be missing in what is read.
+      const claims = [...this.#histories.values()]
+        .filter((history) => !led.has(history) && history.isRestorable(history.durable))
+        .map((history) => ({ history, position: history.durable }));
+      if (claims.length === 0) return;
+      const leads = await writer.leads(run);
+      for (const { history, position } of claims) {
+        if (leads(history.store, position)) led.add(history);
+        else history.onLost(unled());
+      }
+    }, run);
   }
 
   /** What can be put of it now: nothing where what waits is gone, which is no reason to keep others waiting. */
@@ -428,10 +455,11 @@ export class Journal {
   async #acquire(run: Run): Promise<OpenSession> {
     for (;;) {
       const session = this.#session;
-      if (session !== undefined) {
+      if (session !== undefined && !session.writer.wasAway) {
         session.users++;
         return session;
       }
+      if (session !== undefined) await this.#abandon();
       await this.#opening.within((inner) => this.#openSession(inner), run);
     }
   }
@@ -440,7 +468,7 @@ export class Journal {
     if (this.#session !== undefined) return;
     const writer = await this.#options.openWriter(run);
     const openedMs = this.#options.clock.monotonicMs();
-    this.#session = { writer, openedMs, users: 0, whenIdle: [] };
+    this.#session = { writer, openedMs, users: 0, whenIdle: [], led: new Set() };
     this.#mergedMs = openedMs;
   }
 
@@ -469,6 +497,12 @@ export class Journal {
     while (session.users > 0) await new Promise<void>((resolve) => session.whenIdle.push(resolve));
     await end(writer);
   }
+}
+
+function unled(): TidemarkError {
+  return new TidemarkError('POSITION_LOST', 'what leads to it in the repository was deleted while this host was away', {
+    disposition: 'resync',
+  });
 }
 
 /** Everything that waits of it is in these parts. */

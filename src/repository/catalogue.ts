@@ -353,7 +353,7 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
   });
   const marks: MarkRecord[] = [];
   const broken: BrokenMark[] = [];
-  for (const copies of copiesOf(standing)) {
+  for (const copies of copiesOf(standing, isConfirmed)) {
     const sure = copies.filter((copy) => isConfirmed(copy.trusted));
     const counting = sure.length > 0 ? sure : copies;
     const { trusted, mark } = counting.reduce((last, copy) => (isEarlier(copy, last) ? last : copy));
@@ -362,9 +362,9 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
     const { certificate } = trusted;
     const standsOn = basesByHistory({ bases, histories }, { mark, credential });
     const found = [...findBroken(mark, { key, credential, certificate, standsOn, bases, histories })];
-    // What a sweep took of a mark that was given up is no damage: who pinned it after that died before it was noticed.
-    const isGivenUp = ledger.forgotten.has(mark.id);
-    broken.push(...found.filter(({ isRefused }) => isRefused || !isGivenUp));
+    // What a sweep took of a mark that was given up, or before the mark could be seen, is no damage: who pinned or put it died before it was noticed.
+    const isOwed = sure.length > 0 && !ledger.forgotten.has(mark.id);
+    broken.push(...found.filter(({ isRefused }) => isRefused || isOwed));
     if (found.some(({ isRefused }) => isRefused)) continue;
     const missing = [...new Set([...mark.missing, ...found.map(({ history }) => history)])];
     // When it was is the writer's word, but it can't have been after it was stored first.
@@ -381,12 +381,23 @@ function readMarks({ journals, voided, bases, histories, pins, ledger, isConfirm
   return { marks: marks.toSorted(ascending), broken, ids: new Set(all.map(({ mark }) => mark.id)) };
 }
 
-/** The copies of each mark. They are told from marks of one writer that happen to have one id by what they say. */
-function* copiesOf(all: readonly MarkCopy[]): Generator<readonly MarkCopy[]> {
+/**
+ * The copies of each mark. They are told from marks of one writer that happen to have one id by what they say. What its writer may take back was put again in
+ * another form where that is sure.
+ */
+function* copiesOf(
+  all: readonly MarkCopy[],
+  isConfirmed: (trusted: TrustedRecord) => boolean,
+): Generator<readonly MarkCopy[]> {
   const alike = Map.groupBy(all, ({ trusted, mark }) => `${mark.id} ${trusted.record.header.credential}`);
   for (const group of alike.values()) {
-    if (group.length === 1) yield group;
-    else yield* Map.groupBy(group, ({ mark }) => JSON.stringify(mark)).values();
+    if (group.length === 1) {
+      yield group;
+      continue;
+    }
+    const forms = [...Map.groupBy(group, ({ mark }) => JSON.stringify(mark)).values()];
+    const sure = forms.filter((copies) => copies.some(({ trusted }) => isConfirmed(trusted)));
+    yield* sure.length > 0 ? sure : forms;
   }
 }
 

@@ -178,6 +178,52 @@ test('what was merged stays as long as the merge may be taken back, and after th
   assert.deepEqual(await restored(fixture), [60, 130]);
 });
 
+test('what a sweep saw long ago it does not condemn: sessions that began since may use it', async () => {
+  await using fixture = await opened();
+  const { clock, memory } = fixture;
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.segment(writer, { store: STORE, after: 0, transactions: transactions(0, 2) });
+  await writer.end(fixture.run);
+  await clock.advance(3 * LEASE_MS);
+  const objects: ObjectStore = {
+    ...forward(memory),
+    async *list(prefix, after, run) {
+      yield* memory.list(prefix, after, run);
+      if (prefix === 'packs/') await clock.advance(LEASE_MS);
+    },
+  };
+  const access = { ...(await fixture.maintainerAccess()), objects };
+  const { condemned } = await sweep({ access, info: INFO, remembered: [], apply: true }, fixture.run);
+  const lists = memory.keys().filter((key) => key.startsWith('condemned/'));
+  assert.deepEqual([condemned, lists], [[], []]);
+  assert.ok((await pass(fixture)).condemned.length > 0);
+});
+
+test('what is about to be deleted is merged with nothing', async () => {
+  await using fixture = await opened();
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(writer, STORE, new Map(), { cut: 0 });
+  for (const [after, upTo] of [
+    [0, 2],
+    [2, 4],
+  ] as const) {
+    const segment = await fixture.segment(writer, { store: STORE, after, transactions: transactions(after, upTo) });
+    await writer.putJournal({ marks: [], segments: [segment], gaps: [] }, fixture.run);
+  }
+  const base = await fixture.writeBase(writer, STORE, new Map(), { cut: 9 });
+  await writer.putMark(fixture.markOf(new Map([[STORE, base]])), fixture.run);
+  await writer.end(fixture.run);
+  const ownSegments = async (): Promise<number> => {
+    await using next = await fixture.openWriter({ writer: 'one' });
+    const { runs } = await next.ownJournal(fixture.run);
+    await next.end(fixture.run);
+    return runs.flat().length;
+  };
+  assert.equal(await ownSegments(), 2);
+  await pass(fixture);
+  assert.equal(await ownSegments(), 0);
+});
+
 test('a mark whose time its host’s clock put ahead is one mark after a merge', async () => {
   await using fixture = await opened();
   await using writer = await fixture.openWriter({ writer: 'one' });
@@ -247,6 +293,22 @@ test('marks of one id that say different things are told apart', async () => {
   const { marks } = await ended(fixture, writer);
   assert.deepEqual(new Set(marks.map((found) => found.mark.positions[STORE]?.resume)), new Set(['1', '2']));
   assert.equal(marks.length, 2);
+});
+
+test('a mark that was put again with less, because nobody knew whether it had been put, is one mark', async () => {
+  await using fixture = await opened();
+  await using cut = await fixture.openWriter({ writer: 'one' });
+  await fixture.writeBase(cut, STORE, new Map(), { cut: 0 });
+  const mark = markAt(fixture, 0);
+  await cut.putJournal({ marks: [mark], segments: [], gaps: [] }, fixture.run);
+  await using writer = await fixture.openWriter({ writer: 'one' });
+  const less = { ...mark, positions: {}, missing: [STORE] };
+  await writer.putJournal({ marks: [less], segments: [], gaps: [] }, fixture.run);
+  const { marks } = await ended(fixture, writer);
+  assert.deepEqual(
+    marks.map(({ signed }) => signed.missing),
+    [[STORE]],
+  );
 });
 
 test('a merge keeps what a mark is, though a part of it can’t be restored just now', async () => {

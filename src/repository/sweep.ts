@@ -7,7 +7,7 @@ import type { Session } from './records/session.ts';
 import type { SweepObject } from './sweep/garbage.ts';
 import { planSweep } from './sweep/plan.ts';
 import type { SweepPlan } from './sweep/plan.ts';
-import { removeCondemned } from './sweep/remove.ts';
+import { isStale, removeCondemned } from './sweep/remove.ts';
 import { refuseDamage, viewRepository } from './sweep/view.ts';
 import type { SweepView } from './sweep/view.ts';
 
@@ -65,8 +65,10 @@ async function sweepIn(
       await session.keep(run);
       continue;
     }
-    const freeAfterMs = await condemn(view, plan, session, run);
-    return { condemned: plan.condemn, removed, freeAfterMs };
+    // Sessions that began since it was seen may use what the list would name, and it would not wait for them.
+    const condemned = isStale(view) ? [] : plan.condemn;
+    const freeAfterMs = await condemn(view, { ...plan, condemn: condemned }, session, run);
+    return { condemned, removed, freeAfterMs };
   }
 }
 

@@ -142,3 +142,32 @@ test('who dies while pinning a mark that is not whole any more leaves no damage,
     [true, [STORE]],
   );
 });
+
+test('a record that appears long after what it needs was swept leaves no damage, also where its writer can’t take it back', async () => {
+  await using fixture = await opened();
+  const { memory } = fixture;
+  const late: (() => Promise<void>)[] = [];
+  const objects: ObjectStore = {
+    ...forward(memory),
+    async create(key, body, run) {
+      const put = (): Promise<void> => memory.create(key, body, run);
+      if (key.startsWith('journal/')) late.push(put);
+      else await put();
+    },
+  };
+  {
+    await using writer = await fixture.openWriter({ writer: 'one', objects });
+    await fixture.writeBase(writer, STORE, storeOf('first'), { cut: 1 });
+    await assert.rejects(record(fixture, writer, 2), { code: 'FENCED' });
+  }
+  for (const label of ['second', 'third']) await fixture.backup({ writer: 'one', stores: { [STORE]: storeOf(label) } });
+  await giveUpAllBut(fixture, 1);
+  await sweepAll(fixture);
+  await must(late[0], 'a record that was being put')();
+  const { marks } = await catalogueOf(fixture);
+  assert.deepEqual(
+    marks.map(({ mark }) => mark.missing),
+    [[STORE], []],
+  );
+  await sweepAll(fixture);
+});

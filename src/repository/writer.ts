@@ -10,8 +10,10 @@ import type { RepositoryAccess } from './access.ts';
 import { newestOf } from './base-order.ts';
 import { storeBase, storeObservation } from './base-writer.ts';
 import type { BaseProgress, BaseWriterDeps, StoredBase, StoredObservation } from './base-writer.ts';
-import { loadCatalogue, newestBase, packKeysOf } from './catalogue.ts';
+import { loadCatalogue, newestBase, packKeysOf, viewHistories } from './catalogue.ts';
 import type { BaseRecord, Catalogue, MarkRecord } from './catalogue.ts';
+import { objectsOf } from './log-needs.ts';
+import { segmentPackKeys } from './log-view.ts';
 import type { SegmentRecord } from './log-view.ts';
 import { BlockSource } from './block-source.ts';
 import { StoredEarlierBase } from './earlier-base.ts';
@@ -206,6 +208,21 @@ export class RepositoryWriter implements AsyncDisposable {
     return [...this.catalogue.heads.frontier, this.#session.head];
   }
 
+  /** It was silent for so long that sweeps may have taken it for dead: what it counts on without naming it may be gone. */
+  get wasAway(): boolean {
+    return !this.#session.isUnbroken || this.#session.sinceBeatMs > this.#options.access.header.leaseMs;
+  }
+
+  /** Tells whether a base of this writer leads to a position of a history now. Where listings lag nobody can say that none does. */
+  async leads(run: Run): Promise<(history: string, position: Position) => boolean> {
+    if (!this.#options.access.objects.capabilities.listsAtOnce) return () => true;
+    const { bases, segments } = await this.#readAnew(run);
+    const left = [...bases].filter(([key]) => !this.#lease.isCondemned(key));
+    const histories = viewHistories(new Map(left), segments);
+    const credential = this.#credential.id;
+    return (history, position) => histories.get(history)?.baseFor({ position, credential }) !== undefined;
+  }
+
   /** Renews the lease when it is time; for whoever works between two calls. */
   async keep(run: Run): Promise<void> {
     await this.#lease.keep(run);
@@ -359,17 +376,20 @@ export class RepositoryWriter implements AsyncDisposable {
     await putJournal({ access: this.#options.access, credential: this.#credential, lease: this.#lease }, draft, run);
   }
 
-  /** What this writer has put so far: runs of segments of one lineage, each without those that lie within another, and its marks. */
+  /**
+   * What this writer has put so far and nobody is about to delete: runs of segments of one lineage, each without those that lie within another, and its
+   * marks.
+   */
   async ownJournal(
     run: Run,
   ): Promise<{ readonly runs: readonly (readonly SegmentRecord[])[]; readonly marks: readonly MarkRecord[] }> {
-    const { access, remembered } = this.#options;
-    const known = await loadCatalogue(access, remembered, run, this.#log);
-    this.#log = known.log;
-    const isOwn = ({ credential }: SegmentRecord): boolean => credential === this.#credential.id;
+    const known = await this.#readAnew(run);
+    const isOwn = (segment: SegmentRecord): boolean =>
+      segment.credential === this.#credential.id &&
+      ![...objectsOf(segment), ...segmentPackKeys(segment)].some((key) => this.#lease.isCondemned(key));
     const views = [...known.histories.values()];
     return {
-      runs: views.flatMap((view) => view.coveredRuns().filter(([first]) => first !== undefined && isOwn(first))),
+      runs: views.flatMap((view) => view.coveredRuns().map((segments) => segments.filter(isOwn))),
       // As they were signed: what can't be restored of them just now is no part of them.
       marks: known.marks.flatMap((record) =>
         record.credential === this.#credential.id ? { ...record, mark: record.signed } : [],
@@ -411,6 +431,13 @@ export class RepositoryWriter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
+  }
+
+  async #readAnew(run: Run): Promise<Catalogue> {
+    const { access, remembered } = this.#options;
+    const known = await loadCatalogue(access, remembered, run, this.#log);
+    this.#log = known.log;
+    return known;
   }
 
   #isStanding(base: BaseRecord): boolean {

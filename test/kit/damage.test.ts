@@ -569,6 +569,18 @@ test('a mark over a base that its writer took back, or that a sweep took, never 
   assert.doesNotMatch(ended.out, /voided|swept/);
 });
 
+test('a mark that was put again with less, because nobody knew whether it had been put, is one mark', async () => {
+  await using temporary = temporaryFolder();
+  const { made, writer, base, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });
+  session.mark([base], { id: 'twice' });
+  const next = made.session(writer);
+  next.mark([base], { id: 'twice', missing: ['another'] });
+  next.mark([base], { id: 'after' });
+  const { out } = runKit(['list', temporary.path]);
+  assert.deepEqual(out.match(/twice/g)?.length, 1);
+  assert.match(out, /twice .* partial/);
+});
+
 test('what a removed start named stays named by the ledger', async () => {
   await using temporary = temporaryFolder();
   const { made, session } = HandMade.withBase(temporary.path, { entries: [folder('')] });

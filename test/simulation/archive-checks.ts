@@ -96,8 +96,8 @@ export async function problemsOf(
   const problems: string[] = [];
   const { mark, credential } = record;
   const put = archive.marks.get(mark.id);
-  // Pinned by who died before it was noticed that it was given up: it is shown as what is left of it.
-  const isExcused = reader.catalogue.ledger.forgotten.has(mark.id);
+  // Whoever put or pinned it died before it was noticed that something of it had been taken: it is shown as what is left of it.
+  const isExcused = !record.isConfirmed || reader.catalogue.ledger.forgotten.has(mark.id);
   for (const [history, position] of Object.entries(mark.positions)) {
     if (mark.missing.includes(history) && isExcused) continue;
     let problem: string | undefined;

@@ -97,6 +97,18 @@ export async function playArchiveScenario(
 
 export const archiveScenarios: readonly ArchiveScenario[] = [
   {
+    name: 'a writer sleeps right after a flush, and dies when it has woken and has taken that back',
+    async play(stage) {
+      const { agent, ended } = stage.start('agent');
+      stage.sleepAfter(agent, nthPut('journal', 8));
+      stage.dieAfter(agent, nthPut('void'));
+      await stage.work(agent, 6);
+      await stage.sweep(5);
+      agent.actor.host.kill();
+      await ended;
+    },
+  },
+  {
     name: 'a writer sleeps right after it has put a merge, and sweeps come',
     async play(stage) {
       const { archive } = stage;

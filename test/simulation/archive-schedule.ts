@@ -170,16 +170,20 @@ class Schedule {
     await this.#finish(disk, credential);
   }
 
-  /** Resolves when its host sleeps, right after something of the journal took effect. Some die when they have woken and have taken that back. */
+  /** Resolves when its host sleeps, right before or after something of the journal takes effect. Some wake without a network, or die when they have taken that back. */
   #asleep({ actor }: Agent): Promise<void> {
     const random = this.#random;
     const { host } = actor;
+    const { leaseMs } = this.#archive.world;
     const { promise, resolve } = Promise.withResolvers<void>();
+    const [sleepMs, cutMs] = [random.pick([0.6, 1.2, 2.5, 6]) * leaseMs, random.pick([0, 0, 0.1, 1]) * leaseMs];
     this.#turns.add({
       host: host.name,
+      phase: random.pick(['before', 'after']),
       matches: nthPut('journal', 1 + random.integer(random.pick([3, 20]))),
       happens: () => {
-        host.freeze(this.#archive.world.leaseMs * random.pick([0.6, 1.2, 2.5, 6]));
+        host.freeze(sleepMs);
+        if (cutMs > 0) host.cut(cutMs);
         resolve();
       },
     });

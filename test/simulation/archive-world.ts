@@ -109,13 +109,15 @@ export function drawAgentFaults(random: SeededRandom): HostFaults {
     freezeChance: 0,
     freezeMs: ARCHIVE_LEASE_MS * random.pick([0.3, 0.6, 1.2, 2.5]),
     stallChance: 0,
+    cutChance: 0,
     failChance: 0,
     deathChance: 0,
   };
-  const kind = random.integer(5);
+  const kind = random.integer(6);
   if (kind === 0) return own;
   if (kind === 1) return { ...own, freezeChance: 0.004 };
   if (kind === 2) return { ...own, stallChance: 0.004 };
   if (kind === 3) return { ...own, failChance: 0.02, deathChance: 0.002 };
+  if (kind === 4) return { ...own, freezeChance: 0.001, cutChance: 0.003 };
   return { ...own, freezeChance: 0.001, stallChance: 0.001, failChance: 0.005, deathChance: 0.002 };
 }

@@ -18,6 +18,8 @@ export type HostFaults = {
   readonly freezeMs: number;
   /** One call takes very long, before or after its effect, while the rest of the host goes on. */
   readonly stallChance: number;
+  /** The network is away for up to `freezeMs`: calls fail, some of them after their effect. */
+  readonly cutChance: number;
   readonly failChance: number;
   readonly deathChance: number;
 };
@@ -95,6 +97,7 @@ export class SimulatedHost {
   readonly #options: HostOptions;
   readonly #random: SeededRandom;
   #frozenUntilMs = 0;
+  #cutUntilMs = 0;
   #thaw: Promise<void> | undefined;
 
   constructor(options: HostOptions) {
@@ -186,13 +189,13 @@ export class SimulatedHost {
     const isBefore = random.chance(0.5);
     await this.#pause(call, { isPrompt: isPrompt(call) }, run);
     if (dies && isBefore) this.#die();
-    if (fails && isBefore) this.#fail();
+    if ((fails || this.#isCut) && isBefore) this.#fail();
     const result = await effect();
     void onCall(call, 'after');
     if (name === 'create') for (const key of keys) this.made.add(key);
     await this.#pause(call, { isPrompt: false }, run);
     if (dies) this.#die();
-    if (fails) this.#fail();
+    if (fails || this.#isCut) this.#fail();
     return result;
   }
 
@@ -208,6 +211,7 @@ export class SimulatedHost {
         this.disturbed = true;
         await clock.sleep(random.integer(faults.freezeMs), run);
       }
+      if (random.chance(faults.cutChance * weightOf(call))) this.cut(random.integer(faults.freezeMs));
     }
     if (this.isFrozen) await this.#awake(run);
     this.#refuseDead();
@@ -215,6 +219,16 @@ export class SimulatedHost {
 
   get isFrozen(): boolean {
     return this.#frozenUntilMs > this.#options.clock.monotonicMs();
+  }
+
+  get #isCut(): boolean {
+    return this.#cutUntilMs > this.#options.clock.monotonicMs();
+  }
+
+  /** Its network is away for so long, where it stands still from when it goes on. */
+  cut(forMs: number): void {
+    this.disturbed = true;
+    this.#cutUntilMs = Math.max(this.#options.clock.monotonicMs(), this.#frozenUntilMs) + forMs;
   }
 
   /** The whole host stands still for so long. */

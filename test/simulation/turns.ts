@@ -1,9 +1,10 @@
-import type { SimulatedCall } from './simulated-host.ts';
+import type { Phase, SimulatedCall } from './simulated-host.ts';
 import type { World } from './world.ts';
 
-/** What becomes of a host right after its next such call took effect. */
+/** What becomes of a host right before its next such call takes effect, or, unless that is said, right after. */
 export type Turn = {
   readonly host: string;
+  readonly phase?: Phase;
   readonly matches: (call: SimulatedCall) => boolean;
   readonly happens: () => void;
 };
@@ -13,9 +14,10 @@ export class Turns {
   readonly #turns: Turn[] = [];
 
   constructor(world: World) {
-    world.script = (call, phase) => {
-      if (phase === 'before') return undefined;
-      const at = this.#turns.findIndex(({ host, matches }) => host === call.host && matches(call));
+    world.script = (call, now) => {
+      const at = this.#turns.findIndex(
+        ({ host, phase = 'after', matches }) => phase === now && host === call.host && matches(call),
+      );
       const [turn] = at < 0 ? [] : this.#turns.splice(at, 1);
       turn?.happens();
       return undefined;

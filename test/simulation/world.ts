@@ -178,6 +178,7 @@ export const calm: HostFaults = {
   freezeChance: 0,
   freezeMs: 0,
   stallChance: 0,
+  cutChance: 0,
   failChance: 0,
   deathChance: 0,
 };
@@ -186,11 +187,12 @@ export function drawFaults(random: SeededRandom, leaseMs: number = LEASE_MS): Ho
   const offsetMs = (random.next() - 0.5) * 20 * leaseMs;
   const drift = (random.next() - 0.5) * 0.02;
   const own = { ...calm, leaseMs, offsetMs, drift, latencyMs: 1 + random.integer(leaseMs / random.pick([300, 3000])) };
-  const kind = random.integer(5);
+  const kind = random.integer(6);
   const freezeMs = leaseMs * random.pick([0.6, 1.2, 2.5, 4]);
   if (kind === 0) return own;
   if (kind === 1) return { ...own, freezeChance: 0.03, freezeMs };
   if (kind === 2) return { ...own, stallChance: 0.03, freezeMs };
   if (kind === 3) return { ...own, failChance: 0.03, deathChance: 0.01 };
+  if (kind === 4) return { ...own, freezeChance: 0.01, freezeMs, cutChance: 0.02 };
   return { ...own, freezeChance: 0.01, freezeMs, stallChance: 0.01, failChance: 0.01, deathChance: 0.003 };
 }
