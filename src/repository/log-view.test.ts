@@ -115,6 +115,18 @@ test('it is told where the log ended before a base that was taken behind that, u
   assert.equal(before([first, later], [fakeSegment(1, 3)], B), NaN);
 });
 
+test('of what a writer goes on from those segments are told that it may take back, also before a base behind them', () => {
+  const unsure = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[]): readonly SegmentRecord[] =>
+    view(bases, segments).unsureSegments(A);
+  const [first, later] = [fakeBase(1), fakeBase(9)];
+  const sure = fakeSegment(1, 3);
+  const last = fakeSegment(3, 5, { isConfirmed: false });
+  assert.deepEqual(unsure([first], [sure, last]), [last]);
+  assert.deepEqual(unsure([first, later], [sure, last]), [last]);
+  assert.deepEqual(unsure([first, later], [sure, last, fakeSegment(9, 10)]), []);
+  assert.deepEqual(unsure([first], [sure, last, fakeSegment(3, 5)]), []);
+});
+
 test('where a fuzzy base needs log that is not there, its writer’s end is reached from no base until the cut', () => {
   const unreached = (bases: readonly BaseRecord[], segments: readonly SegmentRecord[]): readonly unknown[] => {
     const found = view(bases, segments).unreachedEnd(A);

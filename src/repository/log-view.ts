@@ -106,11 +106,18 @@ export class HistoryView {
   /** Where a writer goes on: segments that it may take back still, and in whose place no others lead there. */
   unsureSegments(credential: string): readonly SegmentRecord[] {
     const newest = newestOf(this.#basesOf(credential));
-    const segments = (newest && this.runFrom(newest))?.segments ?? [];
+    const before = this.endBefore(credential);
+    const run = (newest && this.runFrom(newest)) ?? (before && this.#runTo(before, credential));
+    const segments = run?.segments ?? [];
     const sure = runsOf(segments.filter(({ isConfirmed }) => isConfirmed));
     const isCovered = ({ after, upTo }: SegmentRecord): boolean =>
       sure.some((run) => run.after.order <= after.order && upTo.order <= run.upTo.order);
     return segments.filter((segment) => !segment.isConfirmed && !isCovered(segment));
+  }
+
+  #runTo(position: Position, credential: string): LogRun | undefined {
+    const runs = this.#runs.get(ownerOf(position, credential)) ?? [];
+    return runs.find(({ upTo }) => isSamePlace(upTo, position));
   }
 
   #basesOf(credential: string): readonly BaseRecord[] {
