@@ -5,7 +5,7 @@ import { PlaceTimes } from '../archive/place-times.ts';
 import type { StoreConfiguration } from '../config/configuration.ts';
 import { operatorError, TidemarkError } from '../core/errors.ts';
 import { must } from '../core/must.ts';
-import { comparePositions, isSamePlace } from '../core/position.ts';
+import { comparePositions } from '../core/position.ts';
 import type { Exactness, Position } from '../core/position.ts';
 import type { ObservationLog, Recorder } from '../core/recorder.ts';
 import type { Run, Runtime } from '../core/run.ts';
@@ -18,6 +18,7 @@ import type { WrittenBase } from '../repository/writer.ts';
 import { Allowance } from './allowance.ts';
 import type { Journal, JournaledHistory } from './journal.ts';
 import type { KnownHistory, StandingBase } from './known-history.ts';
+import { Reach } from './reach.ts';
 import type { StoreState } from './results.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
@@ -35,17 +36,6 @@ const MOST_AGE_MS = 250;
 const SETTLE_STEP_MS = 50;
 
 type TakenBase = { readonly base: WrittenBase; readonly exact: Exactness };
-
-/**
- * Whether there is a base that the log goes on from. `from`: nothing before it can be restored; undefined where more of it is in the repository. `logFrom`:
- * where the log begins that the newest base taken here needs. `begun`: where the log begins that is recorded, of a history that began here.
- */
-type Reach = {
-  hasBase: boolean;
-  from?: Position | undefined;
-  logFrom?: Position | undefined;
-  begun?: Position | undefined;
-};
 
 export type StoreRecordingOptions = {
   readonly runtime: Runtime;
@@ -113,7 +103,7 @@ export class StoreRecording implements AsyncDisposable {
     this.store = options.store;
     this.#options = options;
     this.#known = options.known;
-    this.#reach = { hasBase: options.known !== undefined, from: options.known?.unreached?.from };
+    this.#reach = new Reach(options.known !== undefined, options.known?.unreached?.from);
     this.#lastBaseMs = options.known?.lastBaseMs;
     for (const segment of options.known?.segments ?? []) this.#times.note(segment);
   }
@@ -288,7 +278,7 @@ export class StoreRecording implements AsyncDisposable {
     this.#times = new PlaceTimes();
     this.#known = undefined;
     this.#history = undefined;
-    this.#reach = { hasBase: false };
+    this.#reach = new Reach(false);
     this.#standing = undefined;
     const { journal, onNews } = this.#options;
     if (known === undefined) {
@@ -348,7 +338,7 @@ export class StoreRecording implements AsyncDisposable {
       throw new TidemarkError('UNSUPPORTED', `${this.store.name} has no log to follow`);
     }
     const begin = recorder.begin ?? head;
-    if (this.#history === undefined && this.#known === undefined) this.#reach.begun = await begin.call(recorder, run);
+    if (this.#history === undefined && this.#known === undefined) this.#reach.begin(await begin.call(recorder, run));
     this.#history ??= await this.#join(
       this.#known?.earlier?.position ?? this.#known?.position ?? must(this.#reach.begun, 'where the history begins'),
       // What waits in the spool can be put again whatever happened to a session, unless the spool has lost it.
@@ -474,12 +464,7 @@ export class StoreRecording implements AsyncDisposable {
         this.#acknowledge(upTo);
       },
       onLost,
-      isRestorable: (position) => {
-        const { hasBase, from } = reach;
-        return (
-          hasBase && (from === undefined || isSamePlace(position, from) || (comparePositions(position, from) ?? -1) > 0)
-        );
-      },
+      isRestorable: (position) => reach.isRestorable(position),
     };
     journal.add(history);
     return history;
@@ -524,7 +509,7 @@ export class StoreRecording implements AsyncDisposable {
     let base: WrittenBase;
     try {
       base = await this.#options.writeBase({ recorder, allowEmpty }, run);
-      this.#assertJoined(base.stored.end);
+      this.#reach.noteBase(base);
     } catch (error) {
       if (isCostly) this.#failedBases++;
       if (isCostly) this.#failedBaseMs += clock.monotonicMs() - startMs;
@@ -534,25 +519,9 @@ export class StoreRecording implements AsyncDisposable {
     this.#failedBaseMs = 0;
     this.#lastBaseMs = clock.nowMs();
     this.#newestBase = { base, exact: recorder.exact };
-    if (!this.#reach.hasBase) this.#reach.from = base.cut;
-    this.#reach.hasBase = true;
-    this.#reach.logFrom = base.stored.end.logFrom;
     this.#known ??= { position: base.cut, atMs: this.#lastBaseMs };
     this.#standing = { key: base.key, cut: base.cut, fromMs: base.startedAtMs };
     return base;
-  }
-
-  /** @throws POSITION_LOST for a base that would never be restored: it needs log from before what is recorded */
-  #assertJoined({ logFrom, cut }: WrittenBase['stored']['end']): void {
-    const { hasBase, begun } = this.#reach;
-    if (hasBase || begun === undefined || isSamePlace(logFrom, cut) || (comparePositions(logFrom, begun) ?? 0) >= 0) {
-      return;
-    }
-    throw new TidemarkError(
-      'POSITION_LOST',
-      `its base needs log from ${logFrom.resume} on, and what is recorded begins at ${begun.resume}`,
-      { disposition: 'resync' },
-    );
   }
 
   /**
