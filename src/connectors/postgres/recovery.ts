@@ -96,6 +96,7 @@ function roomy(settings: Readonly<Record<string, string>>): Readonly<Record<stri
     name,
     String(Math.max(least, Number(settings[name]))),
   ]);
+  // A server that does not keep these times removes those that the log brings once it is recovered.
   return { ...settings, ...Object.fromEntries(room), track_commit_timestamp: 'on' };
 }
 

@@ -307,15 +307,18 @@ for (const endRecovery of ['promote', 'pause'] as const) {
     const taken = await takeBase(server, folder.at('base'));
     await server.query('ALTER SYSTEM SET max_connections = 150');
     await server.query('ALTER SYSTEM SET max_prepared_transactions = 3');
+    await server.query('ALTER SYSTEM SET track_commit_timestamp = on');
     await server.restart();
+    await server.query('CREATE TABLE kept AS SELECT 1 AS n');
     await server.query("BEGIN; CREATE TABLE made (n int); PREPARE TRANSACTION 'one'");
     const lsn = await insertPosition(server);
     await flush(server);
     await restoreTo({ server, taken, target: folder.at('a'), lsn }, { ...SETTINGS, endRecovery });
-    const settings = { max_prepared_transactions: '3', max_connections: '150' };
+    const settings = { max_prepared_transactions: '3', max_connections: '150', track_commit_timestamp: 'on' };
     await using restored = await startPostgres({ folder: folder.at('a'), settings });
     if (endRecovery === 'pause') await promote(restored);
     assert.equal(await restored.value('SELECT gid FROM pg_prepared_xacts'), 'one');
+    assert.equal(await restored.value('SELECT pg_xact_commit_timestamp(xmin) IS NULL FROM kept'), 'false');
   });
 }
 
