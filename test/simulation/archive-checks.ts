@@ -108,7 +108,9 @@ export async function problemsOf(
       problem = error.message;
     }
     const ownPosition = put?.positions[history];
-    if (put !== undefined && ownPosition?.resume !== position.resume) problem ??= 'the mark stands elsewhere';
+    // Of one that is not sure another form may have been put since.
+    const isElsewhere = put !== undefined && record.isConfirmed && ownPosition?.resume !== position.resume;
+    if (isElsewhere) problem ??= 'the mark stands elsewhere';
     if (problem === undefined) continue;
     problems.push(`mark ${mark.id}: ${history} at ${Number(position.order)} does not restore: ${problem}`);
   }
