@@ -210,6 +210,12 @@ test('a trouble that lasts is told once, and again when it comes back', async ()
   assert.deepEqual(world.news, [told, 'orders: recording', told, 'orders: recording']);
 });
 
+test('a store that is away is asked every few seconds whether it is back, however long that lasts', async () => {
+  const world = recordingOf([{ opens: away }]);
+  await during(world, (advance) => advance(600_000));
+  assert.ok(world.asked.length >= 60 && world.asked.length < 200, `${world.asked.length} times in 10 minutes`);
+});
+
 test('a store that is just being given up has no position to be marked', async () => {
   const [failed, disposed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const world = recordingOf([{ log: () => failed.promise, onDispose: disposed.promise }, {}]);

@@ -22,6 +22,8 @@ import { Reach } from './reach.ts';
 import type { StoreState } from './results.ts';
 
 const BACK_OFF = { firstMs: 1_000, maxMs: 60_000 };
+/** To ask a store again that was away costs it little, and marks lack it until then. */
+const AWAY_BACK_OFF = { firstMs: 1_000, maxMs: 10_000 };
 /** After bases that failed: each costs the store a copy of all that it has, */
 const BASE_BACK_OFF = { firstMs: 30_000, maxMs: 30 * 60_000 };
 /** but those that failed soon have cost it little: no more than so many times what they took is waited. */
@@ -156,7 +158,8 @@ export class StoreRecording implements AsyncDisposable {
         if (reason.disposition === 'resync' && failures === 1) continue;
         const baseDelayMs = this.#failedBases === 0 ? 0 : backOffDelayMs(this.#failedBases, BASE_BACK_OFF, random);
         const restMs = Math.min(baseDelayMs, this.#failedBaseMs * REST_AFTER_BASE);
-        const delayMs = Math.max(backOffDelayMs(failures, BACK_OFF, random), restMs);
+        const backOff = reason.code === 'STORE_UNREACHABLE' ? AWAY_BACK_OFF : BACK_OFF;
+        const delayMs = Math.max(backOffDelayMs(failures, backOff, random), restMs);
         await this.#allowed.rest(clock, delayMs, run);
       }
     }
