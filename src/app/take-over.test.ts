@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { must } from '../core/must.ts';
 import { createSeededRandom } from '../flow/random.ts';
-import type { ObjectStore } from '../objects/object-store.ts';
-import { forward } from '../objects/wrappers/forward.ts';
 import { loadCatalogue } from '../repository/catalogue.ts';
 import type { Catalogue } from '../repository/catalogue.ts';
 import { readLog } from '../repository/log-reader.ts';
 import { sweep } from '../repository/sweep.ts';
 import type { RepositoryWriter } from '../repository/writer.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
+import { sleepingStore } from '../testing/sleeping-store.ts';
 import { takeOver } from './take-over.ts';
 
 const LEASE_MS = 60_000;
@@ -32,23 +31,6 @@ async function record(
   const mark = { ...fixture.markOf(new Map()), positions: { [STORE]: positionAt(upTo) } };
   await writer.putJournal({ marks: [mark], segments: [segment], gaps: [] }, fixture.run);
   await fixture.clock.advance(1000);
-}
-
-type Sleeper = { readonly objects: ObjectStore; readonly asleep: Promise<void>; awake(): void };
-
-/** A host that sleeps right after its next journal record took effect. */
-function sleeperOn({ memory }: RepositoryFixture): Sleeper {
-  const [asleep, awake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const objects: ObjectStore = {
-    ...forward(memory),
-    async create(key, body, run) {
-      await memory.create(key, body, run);
-      if (!key.startsWith('journal/')) return;
-      asleep.resolve();
-      await awake.promise;
-    },
-  };
-  return { objects, asleep: asleep.promise, awake: awake.resolve };
 }
 
 /** As a process begins that records. */
@@ -105,7 +87,7 @@ async function opened(): Promise<RepositoryFixture> {
 
 test('what is recorded behind a record whose writer sleeps stays, also when that wakes and takes its record back', async () => {
   await using fixture = await opened();
-  const sleeper = sleeperOn(fixture);
+  const sleeper = sleepingStore(fixture.memory, 'journal/');
   await using first = await fixture.openWriter({ writer: 'one', objects: sleeper.objects });
   const putting = record(fixture, first, 2, 4);
   await sleeper.asleep;

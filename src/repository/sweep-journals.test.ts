@@ -6,6 +6,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import { forward } from '../objects/wrappers/forward.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
 import type { FixtureTransaction } from '../testing/repository-fixture.ts';
+import { sleepingStore } from '../testing/sleeping-store.ts';
 import { loadCatalogue } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { SegmentDraft } from './journal-writer.ts';
@@ -152,24 +153,13 @@ test('what was merged stays as long as the merge may be taken back, and after th
   await record(fixture, recorder, [60, 130]);
   const { segments } = await ended(fixture, recorder);
 
-  // A host that sleeps right after its record took effect.
-  const [asleep, awake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const { memory } = fixture;
-  const objects: ObjectStore = {
-    ...forward(memory),
-    async create(key, body, run) {
-      await memory.create(key, body, run);
-      if (!key.startsWith('journal/')) return;
-      asleep.resolve();
-      await awake.promise;
-    },
-  };
+  const { objects, asleep, awake } = sleepingStore(fixture.memory, 'journal/');
   await using writer = await fixture.openWriter({ writer: 'one', objects });
   const merging = merge(fixture, writer);
-  await asleep.promise;
+  await asleep;
   for (let count = 0; count < 4; count++) await pass(fixture);
   assert.deepEqual(await restored(fixture), [60, 130]);
-  awake.resolve();
+  awake();
   await assert.rejects(merging, { code: 'FENCED' });
   assert.deepEqual(await restored(fixture), [60, 130]);
   await writer.end(fixture.run);

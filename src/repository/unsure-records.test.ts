@@ -4,6 +4,7 @@ import { must } from '../core/must.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import { forward } from '../objects/wrappers/forward.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
+import { sleepingStore } from '../testing/sleeping-store.ts';
 import { loadCatalogue } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import { forget, setPinned } from './maintainer.ts';
@@ -47,25 +48,10 @@ async function catalogueOf(fixture: RepositoryFixture): Promise<Catalogue> {
   return catalogue;
 }
 
-/** The store as a host sees it that sleeps right after it has put a record of that folder. */
-function sleeping(memory: ObjectStore, folder: string) {
-  const [asleep, awake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const objects: ObjectStore = {
-    ...forward(memory),
-    async create(key, body, run) {
-      await memory.create(key, body, run);
-      if (!key.startsWith(folder)) return;
-      asleep.resolve();
-      await awake.promise;
-    },
-  };
-  return { objects, asleep: asleep.promise, awake: awake.resolve };
-}
-
 test('a mark that its writer takes back has made retention and sweeps give up no other', async () => {
   await using fixture = await opened();
   const { mark } = await fixture.backup({ writer: 'one', stores: { [STORE]: storeOf('first') } });
-  const { objects, asleep, awake } = sleeping(fixture.memory, 'journal/');
+  const { objects, asleep, awake } = sleepingStore(fixture.memory, 'journal/');
   const backup = fixture.backup({ writer: 'one', stores: { [STORE]: storeOf('second') }, objects });
   await asleep;
   await giveUpAllBut(fixture, 1);
@@ -131,7 +117,7 @@ test('who dies while pinning a mark that is not whole any more leaves no damage,
   await using fixture = await opened();
   const { before, mark } = await givenUp(fixture);
   const access = await fixture.maintainerAccess();
-  const { objects, asleep } = sleeping(fixture.memory, 'pins/');
+  const { objects, asleep } = sleepingStore(fixture.memory, 'pins/');
   const pinning = { access: { ...access, objects }, remembered: [], info: infoOf('pin'), mark: mark.id, pinned: true };
   void setPinned({ ...pinning, catalogue: before }, fixture.run);
   await asleep;
