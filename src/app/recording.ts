@@ -23,7 +23,7 @@ import { openWriter } from './open-writer.ts';
 import { endDone, endFailed } from './run-record.ts';
 import { openStoreRecorder, storeStateFolder, writeStoreBase } from './store-base.ts';
 import { StoreRecording } from './store-recording.ts';
-import { takeOver } from './take-over.ts';
+import { putUnsureAgain } from './put-again.ts';
 import { standsAtSamePlace, takeClockMark, takeSealedMark } from './take-mark.ts';
 
 /** While nothing changes anywhere, a mark so seldom says that all is still watched. */
@@ -95,7 +95,7 @@ export class Recording {
     const stores = configuration.stores.map(({ name }) => name);
     refuseTakenNames({ access, catalogue, application: application.name, stores, takeOver: [] });
     for (const { message } of catalogue.findings) application.context.warn(message);
-    const sure = await takeOver(
+    const sure = await putUnsureAgain(
       catalogue,
       {
         credential: access.writer?.id ?? '',

@@ -126,7 +126,7 @@ export class Agent {
     const last: Run = this.actor.host.life;
     const run: Run = { signal: AbortSignal.any([last.signal, this.#stop.signal]) };
     const { access, remembered } = this.actor;
-    const catalogue = await this.#archive.protocol.takeOver(
+    const catalogue = await this.#archive.protocol.putUnsureAgain(
       await loadCatalogue(access, remembered, run),
       {
         credential: access.writer?.id ?? '',

@@ -95,7 +95,7 @@ const writers: Readonly<Record<string, ArchiveProtocol>> = {
   'a mark is put before what it stands on': putsMarksFirst,
   'a writer goes on behind a record that another one of its name may take back': {
     ...realArchiveProtocol,
-    takeOver: async (catalogue) => catalogue,
+    putUnsureAgain: async (catalogue) => catalogue,
   },
   'after a start an agent goes on where the store is now': {
     ...realArchiveProtocol,

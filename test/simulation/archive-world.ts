@@ -1,4 +1,4 @@
-import { takeOver } from '../../src/app/take-over.ts';
+import { putUnsureAgain } from '../../src/app/put-again.ts';
 import { createSeededRandom } from '../../src/flow/random.ts';
 import type { SeededRandom } from '../../src/flow/random.ts';
 import type { Position } from '../../src/core/position.ts';
@@ -26,7 +26,7 @@ export type ArchiveProtocol = Protocol & {
   /** Where a history is followed on, after a start. */
   readonly known: (position: Position, head: Position | undefined) => Position;
   readonly openPoint: typeof openPoint | undefined;
-  readonly takeOver: typeof takeOver;
+  readonly putUnsureAgain: typeof putUnsureAgain;
 };
 
 export const realArchiveProtocol: ArchiveProtocol = {
@@ -34,7 +34,7 @@ export const realArchiveProtocol: ArchiveProtocol = {
   writer: (writer) => writer,
   known: (position) => position,
   openPoint: undefined,
-  takeOver,
+  putUnsureAgain,
 };
 
 /** A repository at two moments: whoever has made so many calls sees the second. */

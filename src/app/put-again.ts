@@ -8,7 +8,7 @@ import type { RepositoryWriter } from '../repository/writer.ts';
 
 const LOST: readonly ErrorCode[] = ['FENCED', 'OBJECT_NOT_FOUND', 'REPOSITORY_DAMAGED'];
 
-export type TakeOverOptions = {
+export type PutAgainOptions = {
   /** Of the writer whose histories go on. */
   readonly credential: string;
   readonly openWriter: (run: Run) => Promise<RepositoryWriter>;
@@ -20,7 +20,7 @@ export type TakeOverOptions = {
  * all that was recorded behind it: so its segments are put again first, in a session of their own. What they need may be gone; then they are
  * not among what is returned.
  */
-export async function takeOver(catalogue: Catalogue, options: TakeOverOptions, run: Run): Promise<Catalogue> {
+export async function putUnsureAgain(catalogue: Catalogue, options: PutAgainOptions, run: Run): Promise<Catalogue> {
   const { credential, openWriter, endWriter } = options;
   if (unsureSegments(catalogue, credential).length === 0) return catalogue;
   await using writer = await openWriter(run);

@@ -9,7 +9,7 @@ import { sweep } from '../repository/sweep.ts';
 import type { RepositoryWriter } from '../repository/writer.ts';
 import { positionAt, RepositoryFixture } from '../testing/repository-fixture.ts';
 import { sleepingStore } from '../testing/sleeping-store.ts';
-import { takeOver } from './take-over.ts';
+import { putUnsureAgain } from './put-again.ts';
 
 const LEASE_MS = 60_000;
 const STORE = 'orders';
@@ -37,7 +37,7 @@ async function record(
 async function begin(fixture: RepositoryFixture): Promise<{ readonly catalogue: Catalogue; readonly end: number }> {
   const { owner, run, remembered } = fixture;
   const credential = must((await fixture.writerAccess('one')).writer, 'a writer').id;
-  const catalogue = await takeOver(
+  const catalogue = await putUnsureAgain(
     await loadCatalogue(owner, remembered, run),
     {
       credential,
@@ -77,7 +77,7 @@ async function restored(fixture: RepositoryFixture): Promise<readonly number[]> 
 }
 
 async function opened(): Promise<RepositoryFixture> {
-  const fixture = await RepositoryFixture.create('take over', { leaseMs: LEASE_MS });
+  const fixture = await RepositoryFixture.create('put again', { leaseMs: LEASE_MS });
   await using writer = await fixture.openWriter({ writer: 'one' });
   await fixture.writeBase(writer, STORE, new Map(), { cut: 1 });
   await record(fixture, writer, 1, 2);
