@@ -66,13 +66,13 @@ export function neededSegments(
   const needed = new Set<SegmentRecord>();
   for (const [base, positions] of wanted) {
     const view = histories.get(base.summary.history);
-    const furthest = positions.reduce((left, right) => (right.order > left.order ? right : left));
     if (view === undefined) continue;
+    const furthest = positions.reduce((left, right) => (right.order > left.order ? right : left));
     const cover = view.segmentsFrom(base, furthest);
     // Where places are counts, any cover tells of all that lie on its way.
     const isCounted = base.summary.exact === 'observation';
     const used = isCounted ? [...cover, ...view.deadEnds(base, { positions, cover })] : cover;
-    for (const segment of [...used, ...view.standIns(base, used)]) needed.add(segment);
+    for (const segment of [...used, ...view.withoutUnsure(base, used)]) needed.add(segment);
   }
   return needed;
 }

@@ -220,7 +220,7 @@ export class HistoryView {
    * Segments that lead from a base where the unconfirmed ones among `used` do, for the case that these are taken back. Where they are unconfirmed
    * themselves, what leads there without them as well.
    */
-  standIns(base: BaseRecord, used: Iterable<SegmentRecord>): readonly SegmentRecord[] {
+  withoutUnsure(base: BaseRecord, used: Iterable<SegmentRecord>): readonly SegmentRecord[] {
     const isUnsure = ({ isConfirmed }: SegmentRecord): boolean => !isConfirmed;
     const unsure = new Set([...used].filter(isUnsure));
     if (unsure.size === 0) return [];
