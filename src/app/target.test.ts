@@ -94,6 +94,20 @@ test('what fits several marks or none is an error that names others', () => {
   assert.throws(() => resolve('x', 'UTC', []), { code: 'TARGET_UNKNOWN', hint: /no complete marks yet/ });
 });
 
+test('where all marks are partial, that says which is the newest and what it is without', () => {
+  const partial = [
+    record('20261119-100000-bbbb', '2026-11-19T10:00:00Z', { missing: ['photos'] }),
+    record('20261120-100000-dddd', '2026-11-20T10:00:00Z', { missing: ['photos', 'db'] }),
+  ];
+  for (const target of ['latest', '2026-11-20 12:00']) {
+    assert.throws(() => resolve(target, 'UTC', partial), {
+      code: 'TARGET_OUTSIDE_WINDOW',
+      message: 'there is no complete mark yet',
+      hint: /newest is 20261120-100000-dddd, without photos, db\. .*name the stores/,
+    });
+  }
+});
+
 test('an id that two marks have names neither of them', () => {
   const twin = record('20261119-100000-bbbb', '2026-11-19T11:00:00Z');
   const marks = [...MARKS.slice(0, 3), twin];

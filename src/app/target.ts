@@ -75,11 +75,7 @@ function noneYet(marks: readonly MarkRecord[], { named, wanted }: Meant): Tidema
   const stores = wanted.join(', ');
   if (marks.length === 0 || marksOf(marks, wanted).length > 0) {
     const which = completeOf(marks).length === 0 ? '' : ` of ${stores}`;
-    const partial = newestMark(marks.filter(({ mark }) => named.some((store) => hasStore(mark, store))));
-    const hint =
-      partial === undefined
-        ? 'Take one with `tidemark backup`.'
-        : `None has all that is named; the newest that has some of it is ${partial.mark.id}, without ${partial.mark.missing.join(', ')}.`;
+    const hint = partialHint(marksOf(marks, wanted), named);
     return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark${which} yet`, { hint });
   }
   const others = `The marks that are there are of ${storesOf(marks).join(', ')}`;
@@ -88,6 +84,15 @@ function noneYet(marks: readonly MarkRecord[], { named, wanted }: Meant): Tidema
   }
   const hint = `${others}: name a store, or a mark by its id, to go to one of them; \`tidemark backup\` takes one of your own.`;
   return new TidemarkError('TARGET_OUTSIDE_WINDOW', `there is no complete mark of ${stores} yet`, { hint });
+}
+
+/** What there is where no mark is complete. */
+function partialHint(marks: readonly MarkRecord[], named: readonly string[]): string {
+  const newest = newestMark(marks)?.mark;
+  if (newest === undefined) return 'Take one with `tidemark backup`.';
+  const told = `${newest.id}, without ${newest.missing.join(', ')}.`;
+  if (named.length > 0) return `None has all that is named; the newest that has some of it is ${told}`;
+  return `All are partial; the newest is ${told} To go to one, name it, or name the stores that are wanted.`;
 }
 
 function onlyOne(found: readonly MarkRecord[], target: string): MarkRecord {
@@ -106,7 +111,7 @@ type AtTime = { readonly target: string; readonly atMs: number };
 
 function atOrBefore(catalogue: Known, meant: Meant, { target, atMs }: AtTime): MarkRecord {
   const { candidates, named, wanted } = meant;
-  if (candidates.length === 0 && marksOf(catalogue.marks, wanted).length === 0) throw noneYet(catalogue.marks, meant);
+  if (candidates.length === 0) throw noneYet(catalogue.marks, meant);
   const isBefore = ({ mark }: MarkRecord): boolean => mark.atMs <= atMs;
   const found = marksWith(candidates.filter(isBefore), wanted).at(-1);
   if (found === undefined) {
